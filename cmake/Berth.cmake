@@ -1,0 +1,63 @@
+# What every target of Berth shares. Warnings and sanitizers are interface targets that each target links privately.
+
+option(BERTH_WERROR "Warnings are errors" OFF)
+set(BERTH_SANITIZE "" CACHE STRING "Sanitizers, as in -fsanitize=…; empty for none")
+option(BERTH_HARDEN "Hardening flags and link-time optimization" OFF)
+option(BERTH_FUZZ "Build the libFuzzer targets (clang)" OFF)
+
+add_library(berth_options INTERFACE)
+target_include_directories(berth_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(
+  berth_options
+  INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual
+            -Wimplicit-fallthrough $<$<BOOL:${BERTH_WERROR}>:-Werror>)
+if(BERTH_SANITIZE)
+  target_compile_options(berth_options INTERFACE -fsanitize=${BERTH_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(berth_options INTERFACE -fsanitize=${BERTH_SANITIZE})
+endif()
+if(BERTH_FUZZ)
+  target_compile_options(berth_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+if(BERTH_HARDEN)
+  target_compile_options(berth_options INTERFACE -fstack-protector-strong -fcf-protection -D_FORTIFY_SOURCE=2)
+  target_link_options(berth_options INTERFACE -Wl,-z,relro,-z,now)
+endif()
+
+find_program(MOLD mold)
+if(MOLD AND NOT BERTH_HARDEN)
+  add_link_options(-fuse-ld=mold)
+endif()
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+# berth_library(runtime_os SOURCES a.cpp … [LINK public libraries …] [PRIVATE libraries …])
+# One static library per folder; its link list is the dependency rule (tests/layers.cmake checks the includes).
+function(berth_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINK;PRIVATE" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  target_link_libraries(${name} PUBLIC ${ARG_LINK} PRIVATE $<BUILD_INTERFACE:berth_options> ${ARG_PRIVATE})
+  target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
+endfunction()
+
+# berth_program(berthd SOURCES … LINK …)
+function(berth_program name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE berth_options ${ARG_LINK})
+endfunction()
+
+# berth_test(runtime_os SOURCES a_test.cpp … LINK …): one doctest program per folder, run as one ctest test.
+function(berth_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LINK;LABELS" ${ARGN})
+  add_executable(test_${name} ${ARG_SOURCES})
+  target_link_libraries(test_${name} PRIVATE berth_options test_support ${ARG_LINK})
+  add_test(NAME ${name} COMMAND test_${name} WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+endfunction()
