@@ -1,0 +1,69 @@
+#pragma once
+
+// The agent's own log: a fixed lower-case event phrase and fields. logfmt on a terminal, JSON lines elsewhere,
+// always on standard error. error = the operator must act; warn = degraded; info = state changes; debug = the rest.
+// Secrets never get in: nothing here formats one.
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace berth {
+
+struct Field {
+  std::string key;
+  std::string value;
+  bool quoted = true;  // false for numbers and booleans, which JSON writes bare
+};
+
+Field kv(std::string_view key, std::string_view value);
+inline Field kv(std::string_view key, const char* value) { return kv(key, std::string_view(value)); }
+inline Field kv(std::string_view key, const std::string& value) { return kv(key, std::string_view(value)); }
+Field kv(std::string_view key, bool value);
+Field kv(std::string_view key, std::int64_t value);
+Field kv(std::string_view key, std::uint64_t value);
+inline Field kv(std::string_view key, int value) { return kv(key, static_cast<std::int64_t>(value)); }
+
+enum class LogLevel { debug, info, warn, error };
+enum class LogFormat { logfmt, json };
+
+// Cheap to copy; with() makes a child that carries more fields.
+class Log {
+ public:
+  using Fields = std::initializer_list<Field>;
+
+  Log with(Fields fields) const;
+
+  template <class... F>
+  void debug(std::string_view event, F... fields) const {
+    write(LogLevel::debug, event, {std::move(fields)...});
+  }
+  template <class... F>
+  void info(std::string_view event, F... fields) const {
+    write(LogLevel::info, event, {std::move(fields)...});
+  }
+  template <class... F>
+  void warn(std::string_view event, F... fields) const {
+    write(LogLevel::warn, event, {std::move(fields)...});
+  }
+  template <class... F>
+  void error(std::string_view event, F... fields) const {
+    write(LogLevel::error, event, {std::move(fields)...});
+  }
+
+  // Process-wide: what is written and how. Call once, before threads start.
+  static void configure(LogLevel least, LogFormat format);
+
+ private:
+  void write(LogLevel level, std::string_view event, std::vector<Field> fields) const;
+  std::vector<Field> fields_;
+};
+
+// One line without its line end, as it would be written; apart so that tests can hold it.
+std::string format_line(LogFormat format, LogLevel level, std::string_view time, std::string_view event,
+                        const std::vector<Field>& fields);
+
+}  // namespace berth
