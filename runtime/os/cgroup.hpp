@@ -1,0 +1,48 @@
+#pragma once
+
+// Control groups, version 2 only: one directory per job, so that a job's whole tree can be counted and killed.
+// A hybrid machine's `unified` mount counts; it has no controllers, but cgroup.kill works there.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "runtime/os/fd.hpp"
+
+namespace berth::os {
+
+// A directory on a cgroup2 mount in which this process may make groups: `configured`, else below this process' own
+// group, else the root of a cgroup2 mount. Nothing where there is none.
+std::optional<std::string> find_cgroup_base(const std::string& configured);
+
+class Cgroup {
+ public:
+  // Makes the group `name` below `base` (and `base` itself when missing).
+  static Cgroup make(const std::string& base, const std::string& name);
+  // An existing one; nothing where it is gone.
+  static std::optional<Cgroup> open(const std::string& path);
+
+  const std::string& path() const { return path_; }
+  const Fd& directory() const { return directory_; }
+
+  void add(pid_t pid) const;
+  // SIGKILL to every process in it and below, in one step of the kernel.
+  void kill() const;
+  // Whether any process is left in it or below.
+  bool populated() const;
+  // A descriptor whose POLLPRI tells that populated() may have changed.
+  Fd open_events() const;
+  // Microseconds of CPU used by all its processes, ended ones included; nothing where the kernel does not say.
+  std::optional<std::uint64_t> cpu_micros() const;
+  // The largest memory use in bytes; nothing without the memory controller.
+  std::optional<std::uint64_t> peak_memory() const;
+  // Removes the (empty) group; false while processes are left in it.
+  bool remove() const;
+
+ private:
+  Cgroup(std::string path, Fd directory) : path_(std::move(path)), directory_(std::move(directory)) {}
+  std::string path_;
+  Fd directory_;
+};
+
+}  // namespace berth::os

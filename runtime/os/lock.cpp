@@ -1,0 +1,21 @@
+#include "runtime/os/lock.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include <cerrno>
+
+#include "runtime/base/error.hpp"
+
+namespace berth::os {
+
+std::optional<FileLock> FileLock::try_acquire(const std::string& path) {
+  auto file = open(path, O_RDWR | O_CREAT, 0600);
+  int result = ::flock(file.get(), LOCK_EX | LOCK_NB);
+  while (result < 0 && errno == EINTR) result = ::flock(file.get(), LOCK_EX | LOCK_NB);
+  if (result == 0) return FileLock(std::move(file));
+  if (errno == EWOULDBLOCK) return std::nullopt;
+  throw_errno("lock", path);
+}
+
+}  // namespace berth::os

@@ -1,0 +1,25 @@
+#pragma once
+
+// Exclusive locks on files (flock): held by an open description, so gone with the process however it dies.
+
+#include <optional>
+#include <string>
+
+#include "runtime/os/fd.hpp"
+
+namespace berth::os {
+
+class FileLock {
+ public:
+  // Opens (and makes, mode 0600) the file and locks it; nothing when somebody else holds it.
+  static std::optional<FileLock> try_acquire(const std::string& path);
+
+  // The locked file, for reading and writing.
+  const Fd& file() const { return file_; }
+
+ private:
+  explicit FileLock(Fd file) : file_(std::move(file)) {}
+  Fd file_;
+};
+
+}  // namespace berth::os

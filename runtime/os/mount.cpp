@@ -1,0 +1,64 @@
+#include "runtime/os/mount.hpp"
+
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "runtime/base/error.hpp"
+#include "runtime/os/file.hpp"
+
+namespace berth::os {
+namespace {
+
+// In overlay's options ',' ends an option and ':' a lower layer; a backslash takes their meaning away.
+std::string escaped(const std::string& path) {
+  std::string out;
+  for (const char c : path) {
+    if (c == ',' || c == ':' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+}  // namespace
+
+void enter_private_mounts() {
+  if (::unshare(CLONE_NEWNS) < 0) throw_errno("make", "a mount namespace");
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) < 0) throw_errno("detach", "mount propagation");
+}
+
+void mount_overlay(const Overlay& overlay) {
+  std::string options = "lowerdir=";
+  for (std::size_t i = 0; i < overlay.lower.size(); ++i) {
+    if (i > 0) options += ':';
+    options += escaped(overlay.lower[i]);
+  }
+  options += ",upperdir=" + escaped(overlay.upper) + ",workdir=" + escaped(overlay.work);
+  if (::mount("overlay", overlay.target.c_str(), "overlay", MS_NODEV, options.c_str()) < 0)
+    throw_errno("mount an overlay on", overlay.target);
+}
+
+bool overlay_works(const std::string& directory) {
+  const TempDir scratch("overlay-check", directory);
+  const Overlay overlay{{scratch / "lower"}, scratch / "upper", scratch / "work", scratch / "target"};
+  for (const auto* name : {"lower", "upper", "work", "target"}) make_directories(scratch / name);
+  const pid_t pid = ::fork();
+  if (pid < 0) return false;
+  if (pid == 0) {
+    int result = 1;
+    try {
+      enter_private_mounts();
+      mount_overlay(overlay);
+      write_file(overlay.target + "/file", "x", 0644, Durable::no);
+      result = 0;
+    } catch (...) {
+    }
+    ::_exit(result);
+  }
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+}  // namespace berth::os

@@ -1,0 +1,25 @@
+#pragma once
+
+// Overlay file systems in a mount namespace of their own.
+
+#include <string>
+#include <vector>
+
+namespace berth::os {
+
+struct Overlay {
+  std::vector<std::string> lower;  // topmost first; only read
+  std::string upper;               // gets everything that is written
+  std::string work;                // empty, on the same file system as `upper`
+  std::string target;              // where the merged tree appears
+};
+
+// Gives the calling process (single-threaded) a mount namespace whose changes nobody else sees, while mounts that
+// the machine makes later still appear in it. Needs CAP_SYS_ADMIN.
+void enter_private_mounts();
+void mount_overlay(const Overlay& overlay);
+
+// Whether overlays can be mounted with their upper layer in `directory`: tried in a child process.
+bool overlay_works(const std::string& directory);
+
+}  // namespace berth::os

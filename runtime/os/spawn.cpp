@@ -1,0 +1,179 @@
+#include "runtime/os/spawn.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+
+#include "runtime/base/error.hpp"
+#include "runtime/base/text.hpp"
+
+namespace berth::os {
+namespace {
+
+enum Step : int { kStepFiles, kStepIdentity, kStepDirectory, kStepExec };
+
+struct Failure {
+  int error_number;
+  int step;
+};
+
+std::vector<char*> pointers(const std::vector<std::string>& strings) {
+  std::vector<char*> out;
+  out.reserve(strings.size() + 1);
+  for (const auto& string : strings) out.push_back(const_cast<char*>(string.c_str()));
+  out.push_back(nullptr);
+  return out;
+}
+
+// Everything the child needs, made before the fork: between fork and exec only system calls are allowed.
+struct ChildPlan {
+  const SpawnOptions* options;
+  char** arguments;
+  char** environment;
+  int failure_fd;
+};
+
+[[noreturn]] void fail(const ChildPlan& plan, Step step) {
+  const Failure failure{errno, step};
+  [[maybe_unused]] const auto written = ::write(plan.failure_fd, &failure, sizeof failure);
+  ::_exit(127);
+}
+
+void reset_signals() {
+  struct sigaction action {};
+  action.sa_handler = SIG_DFL;
+  for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &action, nullptr);
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+bool connect_standard_files(const SpawnOptions& options) {
+  int null = -1;
+  const std::array<int, 3> wanted{options.standard_input, options.standard_output, options.standard_error};
+  std::array<int, 3> sources{};
+  // Duplicate above 2 first, so that no source is overwritten before it is used.
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (wanted[i] < 0 && null < 0) null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    sources[i] = ::fcntl(wanted[i] < 0 ? null : wanted[i], F_DUPFD_CLOEXEC, 3);
+    if (sources[i] < 0) return false;
+  }
+  for (int i = 0; i < 3; ++i)
+    if (::dup2(sources[static_cast<std::size_t>(i)], i) < 0) return false;
+  return true;
+}
+
+// Raw system calls: glibc's wrappers would change every thread of the parent, whose memory this child may share.
+bool become(const Identity& identity) {
+  return ::syscall(SYS_setgroups, identity.groups.size(), identity.groups.data()) == 0 &&
+         ::syscall(SYS_setresgid, identity.gid, identity.gid, identity.gid) == 0 &&
+         ::syscall(SYS_setresuid, identity.uid, identity.uid, identity.uid) == 0;
+}
+
+[[noreturn]] void child(const ChildPlan& plan) {
+  const auto& options = *plan.options;
+  reset_signals();
+  if (options.new_session) ::setsid();
+  if (!connect_standard_files(options)) fail(plan, kStepFiles);
+  if (options.identity && !become(*options.identity)) fail(plan, kStepIdentity);
+  if (!options.working_directory.empty() && ::chdir(options.working_directory.c_str()) < 0)
+    fail(plan, kStepDirectory);
+  ::execve(plan.arguments[0], plan.arguments, plan.environment);
+  fail(plan, kStepExec);
+}
+
+[[noreturn]] void report(const Failure& failure, const SpawnOptions& options) {
+  const auto program = printable(options.arguments.front());
+  switch (failure.step) {
+    case kStepDirectory:
+      throw errno_error(failure.error_number, "enter directory", printable(options.working_directory));
+    case kStepIdentity:
+      throw errno_error(failure.error_number, "become user", options.identity->name);
+    default:
+      throw errno_error(failure.error_number, "start", program);
+  }
+}
+
+}  // namespace
+
+Child spawn(const SpawnOptions& options) {
+  auto arguments = pointers(options.arguments);
+  auto environment = pointers(options.environment);
+  auto failure = make_pipe();
+  const ChildPlan plan{&options, arguments.data(), environment.data(), failure.write.get()};
+
+  // No signal may reach a handler of ours in the child while it still runs our code.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  const pid_t pid = ::vfork();
+  if (pid == 0) child(plan);
+  const int fork_error = errno;
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (pid < 0) throw errno_error(fork_error, "start", printable(options.arguments.front()));
+
+  failure.write.reset();
+  Failure failed{};
+  const auto length = read_some(failure.read, std::span(reinterpret_cast<char*>(&failed), sizeof failed));
+  if (length == sizeof failed) {
+    ::waitpid(pid, nullptr, 0);
+    report(failed, options);
+  }
+  // The child cannot be reaped by anybody else before this returns, so its number is still its own.
+  const auto id = process_id(pid);
+  Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (!pidfd) throw_errno("watch", "a child process");
+  return {id.value_or(ProcessId{pid, 0}), std::move(pidfd)};
+}
+
+Finished run_program(SpawnOptions options, int seconds, std::size_t limit) {
+  auto output = make_pipe();
+  auto errors = make_pipe();
+  options.standard_output = output.write.get();
+  options.standard_error = errors.write.get();
+  auto process = spawn(options);
+  output.write.reset();
+  errors.write.reset();
+
+  Finished finished;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+  std::array<pollfd, 2> polls{{{output.read.get(), POLLIN, 0}, {errors.read.get(), POLLIN, 0}}};
+  std::array<std::string*, 2> texts{&finished.output, &finished.errors};
+  std::array<char, 16384> buffer;
+  int open = 2;
+  while (open > 0) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    if (left.count() <= 0) {
+      send_signal(process.pidfd, SIGKILL);
+      reap(process.pidfd);
+      throw Error(Code::timeout, printable(options.arguments.front()) + " did not end within " +
+                                     std::to_string(seconds) + " seconds");
+    }
+    if (::poll(polls.data(), polls.size(), static_cast<int>(left.count())) <= 0) continue;
+    for (std::size_t i = 0; i < polls.size(); ++i) {
+      if (polls[i].fd < 0 || polls[i].revents == 0) continue;
+      const auto n = ::read(polls[i].fd, buffer.data(), buffer.size());
+      if (n > 0) {
+        const auto room = limit - std::min(limit, texts[i]->size());
+        texts[i]->append(buffer.data(), std::min(static_cast<std::size_t>(n), room));
+      } else if (n == 0 || errno != EINTR) {
+        polls[i].fd = -1;
+        --open;
+      }
+    }
+  }
+  finished.exit = reap(process.pidfd);
+  return finished;
+}
+
+}  // namespace berth::os
