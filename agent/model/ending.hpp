@@ -1,0 +1,71 @@
+#pragma once
+
+// What ended a job: a value, apart from the user's exit code, told in plain words.
+
+#include <chrono>
+#include <string>
+#include <variant>
+
+namespace berth::model {
+
+struct Exited {
+  int code = 0;
+  friend bool operator==(const Exited&, const Exited&) = default;
+};
+struct Signalled {
+  int signal = 0;
+  friend bool operator==(const Signalled&, const Signalled&) = default;
+};
+// The job's own time limit passed.
+struct TimedOut {
+  std::chrono::milliseconds limit{};
+  friend bool operator==(const TimedOut&, const TimedOut&) = default;
+};
+struct Canceled {
+  std::string by;  // a user's name
+  friend bool operator==(const Canceled&, const Canceled&) = default;
+};
+// The command never ran: not found (exit code 127), not executable (126), no working directory.
+struct StartFailed {
+  int exit_code = 127;
+  std::string reason;
+  friend bool operator==(const StartFailed&, const StartFailed&) = default;
+};
+struct EnvironmentFailed {
+  std::string reason;
+  friend bool operator==(const EnvironmentFailed&, const EnvironmentFailed&) = default;
+};
+struct SnapshotFailed {
+  std::string reason;
+  friend bool operator==(const SnapshotFailed&, const SnapshotFailed&) = default;
+};
+struct DiskFull {
+  std::string reason;
+  friend bool operator==(const DiskFull&, const DiskFull&) = default;
+};
+// Nobody saw it end.
+struct Lost {
+  enum class Cause { reboot, shim_killed };
+  Cause cause = Cause::reboot;
+  friend bool operator==(const Lost&, const Lost&) = default;
+};
+
+using Ending = std::variant<Exited, Signalled, TimedOut, Canceled, StartFailed, EnvironmentFailed, SnapshotFailed,
+                            DiskFull, Lost>;
+
+// The stable name of the kind: "exited", "signalled", "timed_out", "canceled", "start_failed",
+// "environment_failed", "snapshot_failed", "disk_full", "lost".
+std::string_view kind(const Ending& ending);
+// "exited with code 3", "was killed by SIGKILL", "lost: the machine restarted while it ran".
+std::string to_words(const Ending& ending);
+bool succeeded(const Ending& ending);
+// What `berth run` and `berth wait` exit with: the job's own code, 128 + signal, 124 on a time-out,
+// 130 when canceled, 125 when Berth or the machine failed it.
+int exit_code(const Ending& ending);
+
+// Why a job may be started again, as users write it after --retry: "failed" (exited with a code or signalled),
+// "timed_out", "lost", "environment_failed", "snapshot_failed", "disk_full", "start_failed".
+// Empty for success and cancellation, which are never retried.
+std::string_view retry_cause(const Ending& ending);
+
+}  // namespace berth::model

@@ -1,0 +1,123 @@
+#pragma once
+
+// A job: what was asked for, and what became of it. Pure values; agent/model/json.hpp gives their JSON.
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/model/ending.hpp"
+#include "agent/model/resources.hpp"
+#include "runtime/base/clock.hpp"
+#include "runtime/base/digest.hpp"
+
+namespace berth::model {
+
+// A job's name, like "brave-heron-7k2m": unique on its node, for ever.
+using JobId = std::string;
+
+// Azure ML's names. `cancel_requested` is a live state: the job is being stopped.
+enum class State { preparing, queued, running, finalizing, cancel_requested, completed, failed, canceled };
+std::string_view name(State state);  // "Preparing", "Queued", …, "CancelRequested", …
+std::optional<State> parse_state(std::string_view name);
+bool is_final(State state);
+// Whether the life of a job may go from one to the other in one step.
+bool may_follow(State from, State to);
+
+constexpr int kMinPriority = -1000;
+constexpr int kMaxPriority = 1000;
+
+struct EnvironmentRequest {
+  enum class Kind { none, user_managed };
+  Kind kind = Kind::none;
+  std::string python;  // user_managed: an absolute path, or a name for PATH
+  friend bool operator==(const EnvironmentRequest&, const EnvironmentRequest&) = default;
+};
+
+// The signal asked for, then, after the grace time, SIGKILL for the whole tree.
+struct StopRequest {
+  int signal = 15;
+  std::chrono::milliseconds grace{10'000};
+  friend bool operator==(const StopRequest&, const StopRequest&) = default;
+};
+
+// What a user asks for. Immutable once acknowledged, but for priority and held.
+struct JobRequest {
+  std::string submission_id;  // made by the client, 32 hexadecimal digits: the same again is the same job
+  std::string display_name;   // --name; may be empty
+  std::string experiment = "default";
+  std::map<std::string, std::string> tags;
+  std::vector<std::string> command;  // the program and its arguments; no shell in between
+  std::map<std::string, std::string> environment_variables;
+  std::optional<Digest> snapshot;  // the code; nothing: runs in working_directory as it is
+  // With a snapshot a path within it ("" = its root); without, an absolute path.
+  std::string working_directory;
+  // Provenance as `runtime/git` found it, by Azure ML's and MLflow's property names; the diff apart.
+  std::map<std::string, std::string> properties;
+  std::optional<Digest> diff;  // an object of the store
+  EnvironmentRequest environment;
+  Resources resources{1000, ByteSize(0), 0, 1};
+  int priority = 0;  // higher first
+  std::optional<std::chrono::milliseconds> timeout;
+  std::map<std::string, int> retries;  // cause (see retry_cause) → how often
+  StopRequest stop;
+  std::optional<ByteSize> log_cap;   // nothing: the node's default
+  std::vector<std::string> outputs;  // directories, relative to the working directory, collected at the end
+  bool held = false;
+
+  friend bool operator==(const JobRequest&, const JobRequest&) = default;
+};
+
+// Throws Error Code::invalid naming the field: what no node could accept.
+void validate(const JobRequest& request);
+
+// What the job used.
+struct Usage {
+  std::chrono::microseconds user_cpu{};
+  std::chrono::microseconds system_cpu{};
+  ByteSize peak_memory;  // of the largest process, or of the whole group where the kernel counts it
+  friend bool operator==(const Usage&, const Usage&) = default;
+};
+
+// One run of the command.
+struct Attempt {
+  int number = 1;
+  std::optional<Instant> started;
+  std::optional<Instant> ended;
+  // Measured on the monotonic clock by the supervisor.
+  std::optional<std::chrono::microseconds> duration;
+  std::optional<Ending> ending;
+  Usage usage;
+  std::optional<Digest> outputs;  // a snapshot of what it wrote below the output directories
+  friend bool operator==(const Attempt&, const Attempt&) = default;
+};
+
+// A job as the agent remembers it.
+struct Job {
+  JobId id;
+  std::int64_t sequence = 0;  // order of submission on this node
+  uid_t uid = 0;              // who submitted it
+  std::string user;           // his name
+  JobRequest request;
+  State state = State::preparing;
+  int priority = 0;
+  bool held = false;
+  Instant submitted{};
+  std::optional<Instant> finished;
+  std::vector<Attempt> attempts;    // the last one is the current one; empty before the first start
+  std::optional<Ending> ending;     // of the job as a whole, once it is final
+  std::string environment_record;   // JSON: interpreter, version, packages; "" before preparation
+  std::string canceled_by;          // who asked for the cancellation; "" for nobody
+  friend bool operator==(const Job&, const Job&) = default;
+};
+
+// What names a job on the command line: at least one character, lower-case letters, digits and dashes.
+bool is_job_id(std::string_view text);
+
+}  // namespace berth::model
