@@ -1,0 +1,33 @@
+#include "agent/api/access.hpp"
+
+#include "runtime/base/error.hpp"
+
+namespace berth::api {
+
+uid_t Access::submitter(const http::Peer& peer) const {
+  if (switch_user_) return peer.uid;
+  if (peer.uid != agent_ && peer.uid != 0)
+    throw Error(Code::denied, "this agent serves another user only", "start your own with `berthd --user`");
+  return agent_;
+}
+
+bool Access::owns(const http::Peer& peer, const model::Job& job) const {
+  return peer.uid == 0 || peer.uid == job.uid;
+}
+
+void Access::require_control(const http::Peer& peer, const model::Job& job) const {
+  if (owns(peer, job)) return;
+  throw Error(Code::denied, job.id + " belongs to " + job.user, "only its owner and root may change it");
+}
+
+void Access::require_content(const http::Peer& peer, const model::Job& job) const {
+  if (others_may_read_ || owns(peer, job)) return;
+  throw Error(Code::denied, job.id + " belongs to " + job.user, "only its owner and root may read its log and files");
+}
+
+void Access::require_node(const http::Peer& peer) const {
+  if (peer.uid == 0 || (!switch_user_ && peer.uid == agent_)) return;
+  throw Error(Code::denied, "only root may change the whole node", "run it with sudo");
+}
+
+}  // namespace berth::api

@@ -1,0 +1,35 @@
+#pragma once
+
+// Who may do what. The kernel says who calls; there are no passwords on the socket.
+
+#include <sys/types.h>
+
+#include "agent/model/job.hpp"
+#include "runtime/http/request.hpp"
+
+namespace berth::api {
+
+class Access {
+ public:
+  // `agent` is the user the agent runs as; with `switch_user` (a machine's agent) jobs belong to their submitters,
+  // without, everything belongs to the agent's user and nobody else but root is served.
+  Access(uid_t agent, bool switch_user, bool others_may_read)
+      : agent_(agent), switch_user_(switch_user), others_may_read_(others_may_read) {}
+
+  // Whose job a submission by this peer is. Code::denied for who may not submit at all.
+  uid_t submitter(const http::Peer& peer) const;
+
+  // All throw Code::denied, naming the job and its owner.
+  void require_control(const http::Peer& peer, const model::Job& job) const;
+  void require_content(const http::Peer& peer, const model::Job& job) const;
+  void require_node(const http::Peer& peer) const;
+
+ private:
+  bool owns(const http::Peer& peer, const model::Job& job) const;
+
+  uid_t agent_;
+  bool switch_user_;
+  bool others_may_read_;
+};
+
+}  // namespace berth::api

@@ -1,0 +1,162 @@
+#include <nlohmann/json.hpp>
+
+#include "agent/api/query.hpp"
+#include "agent/api/services.hpp"
+#include "agent/model/json.hpp"
+#include "runtime/async/deadline.hpp"
+#include "runtime/async/wait.hpp"
+#include "runtime/os/identity.hpp"
+
+namespace berth::api {
+namespace {
+
+using http::Request;
+using http::Response;
+using nlohmann::json;
+
+constexpr ByteSize kLargestSubmission = 64_MiB;
+constexpr std::size_t kMostJobs = 10'000;       // in one submission or list
+constexpr std::size_t kParsedOnLoop = 64U << 10;  // larger bodies are parsed on the pool
+constexpr std::size_t kExplained = 200;         // jobs of a list whose waiting is told
+
+json job_json(const Services& services, const model::Job& job) {
+  auto out = model::to_json(job);
+  if (const auto waiting = services.jobs.why_waiting(job.sequence)) out["waiting"] = *waiting;
+  return out;
+}
+
+Response job_response(const Services& services, store::Sequence sequence) {
+  auto job = services.store.find(sequence);
+  if (!job) throw Error(Code::not_found, "the job was forgotten meanwhile");
+  services.jobs.complete(*job);
+  return Response::json(job_json(services, *job).dump());
+}
+
+std::vector<model::JobRequest> parse_requests(const std::string& text) {
+  const auto body = model::parse_json(text);
+  std::vector<model::JobRequest> requests;
+  if (!body.is_object() || !body.contains("jobs")) {
+    requests.push_back(model::request_from_json(body));
+  } else {
+    if (body.size() != 1 || !body["jobs"].is_array() || body["jobs"].empty())
+      throw Error(Code::invalid, "a submission must be one job request or {\"jobs\": [requests]}");
+    if (body["jobs"].size() > kMostJobs)
+      throw Error(Code::too_large, "at most " + std::to_string(kMostJobs) + " jobs can be submitted at once");
+    requests.reserve(body["jobs"].size());
+    for (const auto& request : body["jobs"]) requests.push_back(model::request_from_json(request));
+  }
+  for (const auto& request : requests) model::validate(request);
+  return requests;
+}
+
+async::Task<Response> submit(Services& services, Request& request) {
+  const auto uid = services.access.submitter(request.peer);
+  const auto text = co_await request.read_body(kLargestSubmission);
+  std::vector<model::JobRequest> requests;
+  auto parse = [&] { requests = parse_requests(text); };
+  if (text.size() > kParsedOnLoop)
+    co_await async::offload(services.pool, parse);
+  else
+    parse();
+  const auto user = os::user_name(uid);
+  std::vector<store::NewJob> jobs;
+  jobs.reserve(requests.size());
+  for (auto& each : requests) {
+    store::NewJob job;
+    job.request = std::move(each);
+    job.uid = uid;
+    job.user = user;
+    jobs.push_back(std::move(job));
+  }
+  const auto submitted = co_await services.jobs.submit(std::move(jobs));
+  json out = json::array();
+  for (const auto& [job, existed] : submitted)
+    out.push_back({{"id", job.id}, {"sequence", job.sequence}, {"state", model::name(job.state)}, {"known", existed}});
+  co_return Response::json(json{{"jobs", std::move(out)}}.dump(), 201);
+}
+
+async::Task<Response> list(Services& services, Request& request) {
+  const auto uid = services.access.submitter(request.peer);
+  store::Filter filter;
+  filter.limit = static_cast<std::size_t>(whole_number(request, "limit").value_or(1000));
+  if (filter.limit == 0 || filter.limit > kMostJobs)
+    throw Error(Code::invalid, "query parameter 'limit' must be from 1 to " + std::to_string(kMostJobs));
+  filter.before = whole_number(request, "before");
+  if (flag(request, "mine")) filter.uid = uid;
+  if (!flag(request, "all"))
+    filter.states = {model::State::preparing, model::State::queued, model::State::running, model::State::finalizing,
+                     model::State::cancel_requested};
+  auto jobs = co_await services.store.list(std::move(filter));
+  json out = json::array();
+  std::size_t explained = 0;
+  for (auto job = jobs.rbegin(); job != jobs.rend(); ++job) {
+    services.jobs.complete(*job);
+    out.push_back(explained++ < kExplained ? job_json(services, *job) : model::to_json(*job));
+  }
+  co_return Response::json(json{{"jobs", std::move(out)}}.dump());
+}
+
+async::Task<Response> cancel(Services& services, Request& request) {
+  const auto job = services.resolve(request);
+  services.access.require_control(request.peer, job);
+  co_await services.jobs.cancel(job.sequence, os::user_name(request.peer.uid));
+  co_return job_response(services, job.sequence);
+}
+
+async::Task<Response> set_held(Services& services, Request& request, bool held) {
+  const auto job = services.resolve(request);
+  services.access.require_control(request.peer, job);
+  co_await services.jobs.set_held(job.sequence, held);
+  co_return job_response(services, job.sequence);
+}
+
+async::Task<Response> set_priority(Services& services, Request& request) {
+  const auto job = services.resolve(request);
+  services.access.require_control(request.peer, job);
+  const auto body = model::parse_json(co_await request.read_body(ByteSize(1 << 16)));
+  if (!body.is_object() || body.size() != 1 || !body.contains("priority") || !body["priority"].is_number_integer())
+    throw Error(Code::invalid, "the body must be {\"priority\": N} with a whole number");
+  const auto priority = body["priority"].get<std::int64_t>();
+  if (priority < model::kMinPriority || priority > model::kMaxPriority)
+    throw Error(Code::invalid, "'priority' must be a whole number from " + std::to_string(model::kMinPriority) + " to " +
+                                   std::to_string(model::kMaxPriority));
+  co_await services.jobs.set_priority(job.sequence, static_cast<int>(priority));
+  co_return job_response(services, job.sequence);
+}
+
+async::Task<Response> retry(Services& services, Request& request) {
+  const auto job = services.resolve(request);
+  services.access.require_control(request.peer, job);
+  co_await services.jobs.retry(job.sequence);
+  co_return job_response(services, job.sequence);
+}
+
+async::Task<Response> wait(Services& services, Request& request) {
+  const auto job = services.resolve(request);
+  auto ended = services.jobs.wait_until_final(job.sequence);
+  if (const auto timeout = whole_number(request, "timeout_ms")) {
+    auto limit = async::sleep_for(std::chrono::milliseconds(*timeout));
+    co_await async::run_until(std::move(ended), std::move(limit));
+  } else {
+    co_await std::move(ended);
+  }
+  co_return job_response(services, job.sequence);
+}
+
+}  // namespace
+
+void add_job_routes(http::Router& router, Services& services) {
+  router.add("POST", "/v1/jobs", [&](Request& request) { return submit(services, request); });
+  router.add("GET", "/v1/jobs", [&](Request& request) { return list(services, request); });
+  router.add("GET", "/v1/jobs/{id}", [&](Request& request) -> async::Task<Response> {
+    co_return Response::json(job_json(services, services.resolve(request)).dump());
+  });
+  router.add("POST", "/v1/jobs/{id}/cancel", [&](Request& request) { return cancel(services, request); });
+  router.add("POST", "/v1/jobs/{id}/hold", [&](Request& request) { return set_held(services, request, true); });
+  router.add("POST", "/v1/jobs/{id}/release", [&](Request& request) { return set_held(services, request, false); });
+  router.add("POST", "/v1/jobs/{id}/priority", [&](Request& request) { return set_priority(services, request); });
+  router.add("POST", "/v1/jobs/{id}/retry", [&](Request& request) { return retry(services, request); });
+  router.add("GET", "/v1/jobs/{id}/wait", [&](Request& request) { return wait(services, request); });
+}
+
+}  // namespace berth::api

@@ -1,0 +1,22 @@
+#pragma once
+
+// What a node is, for status and metrics: facts that do not change while the agent runs.
+
+#include <string>
+
+#include "runtime/base/clock.hpp"
+
+namespace berth::api {
+
+struct Node {
+  std::string name;       // of the machine
+  std::string version;    // of the agent
+  std::string state_dir;
+  pid_t pid = 0;
+  Instant started{};
+  bool machine_agent = false;    // serves every user
+  std::string cgroup_base;       // "" : no cgroup2, limits and group kill are off
+  bool overlays = false;         // else each job's tree is a copy
+};
+
+}  // namespace berth::api

@@ -1,0 +1,53 @@
+#include <nlohmann/json.hpp>
+
+#include "agent/api/services.hpp"
+#include "agent/api/status.hpp"
+#include "agent/model/json.hpp"
+
+namespace berth::api {
+namespace {
+
+using http::Request;
+using http::Response;
+using nlohmann::json;
+
+Response status(const Services& services) {
+  return Response::json(status_json(services.node, services.jobs, services.clock.now()).dump());
+}
+
+async::Task<Response> set_drained(Services& services, Request& request, bool drained) {
+  services.access.require_node(request.peer);
+  co_await services.jobs.set_drained(drained);
+  co_return status(services);
+}
+
+async::Task<Response> collect_garbage(Services& services, Request& request) {
+  services.access.require_node(request.peer);
+  const auto text = co_await request.read_body(ByteSize(1 << 16));
+  const auto body = text.empty() ? json::object() : model::parse_json(text);
+  const bool dry_run = body.is_object() && body.value("dry_run", json(false)) == json(true);
+  const auto report = co_await services.upkeep.collect_garbage(dry_run ? objects::DryRun::yes : objects::DryRun::no);
+  json items = json::array();
+  for (const auto& item : report.items)
+    items.push_back({{"what", item.what}, {"why", item.why}, {"bytes", item.bytes}});
+  co_return Response::json(json{{"dry_run", dry_run}, {"items", std::move(items)}, {"bytes", report.bytes()}}.dump());
+}
+
+}  // namespace
+
+void add_node_routes(http::Router& router, Services& services) {
+  router.add("GET", "/v1/status", [&](Request& request) -> async::Task<Response> {
+    services.access.submitter(request.peer);
+    co_return status(services);
+  });
+  router.add("GET", "/metrics", [&](Request& request) -> async::Task<Response> {
+    services.access.submitter(request.peer);
+    auto text = metrics_text(services.node, services.jobs);
+    co_return Response::with_type("text/plain; version=0.0.4", std::move(text));
+  });
+  router.add("POST", "/v1/drain", [&](Request& request) { return set_drained(services, request, true); });
+  router.add("POST", "/v1/resume", [&](Request& request) { return set_drained(services, request, false); });
+  router.add("POST", "/v1/gc", [&](Request& request) { return collect_garbage(services, request); });
+}
+
+}  // namespace berth::api

@@ -1,0 +1,20 @@
+#include "agent/api/services.hpp"
+
+namespace berth::api {
+
+model::Job Services::resolve(const http::Request& request) const {
+  auto job = store.resolve(request.parameter("id"), access.submitter(request.peer));
+  jobs.complete(job);
+  return job;
+}
+
+http::Router make_router(Services& services) {
+  http::Router router;
+  add_node_routes(router, services);
+  add_job_routes(router, services);
+  add_log_routes(router, services);
+  add_snapshot_routes(router, services);
+  return router;
+}
+
+}  // namespace berth::api

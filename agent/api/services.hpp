@@ -1,0 +1,45 @@
+#pragma once
+
+// What the handlers work with.
+
+#include <string>
+
+#include "agent/api/access.hpp"
+#include "agent/api/node.hpp"
+#include "agent/jobs/jobs.hpp"
+#include "agent/jobs/upkeep.hpp"
+#include "agent/jobs/workplace.hpp"
+#include "agent/store/store.hpp"
+#include "runtime/async/offload.hpp"
+#include "runtime/http/router.hpp"
+#include "runtime/objects/store.hpp"
+
+namespace berth::api {
+
+struct Services {
+  jobs::Jobs& jobs;
+  jobs::Workplaces& workplaces;
+  jobs::Upkeep& upkeep;
+  store::Store& store;
+  objects::Store& objects;
+  async::Pool& pool;
+  const Clock& clock;
+  Access access;
+  Node node;
+  std::string incoming;   // a directory for uploads in progress
+  ByteSize max_upload{};  // of one pack
+
+  // The job that a path names, by id, prefix or @last. Code::not_found, Code::conflict when ambiguous.
+  model::Job resolve(const http::Request& request) const;
+};
+
+// The whole table; `services` outlives it. agent/api/openapi.yaml describes it, and a test holds the two together.
+http::Router make_router(Services& services);
+
+// One file each.
+void add_job_routes(http::Router& router, Services& services);
+void add_log_routes(http::Router& router, Services& services);
+void add_snapshot_routes(http::Router& router, Services& services);
+void add_node_routes(http::Router& router, Services& services);
+
+}  // namespace berth::api

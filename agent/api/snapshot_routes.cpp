@@ -1,0 +1,154 @@
+#include <fcntl.h>
+
+#include <array>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "agent/api/query.hpp"
+#include "agent/api/services.hpp"
+#include "runtime/base/text.hpp"
+#include "runtime/objects/sha256.hpp"
+#include "runtime/os/file.hpp"
+#include "runtime/snapshot/closure.hpp"
+#include "runtime/snapshot/pack.hpp"
+
+namespace berth::api {
+namespace {
+
+using http::Request;
+using http::Response;
+using nlohmann::json;
+
+constexpr ByteSize kLargestDiff = 32_MiB;
+
+// A file without a name: gone with its descriptor, whatever happens.
+os::Fd nameless_file(const std::string& directory) { return os::open(directory, O_RDWR | O_TMPFILE, 0600); }
+
+json upload_json(const store::Upload& upload) {
+  return {{"digest", upload.digest.hex()}, {"files", upload.files}, {"bytes", upload.size.bytes()}};
+}
+
+Digest digest_parameter(const Request& request) {
+  const auto digest = parse_digest(request.parameter("digest"));
+  if (!digest) throw Error(Code::invalid, "'" + printable(request.parameter("digest")) + "' is not a snapshot's digest");
+  return *digest;
+}
+
+async::Task<Response> take_pack(Services& services, Request& request) {
+  const auto uid = services.access.submitter(request.peer);
+  services.jobs.require_room();
+  const auto file = nameless_file(services.incoming);
+  co_await request.spool(services.pool, file, services.max_upload);
+  const auto hold = services.objects.hold();
+  auto receive = [&] {
+    os::rewind(file);
+    snapshot::FdSource source(file);
+    return snapshot::receive_pack(services.objects, source);
+  };
+  const auto received = co_await async::offload(services.pool, receive);
+  store::Upload upload;
+  upload.digest = received.manifest.id();
+  upload.uid = uid;
+  upload.size = ByteSize(received.manifest.totals().bytes);
+  upload.files = received.manifest.totals().files;
+  upload.created = services.clock.now();
+  co_await services.store.remember(upload);
+  co_return Response::json(upload_json(upload).dump(), 201);
+}
+
+async::Task<Response> show_snapshot(Services& services, Request& request) {
+  const auto digest = digest_parameter(request);
+  const auto upload = services.store.find_upload(digest, services.access.submitter(request.peer));
+  if (!upload) throw Error(Code::not_found, "snapshot " + digest.brief() + " is not here");
+  co_return Response::json(upload_json(*upload).dump());
+}
+
+async::Task<> send_file(http::Stream& out, const os::Fd& file) {
+  const auto buffer = std::make_unique<std::array<char, 65536>>();
+  std::uint64_t offset = 0;
+  while (const auto length = os::read_at(file, *buffer, offset)) {
+    co_await out.write(std::string_view(buffer->data(), length));
+    offset += length;
+  }
+}
+
+async::Task<Response> send_pack(Services& services, const Digest& digest) {
+  const auto file = std::make_shared<const os::Fd>(nameless_file(services.incoming));
+  auto write = [&] {
+    const auto manifest = snapshot::load_manifest(services.objects, digest);
+    snapshot::StoreContent content(services.objects);
+    snapshot::write_pack(manifest, {}, content, [&](std::string_view bytes) { os::write_all(*file, bytes); });
+  };
+  co_await async::offload(services.pool, write);
+  co_return Response::stream("application/x-berth-pack", [file](http::Stream& out) { return send_file(out, *file); });
+}
+
+const model::Attempt* attempt_of(const model::Job& job, std::optional<std::int64_t> number) {
+  for (auto attempt = job.attempts.rbegin(); attempt != job.attempts.rend(); ++attempt)
+    if (!number || attempt->number == *number) return &*attempt;
+  return nullptr;
+}
+
+async::Task<Response> send_outputs(Services& services, Request& request) {
+  const auto job = services.resolve(request);
+  services.access.require_content(request.peer, job);
+  const auto* attempt = attempt_of(job, whole_number(request, "attempt"));
+  if (attempt == nullptr || !attempt->outputs)
+    throw Error(Code::not_found, job.id + " has no outputs",
+                services.jobs.is_final(job.sequence) ? "it wrote nothing into ./outputs or the directories of --output"
+                                                     : "they are collected when it has ended");
+  co_return co_await send_pack(services, *attempt->outputs);
+}
+
+async::Task<Response> send_code(Services& services, Request& request) {
+  const auto job = services.resolve(request);
+  services.access.require_content(request.peer, job);
+  if (!job.request.snapshot)
+    throw Error(Code::not_found, job.id + " has no code snapshot", "it was submitted with --no-code");
+  co_return co_await send_pack(services, *job.request.snapshot);
+}
+
+async::Task<Response> send_diff(Services& services, Request& request) {
+  const auto job = services.resolve(request);
+  services.access.require_content(request.peer, job);
+  if (!job.request.diff)
+    throw Error(Code::not_found, job.id + " has no diff", "its code was not in a git work tree, or had no changes");
+  auto read = [&] { return services.objects.read(*job.request.diff); };
+  auto diff = co_await async::offload(services.pool, read);
+  co_return Response::text(std::move(diff));
+}
+
+async::Task<Response> take_diff(Services& services, Request& request) {
+  const auto uid = services.access.submitter(request.peer);
+  services.jobs.require_room();
+  const auto diff = co_await request.read_body(kLargestDiff);
+  const auto digest = objects::sha256(diff);
+  auto keep = [&] {
+    auto batch = services.objects.begin();
+    batch.add(digest, diff);
+    batch.commit(os::Durable::yes);
+  };
+  const auto hold = services.objects.hold();
+  co_await async::offload(services.pool, keep);
+  store::Upload upload;
+  upload.kind = store::Upload::Kind::diff;
+  upload.digest = digest;
+  upload.uid = uid;
+  upload.size = ByteSize(diff.size());
+  upload.created = services.clock.now();
+  co_await services.store.remember(upload);
+  co_return Response::json(json{{"digest", digest.hex()}}.dump(), 201);
+}
+
+}  // namespace
+
+void add_snapshot_routes(http::Router& router, Services& services) {
+  router.add("POST", "/v1/snapshots", [&](Request& request) { return take_pack(services, request); });
+  router.add("GET", "/v1/snapshots/{digest}", [&](Request& request) { return show_snapshot(services, request); });
+  router.add("POST", "/v1/diffs", [&](Request& request) { return take_diff(services, request); });
+  router.add("GET", "/v1/jobs/{id}/outputs", [&](Request& request) { return send_outputs(services, request); });
+  router.add("GET", "/v1/jobs/{id}/code", [&](Request& request) { return send_code(services, request); });
+  router.add("GET", "/v1/jobs/{id}/diff", [&](Request& request) { return send_diff(services, request); });
+}
+
+}  // namespace berth::api

@@ -1,0 +1,102 @@
+#include "agent/api/status.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "agent/model/json.hpp"
+#include "runtime/os/file.hpp"
+
+namespace berth::api {
+namespace {
+
+using nlohmann::json;
+
+std::vector<std::string> remarks_of(const Node& node) {
+  std::vector<std::string> remarks;
+  if (node.cgroup_base.empty())
+    remarks.emplace_back("no cgroup2 hierarchy can be written: limits are off, and a job's tree is killed process by process");
+  if (!node.overlays) remarks.emplace_back("overlays cannot be mounted: every job gets a copy of its code");
+  return remarks;
+}
+
+// One metric family with its samples.
+class Family {
+ public:
+  Family(std::string& out, std::string name, const char* type, const char* help) : out_(out), name_(std::move(name)) {
+    out_ += "# HELP " + name_ + " " + help + "\n# TYPE " + name_ + " " + type + "\n";
+  }
+  Family& sample(const std::string& labels, double value) {
+    out_ += name_;
+    if (!labels.empty()) out_ += "{" + labels + "}";
+    out_ += " " + json(value).dump() + "\n";
+    return *this;
+  }
+
+ private:
+  std::string& out_;
+  std::string name_;
+};
+
+void add_resources(Family& family, const model::Resources& resources) {
+  family.sample(R"(resource="cpus")", resources.cpu_milli / 1000.0)
+      .sample(R"(resource="memory_bytes")", static_cast<double>(resources.memory.bytes()))
+      .sample(R"(resource="gpus")", resources.gpus)
+      .sample(R"(resource="slots")", resources.slots);
+}
+
+}  // namespace
+
+json status_json(const Node& node, const jobs::Jobs& jobs, Instant now) {
+  const auto counts = jobs.counts();
+  const auto space = os::space_of(node.state_dir);
+  const auto remarks = remarks_of(node);
+  const auto& queue = jobs.queue();
+  const auto up = std::chrono::duration_cast<std::chrono::milliseconds>(now - node.started).count();
+  return {{"name", node.name},
+          {"version", node.version},
+          {"pid", node.pid},
+          {"mode", node.machine_agent ? "machine" : "user"},
+          {"state_dir", node.state_dir},
+          {"started", to_rfc3339(node.started)},
+          {"uptime_ms", std::max<std::int64_t>(up, 0)},
+          {"drained", queue.drained()},
+          {"health", remarks.empty() ? "ok" : "degraded"},
+          {"remarks", remarks},
+          {"cgroup", node.cgroup_base.empty() ? json(nullptr) : json(node.cgroup_base)},
+          {"overlays", node.overlays},
+          {"capacity", model::to_json(queue.capacity())},
+          {"in_use", model::to_json(queue.used())},
+          {"jobs",
+           {{"preparing", counts.preparing},
+            {"queued", counts.queued},
+            {"running", counts.running},
+            {"finalizing", counts.finalizing}}},
+          {"disk", {{"free_bytes", space.free}, {"total_bytes", space.total}}}};
+}
+
+std::string metrics_text(const Node& node, const jobs::Jobs& jobs) {
+  const auto counts = jobs.counts();
+  const auto space = os::space_of(node.state_dir);
+  std::string out;
+  Family(out, "berth_info", "gauge", "The agent's version.").sample("version=\"" + node.version + "\"", 1);
+  Family(out, "berth_jobs", "gauge", "Live jobs by state.")
+      .sample(R"(state="preparing")", static_cast<double>(counts.preparing))
+      .sample(R"(state="queued")", static_cast<double>(counts.queued))
+      .sample(R"(state="running")", static_cast<double>(counts.running))
+      .sample(R"(state="finalizing")", static_cast<double>(counts.finalizing));
+  Family(out, "berth_jobs_ended_total", "counter", "Jobs ended since the agent started.")
+      .sample(R"(state="completed")", static_cast<double>(counts.completed))
+      .sample(R"(state="failed")", static_cast<double>(counts.failed))
+      .sample(R"(state="canceled")", static_cast<double>(counts.canceled));
+  Family capacity(out, "berth_capacity", "gauge", "What jobs may use together.");
+  add_resources(capacity, jobs.queue().capacity());
+  Family used(out, "berth_in_use", "gauge", "What running jobs hold.");
+  add_resources(used, jobs.queue().used());
+  Family(out, "berth_drained", "gauge", "1 when the node starts no jobs.").sample("", jobs.queue().drained() ? 1 : 0);
+  Family(out, "berth_disk_free_bytes", "gauge", "Free where the state directory is.")
+      .sample("", static_cast<double>(space.free));
+  Family(out, "berth_start_time_seconds", "gauge", "When the agent started, Unix time.")
+      .sample("", static_cast<double>(to_unix_micros(node.started)) / 1e6);
+  return out;
+}
+
+}  // namespace berth::api

@@ -1,0 +1,18 @@
+#pragma once
+
+// The node's status: as JSON for `berth status`, and as Prometheus text for /metrics.
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "agent/api/node.hpp"
+#include "agent/jobs/jobs.hpp"
+
+namespace berth::api {
+
+// "health" is "ok", or "degraded" with the reasons in "remarks".
+nlohmann::json status_json(const Node& node, const jobs::Jobs& jobs, Instant now);
+// https://prometheus.io/docs/instrumenting/exposition_formats/, text format 0.0.4.
+std::string metrics_text(const Node& node, const jobs::Jobs& jobs);
+
+}  // namespace berth::api

@@ -1,0 +1,213 @@
+#include "agent/daemon/agent.hpp"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "agent/api/services.hpp"
+#include "agent/daemon/version.hpp"
+#include "runtime/async/deadline.hpp"
+#include "runtime/async/run.hpp"
+#include "runtime/async/wait.hpp"
+#include "runtime/base/text.hpp"
+#include "runtime/http/listen.hpp"
+#include "runtime/http/server.hpp"
+#include "runtime/os/cgroup.hpp"
+#include "runtime/os/file.hpp"
+#include "runtime/os/lock.hpp"
+#include "runtime/os/mount.hpp"
+#include "runtime/os/process.hpp"
+
+namespace berth::daemon {
+namespace {
+
+// Holds the state directory; told to whom it belongs when that is somebody else.
+os::FileLock claim_state(const std::string& directory) {
+  const auto path = os::join(directory, "lock");
+  auto lock = os::FileLock::try_acquire(path);
+  if (!lock) {
+    auto pid = os::read_file_if_exists(path).value_or("");
+    while (!pid.empty() && pid.back() == '\n') pid.pop_back();
+    throw Error(Code::conflict,
+                "another agent (pid " + (pid.empty() ? "unknown" : printable(pid)) + ") already uses " + directory,
+                "stop it first, or give this one another --state directory");
+  }
+  if (::ftruncate(lock->file().get(), 0) < 0) throw_errno("write", path);
+  os::write_all_at(lock->file(), std::to_string(::getpid()) + "\n", 0);
+  return std::move(*lock);
+}
+
+std::string find_shim(const std::string& given) {
+  if (!given.empty()) return given;
+  std::string self(4096, '\0');
+  const auto length = ::readlink("/proc/self/exe", self.data(), self.size());
+  if (length < 0) throw_errno("read", "/proc/self/exe");
+  self.resize(static_cast<std::size_t>(length));
+  const auto bin = os::parent_of(self);
+  for (const auto& candidate : {os::join(bin, "berth-shim"), os::join(bin, "../lib/berth/berth-shim")})
+    if (::access(candidate.c_str(), X_OK) == 0) return candidate;
+  throw Error(Code::not_found, "berth-shim is not beside " + printable(self), "install it there; it supervises every job");
+}
+
+model::Resources capacity_of(const Config& config) {
+  const auto cpus = std::max(1U, std::thread::hardware_concurrency());
+  struct sysinfo info {};
+  ::sysinfo(&info);
+  model::Resources capacity;
+  capacity.cpu_milli = config.cpu_milli.value_or(cpus * 1000);
+  capacity.memory = config.memory.value_or(ByteSize(static_cast<std::uint64_t>(info.totalram) * info.mem_unit));
+  capacity.gpus = 0;  // none is looked for yet
+  const auto whole_cpus = static_cast<std::uint16_t>(std::clamp(capacity.cpu_milli / 1000, 1U, 65'535U));
+  capacity.slots = config.max_parallel.value_or(whole_cpus);
+  return capacity;
+}
+
+std::string machine_name() {
+  std::string name(256, '\0');
+  ::gethostname(name.data(), name.size());
+  return name.c_str();
+}
+
+// Each follower and each running job needs a few descriptors; the soft limit is often 1024.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// The parts, in the order in which they need each other.
+class Agent {
+ public:
+  Agent(async::Executor executor, const Options& options, std::string cgroup_base)
+      : config_(options.config),
+        overlays_(os::overlay_works(config_.state_dir)),
+        store_(os::join(config_.state_dir, "berth.db"), system_clock(), pool_),
+        objects_(os::join(config_.state_dir, "objects")),
+        checkouts_(os::join(config_.state_dir, "checkouts"),
+                   ::geteuid() == 0 ? snapshot::OverlayMarks::trusted : snapshot::OverlayMarks::user),
+        workplaces_({os::join(config_.state_dir, "jobs"), overlays_, options.machine_agent}, objects_, checkouts_),
+        reserve_(os::join(config_.state_dir, "reserve"), config_.reserved_space),
+        jobs_(executor, settings(options, cgroup_base), store_, workplaces_, environments_, reserve_, pool_,
+              system_clock(), log_),
+        upkeep_(store_, objects_, checkouts_, pool_, system_clock()),
+        services_{jobs_,
+                  workplaces_,
+                  upkeep_,
+                  store_,
+                  objects_,
+                  pool_,
+                  system_clock(),
+                  api::Access(::geteuid(), options.machine_agent, config_.others_may_read),
+                  node(options, cgroup_base),
+                  os::join(config_.state_dir, "incoming"),
+                  config_.max_upload},
+        router_(api::make_router(services_)) {
+    os::remove_tree(services_.incoming);
+    os::make_directories(services_.incoming, 0700);
+  }
+
+  async::Task<> serve() {
+    co_await jobs_.recover();
+    http::Server server(co_await async::this_coro::executor, listen(), router_, http::Limits{},
+                        [this](std::exception_ptr failure) {
+                          log_.error("a connection failed", kv("error", error_from(std::move(failure)).describe()));
+                        });
+    log_.info("agent ready", kv("socket", config_.socket), kv("version", kVersion), kv("pid", ::getpid()));
+    auto serving = server.run();
+    auto told = stop_on_signal(server);
+    co_await async::run_until(std::move(serving), std::move(told));
+    co_await jobs_.stop();
+    store_.stop();
+    os::remove_file(config_.socket);
+    log_.info("agent stopped; jobs run on");
+  }
+
+ private:
+  async::Task<> stop_on_signal(http::Server& server) {
+    const int signal = co_await async::wait_for_signal(SIGTERM, SIGINT);
+    log_.info("agent stops", kv("signal", os::signal_name(signal)));
+    server.stop();
+    for (;;) co_await async::sleep_for(std::chrono::hours(1));  // until serve() is done with its connections
+  }
+
+  os::Fd listen() {
+    os::make_directories(os::parent_of(config_.socket));
+    const auto group = services_.node.machine_agent ? os::group_id(config_.group) : std::nullopt;
+    if (services_.node.machine_agent && !group)
+      log_.warn("the socket's group does not exist; only root can use the socket", kv("group", config_.group));
+    return http::listen_unix(config_.socket, group ? 0660 : 0600, group);
+  }
+
+  static jobs::Settings settings(const Options& options, const std::string& cgroup_base) {
+    jobs::Settings settings;
+    settings.shim_program = find_shim(options.shim_program);
+    settings.boot_id = os::boot_id();
+    settings.cgroup_base = cgroup_base;
+    settings.switch_user = options.machine_agent;
+    settings.capacity = capacity_of(options.config);
+    settings.patience = options.config.backfill_patience;
+    settings.defaults.path = options.config.path;
+    settings.defaults.log_cap = options.config.log_cap;
+    return settings;
+  }
+
+  api::Node node(const Options& options, const std::string& cgroup_base) const {
+    api::Node node;
+    node.name = machine_name();
+    node.version = kVersion;
+    node.state_dir = config_.state_dir;
+    node.pid = ::getpid();
+    node.started = system_clock().now();
+    node.machine_agent = options.machine_agent;
+    node.cgroup_base = cgroup_base;
+    node.overlays = overlays_;
+    return node;
+  }
+
+  Config config_;
+  Log log_;
+  bool overlays_;
+  async::Pool pool_;
+  store::Store store_;
+  objects::Store objects_;
+  snapshot::Checkouts checkouts_;
+  jobs::Workplaces workplaces_;
+  environment::Environments environments_;
+  jobs::DiskReserve reserve_;
+  jobs::Jobs jobs_;
+  jobs::Upkeep upkeep_;
+  api::Services services_;
+  http::Router router_;
+};
+
+async::Task<> run_parts(const Options& options, const std::string& cgroup_base) {
+  Agent agent(co_await async::this_coro::executor, options, cgroup_base);
+  co_await agent.serve();
+}
+
+}  // namespace
+
+void run_agent(Options options) {
+  auto& config = options.config;
+  if (config.socket.empty()) config.socket = os::join(config.state_dir, "berth.sock");
+  // Jobs of other users must reach their trees below it, though not look around.
+  os::make_directories(config.state_dir, options.machine_agent ? 0711 : 0700);
+  const auto lock = claim_state(config.state_dir);
+  ::signal(SIGPIPE, SIG_IGN);
+  ::umask(0022);
+  raise_descriptor_limit();
+  auto base = os::find_cgroup_base(config.cgroup);
+  if (!config.cgroup.empty() && !base)
+    throw Error(Code::invalid, "no groups can be made in the configured cgroup " + config.cgroup,
+                "it must be a directory of a cgroup2 file system that the agent may write");
+  if (base && config.cgroup.empty()) base = os::join(*base, "berth");
+  async::run_to_end(run_parts(options, base.value_or("")));
+}
+
+}  // namespace berth::daemon

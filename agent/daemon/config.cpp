@@ -1,0 +1,164 @@
+#include "agent/daemon/config.hpp"
+
+#include <yaml-cpp/yaml.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <set>
+
+#include "runtime/base/error.hpp"
+#include "runtime/base/text.hpp"
+#include "runtime/os/file.hpp"
+
+namespace berth::daemon {
+namespace {
+
+// One value of the file, with its place for errors.
+struct Entry {
+  const std::string& file;
+  const std::string& key;
+  YAML::Node value;
+
+  [[noreturn]] void fail(const std::string& wanted) const {
+    const auto given = value.IsScalar() ? ", not '" + printable(value.Scalar()) + "'" : "";
+    throw Error(Code::invalid,
+                file + ":" + std::to_string(value.Mark().line + 1) + ": '" + key + "' must be " + wanted + given);
+  }
+
+  std::string text() const {
+    if (!value.IsScalar()) fail("text");
+    return value.Scalar();
+  }
+  std::string absolute_path() const {
+    auto path = text();
+    if (path.empty() || path.front() != '/') fail("an absolute path");
+    return path;
+  }
+  ByteSize size() const {
+    const auto parsed = parse_byte_size(text());
+    if (!parsed) fail("a size such as 512MiB or 2g");
+    return *parsed;
+  }
+  std::chrono::milliseconds duration() const {
+    const auto parsed = parse_duration(text());
+    if (!parsed) fail("a duration such as 30s or 5m");
+    return *parsed;
+  }
+  double number(double least, double most, const std::string& wanted) const {
+    double parsed = 0;
+    if (!value.IsScalar() || !YAML::convert<double>::decode(value, parsed) || !(parsed >= least && parsed <= most))
+      fail(wanted);
+    return parsed;
+  }
+  bool boolean() const {
+    bool parsed = false;
+    if (!value.IsScalar() || !YAML::convert<bool>::decode(value, parsed)) fail("true or false");
+    return parsed;
+  }
+};
+
+using Setter = std::function<void(Config&, const Entry&)>;
+
+std::uint32_t cpu_milli(const Entry& entry) {
+  return static_cast<std::uint32_t>(
+      std::llround(entry.number(0.001, 1'000'000, "a number of CPUs above 0, such as 4 or 3.5") * 1000));
+}
+
+std::uint16_t max_parallel(const Entry& entry) {
+  const auto number = entry.number(1, 65'535, "a whole number from 1 to 65535");
+  if (number != std::floor(number)) entry.fail("a whole number from 1 to 65535");
+  return static_cast<std::uint16_t>(number);
+}
+
+LogLevel log_level(const Entry& entry) {
+  static const std::map<std::string, LogLevel> kLevels{{"debug", LogLevel::debug},
+                                                       {"info", LogLevel::info},
+                                                       {"warn", LogLevel::warn},
+                                                       {"error", LogLevel::error}};
+  const auto level = kLevels.find(entry.text());
+  if (level == kLevels.end()) entry.fail("one of debug, info, warn, error");
+  return level->second;
+}
+
+const std::map<std::string, Setter>& setters() {
+  static const std::map<std::string, Setter> kSetters{
+      {"state_dir", [](Config& c, const Entry& e) { c.state_dir = e.absolute_path(); }},
+      {"socket", [](Config& c, const Entry& e) { c.socket = e.absolute_path(); }},
+      {"group", [](Config& c, const Entry& e) { c.group = e.text(); }},
+      {"cpus", [](Config& c, const Entry& e) { c.cpu_milli = cpu_milli(e); }},
+      {"memory", [](Config& c, const Entry& e) { c.memory = e.size(); }},
+      {"max_parallel", [](Config& c, const Entry& e) { c.max_parallel = max_parallel(e); }},
+      {"log_cap", [](Config& c, const Entry& e) { c.log_cap = e.size(); }},
+      {"backfill_patience", [](Config& c, const Entry& e) { c.backfill_patience = e.duration(); }},
+      {"stop_grace", [](Config& c, const Entry& e) { c.stop_grace = e.duration(); }},
+      {"max_upload", [](Config& c, const Entry& e) { c.max_upload = e.size(); }},
+      {"reserved_space", [](Config& c, const Entry& e) { c.reserved_space = e.size(); }},
+      {"cgroup", [](Config& c, const Entry& e) { c.cgroup = e.absolute_path(); }},
+      {"path", [](Config& c, const Entry& e) { c.path = e.text(); }},
+      {"others_may_read", [](Config& c, const Entry& e) { c.others_may_read = e.boolean(); }},
+      {"log_level", [](Config& c, const Entry& e) { c.log_level = log_level(e); }},
+  };
+  return kSetters;
+}
+
+std::string known_keys() {
+  std::string keys;
+  for (const auto& [key, setter] : setters()) keys += (keys.empty() ? "" : ", ") + key;
+  return keys;
+}
+
+std::string environment_or(const char* name, const std::string& otherwise) {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0' ? value : otherwise;
+}
+
+YAML::Node parse_yaml(const std::string& text, const std::string& name) {
+  try {
+    return YAML::Load(text);
+  } catch (const YAML::Exception& error) {
+    throw Error(Code::invalid, name + ":" + std::to_string(error.mark.line + 1) + ": " + error.msg);
+  }
+}
+
+}  // namespace
+
+Config parse_config(const std::string& text, const std::string& name, Config config) {
+  const auto root = parse_yaml(text, name);
+  if (root.IsNull()) return config;
+  if (!root.IsMap()) throw Error(Code::invalid, name + ":1: must be lines of 'key: value'");
+  std::set<std::string> seen;
+  for (const auto& pair : root) {
+    const auto key = pair.first.IsScalar() ? pair.first.Scalar() : std::string();
+    const auto where = name + ":" + std::to_string(pair.first.Mark().line + 1) + ": ";
+    const auto setter = setters().find(key);
+    if (setter == setters().end())
+      throw Error(Code::invalid, where + "unknown key '" + printable(key) + "'", "known keys: " + known_keys());
+    if (!seen.insert(key).second) throw Error(Code::invalid, where + "'" + key + "' is set twice");
+    setter->second(config, Entry{name, key, pair.second});
+  }
+  return config;
+}
+
+Config load_config(const std::string& file, Config defaults) {
+  return parse_config(os::read_file(file, 1U << 20), file, std::move(defaults));
+}
+
+Config user_defaults() {
+  Config config;
+  const auto home = environment_or("HOME", "/");
+  config.state_dir = environment_or("XDG_STATE_HOME", os::join(home, ".local/state")) + "/berth";
+  config.path = os::join(home, ".local/bin") + ":" + config.path;
+  return config;
+}
+
+Config system_defaults() {
+  Config config;
+  config.state_dir = "/var/lib/berth";
+  config.socket = "/run/berth/berth.sock";
+  config.group = "berth";
+  return config;
+}
+
+}  // namespace berth::daemon

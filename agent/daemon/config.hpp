@@ -1,0 +1,47 @@
+#pragma once
+
+// What an administrator may set, in YAML. An unknown key, a wrong type or an impossible value is an Error that names
+// file and line.
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "runtime/base/log.hpp"
+#include "runtime/base/units.hpp"
+
+namespace berth::daemon {
+
+struct Config {
+  std::string state_dir;  // state_dir: everything the agent keeps
+  std::string socket;     // socket: of the API; DIR/berth.sock unless set
+  std::string group;      // group: who may open the socket of a root agent; "berth"
+
+  // What jobs may use together. Unset: what the machine has.
+  std::optional<std::uint32_t> cpu_milli;    // cpus: 3.5
+  std::optional<ByteSize> memory;            // memory: 60GiB
+  std::optional<std::uint16_t> max_parallel;  // max_parallel: jobs at a time; as many as CPUs
+
+  ByteSize log_cap = 1_GiB;                              // log_cap: per job; head and tail are kept
+  std::chrono::milliseconds backfill_patience{300'000};  // backfill_patience: before the head's reservation is firm
+  std::chrono::milliseconds stop_grace{10'000};          // stop_grace: from the signal to SIGKILL
+  ByteSize max_upload{64ULL << 30};                      // max_upload: largest pack accepted
+  ByteSize reserved_space = 64_MiB;                      // reserved_space: below it new jobs are refused
+  std::string cgroup;                                    // cgroup: a cgroup2 directory for the jobs' groups
+  std::string path =                                     // path: PATH of jobs
+      "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  bool others_may_read = false;  // others_may_read: logs and files of a job for everybody on the socket
+  LogLevel log_level = LogLevel::info;
+};
+
+// Reads the file over the defaults given.
+Config load_config(const std::string& file, Config defaults);
+// The same for text; `name` stands for the file in errors.
+Config parse_config(const std::string& text, const std::string& name, Config defaults);
+
+// The defaults of `berthd --user`: XDG paths of the caller.
+Config user_defaults();
+// The defaults of the machine's agent: /var/lib/berth, /run/berth/berth.sock.
+Config system_defaults();
+
+}  // namespace berth::daemon

@@ -1,0 +1,250 @@
+#include "agent/jobs/jobs.hpp"
+
+#include "agent/jobs/persist.hpp"
+#include "runtime/shim/client.hpp"
+
+namespace berth::jobs {
+namespace {
+
+queue::Entry entry_of(const model::Job& job, bool ready) {
+  queue::Entry entry{job.sequence, job.request.resources, job.priority, job.held, ready, std::nullopt};
+  if (job.request.timeout) entry.limit = *job.request.timeout + job.request.stop.grace;
+  return entry;
+}
+
+}  // namespace
+
+bool needs_preparation(const model::JobRequest& request) {
+  return request.snapshot || request.environment.kind != model::EnvironmentRequest::Kind::none;
+}
+
+Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Workplaces& workplaces,
+           environment::Environments& environments, DiskReserve& reserve, async::Pool& pool, const Clock& clock,
+           Log log)
+    : executor_(executor),
+      settings_(std::move(settings)),
+      store_(store),
+      workplaces_(workplaces),
+      environments_(environments),
+      reserve_(reserve),
+      pool_(pool),
+      clock_(clock),
+      log_(std::move(log)),
+      queue_(settings_.capacity, settings_.patience),
+      nursery_(executor, [this](std::exception_ptr failure) {
+        log_.error("a job's task failed", kv("error", error_from(std::move(failure)).describe()));
+      }) {}
+
+Task<> Jobs::stop() { co_await nursery_.stop_and_join(); }
+
+Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs) {
+  require_room();
+  for (auto& job : jobs) {
+    if (const auto reason = queue::never_fits(job.request.resources, settings_.capacity))
+      throw Error(Code::invalid, "this job can never run here: it " + *reason, "`berth status` shows what the node has");
+    job.state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
+  }
+  auto submitted = co_await store_.submit(std::move(jobs));
+  for (const auto& [job, existed] : submitted) {
+    if (existed) continue;
+    const bool ready = job.state == model::State::queued;
+    admit(job.sequence, job.id, job.state, entry_of(job, ready));
+    log_.info("job submitted", kv("job", job.id), kv("user", job.user));
+  }
+  schedule();
+  co_return submitted;
+}
+
+void Jobs::require_room() {
+  reserve_.restore();
+  reserve_.require_room();
+}
+
+void Jobs::admit(Sequence sequence, model::JobId id, model::State state, const queue::Entry& entry) {
+  auto& live = live_[sequence];
+  live.id = std::move(id);
+  live.state = state;
+  live.life = ++lives_;
+  queue_.add(entry);
+  if (state == model::State::preparing) nursery_.spawn(prepare(sequence, live.life));
+}
+
+Jobs::Live* Jobs::find(Sequence sequence) {
+  const auto found = live_.find(sequence);
+  return found == live_.end() ? nullptr : &found->second;
+}
+
+void Jobs::enter(Sequence sequence, model::State state) {
+  auto* live = find(sequence);
+  if (live == nullptr) return;
+  live->state = state;
+  if (live->changed) live->changed->notify_all();
+}
+
+void Jobs::forget(Sequence sequence) {
+  const auto found = live_.find(sequence);
+  if (found == live_.end()) return;
+  const auto changed = std::move(found->second.changed);
+  live_.erase(found);
+  if (changed) changed->notify_all();
+}
+
+void Jobs::schedule() {
+  if (nursery_.stopping()) return;
+  while (const auto next = queue_.next(clock_.steady())) {
+    queue_.start(*next, clock_.steady());
+    enter(*next, model::State::running);
+    const auto job = record(*next);
+    const int attempt = job.attempts.empty() ? 1 : job.attempts.back().number + 1;
+    const int launch = job.attempts.empty() ? 1 : job.attempts.back().launch + 1;
+    nursery_.spawn(run(*next, attempt, launch));
+  }
+}
+
+Task<> Jobs::cancel(Sequence sequence, std::string by) {
+  auto* live = find(sequence);
+  if (live == nullptr || live->state == model::State::finalizing || live->stopping) co_return;
+  live->stopping = true;
+  live->canceled_by = by;
+  const bool waits = queue_.remove(sequence);
+  log_.info("job cancel requested", kv("job", live->id), kv("by", by));
+  if (waits) {
+    model::Ending ending = model::Canceled{by};
+    co_await end(sequence, std::nullopt, std::move(ending));
+    schedule();
+    co_return;
+  }
+  enter(sequence, model::State::cancel_requested);
+  // The supervisor is asked first, so that a full disk keeps no job alive; should the agent die in between, the
+  // supervisor's ending tells of the cancellation.
+  co_await stop_supervisor(sequence);
+  auto write = [&] { return store_.cancel_requested(sequence, by); };
+  const auto written = co_await async::attempt(persist(write, "a cancellation"));
+  if (!written && !is_final(sequence)) throw written.error();  // it may have ended before this was written
+}
+
+Task<> Jobs::set_held(Sequence sequence, bool held) {
+  const auto* live = find(sequence);
+  if (live == nullptr || !queue_.is_waiting(sequence))
+    throw Error(Code::conflict, record(sequence).id + " does not wait any more, so it can not be " +
+                                    (held ? "held" : "released"));
+  if (held) queue_.set_held(sequence, true);  // at once, lest it starts while this is written
+  co_await store_.set_held(sequence, held);
+  queue_.set_held(sequence, held);
+  schedule();
+}
+
+Task<> Jobs::set_priority(Sequence sequence, int priority) {
+  if (priority < model::kMinPriority || priority > model::kMaxPriority)
+    throw Error(Code::invalid, "priority must be from " + std::to_string(model::kMinPriority) + " to " +
+                                   std::to_string(model::kMaxPriority));
+  if (!queue_.is_waiting(sequence))
+    throw Error(Code::conflict, record(sequence).id + " does not wait any more: its priority has no effect");
+  co_await store_.set_priority(sequence, priority);
+  queue_.set_priority(sequence, priority);
+  schedule();
+}
+
+Task<> Jobs::retry(Sequence sequence) {
+  if (!is_final(sequence))
+    throw Error(Code::conflict, record(sequence).id + " has not ended yet", "cancel it first, or wait");
+  require_room();
+  auto job = record(sequence);
+  const auto state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
+  co_await store_.reopen(sequence, state);
+  job = record(sequence);
+  admit(sequence, job.id, state, entry_of(job, state == model::State::queued));
+  log_.info("job retried", kv("job", job.id));
+  schedule();
+}
+
+Task<> Jobs::set_drained(bool drained) {
+  if (drained) queue_.set_drained(true);
+  co_await store_.set_drained(drained);
+  queue_.set_drained(drained);
+  log_.info(drained ? "node drained" : "node resumed");
+  schedule();
+}
+
+Task<> Jobs::next_change(Sequence sequence) {
+  auto* live = find(sequence);
+  if (live == nullptr) co_return;
+  if (!live->changed) live->changed = std::make_shared<async::Event>();
+  const auto changed = live->changed;  // outlives the job's entry
+  co_await changed->wait();
+}
+
+Task<> Jobs::wait_until_final(Sequence sequence) {
+  while (!is_final(sequence)) co_await next_change(sequence);
+}
+
+Task<int> Jobs::wait_for_launch(Sequence sequence, int at_least) {
+  while (const auto* live = find(sequence)) {
+    if (live->launch > 0 && live->launch >= at_least) co_return live->launch;
+    co_await next_change(sequence);
+  }
+  co_return 0;
+}
+
+bool Jobs::is_over(Sequence sequence, int launch) {
+  const auto* live = find(sequence);
+  if (live == nullptr || live->launch > launch) return true;
+  return live->state != model::State::running && live->state != model::State::cancel_requested;
+}
+
+Task<> Jobs::wait_until_over(Sequence sequence, int launch) {
+  while (!is_over(sequence, launch)) co_await next_change(sequence);
+}
+
+void Jobs::complete(model::Job& job) const {
+  const auto found = live_.find(job.sequence);
+  if (found == live_.end()) return;
+  const auto& live = found->second;
+  if (!model::is_final(job.state)) job.state = live.state;
+  if (live.started && !job.attempts.empty() && !job.attempts.back().started)
+    job.attempts.back().started = live.started;
+}
+
+std::optional<std::string> Jobs::why_waiting(Sequence sequence) const {
+  const auto waiting = queue_.why(sequence, clock_.steady());
+  if (waiting.reason == queue::Waiting::Reason::not_waiting) return std::nullopt;
+  return queue::to_words(waiting, [&](Sequence other) {
+    const auto found = live_.find(other);
+    return found == live_.end() ? std::string("a job that just ended") : found->second.id;
+  });
+}
+
+Counts Jobs::counts() const {
+  auto counts = ended_;
+  for (const auto& [sequence, live] : live_) {
+    switch (live.state) {
+      case model::State::preparing:
+        ++counts.preparing;
+        break;
+      case model::State::queued:
+        ++counts.queued;
+        break;
+      case model::State::finalizing:
+        ++counts.finalizing;
+        break;
+      default:
+        ++counts.running;
+    }
+  }
+  return counts;
+}
+
+os::Identity Jobs::identity_of(const model::Job& job) const {
+  auto identity = os::identity_of(job.uid);
+  if (!identity)
+    throw Error(Code::not_found, "the user with the number " + std::to_string(job.uid) + " does not exist any more");
+  return std::move(*identity);
+}
+
+model::Job Jobs::record(Sequence sequence) {
+  auto job = store_.find(sequence);
+  if (!job) throw Error(Code::not_found, "there is no job number " + std::to_string(sequence));
+  return std::move(*job);
+}
+
+}  // namespace berth::jobs

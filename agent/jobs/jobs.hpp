@@ -1,0 +1,157 @@
+#pragma once
+
+// Every job of this node, from submission to its end: takes requests, prepares jobs, starts them in the queue's order,
+// watches their supervisors, records what became of them, and after a restart takes up where the last agent stopped.
+// All state lives on one loop; what is promised is in the store before a call returns.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "agent/jobs/disk_reserve.hpp"
+#include "agent/jobs/workplace.hpp"
+#include "agent/model/job.hpp"
+#include "agent/queue/queue.hpp"
+#include "agent/store/store.hpp"
+#include "runtime/async/event.hpp"
+#include "runtime/async/nursery.hpp"
+#include "runtime/async/offload.hpp"
+#include "runtime/base/clock.hpp"
+#include "runtime/base/log.hpp"
+#include "runtime/environment/environment.hpp"
+
+namespace berth::jobs {
+
+using async::Task;
+using store::Sequence;
+
+struct Settings {
+  std::string shim_program;
+  std::string boot_id;
+  std::string cgroup_base;   // "" where there is no cgroup2 to use
+  bool switch_user = false;  // jobs run as their submitters: the agent is root and serves the machine
+  model::Resources capacity;
+  std::chrono::milliseconds patience{300'000};
+  NodeDefaults defaults;
+};
+
+// What the node does, for status and metrics; ended jobs since this agent started.
+struct Counts {
+  std::size_t preparing = 0;
+  std::size_t queued = 0;
+  std::size_t running = 0;
+  std::size_t finalizing = 0;
+  std::size_t completed = 0;
+  std::size_t failed = 0;
+  std::size_t canceled = 0;
+};
+
+// A job without code and environment has nothing to prepare.
+bool needs_preparation(const model::JobRequest& request);
+
+class Jobs {
+ public:
+  // Everything given by reference outlives this.
+  Jobs(async::Executor executor, Settings settings, store::Store& store, Workplaces& workplaces,
+       environment::Environments& environments, DiskReserve& reserve, async::Pool& pool, const Clock& clock, Log log);
+  Jobs(const Jobs&) = delete;
+  Jobs& operator=(const Jobs&) = delete;
+
+  // Takes up what an earlier agent left: adopts running jobs, records ended ones, queues waiting ones. Once, first.
+  Task<> recover();
+  // Returns when nothing of this is active any more. Supervisors and their jobs run on.
+  Task<> stop();
+
+  // On disk when this returns. Refuses what this node can never run, and everything when the disk is nearly full.
+  Task<std::vector<store::Submitted>> submit(std::vector<store::NewJob> jobs);
+
+  // Code::conflict where the job's state does not allow the change. Canceling an ended job changes nothing.
+  Task<> cancel(Sequence job, std::string by);
+  Task<> set_held(Sequence job, bool held);
+  Task<> set_priority(Sequence job, int priority);
+  Task<> retry(Sequence job);
+  Task<> set_drained(bool drained);
+
+  Task<> wait_until_final(Sequence job);
+  bool is_final(Sequence job) const { return !live_.contains(job); }
+  // Returns the first launch of at least this number once its supervisor is started; 0 when the job is final.
+  Task<int> wait_for_launch(Sequence job, int at_least);
+  // Returns when nothing of this launch runs any more.
+  Task<> wait_until_over(Sequence job, int launch);
+
+  // What the store does not know of a live job: the state of this moment and since when it runs.
+  void complete(model::Job& job) const;
+  // Why a live job waits, in words; nothing for one that does not.
+  std::optional<std::string> why_waiting(Sequence job) const;
+  Counts counts() const;
+  // Throws Code::no_space when the disk is too full for new work.
+  void require_room();
+  const queue::Queue& queue() const { return queue_; }
+
+ private:
+  struct Live {
+    model::JobId id;
+    model::State state = model::State::preparing;
+    bool stopping = false;             // canceled: whoever works on it leaves it alone or stops it
+    std::string canceled_by;
+    unsigned life = 0;                 // tells a coroutine that the job it works on was ended and started anew
+    int launch = 0;                    // whose supervisor may be asked to stop; 0 before
+    std::optional<Instant> started;
+    std::shared_ptr<async::Event> changed;  // made when somebody waits
+  };
+
+  // --- jobs.cpp
+  void admit(Sequence sequence, model::JobId id, model::State state, const queue::Entry& entry);
+  Live* find(Sequence sequence);
+  bool is_over(Sequence sequence, int launch);
+  // Returns after the next change of the job's state.
+  Task<> next_change(Sequence sequence);
+  void enter(Sequence sequence, model::State state);
+  void forget(Sequence sequence);
+  void schedule();
+  // Repeats a write that must not be lost until the disk takes it.
+  template <class MakeTask>
+  Task<> persist(MakeTask make, std::string what);
+
+  // --- life.cpp
+  Task<> prepare(Sequence sequence, unsigned life);
+  Task<std::string> materialize(const model::Job& job);
+  Task<> run(Sequence sequence, int attempt, int launch);
+  Task<> launch_and_watch(Sequence sequence, int attempt, int launch);
+  Task<std::optional<os::Child>> start_supervisor(Sequence sequence, int attempt, int launch);
+  Task<> watch(Sequence sequence, int attempt, int launch, os::Fd supervisor);
+  Task<> settle(Sequence sequence, int attempt, int launch);
+  Task<> finish(Sequence sequence, model::Attempt attempt, int launch);
+  Task<> finalize(Sequence sequence, model::Attempt attempt, int launch);
+  Task<> end(Sequence sequence, std::optional<model::Attempt> attempt, model::Ending ending);
+  Task<> stop_supervisor(Sequence sequence);
+
+  // --- recovery.cpp
+  Task<> resume(store::LiveJob job);
+  Task<> finalize_again(Sequence sequence, int launch);
+
+  environment::Ready ensure_environment(const model::Job& job, const os::Identity& identity);  // blocks
+  os::Identity identity_of(const model::Job& job) const;
+  model::Job record(Sequence sequence);
+
+  async::Executor executor_;
+  Settings settings_;
+  store::Store& store_;
+  Workplaces& workplaces_;
+  environment::Environments& environments_;
+  DiskReserve& reserve_;
+  async::Pool& pool_;
+  const Clock& clock_;
+  Log log_;
+  queue::Queue queue_;
+  std::unordered_map<Sequence, Live> live_;
+  Counts ended_;
+  unsigned lives_ = 0;
+  std::size_t preparing_ = 0;  // how many are being prepared at this moment
+  async::Event prepared_;
+  async::Nursery nursery_;
+};
+
+}  // namespace berth::jobs

@@ -1,0 +1,32 @@
+#pragma once
+
+// From a job to what the supervisor must know, and back from what it saw to the job's ending. Pure.
+
+#include <string>
+
+#include "agent/model/job.hpp"
+#include "runtime/environment/environment.hpp"
+#include "runtime/shim/client.hpp"
+
+namespace berth::jobs {
+
+// Where a launch happens.
+struct Site {
+  std::string tree;                     // root of the job's code; "" for a job that runs where it was submitted
+  std::optional<os::Overlay> overlay;   // mounted on `tree` by the supervisor
+  std::string cgroup;                   // "" where there is none
+};
+
+struct NodeDefaults {
+  std::string path;  // PATH of jobs
+  ByteSize log_cap{1ULL << 30};
+};
+
+// `identity` is whom the job runs as; it is applied only when `switch_user`.
+shim::Launch plan_launch(const model::Job& job, int attempt, const Site& site, const environment::Ready& ready,
+                         const os::Identity& identity, bool switch_user, const NodeDefaults& defaults);
+
+model::Ending ending_of(const shim::Ended& ended, const model::Job& job);
+model::Usage usage_of(const shim::Ended& ended);
+
+}  // namespace berth::jobs

@@ -1,0 +1,266 @@
+// One job's life: prepared, started, watched, recorded. Every function here may be overtaken by a cancellation at a
+// co_await, so each looks at the job again afterwards.
+
+#include "agent/jobs/jobs.hpp"
+#include "agent/jobs/persist.hpp"
+
+namespace berth::jobs {
+namespace {
+
+constexpr std::size_t kPreparedAtOnce = 2;
+constexpr int kLaunchTries = 3;
+
+bool collects_outputs(const model::Job& job) { return job.request.snapshot || !job.request.outputs.empty(); }
+
+model::Ending preparation_failed(const model::Job& job, const Error& error) {
+  if (error.code() == Code::no_space) return model::DiskFull{error.describe()};
+  if (job.request.environment.kind == model::EnvironmentRequest::Kind::none)
+    return model::SnapshotFailed{error.describe()};
+  return model::EnvironmentFailed{error.describe()};
+}
+
+// How often attempts of this job have ended for this cause, the one just ended included.
+int times_ended(const model::Job& job, const model::Attempt& last, std::string_view cause) {
+  int times = 1;
+  for (const auto& attempt : job.attempts)
+    if (attempt.number != last.number && attempt.ending && model::retry_cause(*attempt.ending) == cause) ++times;
+  return times;
+}
+
+bool wants_retry(const model::Job& job, const model::Attempt& last) {
+  const auto cause = model::retry_cause(*last.ending);
+  const auto allowed = job.request.retries.find(std::string(cause));
+  return !cause.empty() && allowed != job.request.retries.end() &&
+         times_ended(job, last, cause) <= allowed->second;
+}
+
+model::State final_state(const model::Ending& ending) {
+  if (std::holds_alternative<model::Canceled>(ending)) return model::State::canceled;
+  return model::succeeded(ending) ? model::State::completed : model::State::failed;
+}
+
+}  // namespace
+
+Task<> Jobs::prepare(Sequence sequence, unsigned life) {
+  const auto current = [&] {
+    const auto* live = find(sequence);
+    return live != nullptr && live->life == life && !live->stopping;
+  };
+  while (preparing_ >= kPreparedAtOnce) co_await prepared_.wait();
+  if (!current()) co_return;
+  const auto job = record(sequence);
+  ++preparing_;
+  const auto result = co_await async::attempt(materialize(job));
+  --preparing_;
+  prepared_.notify_all();
+  if (!current()) co_return;
+  if (!result) {
+    find(sequence)->stopping = true;
+    queue_.remove(sequence);
+    co_await end(sequence, std::nullopt, preparation_failed(job, result.error()));
+    schedule();
+    co_return;
+  }
+  const auto environment_record = *result;
+  co_await persist([&] { return store_.prepared(sequence, environment_record); }, "a preparation");
+  if (!current()) co_return;
+  enter(sequence, model::State::queued);
+  queue_.set_ready(sequence, true);
+  schedule();
+}
+
+// The record of the environment, once code and environment are on this machine.
+Task<std::string> Jobs::materialize(const model::Job& job) {
+  const auto identity = identity_of(job);
+  auto work = [&] {
+    if (job.request.snapshot) workplaces_.prepare(job, identity);
+    return ensure_environment(job, identity).record;
+  };
+  co_return co_await async::offload(pool_, work);
+}
+
+environment::Ready Jobs::ensure_environment(const model::Job& job, const os::Identity& identity) {
+  environment::Spec spec;
+  if (job.request.environment.kind == model::EnvironmentRequest::Kind::user_managed)
+    spec = environment::UserManaged{job.request.environment.python};
+  environment::Context context;
+  if (settings_.switch_user) context.identity = identity;
+  context.path = settings_.defaults.path;
+  return environments_.ensure(spec, context);
+}
+
+Task<> Jobs::run(Sequence sequence, int attempt, int launch) {
+  const auto result = co_await async::attempt(launch_and_watch(sequence, attempt, launch));
+  if (result || find(sequence) == nullptr) co_return;
+  // Nothing of it runs: starting failed before a supervisor was there.
+  log_.error("job cannot be run", kv("job", find(sequence)->id), kv("error", result.error().describe()));
+  model::Attempt failed;
+  failed.number = attempt;
+  failed.launch = launch;
+  if (result.error().code() == Code::no_space)
+    failed.ending = model::DiskFull{result.error().describe()};
+  else
+    failed.ending = model::StartFailed{125, result.error().describe()};
+  co_await finish(sequence, std::move(failed), launch);
+}
+
+Task<> Jobs::launch_and_watch(Sequence sequence, int attempt, int launch) {
+  for (int tries = 1;; ++tries, ++launch) {
+    store::StartIntent intent;
+    intent.sequence = sequence;
+    intent.attempt = attempt;
+    intent.launch = launch;
+    intent.boot_id = settings_.boot_id;
+    co_await persist([&] { return store_.start_intent(intent); }, "a start");
+    auto child = co_await start_supervisor(sequence, attempt, launch);
+    if (!child) {  // canceled before it could start
+      model::Attempt canceled;
+      canceled.number = attempt;
+      canceled.launch = launch;
+      canceled.ending = model::Canceled{find(sequence)->canceled_by};
+      co_return co_await finish(sequence, std::move(canceled), launch);
+    }
+    co_await async::readable(child->pidfd.get());
+    os::reap(child->pidfd);
+    const auto directory = workplaces_.directory(find(sequence)->id, launch);
+    if (!std::holds_alternative<shim::NeverRan>(shim::inspect(directory)) || tries == kLaunchTries)
+      co_return co_await settle(sequence, attempt, launch);
+    log_.warn("supervisor died before it started the job; trying again", kv("job", find(sequence)->id));
+    workplaces_.discard(find(sequence)->id, launch);
+  }
+}
+
+// Nothing when the job was canceled meanwhile.
+Task<std::optional<os::Child>> Jobs::start_supervisor(Sequence sequence, int attempt, int launch) {
+  if (find(sequence)->stopping) co_return std::nullopt;
+  const auto job = record(sequence);
+  const auto identity = identity_of(job);
+  Site site;
+  environment::Ready ready;
+  auto make = [&] {
+    site = workplaces_.make(job, launch, identity);
+    ready = ensure_environment(job, identity);
+  };
+  if (needs_preparation(job.request))
+    co_await async::offload(pool_, make);
+  else
+    make();
+  auto* live = find(sequence);
+  if (live->stopping) co_return std::nullopt;
+  if (!settings_.cgroup_base.empty()) site.cgroup = settings_.cgroup_base + "/" + job.id + "-" + std::to_string(launch);
+  const auto plan =
+      plan_launch(job, attempt, site, ready, identity, settings_.switch_user, settings_.defaults);
+  std::optional<os::Child> child = shim::launch(settings_.shim_program, workplaces_.directory(job.id, launch), plan);
+  live->launch = launch;
+  live->started = clock_.now();
+  enter(sequence, live->state);  // for those who wait for the launch
+  log_.info("job started", kv("job", job.id), kv("attempt", attempt), kv("shim", child->id.pid));
+  co_return child;
+}
+
+// For a supervisor that an earlier agent started.
+Task<> Jobs::watch(Sequence sequence, int attempt, int launch, os::Fd supervisor) {
+  if (supervisor) co_await async::readable(supervisor.get());
+  co_await settle(sequence, attempt, launch);
+}
+
+// The supervisor has ended: what became of the job?
+Task<> Jobs::settle(Sequence sequence, int attempt, int launch) {
+  auto job = record(sequence);
+  // The supervisor may be quicker than the record of who canceled.
+  if (const auto* live = find(sequence); job.canceled_by.empty()) job.canceled_by = live->canceled_by;
+  const auto directory = workplaces_.directory(job.id, launch);
+  model::Attempt record_of;
+  record_of.number = attempt;
+  record_of.launch = launch;
+  auto condition = shim::inspect(directory);
+  if (const auto* over = std::get_if<shim::Over>(&condition)) {
+    const auto& ended = over->ended;
+    record_of.started = ended.started;
+    record_of.ended = ended.ended;
+    record_of.duration = ended.duration;
+    record_of.usage = usage_of(ended);
+    record_of.ending = ending_of(ended, job);
+  } else if (const auto* lost = std::get_if<shim::Lost>(&condition)) {
+    if (lost->started) record_of.started = lost->started->time;
+    record_of.ending = model::Lost{lost->rebooted ? model::Lost::Cause::reboot : model::Lost::Cause::shim_killed};
+    auto kill = [&] { shim::kill_leftovers(directory); };
+    co_await async::offload(pool_, kill);
+  } else {
+    record_of.ending = model::StartFailed{125, "its supervisor could not be started; the agent's log tells more"};
+  }
+  co_await finish(sequence, std::move(record_of), launch);
+}
+
+Task<> Jobs::finish(Sequence sequence, model::Attempt attempt, int launch) {
+  queue_.finish(sequence);
+  schedule();
+  const auto job = record(sequence);
+  if (collects_outputs(job) && attempt.started) {
+    enter(sequence, model::State::finalizing);
+    co_await persist([&] { return store_.ended(sequence, attempt); }, "an ending");
+  }
+  co_await finalize(sequence, std::move(attempt), launch);
+}
+
+// The last step of an attempt, repeated after a crash: outputs, then the record, then the directory.
+Task<> Jobs::finalize(Sequence sequence, model::Attempt attempt, int launch) {
+  const auto job = record(sequence);
+  if (collects_outputs(job) && attempt.started) {
+    const auto identity = identity_of(job);
+    auto collect = [&] { return workplaces_.collect(job, launch, identity); };
+    const auto outputs = co_await async::attempt(async::offload(pool_, collect));
+    if (outputs) {
+      attempt.outputs = outputs->outputs;
+      for (const auto& warning : outputs->warnings) workplaces_.remark(job.id, "outputs: " + warning);
+    } else {
+      workplaces_.remark(job.id, "outputs were not collected: " + outputs.error().describe());
+    }
+  }
+  auto* live = find(sequence);
+  if (!live->stopping && wants_retry(job, attempt)) {
+    log_.info("job attempt ended; it will be retried", kv("job", job.id),
+              kv("ending", model::to_words(*attempt.ending)));
+    co_await persist([&] { return store_.requeue(sequence, attempt, model::State::queued); }, "a retry");
+    workplaces_.strip(job.id, launch);
+    live = find(sequence);
+    live->launch = 0;
+    live->started.reset();
+    queue::Entry entry{sequence, job.request.resources, job.priority, job.held, true, std::nullopt};
+    if (job.request.timeout) entry.limit = *job.request.timeout + job.request.stop.grace;
+    queue_.add(entry);
+    enter(sequence, model::State::queued);
+    co_return schedule();
+  }
+  const auto ending = *attempt.ending;
+  co_await end(sequence, std::move(attempt), ending);
+  workplaces_.strip(job.id, launch);
+}
+
+Task<> Jobs::end(Sequence sequence, std::optional<model::Attempt> attempt, model::Ending ending) {
+  store::Final final;
+  final.sequence = sequence;
+  final.state = final_state(ending);
+  final.ending = ending;
+  final.finished = clock_.now();
+  final.attempt = std::move(attempt);
+  co_await persist([&] { return store_.finalized(final); }, "an ending");
+  log_.info("job ended", kv("job", find(sequence)->id), kv("ending", model::to_words(ending)));
+  ++(final.state == model::State::completed  ? ended_.completed
+     : final.state == model::State::canceled ? ended_.canceled
+                                             : ended_.failed);
+  forget(sequence);
+}
+
+Task<> Jobs::stop_supervisor(Sequence sequence) {
+  const auto* live = find(sequence);
+  if (live == nullptr || live->launch == 0) co_return;
+  const auto job = record(sequence);
+  shim::Stop stop;
+  stop.signal = job.request.stop.signal;
+  stop.grace = job.request.stop.grace;
+  stop.reason = "canceled";
+  shim::request_stop(workplaces_.directory(job.id, live->launch), stop);
+}
+
+}  // namespace berth::jobs

@@ -1,0 +1,27 @@
+#pragma once
+
+// Jobs::persist, for the sources of Jobs.
+
+#include "agent/jobs/jobs.hpp"
+#include "runtime/async/attempt.hpp"
+#include "runtime/async/wait.hpp"
+
+namespace berth::jobs {
+
+template <class MakeTask>
+Task<> Jobs::persist(MakeTask make, std::string what) {
+  async::Backoff backoff(std::chrono::milliseconds(100), std::chrono::seconds(30));
+  for (;;) {
+    const auto result = co_await async::attempt(make());
+    if (result) co_return;
+    const auto code = result.error().code();
+    if (code != Code::no_space && code != Code::io) throw result.error();
+    // What fails now must be recorded all the same: room is made from the reserve, else somebody must make it.
+    const bool released = code == Code::no_space && reserve_.release();
+    log_.error("cannot record", kv("what", what), kv("error", result.error().describe()),
+               kv("reserve_released", released));
+    co_await async::sleep_for(backoff.next());
+  }
+}
+
+}  // namespace berth::jobs

@@ -1,0 +1,92 @@
+// After a restart of the agent or of the machine: every live job is taken up in the state that the disk tells.
+
+#include "agent/jobs/jobs.hpp"
+#include "agent/jobs/persist.hpp"
+
+namespace berth::jobs {
+namespace {
+
+bool waits(model::State state) { return state == model::State::preparing || state == model::State::queued; }
+
+queue::Entry entry_of(const store::LiveJob& job) {
+  queue::Entry entry{job.sequence, job.resources, job.priority, job.held, job.state != model::State::preparing,
+                     std::nullopt};
+  if (job.timeout) entry.limit = *job.timeout + job.grace;
+  return entry;
+}
+
+// A supervisor that holds its claim but has not said yet that it started: it will within moments.
+constexpr auto kStartingPause = std::chrono::milliseconds(5);
+
+}  // namespace
+
+Task<> Jobs::recover() {
+  queue_.set_drained(store_.drained());
+  std::size_t waiting = 0;
+  std::size_t running = 0;
+  for (auto& job : store_.live()) {
+    admit(job.sequence, job.id, job.state, entry_of(job));
+    if (waits(job.state)) {
+      ++waiting;
+      continue;
+    }
+    ++running;
+    auto& live = live_[job.sequence];
+    live.launch = job.launch;
+    live.stopping = job.state == model::State::cancel_requested;
+    if (job.state == model::State::finalizing) {
+      queue_.remove(job.sequence);
+      nursery_.spawn(finalize_again(job.sequence, job.launch));
+    } else {
+      queue_.start(job.sequence, clock_.steady());
+      nursery_.spawn(resume(std::move(job)));
+    }
+  }
+  if (waiting + running > 0)
+    log_.info("jobs taken up again", kv("waiting", static_cast<std::uint64_t>(waiting)),
+              kv("running", static_cast<std::uint64_t>(running)));
+  schedule();
+  co_return;
+}
+
+Task<> Jobs::resume(store::LiveJob job) {
+  const auto directory = workplaces_.directory(job.id, job.launch);
+  const auto sequence = job.sequence;
+  for (;;) {
+    auto condition = shim::inspect(directory);
+    if (auto* running = std::get_if<shim::Running>(&condition)) {
+      if (!running->started) {
+        co_await async::sleep_for(kStartingPause);
+        continue;
+      }
+      find(sequence)->started = running->started->time;
+      log_.info("job adopted", kv("job", job.id), kv("shim", running->started->shim.pid));
+      // It may have been canceled by an agent that died before it could say so.
+      if (find(sequence)->stopping) co_await stop_supervisor(sequence);
+      if (!running->shim) {  // it ended this very moment
+        co_await async::sleep_for(kStartingPause);
+        continue;
+      }
+      co_return co_await watch(sequence, job.attempt, job.launch, std::move(*running->shim));
+    }
+    const bool never_ran = std::holds_alternative<shim::NeverRan>(condition);
+    if (never_ran && job.boot_id != settings_.boot_id) {
+      // What the supervisor wrote when it started was not synced, so its absence proves nothing.
+      model::Attempt lost;
+      lost.number = job.attempt;
+      lost.launch = job.launch;
+      lost.ending = model::Lost{model::Lost::Cause::reboot};
+      co_return co_await finish(sequence, std::move(lost), job.launch);
+    }
+    if (!never_ran) co_return co_await settle(sequence, job.attempt, job.launch);
+    log_.info("job had not started; starting it", kv("job", job.id));
+    co_return co_await run(sequence, job.attempt, job.launch + 1);
+  }
+}
+
+Task<> Jobs::finalize_again(Sequence sequence, int launch) {
+  auto attempt = record(sequence).attempts.back();
+  co_await finalize(sequence, std::move(attempt), launch);
+}
+
+}  // namespace berth::jobs

@@ -1,0 +1,127 @@
+#include "agent/jobs/workplace.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "runtime/base/error.hpp"
+#include "runtime/logs/appender.hpp"
+#include "runtime/os/file.hpp"
+#include "runtime/snapshot/closure.hpp"
+#include "runtime/snapshot/restore.hpp"
+
+namespace berth::jobs {
+namespace {
+
+constexpr const char* kTree = "tree";
+constexpr const char* kUpper = "upper";
+constexpr const char* kOverlayWork = "overlay-work";
+constexpr ByteSize kRemarksCap = 1_MiB;
+
+// A directory that others may pass through but not list.
+void make_passage(const std::string& path) { os::make_directories(path, 0711); }
+
+}  // namespace
+
+Workplaces::Workplaces(WorkplaceOptions options, objects::Store& store, snapshot::Checkouts& checkouts)
+    : options_(std::move(options)), store_(store), checkouts_(checkouts) {
+  make_passage(options_.directory);
+}
+
+std::string Workplaces::directory(const model::JobId& id, int launch) const {
+  return options_.directory + "/" + id + "/" + std::to_string(launch);
+}
+
+std::string Workplaces::side_log(const model::JobId& id, std::string_view stream) const {
+  return options_.directory + "/" + id + "/" + std::string(stream);
+}
+
+snapshot::Owner Workplaces::owner_of(const os::Identity& identity) const {
+  if (options_.several_users) return {identity.uid, identity.gid};
+  return {::geteuid(), ::getegid()};
+}
+
+void Workplaces::hand_over(const std::string& directory, const os::Identity& identity) const {
+  os::make_directories(directory, 0700);
+  const auto owner = owner_of(identity);
+  if (::chown(directory.c_str(), owner.uid, owner.gid) < 0) throw_errno("hand over", directory);
+}
+
+void Workplaces::prepare(const model::Job& job, const os::Identity& owner) {
+  const auto manifest = snapshot::load_manifest(store_, *job.request.snapshot);
+  if (options_.overlays) checkouts_.prepare(store_, manifest, owner_of(owner));
+}
+
+Site Workplaces::make(const model::Job& job, int launch, const os::Identity& owner) {
+  const auto place = directory(job.id, launch);
+  make_passage(place);
+  os::open(os::join(place, shim::kLogFile), O_WRONLY | O_CREAT | O_APPEND, 0600);
+  Site site;
+  if (job.request.snapshot) make_tree(job, place, owner, site);
+  return site;
+}
+
+void Workplaces::make_tree(const model::Job& job, const std::string& place, const os::Identity& owner, Site& site) {
+  site.tree = os::join(place, kTree);
+  const auto manifest = snapshot::load_manifest(store_, *job.request.snapshot);
+  hand_over(site.tree, owner);
+  if (!options_.overlays) {
+    snapshot::RestoreOptions restore;
+    if (options_.several_users) restore.owner = owner_of(owner);
+    snapshot::restore(store_, manifest, os::open(site.tree, O_RDONLY | O_DIRECTORY), restore);
+    return;
+  }
+  auto lease = checkouts_.prepare(store_, manifest, owner_of(owner));
+  os::Overlay overlay{lease.layers(), os::join(place, kUpper), os::join(place, kOverlayWork), site.tree};
+  hand_over(overlay.upper, owner);
+  hand_over(overlay.work, owner);
+  site.overlay = std::move(overlay);
+  const std::lock_guard guard(mutex_);
+  leases_.erase(place);
+  leases_.emplace(place, std::move(lease));
+}
+
+Collected Workplaces::collect(const model::Job& job, int launch, const os::Identity& owner) {
+  auto outputs = job.request.outputs;
+  if (!job.request.snapshot) {
+    const os::ActAs as(owner.uid, owner.gid);
+    const auto root = os::open(job.request.working_directory, O_RDONLY | O_DIRECTORY);
+    return collect_outputs(store_, root, owner, outputs, std::nullopt, "");
+  }
+  if (std::find(outputs.begin(), outputs.end(), "outputs") == outputs.end()) outputs.emplace_back("outputs");
+  const auto place = directory(job.id, launch);
+  const auto top = os::open(os::join(place, options_.overlays ? kUpper : kTree), O_RDONLY | O_DIRECTORY);
+  // An overlay's upper layer is just what the job wrote; a copy is compared with what it was made from.
+  std::optional<snapshot::Manifest> code;
+  if (!options_.overlays) code = snapshot::load_manifest(store_, *job.request.snapshot);
+  return collect_outputs(store_, top, owner, outputs, code, job.request.working_directory);
+}
+
+void Workplaces::strip(const model::JobId& id, int launch) {
+  const auto place = directory(id, launch);
+  for (const auto* name : {shim::kLaunchFile, shim::kStartedFile, shim::kStopFile, shim::kClaimFile, shim::kEndingFile})
+    os::remove_file(os::join(place, name));
+  for (const auto* name : {kTree, kUpper, kOverlayWork}) os::remove_tree(os::join(place, name));
+  const std::lock_guard guard(mutex_);
+  leases_.erase(place);
+}
+
+void Workplaces::discard(const model::JobId& id, int launch) {
+  const auto place = directory(id, launch);
+  os::remove_tree(place);
+  const std::lock_guard guard(mutex_);
+  leases_.erase(place);
+}
+
+void Workplaces::remark(const model::JobId& id, const std::string& text) noexcept {
+  try {
+    make_passage(os::parent_of(side_log(id, "agent")));
+    const auto log = side_log(id, "agent");
+    logs::Appender(log, log + ".index", kRemarksCap).append(text + "\n");
+  } catch (...) {
+  }
+}
+
+}  // namespace berth::jobs

@@ -1,0 +1,70 @@
+#pragma once
+
+// The directories jobs run in, below one root:
+//
+//   JOB/LAUNCH/     the contract's files of one launch (runtime/shim), its log, and the job's tree while it lives
+//   JOB/build, JOB/agent   the build log and the agent's remarks, each with its index
+//
+// Their names can be looked up by every user, since jobs must reach their trees, but only the job's owner may enter a
+// tree, and nobody but the agent reads the rest. All calls block on the file system; the agent offloads them.
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/jobs/launch_plan.hpp"
+#include "agent/jobs/outputs.hpp"
+#include "agent/model/job.hpp"
+#include "runtime/objects/store.hpp"
+#include "runtime/snapshot/checkouts.hpp"
+
+namespace berth::jobs {
+
+// The properties of a place that are the same for all jobs.
+struct WorkplaceOptions {
+  std::string directory;
+  bool overlays = false;     // a tree is a mount over a shared checkout, else a copy of its own
+  bool several_users = false;  // trees are handed to their jobs' owners
+};
+
+class Workplaces {
+ public:
+  Workplaces(WorkplaceOptions options, objects::Store& store, snapshot::Checkouts& checkouts);
+
+  // Where the launch is, or would be.
+  std::string directory(const model::JobId& id, int launch) const;
+  // The file of a stream that is the job's, not a launch's: "build" or "agent".
+  std::string side_log(const model::JobId& id, std::string_view stream) const;
+
+  // Brings the snapshot to disk, so that make() is quick; needs no resources of the queue.
+  void prepare(const model::Job& job, const os::Identity& owner);
+  // Makes the launch directory, an empty log and, for a job with a snapshot, its tree.
+  Site make(const model::Job& job, int launch, const os::Identity& owner);
+
+  // Stores what the job left in its output directories; `./outputs` is always one of a job with a snapshot.
+  Collected collect(const model::Job& job, int launch, const os::Identity& owner);
+
+  // After the ending is recorded: what stays of a launch is its log.
+  void strip(const model::JobId& id, int launch);
+  // A launch that never ran leaves nothing.
+  void discard(const model::JobId& id, int launch);
+  // Adds a line to the agent's remarks about a job. Never throws: a remark is not worth a job.
+  void remark(const model::JobId& id, const std::string& text) noexcept;
+
+ private:
+  void make_tree(const model::Job& job, const std::string& directory, const os::Identity& owner, Site& site);
+  void hand_over(const std::string& directory, const os::Identity& owner) const;
+  snapshot::Owner owner_of(const os::Identity& identity) const;
+
+  WorkplaceOptions options_;
+  objects::Store& store_;
+  snapshot::Checkouts& checkouts_;
+  std::mutex mutex_;
+  std::map<std::string, snapshot::Checkouts::Lease> leases_;  // by launch directory; guarded by mutex_
+};
+
+}  // namespace berth::jobs

@@ -1,0 +1,293 @@
+#include "runtime/http/client.hpp"
+
+#include <grp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "runtime/base/error.hpp"
+#include "runtime/base/text.hpp"
+#include "runtime/base/units.hpp"
+#include "runtime/http/error_json.hpp"
+#include "runtime/http/response_reader.hpp"
+
+namespace berth::http {
+namespace {
+
+constexpr std::size_t kBlock = 64 << 10;
+constexpr std::size_t kUploadBlock = 256 << 10;
+constexpr std::uint64_t kAskFirst = 1 << 20;  // uploads above wait for the server's consent
+constexpr int kConsentMilliseconds = 1000;    // a server that ignores "Expect" gets the body after this
+constexpr std::uint64_t kLargestFailure = 1 << 20;
+
+std::string group_of(const std::string& path) {
+  struct stat found {};
+  if (::stat(path.c_str(), &found) != 0) return {};
+  const group* entry = ::getgrgid(found.st_gid);
+  return entry != nullptr ? entry->gr_name : std::to_string(found.st_gid);
+}
+
+bool idempotent(std::string_view method) {
+  return method == "GET" || method == "HEAD" || method == "PUT" || method == "DELETE" || method == "OPTIONS";
+}
+
+bool connection_lost(int error_number) {
+  return error_number == EPIPE || error_number == ECONNRESET;
+}
+
+}  // namespace
+
+struct Client::Outgoing {
+  Outgoing(std::string_view verb, std::string_view target) : method(verb) {
+    if (!target.starts_with('/') || std::ranges::any_of(target, [](char c) { return c <= ' ' || c == 0x7f; }))
+      throw Error(Code::internal, "a malformed request target: " + printable(target));
+    head = std::string(verb) + " " + std::string(target) + " HTTP/1.1\r\nHost: localhost\r\n";
+  }
+
+  void add(std::string_view name, std::string_view value) {
+    ((head += name) += ": ") += value;
+    head += "\r\n";
+  }
+
+  // Ends the head. No length: chunks.
+  void add_content(std::string_view type, std::optional<std::uint64_t> size) {
+    const bool none = size == std::uint64_t{0} && (method == "GET" || method == "HEAD" || method == "DELETE");
+    if (!none) {
+      add("Content-Type", type);
+      if (size)
+        add("Content-Length", std::to_string(*size));
+      else
+        add("Transfer-Encoding", "chunked");
+    }
+    head += "\r\n";
+  }
+
+  std::string_view method;
+  std::string head;
+  std::string_view body;
+  const Producer* producer = nullptr;
+  std::optional<std::uint64_t> length;
+  bool asks_first = false;
+  bool repeatable = false;
+};
+
+Client::Client(std::string socket_path) : Client(std::move(socket_path), Options()) {}
+Client::Client(std::string socket_path, Options options)
+    : socket_path_(std::move(socket_path)), options_(std::move(options)) {}
+
+void Client::close() {
+  socket_.reset();
+}
+
+void Client::explain_connect(int error_number) const {
+  const auto path = printable(socket_path_);
+  if (error_number == ENOENT || error_number == ECONNREFUSED)
+    throw Error(Code::unavailable, "no " + options_.server_name + " listens on " + path,
+                options_.absent_hint);
+  if (error_number == EACCES || error_number == EPERM) {
+    const auto group = group_of(socket_path_);
+    if (group.empty()) throw Error(Code::denied, "you may not use the socket " + path);
+    throw Error(Code::denied, "you may not use the socket " + path + ": it is open to group " + group,
+                "join the group: sudo usermod -aG " + group + " $USER, then log in again");
+  }
+  throw errno_error(error_number, "connect to", path);
+}
+
+void Client::connect() {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (socket_path_.size() >= sizeof address.sun_path)
+    throw Error(Code::invalid, "the socket's path is longer than 107 bytes: " + printable(socket_path_));
+  std::memcpy(address.sun_path, socket_path_.data(), socket_path_.size());
+  os::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket) throw_errno("make", "a socket");
+  if (options_.patience) {
+    const auto patience = std::chrono::duration_cast<std::chrono::microseconds>(*options_.patience).count();
+    timeval limit{};
+    limit.tv_sec = static_cast<time_t>(patience / 1'000'000);
+    limit.tv_usec = static_cast<suseconds_t>(patience % 1'000'000);
+    ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  }
+  int connected = -1;
+  do {
+    connected = ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  } while (connected != 0 && errno == EINTR);
+  if (connected != 0) explain_connect(errno);
+  socket_ = std::move(socket);
+}
+
+// False when the server has closed the connection; it may have sent an answer before.
+bool Client::send(std::string_view head, std::string_view body) {
+  while (!head.empty() || !body.empty()) {
+    std::array<iovec, 2> vectors{iovec{const_cast<char*>(head.data()), head.size()},
+                                 iovec{const_cast<char*>(body.data()), body.size()}};
+    msghdr message{};
+    message.msg_iov = vectors.data();
+    message.msg_iovlen = vectors.size();
+    const auto n = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      if (connection_lost(errno)) return false;
+      if (errno == EAGAIN)
+        throw Error(Code::timeout, "the " + options_.server_name + " does not take the request");
+      throw_errno("send to", printable(socket_path_));
+    }
+    const auto sent = static_cast<std::size_t>(n);
+    const auto of_head = std::min(sent, head.size());
+    head.remove_prefix(of_head);
+    body.remove_prefix(sent - of_head);
+  }
+  return true;
+}
+
+bool Client::readable_within(int milliseconds) const {
+  pollfd state{socket_.get(), POLLIN, 0};
+  int ready = -1;
+  do {
+    ready = ::poll(&state, 1, milliseconds);
+  } while (ready < 0 && errno == EINTR);
+  return ready > 0;
+}
+
+// Waits for bytes and hands them to the reader; 0 when the server has closed the connection.
+std::size_t Client::receive_into(ResponseReader& reader) {
+  buffer_.resize(kBlock);
+  while (true) {
+    const auto n = ::recv(socket_.get(), buffer_.data(), buffer_.size(), 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN)
+      throw Error(Code::timeout, "the " + options_.server_name + " does not answer");
+    if (n < 0 && !connection_lost(errno)) throw_errno("read from", printable(socket_path_));
+    if (n <= 0) return 0;
+    answer_began_ = true;
+    const auto size = static_cast<std::size_t>(n);
+    if (reader.feed(std::string_view(buffer_).substr(0, size)) != size)
+      throw Error(Code::invalid, "the " + options_.server_name + " sent more than one answer");
+    return size;
+  }
+}
+
+// Whether the whole body was sent: a server that refuses is heard before that.
+bool Client::send_produced(const Outgoing& outgoing, ResponseReader& reader) {
+  if (outgoing.asks_first) {
+    while (!reader.continued() && !reader.head_done() && readable_within(kConsentMilliseconds))
+      if (receive_into(reader) == 0) return false;
+  }
+  std::vector<char> block(kUploadBlock);
+  std::uint64_t total = 0;
+  while (!reader.head_done()) {  // a server that has answered wants no more
+    const auto n = (*outgoing.producer)(block);
+    total += n;
+    if (outgoing.length && (total > *outgoing.length || (n == 0 && total < *outgoing.length)))
+      throw Error(Code::invalid, "the data to send changed its length meanwhile");
+    std::string piece;
+    if (!outgoing.length) {
+      std::array<char, 20> digits;
+      piece.assign(digits.data(), std::to_chars(digits.begin(), digits.end(), n, 16).ptr);
+      piece += "\r\n";
+    }
+    bool alive = send(piece, std::string_view(block.data(), n));
+    if (alive && !outgoing.length) alive = send("\r\n", {});
+    if (!alive || n == 0) return alive;
+    if (outgoing.length && total == *outgoing.length) return true;
+    if (readable_within(0) && receive_into(reader) == 0) return false;
+  }
+  return false;
+}
+
+Answer Client::attempt(const Outgoing& outgoing, const OnChunk* on_chunk) {
+  if (!socket_) connect();
+  answer_began_ = false;
+  Answer answer;
+  bool wanted = true;
+  ResponseReader* current = nullptr;
+  auto on_body = [&](std::string_view piece) {
+    const bool failed = current->status() >= 400;
+    if (on_chunk != nullptr && !failed) {
+      if (wanted) wanted = (*on_chunk)(piece);
+      return;
+    }
+    const auto limit = failed ? kLargestFailure : options_.largest_answer;
+    if (answer.body.size() + piece.size() > limit)
+      throw Error(Code::too_large, "the answer is larger than " + to_text(ByteSize(limit)));
+    answer.body += piece;
+  };
+  ResponseReader reader(outgoing.method == "HEAD", on_body);
+  current = &reader;
+
+  bool sent = send(outgoing.head, outgoing.body);
+  if (sent && outgoing.producer != nullptr) sent = send_produced(outgoing, reader);
+  while (!reader.done() && wanted)
+    if (receive_into(reader) == 0) reader.end_of_input();
+  answer.status = reader.status();
+  answer.headers = reader.headers();
+  if (!wanted || !sent || !reader.keep_alive()) close();
+  return answer;
+}
+
+Answer Client::exchange(const Outgoing& outgoing, const OnChunk* on_chunk) {
+  // Whatever an idle connection has to say, it is of no use any more: closed, most likely.
+  if (socket_ && readable_within(0)) close();
+  const bool kept = static_cast<bool>(socket_);
+  auto once = [&] {
+    try {
+      return attempt(outgoing, on_chunk);
+    } catch (...) {
+      close();
+      throw;
+    }
+  };
+  std::optional<Answer> answer;
+  try {
+    answer = once();
+  } catch (const Error& error) {
+    const bool closed_unheard = kept && !answer_began_ && error.code() == Code::unavailable;
+    if (!closed_unheard || !outgoing.repeatable) throw;
+  }
+  if (!answer) answer = once();
+  if (answer->status >= 400) throw error_from_response(answer->status, answer->body);
+  return std::move(*answer);
+}
+
+Answer Client::request(std::string_view method, std::string_view target, std::string_view body,
+                       std::string_view content_type, Repeatable repeatable) {
+  Outgoing outgoing(method, target);
+  outgoing.body = body;
+  outgoing.repeatable =
+      repeatable == Repeatable::yes || (repeatable == Repeatable::by_method && idempotent(method));
+  outgoing.add_content(content_type, body.size());
+  return exchange(outgoing, nullptr);
+}
+
+Answer Client::stream(std::string_view method, std::string_view target, const OnChunk& on_chunk,
+                      std::string_view body, std::string_view content_type) {
+  Outgoing outgoing(method, target);
+  outgoing.body = body;
+  outgoing.repeatable = idempotent(method);
+  outgoing.add_content(content_type, body.size());
+  return exchange(outgoing, &on_chunk);
+}
+
+Answer Client::upload(std::string_view method, std::string_view target, std::optional<std::uint64_t> length,
+                      const Producer& producer, std::string_view content_type) {
+  Outgoing outgoing(method, target);
+  outgoing.producer = &producer;
+  outgoing.length = length;
+  outgoing.asks_first = !length || *length > kAskFirst;
+  if (outgoing.asks_first) outgoing.add("Expect", "100-continue");
+  outgoing.add_content(content_type, length);
+  return exchange(outgoing, nullptr);
+}
+
+}  // namespace berth::http

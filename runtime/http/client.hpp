@@ -1,0 +1,84 @@
+#pragma once
+
+// A blocking HTTP/1.1 client over one unix socket: for the command line and for threads of a pool. It
+// connects on first use and keeps the connection. No loop, no Asio: starting one costs nothing.
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "runtime/http/headers.hpp"
+#include "runtime/os/fd.hpp"
+
+namespace berth::http {
+
+class ResponseReader;
+
+// A response of a status below 400; others are thrown as the Error they carry.
+struct Answer {
+  int status = 0;
+  Headers headers;
+  std::string body;
+};
+
+// May the request be sent again when a kept connection turns out to be closed before any byte of the
+// response? by_method: yes for GET, HEAD, PUT, DELETE, OPTIONS.
+enum class Repeatable { by_method, yes, no };
+
+class Client {
+ public:
+  struct Options {
+    // For messages: what should be listening, and what to do when it is not.
+    std::string server_name = "agent";
+    std::string absent_hint =
+        "is berthd running? start it with `berthd --user`, or set BERTH_SOCKET or --socket";
+    // The longest silence of the server before Error(Code::timeout); none for ever.
+    std::optional<std::chrono::milliseconds> patience;
+    std::uint64_t largest_answer = 64U << 20;  // of a body kept in memory
+  };
+
+  explicit Client(std::string socket_path);
+  Client(std::string socket_path, Options options);
+
+  Answer request(std::string_view method, std::string_view target, std::string_view body = {},
+                 std::string_view content_type = "application/json",
+                 Repeatable repeatable = Repeatable::by_method);
+
+  // Hands the body on as it arrives; on_chunk returns false to stop, which closes the connection. The
+  // answer's body is empty.
+  using OnChunk = std::function<bool(std::string_view chunk)>;
+  Answer stream(std::string_view method, std::string_view target, const OnChunk& on_chunk,
+                std::string_view body = {}, std::string_view content_type = "application/json");
+
+  // Sends a body from a producer, which fills the buffer and returns how much; 0 ends it. Without a length
+  // the body goes in chunks. A server that refuses is heard before much is sent.
+  using Producer = std::function<std::size_t(std::span<char> buffer)>;
+  Answer upload(std::string_view method, std::string_view target, std::optional<std::uint64_t> length,
+                const Producer& producer, std::string_view content_type = "application/octet-stream");
+
+  // Closes the connection; the next request makes a new one.
+  void close();
+
+ private:
+  struct Outgoing;
+  void connect();
+  [[noreturn]] void explain_connect(int error_number) const;
+  Answer exchange(const Outgoing& outgoing, const OnChunk* on_chunk);
+  Answer attempt(const Outgoing& outgoing, const OnChunk* on_chunk);
+  bool send(std::string_view head, std::string_view body);
+  bool send_produced(const Outgoing& outgoing, ResponseReader& reader);
+  std::size_t receive_into(ResponseReader& reader);
+  bool readable_within(int milliseconds) const;
+
+  std::string socket_path_;
+  Options options_;
+  os::Fd socket_;
+  std::string buffer_;
+  bool answer_began_ = false;  // a byte of the current answer has arrived
+};
+
+}  // namespace berth::http

@@ -1,0 +1,80 @@
+#include "runtime/http/request.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "runtime/async/offload.hpp"
+#include "runtime/base/error.hpp"
+
+namespace berth::http {
+namespace {
+
+Error too_large(ByteSize limit) {
+  return Error(Code::too_large, "the request's body is larger than the " + to_text(limit) + " allowed here");
+}
+
+void check_announced(const Body& body, ByteSize limit) {
+  if (const auto length = body.length(); length && *length > limit.bytes()) throw too_large(limit);
+}
+
+}  // namespace
+
+async::Task<std::size_t> MemoryBody::read_some(std::span<char> buffer) {
+  const auto n = std::min(buffer.size(), content_.size() - at_);
+  std::copy_n(content_.data() + at_, n, buffer.data());
+  at_ += n;
+  co_return n;
+}
+
+std::optional<std::string_view> Request::query_value(std::string_view name) const {
+  const auto found = query.find(name);
+  if (found == query.end()) return std::nullopt;
+  return found->second;
+}
+
+const std::string& Request::parameter(std::string_view name) const {
+  const auto found = parameters.find(name);
+  if (found == parameters.end())
+    throw Error(Code::internal, "no parameter " + std::string(name) + " in the pattern of " + path);
+  return found->second;
+}
+
+async::Task<std::string> Request::read_body(ByteSize limit) {
+  constexpr std::size_t kStep = 16 << 10;
+  check_announced(body, limit);
+  std::string content;
+  std::size_t size = 0;
+  // One byte more than announced, so that the read that sees the end needs no second step.
+  content.resize(std::min<std::uint64_t>(body.length().value_or(kStep), kStep) + 1);
+  while (true) {
+    if (size == content.size()) content.resize(std::min<std::uint64_t>(size * 2, limit.bytes() + 1));
+    const auto n = co_await body.read_some(std::span(content).subspan(size));
+    if (n == 0) break;
+    size += n;
+    if (size > limit.bytes()) throw too_large(limit);
+  }
+  content.resize(size);
+  co_return content;
+}
+
+async::Task<std::uint64_t> Request::spool(async::Pool& pool, const os::Fd& into, ByteSize limit) {
+  constexpr std::size_t kStep = 256 << 10;
+  check_announced(body, limit);
+  std::vector<char> buffer(std::min<std::uint64_t>(body.length().value_or(kStep), kStep) + 1);
+  std::uint64_t written = 0;
+  while (true) {
+    std::size_t filled = 0;
+    while (filled < buffer.size()) {
+      const auto n = co_await body.read_some(std::span(buffer).subspan(filled));
+      if (n == 0) break;
+      filled += n;
+    }
+    if (filled == 0) co_return written;
+    if (written + filled > limit.bytes()) throw too_large(limit);
+    const std::string_view piece(buffer.data(), filled);
+    co_await async::offload(pool, [&into, piece] { os::write_all(into, piece); });
+    written += filled;
+  }
+}
+
+}  // namespace berth::http

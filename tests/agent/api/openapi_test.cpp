@@ -1,0 +1,46 @@
+// agent/api/openapi.yaml describes exactly the routes that there are.
+
+#include <doctest/doctest.h>
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "agent/api/services.hpp"
+
+using namespace berth;
+
+namespace {
+
+// Adding routes only keeps the reference for later calls, which this test never makes.
+std::set<std::string> routes_of_agent() {
+  alignas(api::Services) static std::byte nowhere[sizeof(api::Services)];
+  const auto router = api::make_router(*reinterpret_cast<api::Services*>(nowhere));
+  std::set<std::string> routes;
+  for (const auto& route : router.routes()) routes.insert(route.method + " " + route.pattern);
+  return routes;
+}
+
+std::set<std::string> routes_of_document() {
+  std::set<std::string> routes;
+  for (const auto& path : YAML::LoadFile(BERTH_OPENAPI)["paths"]) {
+    for (const auto& operation : path.second) {
+      auto method = operation.first.as<std::string>();
+      std::transform(method.begin(), method.end(), method.begin(), [](char c) { return static_cast<char>(c - 32); });
+      CHECK(operation.second["summary"].IsDefined());
+      CHECK(operation.second["responses"].size() > 0);
+      routes.insert(method + " " + path.first.as<std::string>());
+    }
+  }
+  return routes;
+}
+
+}  // namespace
+
+TEST_CASE("openapi.yaml and the route table name the same operations") {
+  const auto agent = routes_of_agent();
+  CHECK(agent.size() > 15);
+  CHECK(agent == routes_of_document());
+}

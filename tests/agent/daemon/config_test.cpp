@@ -1,0 +1,87 @@
+#include "agent/daemon/config.hpp"
+
+#include <doctest/doctest.h>
+
+#include "runtime/base/error.hpp"
+
+using namespace berth;
+using daemon::Config;
+
+namespace {
+
+Config parse(const std::string& text) { return daemon::parse_config(text, "berthd.yaml", daemon::system_defaults()); }
+
+std::string refusal(const std::string& text) {
+  try {
+    parse(text);
+  } catch (const Error& error) {
+    CHECK(error.code() == Code::invalid);
+    return error.describe();
+  }
+  return "accepted";
+}
+
+}  // namespace
+
+TEST_CASE("every key sets its value") {
+  const auto config = parse(R"(
+state_dir: /srv/berth
+socket: /srv/berth.sock
+group: ml
+cpus: 3.5
+memory: 60GiB
+max_parallel: 3
+log_cap: 512MiB
+backfill_patience: 90s
+stop_grace: 1m
+max_upload: 2g
+reserved_space: 1g
+cgroup: /sys/fs/cgroup/jobs
+path: /opt/bin:/usr/bin
+others_may_read: true
+log_level: debug
+)");
+  CHECK(config.state_dir == "/srv/berth");
+  CHECK(config.socket == "/srv/berth.sock");
+  CHECK(config.group == "ml");
+  CHECK(config.cpu_milli == 3500);
+  CHECK(config.memory == 60_GiB);
+  CHECK(config.max_parallel == 3);
+  CHECK(config.log_cap == 512_MiB);
+  CHECK(config.backfill_patience == std::chrono::seconds(90));
+  CHECK(config.stop_grace == std::chrono::minutes(1));
+  CHECK(config.max_upload == 2_GiB);
+  CHECK(config.reserved_space == 1_GiB);
+  CHECK(config.cgroup == "/sys/fs/cgroup/jobs");
+  CHECK(config.path == "/opt/bin:/usr/bin");
+  CHECK(config.others_may_read);
+  CHECK(config.log_level == LogLevel::debug);
+}
+
+TEST_CASE("an empty file keeps the defaults") {
+  CHECK(parse("").state_dir == "/var/lib/berth");
+  CHECK(parse("# nothing but a comment\n").log_cap == 1_GiB);
+}
+
+TEST_CASE("an unknown key is an error with file and line, and names the known ones") {
+  const auto text = refusal("max_parallel: 2\nmax_paralel: 3\n");
+  CHECK(text.find("berthd.yaml:2: unknown key 'max_paralel'") == 0);
+  CHECK(text.find("max_parallel") != std::string::npos);
+}
+
+TEST_CASE("a wrong value names file, line, key and what it must be") {
+  CHECK(refusal("\nmemory: lots\n") == "berthd.yaml:2: 'memory' must be a size such as 512MiB or 2g, not 'lots'");
+  CHECK(refusal("max_parallel: 0") == "berthd.yaml:1: 'max_parallel' must be a whole number from 1 to 65535, not '0'");
+  CHECK(refusal("max_parallel: 1.5").find("whole number") != std::string::npos);
+  CHECK(refusal("cpus: -1").find("above 0") != std::string::npos);
+  CHECK(refusal("state_dir: here").find("an absolute path") != std::string::npos);
+  CHECK(refusal("stop_grace: [1]").find("'stop_grace' must be text") != std::string::npos);
+  CHECK(refusal("others_may_read: perhaps").find("true or false") != std::string::npos);
+  CHECK(refusal("log_level: loud").find("one of debug, info, warn, error") != std::string::npos);
+}
+
+TEST_CASE("malformed YAML, a list, and a key set twice are errors with a line") {
+  CHECK(refusal("a: [1\nb: 2").find("berthd.yaml:") == 0);
+  CHECK(refusal("- one\n- two\n").find("berthd.yaml:1:") == 0);
+  CHECK(refusal("cpus: 1\ncpus: 2\n") == "berthd.yaml:2: 'cpus' is set twice");
+}

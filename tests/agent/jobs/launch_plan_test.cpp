@@ -1,0 +1,111 @@
+#include "agent/jobs/launch_plan.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+using namespace berth;
+
+namespace {
+
+const os::Identity kAda{1000, 1000, {27}, "ada", "/home/ada", "/bin/bash"};
+
+model::Job job() {
+  model::Job job;
+  job.id = "brave-heron-7k2m";
+  job.request.command = {"python3", "train.py"};
+  job.request.experiment = "digits";
+  return job;
+}
+
+shim::Launch plan(const model::Job& job, const jobs::Site& site, const environment::Ready& ready = {},
+                  bool switch_user = false) {
+  jobs::NodeDefaults defaults;
+  defaults.path = "/usr/bin:/bin";
+  defaults.log_cap = 5_MiB;
+  return jobs::plan_launch(job, 2, site, ready, kAda, switch_user, defaults);
+}
+
+std::string variable(const shim::Launch& launch, const std::string& name) {
+  for (const auto& entry : launch.environment)
+    if (entry.starts_with(name + "=")) return entry.substr(name.size() + 1);
+  return "(unset)";
+}
+
+}  // namespace
+
+TEST_CASE("a job gets a clean environment: its user's, Berth's names, and what it asked for") {
+  auto asked = job();
+  asked.request.environment_variables = {{"LR", "0.1"}, {"LANG", "de_DE.UTF-8"}};
+  const auto launch = plan(asked, {});
+  CHECK(variable(launch, "HOME") == "/home/ada");
+  CHECK(variable(launch, "USER") == "ada");
+  CHECK(variable(launch, "SHELL") == "/bin/bash");
+  CHECK(variable(launch, "PATH") == "/usr/bin:/bin");
+  CHECK(variable(launch, "BERTH_JOB_ID") == "brave-heron-7k2m");
+  CHECK(variable(launch, "BERTH_ATTEMPT") == "2");
+  CHECK(variable(launch, "AZUREML_RUN_ID") == "brave-heron-7k2m");
+  CHECK(variable(launch, "AZUREML_EXPERIMENT_NAME") == "digits");
+  CHECK(variable(launch, "LR") == "0.1");
+  CHECK(variable(launch, "LANG") == "de_DE.UTF-8");
+  CHECK(variable(launch, "CUDA_VISIBLE_DEVICES") == "");
+  CHECK(variable(launch, "AZUREML_RUN_TOKEN") == "(unset)");
+  CHECK(variable(launch, "AZUREML_SERVICE_ENDPOINT") == "(unset)");
+}
+
+TEST_CASE("the environment's directories come before the PATH, the user's own PATH included") {
+  environment::Ready ready;
+  ready.path_prefix = "/venv/bin";
+  ready.variables = {{"VIRTUAL_ENV", "/venv"}};
+  auto asked = job();
+  CHECK(variable(plan(asked, {}, ready), "PATH") == "/venv/bin:/usr/bin:/bin");
+  CHECK(variable(plan(asked, {}, ready), "VIRTUAL_ENV") == "/venv");
+  asked.request.environment_variables = {{"PATH", "/mine"}};
+  CHECK(variable(plan(asked, {}, ready), "PATH") == "/venv/bin:/mine");
+}
+
+TEST_CASE("the working directory is within the tree, or the absolute one of a job without code") {
+  auto asked = job();
+  CHECK(plan(asked, {"/j/tree", {}, ""}).working_directory == "/j/tree");
+  asked.request.working_directory = "src/a";
+  CHECK(plan(asked, {"/j/tree", {}, ""}).working_directory == "/j/tree/src/a");
+  asked.request.working_directory = "/home/ada/x";
+  CHECK(plan(asked, {}).working_directory == "/home/ada/x");
+}
+
+TEST_CASE("the user is switched only by an agent that serves several") {
+  CHECK_FALSE(plan(job(), {}).identity.has_value());
+  CHECK(plan(job(), {}, {}, true).identity->uid == 1000);
+}
+
+TEST_CASE("limits come from the job, else from the node") {
+  auto asked = job();
+  CHECK(plan(asked, {}).log_cap == 5_MiB);
+  CHECK_FALSE(plan(asked, {}).timeout.has_value());
+  asked.request.log_cap = 1_MiB;
+  asked.request.timeout = std::chrono::seconds(9);
+  asked.request.stop = {2, std::chrono::seconds(3)};
+  const auto launch = plan(asked, {});
+  CHECK(launch.log_cap == 1_MiB);
+  CHECK(launch.timeout == std::chrono::seconds(9));
+  CHECK(launch.stop_signal == 2);
+  CHECK(launch.stop_grace == std::chrono::seconds(3));
+}
+
+TEST_CASE("endings: a stop by Berth wins over the signal it was done with") {
+  auto asked = job();
+  asked.canceled_by = "ada";
+  asked.request.timeout = std::chrono::seconds(9);
+  shim::Ended ended;
+  ended.outcome = os::Exit{true, 15};
+  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::Signalled{15}));
+  ended.stopped_because = "canceled";
+  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::Canceled{"ada"}));
+  ended.stopped_because = "timed_out";
+  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::TimedOut{std::chrono::seconds(9)}));
+  ended.stopped_because.clear();
+  ended.outcome = os::Exit{false, 3};
+  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::Exited{3}));
+  ended.outcome = shim::NotStarted{127, "no such command"};
+  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::StartFailed{127, "no such command"}));
+}

@@ -1,0 +1,170 @@
+#include "agent/jobs/workplace.hpp"
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "runtime/base/error.hpp"
+#include "runtime/os/file.hpp"
+#include "runtime/snapshot/closure.hpp"
+#include "runtime/snapshot/content.hpp"
+#include "runtime/snapshot/pack.hpp"
+
+using namespace berth;
+
+namespace {
+
+void write(const std::string& path, const std::string& content) {
+  os::make_directories(os::parent_of(path));
+  os::write_file(path, content, 0644, os::Durable::no);
+}
+
+struct Node {
+  os::TempDir directory;
+  objects::Store store{directory / "objects"};
+  snapshot::Checkouts checkouts{directory / "checkouts"};
+
+  jobs::Workplaces workplaces(bool overlays = false) {
+    return jobs::Workplaces({directory / "jobs", overlays, false}, store, checkouts);
+  }
+
+  // Stores a tree as a client's snapshot would be.
+  Digest keep(const std::string& tree) {
+    const auto root = os::open(tree, O_RDONLY | O_DIRECTORY);
+    const auto scan = snapshot::scan(root, snapshot::ScanOptions{});
+    snapshot::TreeContent content(root, scan, nullptr);
+    std::string pack;
+    snapshot::write_pack(scan.manifest, {}, content, [&](std::string_view bytes) { pack += bytes; });
+    snapshot::MemorySource source(pack);
+    return snapshot::receive_pack(store, source).manifest.id();
+  }
+
+  std::vector<std::string> files(const Digest& digest) {
+    return snapshot::load_manifest(store, digest).files_under("");
+  }
+};
+
+model::Job job(std::optional<Digest> snapshot) {
+  model::Job job;
+  job.id = "brave-heron-7k2m";
+  job.request.snapshot = snapshot;
+  return job;
+}
+
+os::Identity me() { return os::identity_of(::geteuid()).value(); }
+
+using Paths = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("a job without code gets a directory and an empty log, nothing else") {
+  Node node;
+  auto workplaces = node.workplaces();
+  const auto site = workplaces.make(job(std::nullopt), 1, me());
+  CHECK(site.tree.empty());
+  CHECK_FALSE(site.overlay.has_value());
+  CHECK(os::read_file(workplaces.directory("brave-heron-7k2m", 1) + "/log").empty());
+}
+
+TEST_CASE("a copied tree is the job's own, and only what the job wrote is collected") {
+  Node node;
+  write(node.directory / "code/train.py", "print(1)\n");
+  write(node.directory / "code/outputs/old.txt", "old");
+  write(node.directory / "code/outputs/kept/same.txt", "same");
+  auto ours = job(node.keep(node.directory / "code"));
+  auto workplaces = node.workplaces();
+  const auto site = workplaces.make(ours, 1, me());
+  CHECK(os::read_file(site.tree + "/train.py") == "print(1)\n");
+
+  CHECK_FALSE(workplaces.collect(ours, 1, me()).outputs.has_value());
+  write(site.tree + "/outputs/model.bin", "weights");
+  write(site.tree + "/outputs/old.txt", "new");
+  const auto collected = workplaces.collect(ours, 1, me());
+  REQUIRE(collected.outputs.has_value());
+  CHECK(node.files(*collected.outputs) == Paths{"outputs/model.bin", "outputs/old.txt"});
+
+  workplaces.strip(ours.id, 1);
+  CHECK_FALSE(os::exists(site.tree));
+  CHECK(os::exists(workplaces.directory(ours.id, 1) + "/log"));
+}
+
+TEST_CASE("output directories keep their paths, one within another is taken once, and `..` is refused") {
+  Node node;
+  write(node.directory / "code/src/run.sh", "true\n");
+  auto ours = job(node.keep(node.directory / "code"));
+  ours.request.working_directory = "src";
+  ours.request.outputs = {"results/b", "results/a", "results/a/deep", "absent"};
+  auto workplaces = node.workplaces();
+  const auto site = workplaces.make(ours, 1, me());
+  write(site.tree + "/src/results/a/deep/1", "1");
+  write(site.tree + "/src/results/b/2", "2");
+  write(site.tree + "/src/outputs/3", "3");
+  write(site.tree + "/outputs/elsewhere", "4");
+  const auto collected = workplaces.collect(ours, 1, me());
+  REQUIRE(collected.outputs.has_value());
+  CHECK(node.files(*collected.outputs) == Paths{"outputs/3", "results/a/deep/1", "results/b/2"});
+
+  ours.request.outputs = {"../../etc"};
+  CHECK_THROWS_AS(workplaces.collect(ours, 1, me()), Error);
+}
+
+TEST_CASE("links in place of an output directory are not followed, links within are kept as links") {
+  Node node;
+  write(node.directory / "secret/key", "k");
+  write(node.directory / "code/a", "a");
+  auto ours = job(node.keep(node.directory / "code"));
+  auto workplaces = node.workplaces();
+  const auto site = workplaces.make(ours, 1, me());
+  REQUIRE(::symlink((node.directory / "secret").c_str(), (site.tree + "/outputs").c_str()) == 0);
+  CHECK_FALSE(workplaces.collect(ours, 1, me()).outputs.has_value());
+
+  ::unlink((site.tree + "/outputs").c_str());
+  write(site.tree + "/outputs/real", "r");
+  REQUIRE(::symlink("/etc/shadow", (site.tree + "/outputs/link").c_str()) == 0);
+  const auto collected = workplaces.collect(ours, 1, me());
+  REQUIRE(collected.outputs.has_value());
+  const auto manifest = snapshot::load_manifest(node.store, *collected.outputs);
+  CHECK(manifest[*manifest.find("outputs/link")].kind == snapshot::Kind::symlink);
+}
+
+TEST_CASE("large outputs are stored in chunks and come back whole") {
+  Node node;
+  write(node.directory / "code/a", "a");
+  auto ours = job(node.keep(node.directory / "code"));
+  auto workplaces = node.workplaces();
+  const auto site = workplaces.make(ours, 1, me());
+  std::string weights(3 << 20, '\0');
+  for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<char>(i * i >> 7);
+  write(site.tree + "/outputs/weights", weights);
+  const auto collected = workplaces.collect(ours, 1, me());
+  REQUIRE(collected.outputs.has_value());
+  snapshot::restore(node.store, snapshot::load_manifest(node.store, *collected.outputs), node.directory / "back");
+  CHECK(os::read_file(node.directory / "back/outputs/weights") == weights);
+}
+
+TEST_CASE("with overlays a launch names its layers and an upper layer only its owner may enter") {
+  Node node;
+  write(node.directory / "code/a", "a");
+  auto ours = job(node.keep(node.directory / "code"));
+  auto workplaces = node.workplaces(true);
+  workplaces.prepare(ours, me());
+  const auto site = workplaces.make(ours, 1, me());
+  REQUIRE(site.overlay.has_value());
+  REQUIRE(site.overlay->lower.size() == 1);
+  CHECK(os::read_file(site.overlay->lower.front() + "/a") == "a");
+  struct stat info {};
+  REQUIRE(::stat(site.overlay->upper.c_str(), &info) == 0);
+  CHECK((info.st_mode & 07777) == 0700);
+  write(site.overlay->upper + "/outputs/x", "x");
+  CHECK(node.files(workplaces.collect(ours, 1, me()).outputs.value()) == Paths{"outputs/x"});
+}
+
+TEST_CASE("a remark is a line of the agent's log about the job") {
+  Node node;
+  auto workplaces = node.workplaces();
+  workplaces.remark("brave-heron-7k2m", "first");
+  workplaces.remark("brave-heron-7k2m", "second");
+  CHECK(os::read_file(workplaces.side_log("brave-heron-7k2m", "agent")) == "first\nsecond\n");
+}
