@@ -10,7 +10,8 @@ target_include_directories(berth_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(
   berth_options
   INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual
-            -Wimplicit-fallthrough $<$<BOOL:${BERTH_WERROR}>:-Werror>)
+            -Wimplicit-fallthrough $<$<CXX_COMPILER_ID:GNU>:-Wno-missing-field-initializers>
+            $<$<BOOL:${BERTH_WERROR}>:-Werror>)
 if(BERTH_SANITIZE)
   target_compile_options(berth_options INTERFACE -fsanitize=${BERTH_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(berth_options INTERFACE -fsanitize=${BERTH_SANITIZE})

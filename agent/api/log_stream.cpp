@@ -45,7 +45,8 @@ async::Task<> send_log(http::Stream& out, const std::string& log, const std::str
 
 async::Task<> follow_log(http::Stream& out, jobs::Jobs& jobs, const jobs::Workplaces& workplaces, store::Sequence job,
                          model::JobId id, int launch, std::uint64_t offset) {
-  co_await out.write({});  // the header, so that the reader knows he is connected
+  constexpr std::string_view kNothing;
+  co_await out.write(kNothing);  // the header, so that the reader knows he is connected
   for (;;) {
     // A launch that is over has its log, one that is about to start has none yet.
     if (launch == 0 || !os::exists(os::join(workplaces.directory(id, launch), shim::kLogFile))) {

@@ -81,8 +81,8 @@ void store_objects(objects::Store& store, objects::Batch& batch, const os::Fd& r
     }
     const auto recipe = content.recipe(manifest, i);  // at hand since the scan
     if (!store.has(entry.digest)) batch.add(entry.digest, recipe);
-    const auto chunks = snapshot::Recipe::parse(recipe, entry.size).chunks();
-    for (const auto& chunk : chunks)
+    const auto parsed = snapshot::Recipe::parse(recipe, entry.size);
+    for (const auto& chunk : parsed.chunks())
       add(chunk.digest, [&] { content.chunks(manifest, i, std::span(&chunk, 1), bytes); });
   }
 }

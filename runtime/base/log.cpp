@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "runtime/base/clock.hpp"
+#include "runtime/base/text.hpp"
 
 namespace berth {
 namespace {
@@ -43,6 +44,7 @@ std::string_view level_name(LogLevel level) {
 }
 
 void append_escaped(std::string& out, std::string_view text) {
+  if (!is_utf8(text)) return append_escaped(out, printable(text));  // JSON is UTF-8
   for (const char c : text) {
     if (c == '"' || c == '\\') {
       (out += '\\') += c;

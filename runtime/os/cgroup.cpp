@@ -1,17 +1,19 @@
 #include "runtime/os/cgroup.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <linux/magic.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <sstream>
 #include <vector>
 
 #include "runtime/base/error.hpp"
+#include "runtime/base/text.hpp"
 #include "runtime/os/file.hpp"
 
 namespace berth::os {
@@ -22,25 +24,42 @@ bool is_cgroup2(const std::string& path) {
   return ::statfs(path.c_str(), &info) == 0 && info.f_type == CGROUP2_SUPER_MAGIC;
 }
 
+// Calls `visit` with each line, without its line end.
+template <class Visit>
+void each_line(std::string_view text, Visit visit) {
+  while (!text.empty()) {
+    const auto end = std::min(text.find('\n'), text.size());
+    visit(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+}
+
+// The field of /proc/self/mounts at the front, taken off; blanks in it stand as \040, which no cgroup path
+// has.
+std::string_view take_field(std::string_view& line) {
+  const auto end = std::min(line.find(' '), line.size());
+  const auto field = line.substr(0, end);
+  line.remove_prefix(std::min(end + 1, line.size()));
+  return field;
+}
+
 std::vector<std::string> cgroup2_mounts() {
   std::vector<std::string> mounts;
-  std::istringstream lines(read_file("/proc/self/mounts"));
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream fields(line);
-    std::string source;
-    std::string target;
-    std::string type;
-    if (fields >> source >> target >> type && type == "cgroup2") mounts.push_back(target);
-  }
+  each_line(read_file("/proc/self/mounts"), [&](std::string_view line) {
+    take_field(line);
+    const auto target = take_field(line);
+    if (take_field(line) == "cgroup2") mounts.emplace_back(target);
+  });
   return mounts;
 }
 
 // This process' group in the version 2 hierarchy: the line "0::/path".
 std::string own_group() {
-  std::istringstream lines(read_file("/proc/self/cgroup"));
-  for (std::string line; std::getline(lines, line);)
-    if (line.starts_with("0::")) return line.substr(3);
-  return "/";
+  std::string group = "/";
+  each_line(read_file("/proc/self/cgroup"), [&](std::string_view line) {
+    if (line.starts_with("0::")) group = line.substr(3);
+  });
+  return group;
 }
 
 // Access rights alone do not tell: try it.
@@ -60,18 +79,52 @@ std::optional<std::uint64_t> parse_number(std::string_view text) {
 }
 
 // The value of `key` in a flat keyed file such as cpu.stat.
-std::optional<std::uint64_t> keyed(const std::string& text, std::string_view key) {
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);)
+std::optional<std::uint64_t> keyed(std::string_view text, std::string_view key) {
+  std::optional<std::uint64_t> value;
+  each_line(text, [&](std::string_view line) {
     if (line.starts_with(key) && line.size() > key.size() && line[key.size()] == ' ')
-      return parse_number(std::string_view(line).substr(key.size() + 1));
-  return std::nullopt;
+      value = parse_number(line.substr(key.size() + 1));
+  });
+  return value;
 }
 
 std::optional<std::string> read_interface(const Fd& directory, const char* name) {
   const Fd file(::openat(directory.get(), name, O_RDONLY | O_CLOEXEC));
   if (!file) return std::nullopt;
   return read_all(file, 1U << 20);
+}
+
+// Calls `visit` with the name of each group directly below.
+template <class Visit>
+void each_child(const Fd& directory, Visit visit) {
+  const int listing = ::openat(directory.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* entries = listing < 0 ? nullptr : ::fdopendir(listing);
+  if (entries == nullptr) return;
+  while (const dirent* entry = ::readdir(entries))
+    if (entry->d_type == DT_DIR && entry->d_name[0] != '.') visit(std::string(entry->d_name));
+  ::closedir(entries);
+}
+
+void collect_processes(const Fd& directory, std::vector<pid_t>& pids) {
+  if (const auto text = read_interface(directory, "cgroup.procs"))
+    each_line(*text, [&](std::string_view line) {
+      if (const auto pid = parse_number(line)) pids.push_back(static_cast<pid_t>(*pid));
+    });
+  each_child(directory, [&](const std::string& name) {
+    const Fd child(::openat(directory.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (child) collect_processes(child, pids);
+  });
+}
+
+// False while a process is left in one of them.
+bool remove_below(const Fd& directory) {
+  bool removed = true;
+  each_child(directory, [&](const std::string& name) {
+    const Fd child(::openat(directory.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (child && !remove_below(child)) removed = false;
+    if (::unlinkat(directory.get(), name.c_str(), AT_REMOVEDIR) < 0 && errno != ENOENT) removed = false;
+  });
+  return removed;
 }
 
 void write_interface(const Fd& directory, const char* name, std::string_view value) {
@@ -91,8 +144,13 @@ std::optional<std::string> find_cgroup_base(const std::string& configured) {
 }
 
 Cgroup Cgroup::make(const std::string& base, const std::string& name) {
-  make_directories(base);
-  const auto path = join(base, name);
+  return make(join(base, name));
+}
+
+Cgroup Cgroup::make(const std::string& path) {
+  make_directories(parent_of(path));
+  if (!is_cgroup2(parent_of(path)))
+    throw Error(Code::unsupported, printable(path) + " is not on a cgroup2 file system");
   if (::mkdir(path.c_str(), 0755) < 0 && errno != EEXIST) throw_errno("make control group", path);
   return Cgroup(path, os::open(path, O_RDONLY | O_DIRECTORY));
 }
@@ -103,19 +161,33 @@ std::optional<Cgroup> Cgroup::open(const std::string& path) {
   return Cgroup(path, std::move(directory));
 }
 
-void Cgroup::add(pid_t pid) const { write_interface(directory_, "cgroup.procs", std::to_string(pid)); }
-void Cgroup::kill() const { write_interface(directory_, "cgroup.kill", "1"); }
+void Cgroup::add(pid_t pid) const {
+  write_interface(directory_, "cgroup.procs", std::to_string(pid));
+}
+void Cgroup::kill() const {
+  write_interface(directory_, "cgroup.kill", "1");
+}
 
 bool Cgroup::populated() const {
   const auto events = read_interface(directory_, "cgroup.events");
   return events && keyed(*events, "populated") == 1U;
 }
 
-Fd Cgroup::open_events() const { return open_at(directory_, "cgroup.events", O_RDONLY); }
+Fd Cgroup::open_events() const {
+  return open_at(directory_, "cgroup.events", O_RDONLY);
+}
 
-std::optional<std::uint64_t> Cgroup::cpu_micros() const {
+std::vector<pid_t> Cgroup::processes() const {
+  std::vector<pid_t> pids;
+  collect_processes(directory_, pids);
+  return pids;
+}
+
+std::optional<Cgroup::Cpu> Cgroup::cpu_micros() const {
   const auto stat = read_interface(directory_, "cpu.stat");
-  return stat ? keyed(*stat, "usage_usec") : std::nullopt;
+  if (!stat || !keyed(*stat, "usage_usec")) return std::nullopt;
+  return Cpu{*keyed(*stat, "usage_usec"), keyed(*stat, "user_usec").value_or(0),
+             keyed(*stat, "system_usec").value_or(0)};
 }
 
 std::optional<std::uint64_t> Cgroup::peak_memory() const {
@@ -123,10 +195,15 @@ std::optional<std::uint64_t> Cgroup::peak_memory() const {
   return peak ? parse_number(*peak) : std::nullopt;
 }
 
+std::uint64_t Cgroup::out_of_memory_kills() const {
+  const auto events = read_interface(directory_, "memory.events");
+  return events ? keyed(*events, "oom_kill").value_or(0) : 0;
+}
+
 bool Cgroup::remove() const {
   if (::rmdir(path_.c_str()) == 0 || errno == ENOENT) return true;
-  if (errno == EBUSY || errno == ENOTEMPTY) return false;
-  throw_errno("remove control group", path_);
+  if (errno != EBUSY && errno != ENOTEMPTY) throw_errno("remove control group", path_);
+  return remove_below(directory_) && (::rmdir(path_.c_str()) == 0 || errno == ENOENT);
 }
 
 }  // namespace berth::os

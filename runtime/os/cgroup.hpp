@@ -1,24 +1,28 @@
 #pragma once
 
-// Control groups, version 2 only: one directory per job, so that a job's whole tree can be counted and killed.
-// A hybrid machine's `unified` mount counts; it has no controllers, but cgroup.kill works there.
+// Control groups, version 2 only: one directory per job, so that a job's whole tree can be counted and
+// killed. A hybrid machine's `unified` mount counts; it has no controllers, but cgroup.kill works there.
+
+#include <sys/types.h>
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "runtime/os/fd.hpp"
 
 namespace berth::os {
 
-// A directory on a cgroup2 mount in which this process may make groups: `configured`, else below this process' own
-// group, else the root of a cgroup2 mount. Nothing where there is none.
+// A directory on a cgroup2 mount in which this process may make groups: `configured`, else below this
+// process' own group, else the root of a cgroup2 mount. Nothing where there is none.
 std::optional<std::string> find_cgroup_base(const std::string& configured);
 
 class Cgroup {
  public:
   // Makes the group `name` below `base` (and `base` itself when missing).
   static Cgroup make(const std::string& base, const std::string& name);
+  static Cgroup make(const std::string& path);
   // An existing one; nothing where it is gone.
   static std::optional<Cgroup> open(const std::string& path);
 
@@ -32,11 +36,21 @@ class Cgroup {
   bool populated() const;
   // A descriptor whose POLLPRI tells that populated() may have changed.
   Fd open_events() const;
-  // Microseconds of CPU used by all its processes, ended ones included; nothing where the kernel does not say.
-  std::optional<std::uint64_t> cpu_micros() const;
+  // Every process in it and below, zombies left out.
+  std::vector<pid_t> processes() const;
+  // Microseconds of CPU used by all its processes, ended ones included; nothing where the kernel does not
+  // say.
+  struct Cpu {
+    std::uint64_t total = 0;
+    std::uint64_t user = 0;
+    std::uint64_t system = 0;
+  };
+  std::optional<Cpu> cpu_micros() const;
   // The largest memory use in bytes; nothing without the memory controller.
   std::optional<std::uint64_t> peak_memory() const;
-  // Removes the (empty) group; false while processes are left in it.
+  // How many of its processes the kernel killed because the memory limit was reached.
+  std::uint64_t out_of_memory_kills() const;
+  // Removes the (empty) group and those below it; false while processes are left in one.
   bool remove() const;
 
  private:

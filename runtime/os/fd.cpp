@@ -61,6 +61,10 @@ std::string read_all(const Fd& fd, std::uint64_t limit) {
   return content;
 }
 
+void rewind(const Fd& fd) {
+  if (::lseek(fd.get(), 0, SEEK_SET) < 0) throw_errno("rewind", "a file");
+}
+
 void write_all(const Fd& fd, std::string_view bytes) {
   while (!bytes.empty()) {
     const auto n = retry([&] { return ::write(fd.get(), bytes.data(), bytes.size()); });

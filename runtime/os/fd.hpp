@@ -55,6 +55,7 @@ std::size_t read_some(const Fd& fd, std::span<char> buffer);
 std::size_t read_at(const Fd& fd, std::span<char> buffer, std::uint64_t offset);
 // Until the end of the file; Code::too_large when it is longer than `limit`.
 std::string read_all(const Fd& fd, std::uint64_t limit);
+void rewind(const Fd& fd);
 void write_all(const Fd& fd, std::string_view bytes);
 void write_all_at(const Fd& fd, std::string_view bytes, std::uint64_t offset);
 

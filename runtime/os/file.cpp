@@ -25,20 +25,19 @@ std::string temporary_name(const std::string& path) {
 }  // namespace
 
 std::string read_file(const std::string& path, std::uint64_t limit) {
-  const auto fd = open(path, O_RDONLY);
+  auto content = read_file_if_exists(path, limit);
+  if (!content) throw errno_error(ENOENT, "open", printable(path));
+  return std::move(*content);
+}
+
+std::optional<std::string> read_file_if_exists(const std::string& path, std::uint64_t limit) {
+  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
+  if (!fd) fd = open(path, O_RDONLY);  // throws in its own words
   try {
     return read_all(fd, limit);
   } catch (Error& error) {
     error.add_context("reading " + printable(path));
-    throw;
-  }
-}
-
-std::optional<std::string> read_file_if_exists(const std::string& path, std::uint64_t limit) {
-  try {
-    return read_file(path, limit);
-  } catch (const Error& error) {
-    if (error.code() == Code::not_found) return std::nullopt;
     throw;
   }
 }
@@ -112,6 +111,8 @@ std::string parent_of(std::string_view path) {
   if (slash == std::string_view::npos) return ".";
   return slash == 0 ? "/" : std::string(path.substr(0, slash));
 }
+
+std::string absolute(const std::string& path) { return std::filesystem::absolute(path).lexically_normal().string(); }
 
 std::string name_of(std::string_view path) {
   while (path.size() > 1 && path.back() == '/') path.remove_suffix(1);

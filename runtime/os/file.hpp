@@ -41,6 +41,8 @@ Space space_of(const std::string& path);
 // "/a/b" + "c" → "/a/b/c".
 std::string join(std::string_view directory, std::string_view name);
 std::string parent_of(std::string_view path);
+// Against the current directory; nothing is resolved.
+std::string absolute(const std::string& path);
 std::string name_of(std::string_view path);
 
 // A fresh directory below $TMPDIR (or /tmp), removed with its content on destruction unless keep() was called.

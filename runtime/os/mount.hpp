@@ -14,8 +14,9 @@ struct Overlay {
   std::string target;              // where the merged tree appears
 };
 
-// Gives the calling process (single-threaded) a mount namespace whose changes nobody else sees, while mounts that
-// the machine makes later still appear in it. Needs CAP_SYS_ADMIN.
+// Gives the calling process (single-threaded) a mount namespace whose changes nobody else sees, while mounts
+// that the machine makes later still appear in it. Without CAP_SYS_ADMIN it takes a user namespace too, where
+// the kernel allows one: the process stays who it is, and supplementary groups can no longer be changed.
 void enter_private_mounts();
 void mount_overlay(const Overlay& overlay);
 

@@ -1,5 +1,6 @@
 #include "runtime/os/process.hpp"
 
+#include <dirent.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -10,8 +11,6 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
-#include <filesystem>
-#include <map>
 
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
@@ -49,30 +48,32 @@ std::optional<Stat> read_stat(pid_t pid) {
 
 std::vector<pid_t> all_processes() {
   std::vector<pid_t> pids;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
-    const auto name = entry.path().filename().string();
+  DIR* entries = ::opendir("/proc");
+  if (entries == nullptr) return pids;
+  while (const dirent* entry = ::readdir(entries)) {
+    const std::string_view name(entry->d_name);
     pid_t pid = 0;
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
     if (error == std::errc() && end == name.data() + name.size()) pids.push_back(pid);
   }
+  ::closedir(entries);
   return pids;
 }
 
 constexpr std::array<std::pair<const char*, int>, 14> kSignals{{{"SIGHUP", SIGHUP},
-                                                                 {"SIGINT", SIGINT},
-                                                                 {"SIGQUIT", SIGQUIT},
-                                                                 {"SIGILL", SIGILL},
-                                                                 {"SIGABRT", SIGABRT},
-                                                                 {"SIGBUS", SIGBUS},
-                                                                 {"SIGFPE", SIGFPE},
-                                                                 {"SIGKILL", SIGKILL},
-                                                                 {"SIGUSR1", SIGUSR1},
-                                                                 {"SIGSEGV", SIGSEGV},
-                                                                 {"SIGUSR2", SIGUSR2},
-                                                                 {"SIGPIPE", SIGPIPE},
-                                                                 {"SIGTERM", SIGTERM},
-                                                                 {"SIGXCPU", SIGXCPU}}};
+                                                                {"SIGINT", SIGINT},
+                                                                {"SIGQUIT", SIGQUIT},
+                                                                {"SIGILL", SIGILL},
+                                                                {"SIGABRT", SIGABRT},
+                                                                {"SIGBUS", SIGBUS},
+                                                                {"SIGFPE", SIGFPE},
+                                                                {"SIGKILL", SIGKILL},
+                                                                {"SIGUSR1", SIGUSR1},
+                                                                {"SIGSEGV", SIGSEGV},
+                                                                {"SIGUSR2", SIGUSR2},
+                                                                {"SIGPIPE", SIGPIPE},
+                                                                {"SIGTERM", SIGTERM},
+                                                                {"SIGXCPU", SIGXCPU}}};
 
 }  // namespace
 
@@ -115,19 +116,18 @@ std::string boot_id() {
 }
 
 std::vector<pid_t> descendants_of(pid_t ancestor) {
-  std::multimap<pid_t, pid_t> children;
+  struct Child {
+    pid_t parent;
+    pid_t pid;
+  };
+  std::vector<Child> children;
   for (const auto pid : all_processes())
-    if (const auto stat = read_stat(pid)) children.emplace(stat->parent, pid);
-  std::vector<pid_t> found;
-  std::vector<pid_t> open{ancestor};
-  while (!open.empty()) {
-    const auto [first, last] = children.equal_range(open.back());
-    open.pop_back();
-    for (auto child = first; child != last; ++child) {
-      found.push_back(child->second);
-      open.push_back(child->second);
-    }
-  }
+    if (const auto stat = read_stat(pid)) children.push_back({stat->parent, pid});
+  std::vector<pid_t> found{ancestor};
+  for (std::size_t i = 0; i < found.size(); ++i)
+    for (const auto& child : children)
+      if (child.parent == found[i]) found.push_back(child.pid);
+  found.erase(found.begin());
   return found;
 }
 

@@ -1,13 +1,15 @@
 #include "runtime/os/spawn.hpp"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
+#include <linux/sched.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -68,10 +70,13 @@ bool connect_standard_files(const SpawnOptions& options) {
   }
   for (int i = 0; i < 3; ++i)
     if (::dup2(sources[static_cast<std::size_t>(i)], i) < 0) return false;
+  // Ours are close-on-exec already; this is for what this process was started with. Linux 5.11 or newer.
+  ::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
   return true;
 }
 
-// Raw system calls: glibc's wrappers would change every thread of the parent, whose memory this child may share.
+// Raw system calls: glibc's wrappers would change every thread of the parent, whose memory this child may
+// share.
 bool become(const Identity& identity) {
   return ::syscall(SYS_setgroups, identity.groups.size(), identity.groups.data()) == 0 &&
          ::syscall(SYS_setresgid, identity.gid, identity.gid, identity.gid) == 0 &&
@@ -104,6 +109,14 @@ bool become(const Identity& identity) {
 
 }  // namespace
 
+pid_t fork_into_cgroup(int cgroup) {
+  clone_args arguments{};
+  arguments.flags = CLONE_INTO_CGROUP;
+  arguments.exit_signal = SIGCHLD;
+  arguments.cgroup = static_cast<std::uint64_t>(cgroup);
+  return static_cast<pid_t>(::syscall(SYS_clone3, &arguments, sizeof arguments));
+}
+
 Child spawn(const SpawnOptions& options) {
   auto arguments = pointers(options.arguments);
   auto environment = pointers(options.environment);
@@ -115,7 +128,7 @@ Child spawn(const SpawnOptions& options) {
   sigset_t before;
   sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  const pid_t pid = ::vfork();
+  const pid_t pid = options.cgroup >= 0 ? fork_into_cgroup(options.cgroup) : ::vfork();
   if (pid == 0) child(plan);
   const int fork_error = errno;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -135,42 +148,60 @@ Child spawn(const SpawnOptions& options) {
   return {id.value_or(ProcessId{pid, 0}), std::move(pidfd)};
 }
 
+namespace {
+
+// Takes what is there without waiting, up to what a pipe can hold at once, so that an endless writer cannot
+// keep it here; false at the end of the stream.
+bool drain(const Fd& pipe, std::string& text, std::size_t limit) {
+  std::array<char, 16384> buffer;
+  for (std::size_t taken = 0; taken < 1U << 20;) {
+    const auto n = ::read(pipe.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return n < 0 && errno == EAGAIN;
+    taken += static_cast<std::size_t>(n);
+    const auto room = limit - std::min(limit, text.size());
+    text.append(buffer.data(), std::min(static_cast<std::size_t>(n), room));
+  }
+  return true;
+}
+
+[[noreturn]] void give_up(const Child& process, const SpawnOptions& options, int seconds) {
+  if (options.new_session) ::kill(-process.id.pid, SIGKILL);
+  send_signal(process.pidfd, SIGKILL);
+  reap(process.pidfd);
+  throw Error(Code::timeout, printable(options.arguments.front()) + " did not end within " +
+                                 std::to_string(seconds) + " seconds");
+}
+
+}  // namespace
+
+// The program's own end counts, not that of its output: a child that it left behind may hold the pipes for
+// ever.
 Finished run_program(SpawnOptions options, int seconds, std::size_t limit) {
   auto output = make_pipe();
   auto errors = make_pipe();
   options.standard_output = output.write.get();
   options.standard_error = errors.write.get();
-  auto process = spawn(options);
+  for (const auto* pipe : {&output.read, &errors.read}) ::fcntl(pipe->get(), F_SETFL, O_NONBLOCK);
+  const auto process = spawn(options);
   output.write.reset();
   errors.write.reset();
 
   Finished finished;
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
-  std::array<pollfd, 2> polls{{{output.read.get(), POLLIN, 0}, {errors.read.get(), POLLIN, 0}}};
-  std::array<std::string*, 2> texts{&finished.output, &finished.errors};
-  std::array<char, 16384> buffer;
-  int open = 2;
-  while (open > 0) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        deadline - std::chrono::steady_clock::now());
-    if (left.count() <= 0) {
-      send_signal(process.pidfd, SIGKILL);
-      reap(process.pidfd);
-      throw Error(Code::timeout, printable(options.arguments.front()) + " did not end within " +
-                                     std::to_string(seconds) + " seconds");
+  std::array<pollfd, 3> polls{
+      {{process.pidfd.get(), POLLIN, 0}, {output.read.get(), POLLIN, 0}, {errors.read.get(), POLLIN, 0}}};
+  while (polls[0].revents == 0) {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left.count() <= 0) give_up(process, options, seconds);
+    if (::poll(polls.data(), polls.size(), static_cast<int>(left.count())) <= 0) {
+      for (auto& poll : polls) poll.revents = 0;
+      continue;
     }
-    if (::poll(polls.data(), polls.size(), static_cast<int>(left.count())) <= 0) continue;
-    for (std::size_t i = 0; i < polls.size(); ++i) {
-      if (polls[i].fd < 0 || polls[i].revents == 0) continue;
-      const auto n = ::read(polls[i].fd, buffer.data(), buffer.size());
-      if (n > 0) {
-        const auto room = limit - std::min(limit, texts[i]->size());
-        texts[i]->append(buffer.data(), std::min(static_cast<std::size_t>(n), room));
-      } else if (n == 0 || errno != EINTR) {
-        polls[i].fd = -1;
-        --open;
-      }
-    }
+    // After the end, too: what it wrote last is still in the pipes.
+    if (!drain(output.read, finished.output, limit)) polls[1].fd = -1;
+    if (!drain(errors.read, finished.errors, limit)) polls[2].fd = -1;
   }
   finished.exit = reap(process.pidfd);
   return finished;

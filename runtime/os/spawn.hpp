@@ -19,8 +19,9 @@ struct SpawnOptions {
   int standard_input = -1;               // -1: /dev/null, for all three
   int standard_output = -1;
   int standard_error = -1;
-  std::optional<Identity> identity;      // to run as; needs root
+  std::optional<Identity> identity;  // to run as; needs root
   bool new_session = false;
+  int cgroup = -1;  // a control group's directory to be born in; -1: the caller's group
 };
 
 struct Child {
@@ -28,12 +29,19 @@ struct Child {
   Fd pidfd;
 };
 
-// Throws an Error naming the program when it cannot be started: Code::not_found, Code::denied (not executable).
-// No descriptor but the standard three reaches the program; all signals are unblocked and at their defaults.
+// Throws an Error naming the program when it cannot be started: Code::not_found, Code::denied (not
+// executable). Being born in a group is not the same as being moved there: moving waits for the kernel's
+// readers, which takes some 20 ms on many kernels. No descriptor but the standard three reaches the program;
+// all signals are unblocked and at their defaults.
 Child spawn(const SpawnOptions& options);
 
-// Runs a short program to its end: its output (at most `limit` bytes of each stream; the rest is read and dropped).
-// Blocks; kills it after `seconds`, which is Code::timeout.
+// fork(2) with the child born in a control group (its open directory); -1 and errno as fork. Between it and
+// exec or _exit the child of a process with threads may do system calls only.
+pid_t fork_into_cgroup(int cgroup);
+
+// Runs a short program to its end: its output (at most `limit` bytes of each stream; the rest is read and
+// dropped). Blocks; kills it (with new_session its whole process group) after `seconds`, which is
+// Code::timeout.
 struct Finished {
   Exit exit;
   std::string output;

@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+"""Checks the sources against the rules that no compiler knows: who may include whom, which library each C header
+belongs to, and the forms of coroutine code that g++ 12 miscompiles. Prints one line per violation."""
+
+import pathlib
+import re
+import sys
+
+# A folder may use every folder of an earlier row, never one of its own row.
+RUNTIME_ROWS = [
+    ["base"],
+    ["os"],
+    ["async"],
+    ["http", "db", "objects", "logs"],
+    ["docker", "git", "snapshot", "gpu", "shim"],
+    ["environment"],
+]
+AGENT_ROWS = [
+    ["model"],
+    ["jobfile", "store", "queue"],
+    ["jobs"],
+    ["workspace", "api"],
+    ["daemon"],
+]
+# What the rows would allow, but a folder must do without.
+PURE = {"agent/model": {"runtime/base"}, "agent/queue": {"runtime/base", "agent/model"}}
+WITHOUT_ASIO = {"runtime/base", "runtime/os", "runtime/shim", "runtime/git", "agent/model", "agent/queue"}
+CLI = {f"runtime/{folder}" for folder in ("base", "os", "async", "http", "objects", "snapshot", "git")} | {
+    "agent/model", "agent/jobfile", "agent/api"}
+# The command line may use the API's shapes, not its server.
+CLI_HEADERS_OF_API = re.compile(r"agent/api/(wire|shapes|paths)\w*(/\w+)?\.hpp")
+
+# C libraries: the folder that may see the header, and in how many files.
+LIBRARIES = {
+    "boost/beast": ("runtime/http", None),
+    "git2": ("runtime/git", 1),
+    "sqlite3.h": ("runtime/db", 1),
+    "zstd.h": (None, 1),
+    "spdlog": ("runtime/base", 1),
+}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
+COMMENT_OR_STRING = re.compile(
+    r'//[^\n]*|/\*.*?\*/|R"(\w*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'', re.DOTALL)
+
+
+def allowed():
+    """folder → the folders that it may include, itself among them."""
+    table = {}
+    for top, rows, below in (("runtime", RUNTIME_ROWS, set()), ("agent", AGENT_ROWS, None)):
+        below = {f"runtime/{f}" for row in RUNTIME_ROWS for f in row} if below is None else below
+        for row in rows:
+            for folder in row:
+                table[f"{top}/{folder}"] = set(below)
+            below |= {f"{top}/{folder}" for folder in row}
+    table["agent/cli"] = set(CLI)
+    table.update({folder: set(pure) for folder, pure in PURE.items()})
+    for folder in table:
+        table[folder].add(folder)
+    return table
+
+
+def without_comments(text):
+    """Comments and the contents of literals become blanks; lines stay where they are."""
+    def blank(match):
+        kept = "".join("\n" if c == "\n" else " " for c in match.group())
+        return kept if match.group().startswith("/") else '"' + kept[1:-1] + '"'
+    return COMMENT_OR_STRING.sub(blank, text)
+
+
+def matching_brace(text, at):
+    depth = 0
+    for i in range(at, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[i], 0)
+        if depth == 0:
+            return i
+    return len(text) - 1
+
+
+def braced_temporaries(text):
+    """Offsets of aggregate temporaries inside co_await expressions: `co_await f({…})`, `co_await f(Type{…})`."""
+    for start in re.finditer(r"\bco_await\b", text):
+        depth, i = 0, start.end()
+        while i < len(text):
+            c = text[i]
+            if c in "([":
+                depth += 1
+            elif c in ")]":
+                depth -= 1
+            elif c in ";," and depth == 0:
+                break
+            elif c == "{":
+                before = text[start.end():i].rstrip()
+                if depth == 0 and not re.search(r"[\w>]$", before):
+                    break
+                word = re.search(r"([\w:]+)(<[^;{}()]*>)?$", before)
+                after_arrow = re.search(r"->\s*[\w:]+(<[^;{}]*>)?$", before)
+                is_lambda = before.endswith(("]", ")")) or after_arrow or (
+                    word and word.group(1) in ("mutable", "noexcept"))
+                if not is_lambda and (before.endswith(("(", ",")) or (
+                        word and re.match(r"[A-Z]", word.group(1).split("::")[-1]))):
+                    yield start.start()
+                    break
+                i = matching_brace(text, i)
+            if depth < 0:
+                break
+            i += 1
+
+
+def links(root, folder):
+    """[(target, [linked targets])] of the folder's CMakeLists.txt."""
+    file = root / folder / "CMakeLists.txt"
+    if not file.exists():
+        return []
+    text = re.sub(r"#[^\n]*", "", file.read_text())
+    found = []
+    for call in re.finditer(r"\b(berth_library|berth_program|target_link_libraries)\s*\(\s*(\S+)([^)]*)\)", text):
+        kind, target, rest = call.groups()
+        words = rest.split()
+        if kind != "target_link_libraries":
+            starts = [i for i, word in enumerate(words) if word in ("LINK", "PRIVATE")]
+            words = words[starts[0]:] if starts else []
+        found.append((target, [word for word in words if re.match(r"(runtime|agent)_\w+$", word)]))
+    return found
+
+
+class Checker:
+    def __init__(self, root):
+        self.root = pathlib.Path(root)
+        self.allowed = allowed()
+        self.violations = []
+        self.library_users = {name: [] for name in LIBRARIES}
+
+    def complain(self, file, line, text):
+        self.violations.append(f"{file}:{line}: {text}")
+
+    def run(self):
+        self.read_links()
+        if not any((self.root / top).is_dir() for top in ("runtime", "agent")):
+            self.complain(self.root, 0, "no sources here")
+        for file in sorted(self.root.glob("*/**/*")):
+            name = file.relative_to(self.root).as_posix()
+            if name.startswith(("agent/", "runtime/", "tests/")) and file.suffix in (".cpp", ".hpp", ".h", ".c"):
+                self.check_file(name, file.read_text(encoding="utf-8"))
+        for library, users in self.library_users.items():
+            most = LIBRARIES[library][1]
+            files = sorted({name for name, _ in users})
+            if most is not None and len(files) > most:
+                for name in files:
+                    self.complain(name, 1, f"<{library}> belongs into one .cpp, but {len(files)} files include it")
+        return self.violations
+
+    def read_links(self):
+        folders = [f.relative_to(self.root).as_posix() for top in ("runtime", "agent")
+                   for f in sorted((self.root / top).glob("*")) if f.is_dir()]
+        calls = [(folder, *call) for folder in folders for call in links(self.root, folder)]
+        folder_of, linked = {}, {}
+        for folder, target, _ in calls:
+            folder_of.setdefault(target, folder)
+
+        def home(target):
+            return folder_of.get(target, target.replace("_", "/", 1))
+
+        for folder, target, targets in calls:
+            linked.setdefault(target, []).extend(targets)
+            for other in targets:
+                if folder in self.allowed and home(other) not in self.allowed[folder]:
+                    self.complain(f"{folder}/CMakeLists.txt", 1, f"{folder} must not link {other}")
+        self.reach = {}
+        for folder in folders:
+            if not (self.root / folder / "CMakeLists.txt").exists():
+                continue
+            reached = set()
+            todo = [target for target, its in folder_of.items() if its == folder]
+            while todo:
+                target = todo.pop()
+                if target not in reached:
+                    reached.add(target)
+                    todo.extend(linked.get(target, []))
+            self.reach[folder] = {home(target) for target in reached}
+
+    def check_file(self, name, text):
+        folder = "/".join(name.split("/")[:2])
+        code = without_comments(text)
+
+        def line(offset):
+            return text.count("\n", 0, offset) + 1
+
+        if folder.startswith(("agent/", "runtime/")) and folder not in self.allowed:
+            self.complain(name, 1, f"{folder} is not in the layers; add it to tests/layers/layers.py")
+            return
+        for include in INCLUDE.finditer(text):
+            if code[include.start():include.end()].strip():
+                self.check_include(name, folder, include.group(2), line(include.start(2)))
+        for match in re.finditer(r"\basio::detached\b", code):
+            self.complain(name, line(match.start()), "asio::detached loses failures; spawn in a Nursery")
+        for offset in braced_temporaries(code):
+            self.complain(name, line(offset),
+                          "aggregate temporary inside co_await: g++ 12 destroys it twice; name it and move it in")
+
+    def check_include(self, name, folder, header, line):
+        if header == "boost/asio.hpp":
+            self.complain(name, line, "<boost/asio.hpp> brings all of Asio; include what is used")
+        if folder in WITHOUT_ASIO and header.startswith("boost/asio"):
+            self.complain(name, line, f"{folder} does without Asio")
+        for library, (home, _) in LIBRARIES.items():
+            if header == library or header.startswith((library + ".", library + "/")):
+                if not name.startswith("tests/"):
+                    self.library_users[library].append((name, line))
+                    if home is not None and folder != home:
+                        self.complain(name, line, f"only {home} may see <{header}>")
+        used = re.match(r"(runtime|agent)/\w+(?=/)", header)
+        if not used or folder not in self.allowed:
+            return
+        if used.group() not in self.allowed[folder]:
+            self.complain(name, line, f"{folder} must not include {header}")
+        elif folder == "agent/cli" and used.group() == "agent/api" and not CLI_HEADERS_OF_API.match(header):
+            self.complain(name, line, f"{folder} may use only the wire shapes of agent/api, not {header}")
+        elif folder in self.reach and used.group() not in self.reach[folder]:
+            self.complain(name, line, f"includes {header}, but {folder}/CMakeLists.txt does not link it")
+        if folder in ("runtime/shim", "runtime/git") and used.group() == "runtime/async":
+            self.complain(name, line, f"{folder} does without Asio, so without {used.group()}")
+
+
+def main():
+    violations = Checker(sys.argv[1]).run()
+    for violation in violations:
+        print(violation)
+    print(f"layers: {len(violations)} violations")
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Proves that layers.py can fail: small trees with one violation each, and one without."""
+
+import pathlib
+import tempfile
+import unittest
+
+from layers import Checker
+
+OS = {"runtime/os/CMakeLists.txt": "berth_library(runtime_os SOURCES a.cpp LINK runtime_base)",
+      "runtime/base/CMakeLists.txt": "berth_library(runtime_base SOURCES a.cpp)"}
+
+
+def violations(files):
+    with tempfile.TemporaryDirectory() as directory:
+        for name, text in files.items():
+            path = pathlib.Path(directory) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return Checker(directory).run()
+
+
+class LayersTest(unittest.TestCase):
+    def assert_one(self, files, expected):
+        found = violations(files)
+        self.assertEqual(len(found), 1, found)
+        self.assertIn(expected, found[0])
+
+    def assert_code(self, code, expected):
+        self.assert_one({"agent/jobs/a.cpp": "void f() {\n" + code + "\n}\n"}, expected)
+
+    def assert_fine(self, code):
+        self.assertEqual(violations({"agent/jobs/a.cpp": "void f() {\n" + code + "\n}\n"}), [])
+
+    def test_allowed_includes_pass(self):
+        self.assertEqual(violations({**OS, "runtime/os/a.cpp": '#include "runtime/base/error.hpp"\n',
+                                     "agent/jobs/a.cpp": '#include "runtime/environment/environment.hpp"\n'}), [])
+
+    def test_nothing_to_check(self):
+        self.assert_one({}, "no sources")
+
+    def test_upward_include(self):
+        self.assert_one({"runtime/base/a.hpp": '#include "runtime/os/fd.hpp"\n'}, "must not include")
+
+    def test_sideways_include(self):
+        self.assert_one({"runtime/http/a.hpp": '#include "runtime/db/database.hpp"\n'}, "must not include")
+
+    def test_runtime_knows_nothing_of_agent(self):
+        self.assert_one({"runtime/environment/a.hpp": '#include "agent/model/job.hpp"\n'}, "must not include")
+
+    def test_pure_folders(self):
+        self.assert_one({"agent/queue/a.hpp": '#include "runtime/os/fd.hpp"\n'}, "must not include")
+
+    def test_command_line_and_server(self):
+        self.assertEqual(violations({"agent/cli/a.cpp": '#include "agent/api/wire.hpp"\n'}), [])
+        self.assert_one({"agent/cli/a.cpp": '#include "agent/api/routes.hpp"\n'}, "wire shapes")
+        self.assert_one({"agent/cli/a.cpp": '#include "agent/jobs/runner.hpp"\n'}, "must not include")
+
+    def test_unknown_folder(self):
+        self.assert_one({"runtime/utils/a.cpp": "\n"}, "not in the layers")
+
+    def test_include_without_link(self):
+        self.assert_one({"runtime/os/CMakeLists.txt": "berth_library(runtime_os SOURCES a.cpp)",
+                         "runtime/os/a.cpp": '#include "runtime/base/error.hpp"\n'}, "does not link")
+
+    def test_link_against_the_arrows(self):
+        self.assert_one({"runtime/base/CMakeLists.txt": "berth_library(runtime_base SOURCES a.cpp PRIVATE runtime_os)"},
+                        "must not link runtime_os")
+
+    def test_libraries_at_home(self):
+        self.assert_one({"agent/api/a.cpp": "#include <boost/beast/http.hpp>\n"}, "only runtime/http")
+        self.assert_one({"runtime/snapshot/a.cpp": "#include <git2.h>\n"}, "only runtime/git")
+        self.assertEqual(violations({"runtime/db/a.cpp": "#include <sqlite3.h>\n"}), [])
+        self.assertEqual(len(violations({"runtime/db/a.cpp": "#include <sqlite3.h>\n",
+                                         "runtime/db/b.cpp": "#include <sqlite3.h>\n"})), 2)
+
+    def test_asio(self):
+        self.assert_one({"runtime/async/a.hpp": "#include <boost/asio.hpp>\n"}, "all of Asio")
+        self.assert_one({"runtime/shim/a.cpp": "#include <boost/asio/buffer.hpp>\n"}, "without Asio")
+        self.assert_code("co_spawn(x, f(), asio::detached);", "detached")
+        self.assert_fine("// asio::detached is banned")
+
+    def test_braced_temporaries(self):
+        for code in ("co_await run({.name = x});", "co_await run(Spec{.name = x});", "co_await a.run(1, {2});",
+                     "co_await a->run(\n    x, model::Spec{});", "auto r = co_await f(g(Spec{1}));",
+                     "co_await f(x).then({1});", "if (co_await f({1})) return;"):
+            with self.subTest(code):
+                self.assert_code(code, "aggregate temporary")
+
+    def test_harmless_braces(self):
+        for code in ("co_await offload(pool, [&] { return Spec{1}; });", "co_await f(std::move(spec));",
+                     "co_await f([](int x) -> Spec { return {x}; });", "co_await f([x]() mutable { g({x}); });",
+                     "if (co_await f(x)) { g(Spec{1}); }", "for (auto& x : co_await f()) { g({x}); }",
+                     "co_await f(); g({1});", "Server server(co_await executor, Limits{});", "// co_await f({1})", 'log("co_await f({1})");',
+                     "co_await f([&]() -> Task<std::vector<int>> { co_return x; });"):
+            with self.subTest(code):
+                self.assert_fine(code)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,116 @@
+#include "runtime/os/cgroup.hpp"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "runtime/base/error.hpp"
+#include "runtime/os/file.hpp"
+#include "runtime/os/spawn.hpp"
+
+using namespace berth;
+
+namespace {
+
+// A group for one test; nothing, said aloud, where no cgroup2 hierarchy can be written.
+struct Group {
+  Group() {
+    base = os::find_cgroup_base("");
+    if (base)
+      group = os::Cgroup::make(*base, "berth-test-" + std::to_string(::getpid()));
+    else
+      MESSAGE("skipped: no cgroup2 hierarchy can be written here");
+  }
+  ~Group() {
+    if (!group || !os::exists(group->path())) return;
+    group->kill();
+    wait_until_empty();
+    CHECK(group->remove());
+  }
+  void wait_until_empty() const {
+    const auto events = group->open_events();
+    for (int i = 0; i < 50 && group->populated(); ++i) {
+      pollfd poll{events.get(), POLLPRI, 0};
+      ::poll(&poll, 1, 100);
+    }
+  }
+  std::optional<std::string> base;
+  std::optional<os::Cgroup> group;
+};
+
+}  // namespace
+
+TEST_CASE("killing a group ends a whole tree, however it forked") {
+  const Group test;
+  if (!test.group) return;
+  auto pipe = os::make_pipe();
+  const auto child =
+      os::spawn({.arguments = {"/bin/sh", "-c", "read go; setsid sleep 1000 & sleep 1000 & wait"},
+                 .environment = {"PATH=/usr/bin:/bin"},
+                 .standard_input = pipe.read.get()});
+  test.group->add(child.id.pid);
+  os::write_all(pipe.write, "go\n");
+  CHECK(test.group->populated());
+  CHECK(!test.group->remove());
+  test.group->kill();
+  const auto exit = os::reap(child.pidfd);
+  CHECK(exit.signalled);
+  CHECK(exit.status == SIGKILL);
+  test.wait_until_empty();
+  CHECK(!test.group->populated());
+}
+
+TEST_CASE("a process can be born in a group") {
+  const Group test;
+  if (!test.group) return;
+  const auto child =
+      os::spawn({.arguments = {"/bin/sleep", "1000"}, .cgroup = test.group->directory().get()});
+  const auto members = os::read_file(test.group->path() + "/cgroup.procs");
+  CHECK(members == std::to_string(child.id.pid) + "\n");
+  test.group->kill();
+  os::reap(child.pidfd);
+}
+
+TEST_CASE("an emptied group wakes who waits for it") {
+  const Group test;
+  if (!test.group) return;
+  const auto child =
+      os::spawn({.arguments = {"/bin/sleep", "1000"}, .cgroup = test.group->directory().get()});
+  const auto events = test.group->open_events();
+  os::read_all(events, 4096);
+  os::send_signal(child.pidfd, SIGKILL);
+  os::reap(child.pidfd);
+  pollfd poll{events.get(), POLLPRI, 0};
+  CHECK(::poll(&poll, 1, 5000) == 1);
+  CHECK(!test.group->populated());
+}
+
+TEST_CASE("a group is found by its path until it is removed") {
+  const Group test;
+  if (!test.group) return;
+  CHECK(os::Cgroup::open(test.group->path()));
+  const auto again = os::Cgroup::make(*test.base, os::name_of(test.group->path()));
+  CHECK(again.path() == test.group->path());
+  CHECK(again.remove());
+  CHECK(again.remove());
+  CHECK(!os::Cgroup::open(again.path()));
+}
+
+TEST_CASE("a group counts the CPU of its ended processes where the kernel tells") {
+  const Group test;
+  if (!test.group) return;
+  const auto child =
+      os::spawn({.arguments = {"/bin/sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"},
+                 .cgroup = test.group->directory().get()});
+  os::reap(child.pidfd);
+  const auto micros = test.group->cpu_micros();
+  if (micros) CHECK(micros->total > 0);
+}
+
+TEST_CASE("what is no cgroup2 directory is not taken for one") {
+  const os::TempDir directory;
+  CHECK(!os::find_cgroup_base(directory.path()));
+  CHECK(!os::find_cgroup_base("/nowhere"));
+}

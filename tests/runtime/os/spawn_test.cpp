@@ -1,0 +1,144 @@
+#include "runtime/os/spawn.hpp"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+
+#include "runtime/base/error.hpp"
+#include "runtime/os/file.hpp"
+
+using namespace berth;
+
+namespace {
+
+os::Finished shell(const std::string& script, os::SpawnOptions options = {}, int seconds = 60) {
+  options.arguments = {"/bin/sh", "-c", script};
+  if (options.environment.empty()) options.environment = {"PATH=/usr/bin:/bin"};
+  return os::run_program(std::move(options), seconds);
+}
+
+Error failure_of(const os::SpawnOptions& options) {
+  try {
+    os::reap(os::spawn(options).pidfd);
+  } catch (const Error& error) {
+    return error;
+  }
+  return Error(Code::internal, "it started");
+}
+
+}  // namespace
+
+TEST_CASE("a program's output, errors and exit code are told") {
+  const auto finished = shell("echo out; echo err >&2; exit 3");
+  CHECK(finished.output == "out\n");
+  CHECK(finished.errors == "err\n");
+  CHECK(!finished.exit.signalled);
+  CHECK(finished.exit.status == 3);
+}
+
+TEST_CASE("arguments and environment arrive exactly, and nothing else does") {
+  const auto finished =
+      os::run_program({.arguments = {"/usr/bin/printf", "[%s]", "a b", "", "c\nd"}, .environment = {}}, 60);
+  CHECK(finished.output == "[a b][][c\nd]");
+  CHECK(os::run_program({.arguments = {"/usr/bin/env"}, .environment = {"A=1", "B=x y"}}, 60).output ==
+        "A=1\nB=x y\n");
+}
+
+TEST_CASE("no descriptor beyond the standard three is inherited, and the standard ones are /dev/null") {
+  const os::Fd leak(
+      ::open("/dev/zero", O_RDONLY));  // not close-on-exec: as if a careless parent had left it open
+  CHECK(os::run_program({.arguments = {"/bin/ls", "/proc/self/fd"}}, 60).output ==
+        "0\n1\n2\n3\n");  // 3 is ls's own
+  CHECK(shell("readlink /proc/self/fd/0").output == "/dev/null\n");
+}
+
+TEST_CASE("signals are at their defaults and unblocked in the program") {
+  struct sigaction ignore {};
+  ignore.sa_handler = SIG_IGN;
+  struct sigaction before {};
+  ::sigaction(SIGUSR1, &ignore, &before);
+  sigset_t blocked;
+  sigset_t old;
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGTERM);
+  ::sigprocmask(SIG_BLOCK, &blocked, &old);
+  const auto status = shell("grep -E 'SigBlk|SigIgn' /proc/self/status").output;
+  sigset_t now;
+  ::sigprocmask(SIG_SETMASK, &old, &now);
+  ::sigaction(SIGUSR1, &before, nullptr);
+  CHECK(status == "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+  CHECK(sigismember(&now, SIGTERM) == 1);
+}
+
+TEST_CASE("what cannot be started is told at once, by name") {
+  const os::TempDir directory;
+  os::write_file(directory / "plain", "#!/bin/sh\n", 0644, os::Durable::no);
+  CHECK(failure_of({.arguments = {"/nowhere/program"}}).code() == Code::not_found);
+  CHECK(failure_of({.arguments = {"/nowhere/program"}}).message().find("/nowhere/program") !=
+        std::string::npos);
+  CHECK(failure_of({.arguments = {directory / "plain"}}).code() == Code::denied);
+  const auto error = failure_of({.arguments = {"/bin/true"}, .working_directory = "/nowhere"});
+  CHECK(error.code() == Code::not_found);
+  CHECK(error.message().find("enter directory /nowhere") != std::string::npos);
+}
+
+TEST_CASE("a program runs in the directory, session and files asked for") {
+  const os::TempDir directory;
+  CHECK(shell("pwd", {.working_directory = directory.path()}).output == directory.path() + "\n");
+  CHECK(shell("ps -o sid= -p $$ | tr -d ' '; echo $$", {.new_session = true}).output.size() > 3);
+  const auto file = os::open(directory / "out", O_WRONLY | O_CREAT | O_APPEND, 0600);
+  const auto child = os::spawn({.arguments = {"/bin/sh", "-c", "echo one; echo two >&2"},
+                                .standard_output = file.get(),
+                                .standard_error = file.get()});
+  os::reap(child.pidfd);
+  CHECK(os::read_file(directory / "out") == "one\ntwo\n");
+}
+
+TEST_CASE("a program runs as the user asked for, with that user's groups") {
+  const auto nobody = os::identity_of(65534);
+  if (::geteuid() != 0 || !nobody) {
+    MESSAGE("skipped: becoming another user needs root");
+    return;
+  }
+  CHECK(shell("id -u; id -g; id -G", {.identity = nobody}).output == "65534\n65534\n65534\n");
+  const os::TempDir directory;
+  const auto error =
+      failure_of({.arguments = {"/bin/true"}, .working_directory = directory.path(), .identity = nobody});
+  CHECK(error.code() == Code::denied);
+}
+
+TEST_CASE("what a program writes beyond the limit is read and dropped") {
+  auto finished = os::run_program({.arguments = {"/bin/sh", "-c", "head -c 3000000 /dev/zero; echo end >&2"},
+                                   .environment = {"PATH=/usr/bin:/bin"}},
+                                  60, 1000);
+  CHECK(finished.output.size() == 1000);
+  CHECK(finished.errors == "end\n");
+  CHECK(finished.exit.status == 0);
+}
+
+TEST_CASE("the end of the program counts, not that of what it left running") {
+  const auto start = std::chrono::steady_clock::now();
+  const auto finished = shell("sleep 20 & echo $!");
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(10));
+  REQUIRE(finished.output.size() > 1);
+  ::kill(std::stoi(finished.output), SIGKILL);
+}
+
+TEST_CASE("a program that takes too long is killed with its session, also one that closed its output") {
+  const os::TempDir directory;
+  for (const std::string script : {"sleep 1000", "exec >&- 2>&-; sleep 1000", "exec yes"}) {
+    CAPTURE(script);
+    const auto mark = "BERTH_TEST_MARK=" + directory.path();
+    try {
+      shell(script, {.environment = {"PATH=/usr/bin:/bin", mark}, .new_session = true}, 1);
+      FAIL("no error");
+    } catch (const Error& error) {
+      CHECK(error.code() == Code::timeout);
+      CHECK(error.message() == "/bin/sh did not end within 1 seconds");
+    }
+  }
+}
