@@ -68,7 +68,7 @@ async::Task<Response> read_log(Services& services, Request& request) {
   http::Response::Writer writer;
   if (flag(request, "follow") && place.latest && !services.jobs.is_final(job.sequence)) {
     writer = [&services, job = job.sequence, id = job.id, launch = place.launch, offset](http::Stream& out) {
-      return follow_log(out, services.jobs, services.workplaces, job, id, launch, offset);
+      return follow_log(out, services.jobs, services.workplaces, services.watcher, job, id, launch, offset);
     };
   } else if (os::exists(place.log)) {
     writer = [place, offset](http::Stream& out) { return send_log(out, place.log, place.index, offset); };

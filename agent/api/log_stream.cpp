@@ -5,10 +5,8 @@
 #include <array>
 
 #include "runtime/async/deadline.hpp"
-#include "runtime/async/wait.hpp"
 #include "runtime/logs/reader.hpp"
 #include "runtime/os/file.hpp"
-#include "runtime/os/inotify.hpp"
 #include "runtime/shim/contract.hpp"
 
 namespace berth::api {
@@ -28,11 +26,11 @@ async::Task<std::uint64_t> send_rest(http::Stream& out, logs::LogReader& reader,
 }
 
 // Sends what is appended, for ever.
-async::Task<> send_growing(http::Stream& out, logs::LogReader& reader, os::Inotify& changes, std::uint64_t& offset) {
+async::Task<> send_growing(http::Stream& out, logs::LogReader& reader, async::Watcher::Watch& changes,
+                           std::uint64_t& offset) {
   for (;;) {
     offset = co_await send_rest(out, reader, offset);
-    co_await async::readable(changes.fd().get());
-    changes.read();
+    co_await changes.changed();
   }
 }
 
@@ -43,8 +41,9 @@ async::Task<> send_log(http::Stream& out, const std::string& log, const std::str
   co_await send_rest(out, reader, offset);
 }
 
-async::Task<> follow_log(http::Stream& out, jobs::Jobs& jobs, const jobs::Workplaces& workplaces, store::Sequence job,
-                         model::JobId id, int launch, std::uint64_t offset) {
+async::Task<> follow_log(http::Stream& out, jobs::Jobs& jobs, const jobs::Workplaces& workplaces,
+                         async::Watcher& watcher, store::Sequence job, model::JobId id, int launch,
+                         std::uint64_t offset) {
   constexpr std::string_view kNothing;
   co_await out.write(kNothing);  // the header, so that the reader knows he is connected
   for (;;) {
@@ -56,9 +55,8 @@ async::Task<> follow_log(http::Stream& out, jobs::Jobs& jobs, const jobs::Workpl
     const auto directory = workplaces.directory(id, launch);
     const auto log = os::join(directory, shim::kLogFile);
     logs::LogReader reader(log, os::join(directory, shim::kLogIndexFile));
-    os::Inotify changes;
-    changes.add(log, IN_MODIFY);
-    auto sending = send_growing(out, reader, changes, offset);
+    const auto changes = watcher.watch(log, IN_MODIFY);
+    auto sending = send_growing(out, reader, *changes, offset);
     auto over = jobs.wait_until_over(job, launch);
     co_await async::run_until(std::move(sending), std::move(over));
     co_await send_rest(out, reader, offset);

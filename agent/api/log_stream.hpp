@@ -6,6 +6,7 @@
 
 #include "agent/jobs/jobs.hpp"
 #include "agent/jobs/workplace.hpp"
+#include "runtime/async/watcher.hpp"
 #include "runtime/http/response.hpp"
 
 namespace berth::api {
@@ -16,6 +17,7 @@ async::Task<> send_log(http::Stream& out, const std::string& log, const std::str
 // The same from launch `launch` (0: the job has not started yet) on, until the job is final; with the logs of later
 // attempts after the first one's.
 async::Task<> follow_log(http::Stream& out, jobs::Jobs& jobs, const jobs::Workplaces& workplaces,
-                         store::Sequence job, model::JobId id, int launch, std::uint64_t offset);
+                         async::Watcher& watcher, store::Sequence job, model::JobId id, int launch,
+                         std::uint64_t offset);
 
 }  // namespace berth::api

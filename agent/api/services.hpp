@@ -22,6 +22,7 @@ struct Services {
   jobs::Upkeep& upkeep;
   store::Store& store;
   objects::Store& objects;
+  async::Watcher& watcher;
   async::Pool& pool;
   const Clock& clock;
   Access access;

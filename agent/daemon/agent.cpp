@@ -93,7 +93,8 @@ class Agent {
                    ::geteuid() == 0 ? snapshot::OverlayMarks::trusted : snapshot::OverlayMarks::user),
         workplaces_({os::join(config_.state_dir, "jobs"), overlays_, options.machine_agent}, objects_, checkouts_),
         reserve_(os::join(config_.state_dir, "reserve"), config_.reserved_space),
-        jobs_(executor, settings(options, cgroup_base), store_, workplaces_, environments_, reserve_, pool_,
+        watcher_(executor, [this](std::exception_ptr failure) { report("watching files failed", failure); }),
+        jobs_(executor, settings(options, cgroup_base), store_, workplaces_, environments_, reserve_, watcher_, pool_,
               system_clock(), log_),
         upkeep_(store_, objects_, checkouts_, pool_, system_clock()),
         services_{jobs_,
@@ -101,6 +102,7 @@ class Agent {
                   upkeep_,
                   store_,
                   objects_,
+                  watcher_,
                   pool_,
                   system_clock(),
                   api::Access(::geteuid(), options.machine_agent, config_.others_may_read),
@@ -115,20 +117,23 @@ class Agent {
   async::Task<> serve() {
     co_await jobs_.recover();
     http::Server server(co_await async::this_coro::executor, listen(), router_, http::Limits{},
-                        [this](std::exception_ptr failure) {
-                          log_.error("a connection failed", kv("error", error_from(std::move(failure)).describe()));
-                        });
+                        [this](std::exception_ptr failure) { report("a connection failed", failure); });
     log_.info("agent ready", kv("socket", config_.socket), kv("version", kVersion), kv("pid", ::getpid()));
     auto serving = server.run();
     auto told = stop_on_signal(server);
     co_await async::run_until(std::move(serving), std::move(told));
     co_await jobs_.stop();
+    co_await watcher_.stop();
     store_.stop();
     os::remove_file(config_.socket);
     log_.info("agent stopped; jobs run on");
   }
 
  private:
+  void report(const char* event, const std::exception_ptr& failure) const {
+    log_.error(event, kv("error", error_from(failure).describe()));
+  }
+
   async::Task<> stop_on_signal(http::Server& server) {
     const int signal = co_await async::wait_for_signal(SIGTERM, SIGINT);
     log_.info("agent stops", kv("signal", os::signal_name(signal)));
@@ -180,6 +185,7 @@ class Agent {
   jobs::Workplaces workplaces_;
   environment::Environments environments_;
   jobs::DiskReserve reserve_;
+  async::Watcher watcher_;
   jobs::Jobs jobs_;
   jobs::Upkeep upkeep_;
   api::Services services_;

@@ -19,14 +19,15 @@ bool needs_preparation(const model::JobRequest& request) {
 }
 
 Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Workplaces& workplaces,
-           environment::Environments& environments, DiskReserve& reserve, async::Pool& pool, const Clock& clock,
-           Log log)
+           environment::Environments& environments, DiskReserve& reserve, async::Watcher& watcher, async::Pool& pool,
+           const Clock& clock, Log log)
     : executor_(executor),
       settings_(std::move(settings)),
       store_(store),
       workplaces_(workplaces),
       environments_(environments),
       reserve_(reserve),
+      watcher_(watcher),
       pool_(pool),
       clock_(clock),
       log_(std::move(log)),

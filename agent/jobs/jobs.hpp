@@ -18,6 +18,7 @@
 #include "runtime/async/event.hpp"
 #include "runtime/async/nursery.hpp"
 #include "runtime/async/offload.hpp"
+#include "runtime/async/watcher.hpp"
 #include "runtime/base/clock.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/environment/environment.hpp"
@@ -55,7 +56,8 @@ class Jobs {
  public:
   // Everything given by reference outlives this.
   Jobs(async::Executor executor, Settings settings, store::Store& store, Workplaces& workplaces,
-       environment::Environments& environments, DiskReserve& reserve, async::Pool& pool, const Clock& clock, Log log);
+       environment::Environments& environments, DiskReserve& reserve, async::Watcher& watcher, async::Pool& pool,
+       const Clock& clock, Log log);
   Jobs(const Jobs&) = delete;
   Jobs& operator=(const Jobs&) = delete;
 
@@ -122,6 +124,8 @@ class Jobs {
   Task<> launch_and_watch(Sequence sequence, int attempt, int launch);
   Task<std::optional<os::Child>> start_supervisor(Sequence sequence, int attempt, int launch);
   Task<> watch(Sequence sequence, int attempt, int launch, os::Fd supervisor);
+  Task<> supervised(std::string directory, int supervisor);
+  static Task<> reap(os::Child child);
   Task<> settle(Sequence sequence, int attempt, int launch);
   Task<> finish(Sequence sequence, model::Attempt attempt, int launch);
   Task<> finalize(Sequence sequence, model::Attempt attempt, int launch);
@@ -142,6 +146,7 @@ class Jobs {
   Workplaces& workplaces_;
   environment::Environments& environments_;
   DiskReserve& reserve_;
+  async::Watcher& watcher_;
   async::Pool& pool_;
   const Clock& clock_;
   Log log_;

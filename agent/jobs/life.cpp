@@ -1,8 +1,12 @@
 // One job's life: prepared, started, watched, recorded. Every function here may be overtaken by a cancellation at a
 // co_await, so each looks at the job again afterwards.
 
+#include <sys/inotify.h>
+
 #include "agent/jobs/jobs.hpp"
 #include "agent/jobs/persist.hpp"
+#include "runtime/async/deadline.hpp"
+#include "runtime/os/file.hpp"
 
 namespace berth::jobs {
 namespace {
@@ -120,9 +124,9 @@ Task<> Jobs::launch_and_watch(Sequence sequence, int attempt, int launch) {
       canceled.ending = model::Canceled{find(sequence)->canceled_by};
       co_return co_await finish(sequence, std::move(canceled), launch);
     }
-    co_await async::readable(child->pidfd.get());
-    os::reap(child->pidfd);
     const auto directory = workplaces_.directory(find(sequence)->id, launch);
+    co_await supervised(directory, child->pidfd.get());
+    nursery_.spawn(reap(std::move(*child)));
     if (!std::holds_alternative<shim::NeverRan>(shim::inspect(directory)) || tries == kLaunchTries)
       co_return co_await settle(sequence, attempt, launch);
     log_.warn("supervisor died before it started the job; trying again", kv("job", find(sequence)->id));
@@ -158,9 +162,27 @@ Task<std::optional<os::Child>> Jobs::start_supervisor(Sequence sequence, int att
   co_return child;
 }
 
+// Until the supervisor has written how the job ended, or is gone without. It needs many milliseconds more to exit,
+// which nobody has to wait for.
+Task<> Jobs::supervised(std::string directory, int supervisor) {
+  const auto ending = os::join(directory, shim::kEndingFile);
+  const auto watch = watcher_.watch(directory, IN_MOVED_TO);
+  const auto written = [](const std::string& file, async::Watcher::Watch& changes) -> Task<> {
+    while (!os::exists(file)) co_await changes.changed();
+  };
+  auto ended = written(ending, *watch);
+  auto gone = async::readable(supervisor);
+  co_await async::run_until(std::move(ended), std::move(gone));
+}
+
+Task<> Jobs::reap(os::Child child) {
+  co_await async::readable(child.pidfd.get());
+  os::reap(child.pidfd);
+}
+
 // For a supervisor that an earlier agent started.
 Task<> Jobs::watch(Sequence sequence, int attempt, int launch, os::Fd supervisor) {
-  if (supervisor) co_await async::readable(supervisor.get());
+  co_await supervised(workplaces_.directory(find(sequence)->id, launch), supervisor.get());
   co_await settle(sequence, attempt, launch);
 }
 

@@ -2,6 +2,7 @@
 
 #include "agent/jobs/jobs.hpp"
 #include "agent/jobs/persist.hpp"
+#include "runtime/os/file.hpp"
 
 namespace berth::jobs {
 namespace {
@@ -53,7 +54,9 @@ Task<> Jobs::resume(store::LiveJob job) {
   const auto directory = workplaces_.directory(job.id, job.launch);
   const auto sequence = job.sequence;
   for (;;) {
-    auto condition = shim::inspect(directory);
+    // The agent may have died between its intent and the directory.
+    shim::Condition condition = shim::NeverRan{};
+    if (os::exists(directory)) condition = shim::inspect(directory, job.boot_id);
     if (auto* running = std::get_if<shim::Running>(&condition)) {
       if (!running->started) {
         co_await async::sleep_for(kStartingPause);

@@ -1,6 +1,7 @@
 #include "agent/jobs/workplace.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 

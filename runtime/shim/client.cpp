@@ -1,0 +1,189 @@
+#include "runtime/shim/client.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "runtime/base/error.hpp"
+#include "runtime/base/text.hpp"
+#include "runtime/os/cgroup.hpp"
+#include "runtime/os/file.hpp"
+#include "runtime/os/lock.hpp"
+
+namespace berth::shim {
+namespace {
+
+using os::join;
+
+constexpr const char* kShimsGroup = "shims";
+constexpr std::chrono::seconds kLongestKill{10};
+constexpr std::chrono::milliseconds kKillAgain{10};
+
+// A file of the contract, as `parse` reads it; nothing when there is none.
+template <class Parse>
+auto read_contract(const std::string& path, Parse parse)
+    -> std::optional<decltype(parse(std::string_view()))> {
+  const auto text = os::read_file_if_exists(path);
+  if (!text) return std::nullopt;
+  try {
+    return parse(*text);
+  } catch (Error& error) {
+    error.add_context("reading " + printable(path));
+    throw;
+  }
+}
+
+std::optional<Started> read_started(const std::string& directory) {
+  return read_contract(join(directory, kStartedFile), started_from_text);
+}
+std::optional<Ended> read_ended(const std::string& directory) {
+  return read_contract(join(directory, kEndingFile), ended_from_text);
+}
+
+void check(const Launch& launch) {
+  if (launch.command.empty()) throw Error(Code::invalid, "the command is empty");
+  for (const auto* strings : {&launch.command, &launch.environment})
+    for (const auto& string : *strings)
+      if (string.find('\0') != std::string::npos)
+        throw Error(Code::invalid, "the command or its environment holds a NUL byte: " + printable(string));
+}
+
+// The shims' own group: out of the agent's, which may be stopped with all that is in it, and out of the
+// job's.
+std::optional<os::Cgroup> shims_group(const std::string& job_group) {
+  if (job_group.empty()) return std::nullopt;
+  try {
+    return os::Cgroup::make(os::parent_of(job_group), kShimsGroup);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+// "/a/b/../c" → "/a/c"; the mark in the job's environment is made from the same form.
+std::string canonical(const std::string& directory) {
+  char* path = ::realpath(directory.c_str(), nullptr);
+  if (path == nullptr) throw_errno("find", printable(directory));
+  std::string text(path);
+  ::free(path);
+  return text;
+}
+
+Running running(std::optional<Started> started) {
+  std::optional<os::Fd> shim;
+  if (started) shim = os::open_pidfd(started->shim);
+  return {std::move(started), std::move(shim)};
+}
+
+// In a launch of an earlier boot nothing runs, and only the ending is sure to be on disk. The other files may
+// be missing or torn.
+Condition after_reboot(const std::string& directory) {
+  if (auto ended = read_ended(directory)) return Over{std::move(*ended)};
+  try {
+    return Lost{read_started(directory), true};
+  } catch (const Error&) {
+    return Lost{std::nullopt, true};
+  }
+}
+
+std::string boot_of(const std::string& directory, const std::string& launched_in_boot) {
+  if (!launched_in_boot.empty()) return launched_in_boot;
+  try {
+    const auto launch = read_contract(join(directory, kLaunchFile), launch_from_text);
+    return launch ? launch->boot_id : std::string();
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+// Calls `kill_some` until it says that nothing is left.
+template <class KillSome>
+void kill_until_gone(const std::string& directory, KillSome kill_some) {
+  const auto deadline = std::chrono::steady_clock::now() + kLongestKill;
+  while (kill_some()) {
+    if (std::chrono::steady_clock::now() > deadline)
+      throw Error(Code::timeout,
+                  "processes of " + printable(directory) + " do not die though they were killed",
+                  "they hang in the kernel, often on a lost network file system or a GPU");
+    std::this_thread::sleep_for(kKillAgain);
+  }
+}
+
+bool kill_group(const std::string& path) {
+  const auto group = os::Cgroup::open(path);
+  if (!group) return false;
+  if (group->populated()) group->kill();
+  return !group->remove();
+}
+
+bool kill_marked(const std::string& mark) {
+  const auto pids = os::processes_with_environment(mark);
+  bool any = false;
+  for (const auto pid : pids)
+    if (pid != ::getpid() && ::kill(pid, SIGKILL) == 0) any = true;
+  return any;
+}
+
+}  // namespace
+
+os::Child launch(const std::string& shim_program, const std::string& directory, const Launch& launch) {
+  check(launch);
+  os::make_directories(directory, 0711);
+  auto complete = launch;
+  complete.boot_id = os::boot_id();
+  os::write_file(join(directory, kLaunchFile), to_text(complete), 0600, os::Durable::no);
+
+  os::SpawnOptions options;
+  options.arguments = {shim_program, canonical(directory)};
+  if (const char* boot = ::getenv("BERTH_BOOT_ID"))
+    options.environment = {std::string("BERTH_BOOT_ID=") + boot};
+  options.new_session = true;
+  const auto group = shims_group(launch.cgroup);
+  if (!group) return os::spawn(options);
+  options.cgroup = group->directory().get();
+  try {
+    return os::spawn(options);
+  } catch (const Error& error) {
+    if (error.code() == Code::not_found) throw;
+    options.cgroup = -1;  // a kernel or filter without clone3
+    return os::spawn(options);
+  }
+}
+
+Condition inspect(const std::string& directory, const std::string& launched_in_boot) {
+  if (const auto boot = boot_of(directory, launched_in_boot); !boot.empty() && boot != os::boot_id())
+    return after_reboot(directory);
+  if (auto ended = read_ended(directory)) return Over{std::move(*ended)};
+  const auto claim = os::FileLock::try_acquire(join(directory, kClaimFile));
+  // Once more: it may have ended before the lock was asked for.
+  if (auto ended = read_ended(directory)) return Over{std::move(*ended)};
+  auto started = read_started(directory);
+  if (!claim) return running(std::move(started));
+  if (started) {
+    const bool rebooted = started->boot_id != os::boot_id();
+    return Lost{std::move(started), rebooted};
+  }
+  os::write_all_at(claim->file(), kRevoked, 0);
+  return NeverRan{};
+}
+
+void request_stop(const std::string& directory, const Stop& stop) {
+  os::write_file(join(directory, kStopFile), to_text(stop), 0600, os::Durable::no);
+}
+
+void kill_leftovers(const std::string& directory) {
+  const auto claim = os::FileLock::try_acquire(join(directory, kClaimFile));
+  if (!claim) throw Error(Code::conflict, "the job of " + printable(directory) + " is still supervised");
+  const auto launch = read_contract(join(directory, kLaunchFile), launch_from_text);
+  if (launch && !launch->cgroup.empty())
+    kill_until_gone(directory, [&] { return kill_group(launch->cgroup); });
+  const auto mark = std::string(kLaunchVariable) + "=" + canonical(directory);
+  kill_until_gone(directory, [&] { return kill_marked(mark); });
+}
+
+}  // namespace berth::shim

@@ -1,0 +1,54 @@
+#pragma once
+
+// The agent's side of the contract: launch a shim, look at what became of a launch, ask it to stop. All calls
+// are short and blocking; waiting for the end is left to the caller, who gets descriptors to wait on.
+
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "runtime/os/inotify.hpp"
+#include "runtime/os/spawn.hpp"
+#include "runtime/shim/contract.hpp"
+
+namespace berth::shim {
+
+// Makes the directory when missing, writes launch.json and starts the shim, detached: it lives on when this
+// process dies, but is this process' child while it lives, and must be reaped (os::reap) once its pidfd is
+// readable. It is born in the control group "shims" beside launch.cgroup. A directory serves one launch,
+// ever.
+os::Child launch(const std::string& shim_program, const std::string& directory, const Launch& launch);
+
+// What a launch directory tells, after any crash.
+struct NeverRan {};  // no shim runs and the command was never started: revoked, so that it never will be
+struct Running {
+  std::optional<Started> started;  // nothing: claimed, about to start
+  std::optional<os::Fd> shim;      // its pidfd, readable when it has ended; nothing while not `started`
+};
+struct Over {
+  Ended ended;
+};
+struct Lost {                      // it was started, nobody supervises it, and no ending was written
+  std::optional<Started> started;  // nothing only after a reboot, which may have taken the file
+  bool rebooted = false;
+};
+using Condition = std::variant<NeverRan, Running, Over, Lost>;
+
+// Deciding NeverRan revokes the launch: do not ask for one whose shim may be about to start, unless it shall
+// not.
+//
+// `launched_in_boot` is the boot id that the caller recorded durably with its intent to launch. Nothing in
+// the directory but the ending is synced, so of a launch of an earlier boot one can tell only Over and Lost:
+// "never ran" cannot be proven then. Without it launch.json's own is used, where that file survived.
+Condition inspect(const std::string& directory, const std::string& launched_in_boot = {});
+
+// Puts stop.json in place (idempotent). The shim acts on it at once; one that is not there yet will not start
+// the command.
+void request_stop(const std::string& directory, const Stop& stop);
+
+// After Lost: kills whatever the job left behind (its group, and by its environment mark
+// BERTH_LAUNCH=<directory>) and removes its control group. Code::conflict while a shim has it; Code::timeout
+// when something will not die.
+void kill_leftovers(const std::string& directory);
+
+}  // namespace berth::shim

@@ -1,0 +1,179 @@
+#include "runtime/shim/command.hpp"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "runtime/base/error.hpp"
+#include "runtime/base/text.hpp"
+#include "runtime/os/mount.hpp"
+#include "runtime/os/spawn.hpp"
+#include "runtime/shim/lookup.hpp"
+
+namespace berth::shim {
+namespace {
+
+// Over the status pipe: one byte kReady, or one exit code and the reason; its end means exec or death.
+constexpr char kReady = '\0';
+constexpr std::size_t kLongestReason = 4000;  // with its exit code within PIPE_BUF: written in one piece
+
+// What the child is made from. It is single-threaded and has memory of its own, so it may do anything.
+struct Plan {
+  const Launch& launch;
+  const std::string& directory;
+  int log;
+  int status;
+  int go;
+  bool dies_with_shim;
+};
+
+NotStarted failure(const std::string& what) {
+  return {126, "cannot " + what + ": " + std::strerror(errno)};
+}
+
+[[noreturn]] void report(const Plan& plan, const NotStarted& reason) {
+  const auto message = static_cast<char>(reason.exit_code) + reason.reason.substr(0, kLongestReason);
+  [[maybe_unused]] const auto written = ::write(plan.status, message.data(), message.size());
+  ::_exit(127);
+}
+
+void reset_signals() {
+  struct sigaction action {};
+  action.sa_handler = SIG_DFL;
+  for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &action, nullptr);
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+void connect_standard_files(const Plan& plan) {
+  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) report(plan, failure("open /dev/null"));
+  if (::dup2(null, 0) < 0 || ::dup2(plan.log, 1) < 0 || ::dup2(plan.log, 2) < 0)
+    report(plan, failure("connect the log"));
+  ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+}
+
+void become(const Plan& plan, const os::Identity& identity) {
+  if (::geteuid() != 0 && identity.uid == ::geteuid()) return;
+  if (::setgroups(identity.groups.size(), identity.groups.data()) < 0 ||
+      ::setresgid(identity.gid, identity.gid, identity.gid) < 0 ||
+      ::setresuid(identity.uid, identity.uid, identity.uid) < 0)
+    report(plan,
+           failure("become user " + printable(identity.name) + " (" + std::to_string(identity.uid) + ")"));
+}
+
+void prepare(const Plan& plan) {
+  const auto& launch = plan.launch;
+  ::setsid();
+  if (launch.overlay) {
+    os::enter_private_mounts();
+    os::mount_overlay(*launch.overlay);
+  }
+  connect_standard_files(plan);
+  if (launch.identity) become(plan, *launch.identity);
+  // After the change of user, which clears it. That the shim is alive still is seen by waiting for its word.
+  if (plan.dies_with_shim) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) report(plan, failure("give up new privileges"));
+  ::umask(022);
+  if (!launch.working_directory.empty() && ::chdir(launch.working_directory.c_str()) < 0)
+    report(plan, explain_directory_failure(launch.working_directory, errno));
+}
+
+std::vector<std::string> environment_of(const Plan& plan) {
+  const auto mark = std::string(kLaunchVariable) + "=";
+  std::vector<std::string> environment;
+  for (const auto& entry : plan.launch.environment)
+    if (!entry.starts_with(mark)) environment.push_back(entry);
+  environment.push_back(mark + plan.directory);
+  return environment;
+}
+
+std::vector<char*> pointers(std::vector<std::string>& strings) {
+  std::vector<char*> out;
+  for (auto& string : strings) out.push_back(string.data());
+  out.push_back(nullptr);
+  return out;
+}
+
+void wait_for_word(const Plan& plan) {
+  if (::write(plan.status, &kReady, 1) != 1) ::_exit(127);
+  char word = 0;
+  ssize_t length = 0;
+  while ((length = ::read(plan.go, &word, 1)) < 0 && errno == EINTR) continue;
+  if (length != 1) ::_exit(127);  // the shim died: this was never started
+}
+
+[[noreturn]] void child(const Plan& plan) {
+  reset_signals();
+  try {
+    prepare(plan);
+    auto environment = environment_of(plan);
+    auto command = plan.launch.command;
+    const auto found = find_program(command.front(), environment);
+    if (const auto* reason = std::get_if<NotStarted>(&found)) report(plan, *reason);
+    const auto& path = std::get<std::string>(found);
+    const auto arguments = pointers(command);
+    const auto variables = pointers(environment);
+    wait_for_word(plan);
+    ::execve(path.c_str(), arguments.data(), variables.data());
+    report(plan, explain_exec_failure(command.front(), path, errno));
+  } catch (const Error& error) {
+    report(plan, {126, error.describe()});
+  } catch (...) {
+    report(plan, {126, "the job's process ran out of memory before it could start"});
+  }
+}
+
+pid_t fork_into(const os::Cgroup* group) {
+  if (group == nullptr) return ::fork();
+  const pid_t pid = os::fork_into_cgroup(group->directory().get());
+  if (pid >= 0 || (errno != ENOSYS && errno != EINVAL && errno != E2BIG && errno != EPERM)) return pid;
+  // Kernels before 5.7, and containers whose filter hides clone3. It is moved before it is let go.
+  const pid_t moved = ::fork();
+  if (moved > 0) group->add(moved);
+  return moved;
+}
+
+}  // namespace
+
+Command Command::start(const Launch& launch, const std::string& directory, const os::Fd& log,
+                       const os::Cgroup* group) {
+  auto status = os::make_pipe();
+  auto go = os::make_pipe();
+  const Plan plan{launch, directory, log.get(), status.write.get(), go.read.get(), group == nullptr};
+  const pid_t pid = fork_into(group);
+  if (pid < 0) throw_errno("start", "the job's process");
+  if (pid == 0) {
+    go.write.reset();
+    child(plan);
+  }
+  return Command(pid, std::move(status.read), std::move(go.write));
+}
+
+Command::Progress Command::progress() {
+  std::array<char, kLongestReason + 1> buffer;
+  const auto length = os::read_some(status_, buffer);
+  if (length == 1 && buffer[0] == kReady) return Ready{};
+  status_.reset();
+  go_.reset();
+  if (length == 0) return Executed{};
+  return NotStarted{static_cast<unsigned char>(buffer[0]), std::string(buffer.data() + 1, length - 1)};
+}
+
+void Command::let_go() {
+  [[maybe_unused]] const auto written = ::write(go_.get(), "g", 1);
+  go_.reset();
+}
+
+}  // namespace berth::shim

@@ -1,0 +1,124 @@
+#pragma once
+
+// The contract between the agent and berth-shim: versioned files in one directory per launch, never a live
+// protocol, so that an agent of any version can adopt a job that another one launched.
+//
+//   launch.json  by the agent, before the shim starts: what to run (Launch)
+//   claim        a lock file; who holds its flock supervises the launch. The shim holds it for its whole
+//   life.
+//                When it holds the text "revoked", a shim that comes late must leave.
+//   started.json by the shim, immediately before exec (Started)
+//   stop.json    by the agent, renamed into place, to stop the job (Stop); a later one replaces an earlier
+//   one log          the job's standard output and error; log.index its (offset, time) index (runtime/logs)
+//   ending.json  by the shim, written atomically and synced, when the whole tree is gone (Ended)
+//   ending.part  the disk space for it, taken before the job starts, so that a full disk does not lose the
+//   ending upper, overlay-work, tree   the job's tree, where the launch asks for an overlay
+//
+// Versions: a reader ignores fields it does not know, and refuses only a higher `major`. Fields are never
+// renamed. Only the ending is synced: after a reboot the absence of any other file proves nothing.
+//
+// The shim's own process does not enter the job's group, so that neither the job's limits nor its end touch
+// it: the agent starts it in the group "shims" beside that of the job.
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "runtime/base/clock.hpp"
+#include "runtime/base/units.hpp"
+#include "runtime/os/identity.hpp"
+#include "runtime/os/mount.hpp"
+#include "runtime/os/process.hpp"
+
+namespace berth::shim {
+
+struct Version {
+  int major = 1;
+  int minor = 0;
+};
+inline constexpr Version kVersion{1, 0};
+
+inline constexpr const char* kLaunchFile = "launch.json";
+inline constexpr const char* kClaimFile = "claim";
+inline constexpr const char* kStartedFile = "started.json";
+inline constexpr const char* kStopFile = "stop.json";
+inline constexpr const char* kLogFile = "log";
+inline constexpr const char* kLogIndexFile = "log.index";
+inline constexpr const char* kEndingFile = "ending.json";
+inline constexpr const char* kEndingReserve = "ending.part";
+inline constexpr const char* kRevoked = "revoked";
+// In the job's environment, with the launch directory as its value: the mark by which leftovers are found.
+inline constexpr const char* kLaunchVariable = "BERTH_LAUNCH";
+
+struct Launch {
+  Version version = kVersion;
+  std::string job_id;
+  std::string boot_id;               // filled in by launch()
+  std::vector<std::string> command;  // [0] is looked for on the PATH of `environment` unless it has a slash
+  std::vector<std::string> environment;  // NAME=VALUE, complete
+  std::string working_directory;         // entered as the job's user
+  std::optional<os::Identity> identity;  // nothing: stay who the shim is
+  std::optional<os::Overlay> overlay;    // mounted in a private mount namespace before the job starts
+  std::string cgroup;  // the job's own group, made when missing; "" where there is no cgroup2
+  std::optional<std::chrono::milliseconds> timeout;
+  int stop_signal = 15;  // for the timeout; stop.json brings its own
+  std::chrono::milliseconds stop_grace{10'000};
+  ByteSize log_cap{1U << 30};  // head and tail are kept, the middle is punched out; 0: no limit
+};
+
+struct Started {
+  Version version = kVersion;
+  std::string boot_id;
+  os::ProcessId shim;
+  os::ProcessId job;   // the process that became the command
+  std::string cgroup;  // the job's group; "" where it runs without one, and so without limits
+  Instant time{};
+};
+
+struct Stop {
+  Version version = kVersion;
+  int signal = 15;
+  std::chrono::milliseconds grace{10'000};
+  std::string reason;  // "canceled", "drain", …; comes back in Ended
+};
+
+// How the command itself ended.
+struct NotStarted {
+  int exit_code = 127;  // 127 not found, 126 another failure before exec, 128 + signal when stopped before it
+  std::string reason;
+};
+using Outcome = std::variant<NotStarted, os::Exit>;
+
+struct Ended {
+  Version version = kVersion;
+  Outcome outcome;
+  // Why the shim stopped it: "timed_out", or the reason of stop.json; "" when it ended by itself.
+  std::string stopped_because;
+  Instant started{};
+  Instant ended{};
+  std::chrono::microseconds duration{};  // monotonic
+  std::chrono::microseconds user_cpu{};
+  std::chrono::microseconds system_cpu{};
+  ByteSize peak_memory;                   // of the group; without one, of the largest single process
+  std::uint64_t out_of_memory_kills = 0;  // processes killed because the group's memory limit was reached
+  std::uint64_t log_bytes = 0;            // the log's final size, holes included
+};
+
+// Files ⇄ values. Reading throws Error Code::corrupt for malformed text and Code::unsupported for a higher
+// major version. Command, environment and paths are bytes: what is not UTF-8 survives too.
+std::string to_text(const Launch& launch);
+Launch launch_from_text(std::string_view text);
+std::string to_text(const Started& started);
+Started started_from_text(std::string_view text);
+std::string to_text(const Stop& stop);
+Stop stop_from_text(std::string_view text);
+std::string to_text(const Ended& ended);
+Ended ended_from_text(std::string_view text);
+
+}  // namespace berth::shim

@@ -1,0 +1,80 @@
+#include "runtime/async/watcher.hpp"
+
+#include <doctest/doctest.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "runtime/async/run.hpp"
+#include "runtime/os/file.hpp"
+
+using namespace berth;
+using async::Task;
+
+namespace {
+
+void write(const std::string& path) { os::write_file(path, "x", 0600, os::Durable::no); }
+
+template <class Body>
+void with_watcher(Body body) {
+  const auto run = [](Body& test) -> Task<> {
+    async::Watcher watcher(co_await async::this_coro::executor, [](const std::exception_ptr&) { FAIL("a watcher failed"); });
+    auto work = test(watcher);
+    co_await async::with_cleanup(std::move(work), watcher.stop());
+  };
+  async::run(run(body));
+}
+
+}  // namespace
+
+TEST_CASE("a change wakes everybody who watches the file, and nobody else") {
+  const os::TempDir directory;
+  os::make_directories(directory / "a");
+  os::make_directories(directory / "b");
+  with_watcher([&](async::Watcher& watcher) -> Task<> {
+    const auto one = watcher.watch(directory / "a", IN_MOVED_TO);
+    const auto two = watcher.watch(directory / "a", IN_MOVED_TO);
+    const auto other = watcher.watch(directory / "b", IN_MOVED_TO);
+    write(directory / "a/file");
+    co_await one->changed();
+    co_await two->changed();
+    write(directory / "b/file");
+    co_await other->changed();
+  });
+}
+
+TEST_CASE("what happened while nobody waited is remembered once") {
+  const os::TempDir directory;
+  os::make_directories(directory / "a");
+  os::make_directories(directory / "b");
+  with_watcher([&](async::Watcher& watcher) -> Task<> {
+    const auto early = watcher.watch(directory / "a", IN_MOVED_TO);
+    const auto late = watcher.watch(directory / "b", IN_MOVED_TO);
+    write(directory / "a/1");
+    write(directory / "a/2");
+    write(directory / "b/1");
+    co_await late->changed();  // by now the changes in a have been read too
+    co_await early->changed();
+    write(directory / "a/3");
+    co_await early->changed();
+  });
+}
+
+TEST_CASE("a watch that ends does not disturb the others on the same file") {
+  const os::TempDir directory;
+  with_watcher([&](async::Watcher& watcher) -> Task<> {
+    const auto stays = watcher.watch(directory.path(), IN_MOVED_TO);
+    watcher.watch(directory.path(), IN_MOVED_TO).reset();
+    write(directory / "file");
+    co_await stays->changed();
+  });
+}
+
+TEST_CASE("removing a watched file wakes its watchers") {
+  const os::TempDir directory;
+  write(directory / "file");
+  with_watcher([&](async::Watcher& watcher) -> Task<> {
+    const auto watch = watcher.watch(directory / "file", IN_MODIFY);
+    ::unlink((directory / "file").c_str());
+    co_await watch->changed();
+  });
+}
