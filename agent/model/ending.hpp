@@ -50,8 +50,8 @@ struct Lost {
   friend bool operator==(const Lost&, const Lost&) = default;
 };
 
-using Ending = std::variant<Exited, Signalled, TimedOut, Canceled, StartFailed, EnvironmentFailed, SnapshotFailed,
-                            DiskFull, Lost>;
+using Ending = std::variant<Exited, Signalled, TimedOut, Canceled, StartFailed, EnvironmentFailed,
+                            SnapshotFailed, DiskFull, Lost>;
 
 // The stable name of the kind: "exited", "signalled", "timed_out", "canceled", "start_failed",
 // "environment_failed", "snapshot_failed", "disk_full", "lost".
@@ -63,8 +63,8 @@ bool succeeded(const Ending& ending);
 // 130 when canceled, 125 when Berth or the machine failed it.
 int exit_code(const Ending& ending);
 
-// Why a job may be started again, as users write it after --retry: "failed" (exited with a code or signalled),
-// "timed_out", "lost", "environment_failed", "snapshot_failed", "disk_full", "start_failed".
+// Why a job may be started again, as users write it after --retry: "failed" (exited with a code or
+// signalled), "timed_out", "lost", "environment_failed", "snapshot_failed", "disk_full", "start_failed".
 // Empty for success and cancellation, which are never retried.
 std::string_view retry_cause(const Ending& ending);
 

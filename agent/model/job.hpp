@@ -88,6 +88,7 @@ struct Usage {
 // One run of the command.
 struct Attempt {
   int number = 1;
+  int launch = 0;  // of the job, counted over all attempts: where its log is; 0 where it never began
   std::optional<Instant> started;
   std::optional<Instant> ended;
   // Measured on the monotonic clock by the supervisor.
@@ -110,10 +111,10 @@ struct Job {
   bool held = false;
   Instant submitted{};
   std::optional<Instant> finished;
-  std::vector<Attempt> attempts;    // the last one is the current one; empty before the first start
-  std::optional<Ending> ending;     // of the job as a whole, once it is final
-  std::string environment_record;   // JSON: interpreter, version, packages; "" before preparation
-  std::string canceled_by;          // who asked for the cancellation; "" for nobody
+  std::vector<Attempt> attempts;   // the last one is the current one; empty before the first start
+  std::optional<Ending> ending;    // of the job as a whole, once it is final
+  std::string environment_record;  // JSON: interpreter, version, packages; "" before preparation
+  std::string canceled_by;         // who asked for the cancellation; "" for nobody
   friend bool operator==(const Job&, const Job&) = default;
 };
 

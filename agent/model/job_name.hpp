@@ -1,6 +1,6 @@
 #pragma once
 
-// Names for jobs: an adjective, an animal, and four characters of [a-z2-9] without the ones that look alike.
+// Names for jobs: an adjective, an animal, and four letters or digits, without those that look alike.
 
 #include <cstdint>
 
@@ -8,7 +8,7 @@
 
 namespace berth::model {
 
-// The name for a 64-bit random number; the same number gives the same name. About 2^32 different ones, so the
+// The name for a 64-bit random number; the same number gives the same name. About 2^35 different ones, so the
 // caller must check that it is free.
 JobId job_name(std::uint64_t random);
 

@@ -1,0 +1,87 @@
+#include "agent/model/ending.hpp"
+
+#include <cstring>
+#include <string>
+
+#include "runtime/base/units.hpp"
+
+namespace berth::model {
+namespace {
+
+template <class... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;
+
+constexpr int kTimeoutExit = 124;
+constexpr int kBerthFailedExit = 125;
+constexpr int kCanceledExit = 130;
+
+std::string signal_in_words(int signal) {
+  const char* name = ::sigabbrev_np(signal);
+  return name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(signal);
+}
+
+std::string with_reason(std::string text, const std::string& reason) {
+  return reason.empty() ? text : text + ": " + reason;
+}
+
+}  // namespace
+
+std::string_view kind(const Ending& ending) {
+  return std::visit(
+      Overloaded{[](const Exited&) { return "exited"; }, [](const Signalled&) { return "signalled"; },
+                 [](const TimedOut&) { return "timed_out"; }, [](const Canceled&) { return "canceled"; },
+                 [](const StartFailed&) { return "start_failed"; },
+                 [](const EnvironmentFailed&) { return "environment_failed"; },
+                 [](const SnapshotFailed&) { return "snapshot_failed"; },
+                 [](const DiskFull&) { return "disk_full"; }, [](const Lost&) { return "lost"; }},
+      ending);
+}
+
+std::string to_words(const Ending& ending) {
+  return std::visit(
+      Overloaded{
+          [](const Exited& e) { return "exited with code " + std::to_string(e.code); },
+          [](const Signalled& e) { return "was killed by " + signal_in_words(e.signal); },
+          [](const TimedOut& e) { return "ran longer than its limit of " + berth::to_words(e.limit); },
+          [](const Canceled& e) {
+            return e.by.empty() ? std::string("was canceled") : "was canceled by " + e.by;
+          },
+          [](const StartFailed& e) { return with_reason("could not be started", e.reason); },
+          [](const EnvironmentFailed& e) {
+            return with_reason("its environment could not be made", e.reason);
+          },
+          [](const SnapshotFailed& e) { return with_reason("its code could not be restored", e.reason); },
+          [](const DiskFull& e) { return with_reason("the disk was full", e.reason); },
+          [](const Lost& e) {
+            return std::string(e.cause == Lost::Cause::reboot
+                                   ? "lost: the machine restarted while it ran"
+                                   : "lost: its supervisor was killed, so nobody saw it end");
+          }},
+      ending);
+}
+
+bool succeeded(const Ending& ending) {
+  const auto* exited = std::get_if<Exited>(&ending);
+  return exited != nullptr && exited->code == 0;
+}
+
+int exit_code(const Ending& ending) {
+  return std::visit(
+      Overloaded{[](const Exited& e) { return e.code; }, [](const Signalled& e) { return 128 + e.signal; },
+                 [](const TimedOut&) { return kTimeoutExit; }, [](const Canceled&) { return kCanceledExit; },
+                 [](const StartFailed& e) { return e.exit_code; },
+                 [](const auto&) { return kBerthFailedExit; }},
+      ending);
+}
+
+std::string_view retry_cause(const Ending& ending) {
+  if (succeeded(ending) || std::holds_alternative<Canceled>(ending)) return {};
+  if (std::holds_alternative<Exited>(ending) || std::holds_alternative<Signalled>(ending)) return "failed";
+  return kind(ending);
+}
+
+}  // namespace berth::model

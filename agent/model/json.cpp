@@ -1,0 +1,310 @@
+#include "agent/model/json.hpp"
+
+#include <cstring>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <type_traits>
+
+#include "agent/model/json_reader.hpp"
+#include "runtime/base/error.hpp"
+
+namespace berth::model {
+namespace {
+
+using nlohmann::json;
+using std::chrono::duration_cast;
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+constexpr std::size_t kMaxText = 64U << 20;  // a list of ten thousand jobs fits
+constexpr int kMaxDepth = 32;
+
+template <class T, class F>
+json or_null(const std::optional<T>& value, F show) {
+  return value ? json(show(*value)) : json(nullptr);
+}
+
+std::int64_t to_ms(microseconds duration) {
+  return duration_cast<milliseconds>(duration).count();
+}
+std::string to_hex(const Digest& digest) {
+  return digest.hex();
+}
+
+json to_json(const EnvironmentRequest& environment) {
+  if (environment.kind == EnvironmentRequest::Kind::none) return {{"kind", "none"}};
+  return {{"kind", "user_managed"}, {"python", environment.python}};
+}
+
+EnvironmentRequest environment_from_json(const json& value) {
+  JsonReader fields(value, "environment");
+  EnvironmentRequest result;
+  const auto kind = fields.text("kind", "none");
+  result.python = fields.text("python");
+  if (kind == "user_managed") {
+    result.kind = EnvironmentRequest::Kind::user_managed;
+  } else if (kind != "none") {
+    fields.refuse("kind", "must be 'none' or 'user_managed'");
+  }
+  fields.refuse_others();
+  return result;
+}
+
+StopRequest stop_from_json(const json& value) {
+  JsonReader fields(value, "stop");
+  StopRequest result;
+  result.signal = fields.whole<int>("signal", result.signal, 1, 64);
+  result.grace = fields.duration("grace_ms").value_or(result.grace);
+  fields.refuse_others();
+  return result;
+}
+
+std::map<std::string, int> retries_from(JsonReader& fields) {
+  std::map<std::string, int> result;
+  const auto* value = fields.find("retries");
+  if (value == nullptr) return result;
+  if (!value->is_object()) fields.refuse("retries", "must be an object of numbers");
+  for (const auto& [cause, number] : value->items())
+    result[cause] = fields.whole_of<int>("retries", number, 0, std::numeric_limits<int>::max());
+  return result;
+}
+
+// All of a request but for what a job shows as its own: priority and held.
+void write_request(json& object, const JobRequest& request) {
+  object["submission_id"] = request.submission_id;
+  object["name"] = request.display_name;
+  object["experiment"] = request.experiment;
+  object["tags"] = request.tags;
+  object["command"] = request.command;
+  object["environment_variables"] = request.environment_variables;
+  object["snapshot"] = or_null(request.snapshot, to_hex);
+  object["working_directory"] = request.working_directory;
+  object["properties"] = request.properties;
+  object["diff"] = or_null(request.diff, to_hex);
+  object["environment"] = to_json(request.environment);
+  object["resources"] = to_json(request.resources);
+  object["timeout_ms"] = or_null(request.timeout, [](milliseconds limit) { return limit.count(); });
+  object["retries"] = request.retries;
+  object["stop"] = {{"signal", request.stop.signal}, {"grace_ms", request.stop.grace.count()}};
+  object["log_cap_bytes"] = or_null(request.log_cap, [](ByteSize size) { return size.bytes(); });
+  object["outputs"] = request.outputs;
+}
+
+JobRequest read_request(JsonReader& fields) {
+  JobRequest request;
+  request.submission_id = fields.text("submission_id");
+  request.display_name = fields.text("name");
+  request.experiment = fields.text("experiment", request.experiment);
+  request.tags = fields.text_map("tags");
+  fields.require("command");
+  request.command = fields.texts("command");
+  request.environment_variables = fields.text_map("environment_variables");
+  request.snapshot = fields.digest("snapshot");
+  request.working_directory = fields.text("working_directory");
+  request.properties = fields.text_map("properties");
+  request.diff = fields.digest("diff");
+  if (const auto* environment = fields.find("environment"))
+    request.environment = environment_from_json(*environment);
+  if (const auto* resources = fields.find("resources")) request.resources = resources_from_json(*resources);
+  request.timeout = fields.duration("timeout_ms");
+  request.retries = retries_from(fields);
+  if (const auto* stop = fields.find("stop")) request.stop = stop_from_json(*stop);
+  if (fields.find("log_cap_bytes") != nullptr)
+    request.log_cap = ByteSize(fields.whole<std::uint64_t>("log_cap_bytes", 0));
+  request.outputs = fields.texts("outputs");
+  request.priority = fields.whole<int>("priority", 0, kMinPriority, kMaxPriority);
+  request.held = fields.flag("held", false);
+  return request;
+}
+
+// Stored text that is JSON itself is shown as such.
+json embedded(const std::string& text) {
+  if (text.empty()) return nullptr;
+  auto value = json::parse(text, nullptr, false);
+  return value.is_discarded() ? json(text) : value;
+}
+
+}  // namespace
+
+json to_json(const Resources& resources) {
+  return {{"cpu_milli", resources.cpu_milli},
+          {"memory_bytes", resources.memory.bytes()},
+          {"gpus", resources.gpus},
+          {"slots", resources.slots}};
+}
+
+Resources resources_from_json(const json& value) {
+  JsonReader fields(value, "resources");
+  Resources result = JobRequest{}.resources;
+  result.cpu_milli = fields.whole<std::uint32_t>("cpu_milli", result.cpu_milli);
+  result.memory = ByteSize(fields.whole<std::uint64_t>("memory_bytes", result.memory.bytes()));
+  result.gpus = fields.whole<std::uint16_t>("gpus", result.gpus);
+  result.slots = fields.whole<std::uint16_t>("slots", result.slots);
+  fields.refuse_others();
+  return result;
+}
+
+json to_json(const Ending& ending) {
+  json object{{"kind", kind(ending)}};
+  std::visit(
+      [&](const auto& e) {
+        using E = std::decay_t<decltype(e)>;
+        if constexpr (std::is_same_v<E, Exited>) {
+          object["code"] = e.code;
+        } else if constexpr (std::is_same_v<E, Signalled>) {
+          object["signal"] = e.signal;
+          const char* name = ::sigabbrev_np(e.signal);
+          object["signal_name"] = name != nullptr ? json(std::string("SIG") + name) : json(nullptr);
+        } else if constexpr (std::is_same_v<E, TimedOut>) {
+          object["limit_ms"] = e.limit.count();
+        } else if constexpr (std::is_same_v<E, Canceled>) {
+          object["by"] = e.by;
+        } else if constexpr (std::is_same_v<E, Lost>) {
+          object["cause"] = e.cause == Lost::Cause::reboot ? "reboot" : "shim_killed";
+        } else {
+          object["reason"] = e.reason;
+          if constexpr (std::is_same_v<E, StartFailed>) object["exit_code"] = e.exit_code;
+        }
+      },
+      ending);
+  return object;
+}
+
+Ending ending_from_json(const json& value) {
+  JsonReader fields(value, "ending");
+  const auto kind = fields.text("kind");
+  if (kind == "exited") return Exited{fields.whole<int>("code", 0)};
+  if (kind == "signalled") return Signalled{fields.whole<int>("signal", 0)};
+  if (kind == "timed_out") return TimedOut{fields.duration("limit_ms").value_or(milliseconds(0))};
+  if (kind == "canceled") return Canceled{fields.text("by")};
+  if (kind == "start_failed") return StartFailed{fields.whole<int>("exit_code", 127), fields.text("reason")};
+  if (kind == "environment_failed") return EnvironmentFailed{fields.text("reason")};
+  if (kind == "snapshot_failed") return SnapshotFailed{fields.text("reason")};
+  if (kind == "disk_full") return DiskFull{fields.text("reason")};
+  if (kind == "lost")
+    return Lost{fields.text("cause") == "shim_killed" ? Lost::Cause::shim_killed : Lost::Cause::reboot};
+  fields.refuse("kind", "is not a known kind of ending");
+}
+
+json to_json(const JobRequest& request) {
+  json object = json::object();
+  write_request(object, request);
+  object["priority"] = request.priority;
+  object["held"] = request.held;
+  return object;
+}
+
+JobRequest request_from_json(const json& value) {
+  JsonReader fields(value, "job request");
+  auto request = read_request(fields);
+  fields.refuse_others();
+  return request;
+}
+
+json to_json(const Attempt& attempt) {
+  return {{"number", attempt.number},
+          {"launch", attempt.launch},
+          {"started", or_null(attempt.started, to_rfc3339)},
+          {"ended", or_null(attempt.ended, to_rfc3339)},
+          {"duration_ms", or_null(attempt.duration, to_ms)},
+          {"ending", or_null(attempt.ending, [](const Ending& ending) { return to_json(ending); })},
+          {"ending_words", or_null(attempt.ending, [](const Ending& ending) { return to_words(ending); })},
+          {"user_cpu_ms", to_ms(attempt.usage.user_cpu)},
+          {"system_cpu_ms", to_ms(attempt.usage.system_cpu)},
+          {"peak_memory_bytes", attempt.usage.peak_memory.bytes()},
+          {"outputs", or_null(attempt.outputs, to_hex)}};
+}
+
+Attempt attempt_from_json(const json& value) {
+  JsonReader fields(value, "attempt");
+  Attempt attempt;
+  attempt.number = fields.whole<int>("number", 1);
+  attempt.launch = fields.whole<int>("launch", 0);
+  attempt.started = fields.instant("started");
+  attempt.ended = fields.instant("ended");
+  attempt.duration = fields.duration("duration_ms");
+  if (const auto* ending = fields.find("ending")) attempt.ending = ending_from_json(*ending);
+  attempt.usage.user_cpu = fields.duration("user_cpu_ms").value_or(milliseconds(0));
+  attempt.usage.system_cpu = fields.duration("system_cpu_ms").value_or(milliseconds(0));
+  attempt.usage.peak_memory = ByteSize(fields.whole<std::uint64_t>("peak_memory_bytes", 0));
+  attempt.outputs = fields.digest("outputs");
+  return attempt;
+}
+
+json to_json(const Job& job) {
+  json object = json::object();
+  write_request(object, job.request);
+  const Attempt current = job.attempts.empty() ? Attempt{} : job.attempts.back();
+  object["id"] = job.id;
+  object["sequence"] = job.sequence;
+  object["uid"] = job.uid;
+  object["user"] = job.user;
+  object["state"] = name(job.state);
+  object["priority"] = job.priority;
+  object["held"] = job.held;
+  object["requested_priority"] = job.request.priority;
+  object["requested_held"] = job.request.held;
+  object["submitted"] = to_rfc3339(job.submitted);
+  object["started"] = or_null(current.started, to_rfc3339);
+  object["finished"] = or_null(job.finished, to_rfc3339);
+  object["duration_ms"] = or_null(current.duration, to_ms);
+  object["attempts"] = json::array();
+  for (const auto& attempt : job.attempts) object["attempts"].push_back(to_json(attempt));
+  object["ending"] = or_null(job.ending, [](const Ending& ending) { return to_json(ending); });
+  object["ending_words"] = or_null(job.ending, [](const Ending& ending) { return to_words(ending); });
+  object["exit_code"] = or_null(job.ending, exit_code);
+  object["environment_record"] = embedded(job.environment_record);
+  object["canceled_by"] = job.canceled_by;
+  return object;
+}
+
+// What a newer agent adds to a job is ignored, at the top level.
+Job job_from_json(const json& value) {
+  JsonReader fields(value, "job");
+  Job job;
+  job.request = read_request(fields);
+  job.id = fields.text("id");
+  job.sequence = fields.whole<std::int64_t>("sequence", 0);
+  job.uid = fields.whole<uid_t>("uid", 0);
+  job.user = fields.text("user");
+  const auto state = parse_state(fields.text("state"));
+  if (!state) fields.refuse("state", "is not a known state");
+  job.state = *state;
+  job.priority = job.request.priority;
+  job.held = job.request.held;
+  job.request.priority = fields.whole<int>("requested_priority", job.priority);
+  job.request.held = fields.flag("requested_held", job.held);
+  job.submitted = fields.required_instant("submitted");
+  job.finished = fields.instant("finished");
+  if (const auto* attempts = fields.find("attempts")) {
+    if (!attempts->is_array()) fields.refuse("attempts", "must be a list");
+    for (const auto& attempt : *attempts) job.attempts.push_back(attempt_from_json(attempt));
+  }
+  if (const auto* ending = fields.find("ending")) job.ending = ending_from_json(*ending);
+  if (const auto* record = fields.find("environment_record"))
+    job.environment_record = record->is_string() ? record->get<std::string>() : record->dump();
+  job.canceled_by = fields.text("canceled_by");
+  return job;
+}
+
+json parse_json(std::string_view text) {
+  if (text.size() > kMaxText)
+    throw Error(Code::too_large, "JSON of " + to_text(ByteSize(text.size())) + " is over the limit of " +
+                                     to_text(ByteSize(kMaxText)));
+  const auto bounded = [](int depth, json::parse_event_t event, json&) {
+    const bool opens =
+        event == json::parse_event_t::object_start || event == json::parse_event_t::array_start;
+    if (opens && depth >= kMaxDepth) throw Error(Code::invalid, "JSON is nested too deeply");
+    return true;
+  };
+  try {
+    return json::parse(text, bounded);
+  } catch (const json::parse_error& error) {
+    throw Error(Code::invalid, "malformed JSON at byte " + std::to_string(error.byte));
+  } catch (const json::exception&) {  // a number that no double holds
+    throw Error(Code::invalid, "JSON with a number out of range");
+  }
+}
+
+}  // namespace berth::model

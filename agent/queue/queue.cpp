@@ -1,0 +1,259 @@
+#include "agent/queue/queue.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+namespace berth::queue {
+namespace {
+
+using model::Resources;
+
+// Each amount of `asked` that is more than `available`, and zero for those that are there.
+Resources lacking(const Resources& asked, const Resources& available) {
+  Resources result;
+  if (asked.cpu_milli > available.cpu_milli) result.cpu_milli = asked.cpu_milli;
+  if (asked.memory > available.memory) result.memory = asked.memory;
+  if (asked.gpus > available.gpus) result.gpus = asked.gpus;
+  if (asked.slots > available.slots) result.slots = asked.slots;
+  return result;
+}
+
+bool share_a_kind(const Resources& a, const Resources& b) {
+  return (a.cpu_milli > 0 && b.cpu_milli > 0) || (a.memory.bytes() > 0 && b.memory.bytes() > 0) ||
+         (a.gpus > 0 && b.gpus > 0) || (a.slots > 0 && b.slots > 0);
+}
+
+// Whether a job that takes `taken` of `available` leaves the head as startable as before.
+bool leaves_room(const Resources& taken, const Resources& available, const Resources& head) {
+  const auto short_of = lacking(head, available);
+  const auto left = available - taken;
+  const auto dimension = [](auto missing, auto asked, auto rest, auto wanted) {
+    return missing > decltype(missing){} ? asked == decltype(asked){} : wanted <= rest;
+  };
+  return dimension(short_of.cpu_milli, taken.cpu_milli, left.cpu_milli, head.cpu_milli) &&
+         dimension(short_of.memory, taken.memory, left.memory, head.memory) &&
+         dimension(short_of.gpus, taken.gpus, left.gpus, head.gpus) &&
+         dimension(short_of.slots, taken.slots, left.slots, head.slots);
+}
+
+}  // namespace
+
+Queue::Queue(Resources capacity, std::chrono::milliseconds patience)
+    : capacity_(capacity), patience_(patience) {}
+
+void Queue::add(const Entry& entry) {
+  assert(!is_waiting(entry.sequence) && !is_running(entry.sequence));
+  Waiter waiter{.shape = shapes_.end(),
+                .resources = entry.resources,
+                .limit = entry.limit,
+                .priority = entry.priority,
+                .held = entry.held,
+                .ready = entry.ready};
+  enter(entry.sequence, waiting_.emplace(entry.sequence, waiter).first->second);
+}
+
+void Queue::set_priority(Sequence sequence, int priority) {
+  const auto found = waiting_.find(sequence);
+  if (found == waiting_.end() || found->second.priority == priority) return;
+  leave(sequence, found->second);
+  found->second.priority = priority;
+  enter(sequence, found->second);
+}
+
+void Queue::set_held(Sequence sequence, bool held) {
+  const auto found = waiting_.find(sequence);
+  if (found == waiting_.end() || found->second.held == held) return;
+  leave(sequence, found->second);
+  found->second.held = held;
+  found->second.blocked = {};
+  enter(sequence, found->second);
+}
+
+void Queue::set_ready(Sequence sequence, bool ready) {
+  const auto found = waiting_.find(sequence);
+  if (found == waiting_.end() || found->second.ready == ready) return;
+  leave(sequence, found->second);
+  found->second.ready = ready;
+  found->second.blocked = {};
+  enter(sequence, found->second);
+}
+
+bool Queue::remove(Sequence sequence) {
+  const auto found = waiting_.find(sequence);
+  if (found == waiting_.end()) return false;
+  leave(sequence, found->second);
+  waiting_.erase(found);
+  return true;
+}
+
+std::optional<Sequence> Queue::next(Steady now) {
+  if (drained_ || shapes_.empty()) return std::nullopt;
+  const auto available = free();
+  std::optional<Rank> first_fit;
+  for (const auto& [resources, shape] : shapes_) {
+    if (!fits(resources, available)) continue;
+    if (const auto& rank = *shape.all.begin(); !first_fit || rank < *first_fit) first_fit = rank;
+  }
+  const auto head = find_head(now);
+  if (!head || (first_fit && *first_fit < head->rank))
+    return first_fit ? std::optional(first_fit->sequence) : std::nullopt;
+  waiting_.at(head->rank.sequence).blocked = head->blocked;
+  if (!first_fit || !is_firm(*head, now))
+    return first_fit ? std::optional(first_fit->sequence) : std::nullopt;
+  const auto passes = first_that_passes(*head, now);
+  return passes ? std::optional(passes->sequence) : std::nullopt;
+}
+
+void Queue::start(Sequence sequence, Steady now) {
+  const auto found = waiting_.find(sequence);
+  assert(found != waiting_.end());
+  Runner runner{found->second.resources, std::nullopt};
+  if (found->second.limit) runner.release = now + *found->second.limit;
+  leave(sequence, found->second);
+  waiting_.erase(found);
+  used_ = used_ + runner.resources;
+  running_.emplace(sequence, runner);
+}
+
+bool Queue::finish(Sequence sequence) {
+  const auto found = running_.find(sequence);
+  if (found == running_.end()) return false;
+  used_ = used_ - found->second.resources;
+  running_.erase(found);
+  return true;
+}
+
+Waiting Queue::why(Sequence sequence, Steady now) const {
+  Waiting result{.sequence = sequence, .used = used_, .capacity = capacity_};
+  const auto found = waiting_.find(sequence);
+  if (found == waiting_.end()) return result;
+  const auto& waiter = found->second;
+  result.asked = waiter.resources;
+  result.ahead = order_.order_of_key(rank_of(sequence, waiter));
+  using enum Waiting::Reason;
+  if (waiter.held) {
+    result.reason = held;
+  } else if (!fits(waiter.resources, capacity_)) {
+    result.reason = too_big;
+  } else if (!waiter.ready) {
+    result.reason = preparing;
+  } else if (drained_) {
+    result.reason = drained;
+  } else if (!fits(waiter.resources, free())) {
+    result.reason = resources;
+    result.lacking = lacking(waiter.resources, free());
+    name_users(result);
+  } else if (const auto head = find_head(now); head && head->rank < rank_of(sequence, waiter) &&
+                                               is_firm(*head, now) &&
+                                               !leaves_room(waiter.resources, free(), head->resources)) {
+    result.reason = reserved;
+    result.reserved_for = head->rank.sequence;
+    result.reserved_waited = std::chrono::duration_cast<std::chrono::milliseconds>(now - head->blocked);
+    result.reserved_lacking = lacking(head->resources, free());
+  } else {
+    result.reason = turn;
+  }
+  return result;
+}
+
+// The first ready job that does not fit now but would fit an idle node.
+std::optional<Queue::Head> Queue::find_head(Steady now) const {
+  std::optional<Head> head;
+  const auto available = free();
+  for (const auto& [resources, shape] : shapes_) {
+    if (fits(resources, available) || !fits(resources, capacity_)) continue;
+    if (const auto& rank = *shape.all.begin(); !head || rank < head->rank) head = Head{rank, resources, {}};
+  }
+  if (!head) return head;
+  const auto& blocked = waiting_.at(head->rank.sequence).blocked;
+  head->blocked = blocked == Steady{} ? now : blocked;
+  return head;
+}
+
+std::optional<Rank> Queue::first_that_passes(const Head& head, Steady now) const {
+  const auto available = free();
+  const auto head_start = start_of(head.resources, now);
+  std::optional<Rank> first;
+  const auto offer = [&first](const std::set<Rank>& ranks) {
+    if (!first || *ranks.begin() < *first) first = *ranks.begin();
+  };
+  for (const auto& [resources, shape] : shapes_) {
+    if (!fits(resources, available)) continue;
+    if (leaves_room(resources, available, head.resources)) {
+      offer(shape.all);
+    } else if (head_start) {
+      for (const auto& [limit, ranks] : shape.limited) {
+        if (now + limit > *head_start) break;
+        offer(ranks);
+      }
+    }
+  }
+  return first;
+}
+
+// When these resources are free at the latest, by the limits of what runs; nothing when that is not known.
+std::optional<Steady> Queue::start_of(const Resources& resources, Steady now) const {
+  std::vector<Runner> ending;
+  for (const auto& [sequence, runner] : running_)
+    if (runner.release) ending.push_back(runner);
+  std::sort(ending.begin(), ending.end(),
+            [](const Runner& a, const Runner& b) { return *a.release < *b.release; });
+  auto used = used_;
+  for (const auto& runner : ending) {
+    used = used - runner.resources;
+    if (fits(resources, capacity_ - used)) return std::max(*runner.release, now);
+  }
+  return std::nullopt;
+}
+
+void Queue::enter(Sequence sequence, Waiter& waiter) {
+  if (waiter.held) return;
+  order_.insert(rank_of(sequence, waiter));
+  if (waiter.ready) index(sequence, waiter);
+}
+
+void Queue::leave(Sequence sequence, Waiter& waiter) {
+  if (waiter.held) return;
+  order_.erase(rank_of(sequence, waiter));
+  if (waiter.ready) unindex(sequence, waiter);
+}
+
+void Queue::index(Sequence sequence, Waiter& waiter) {
+  waiter.shape = shapes_.try_emplace(waiter.resources).first;
+  auto& shape = waiter.shape->second;
+  shape.all.insert(rank_of(sequence, waiter));
+  if (waiter.limit) shape.limited[*waiter.limit].insert(rank_of(sequence, waiter));
+}
+
+void Queue::unindex(Sequence sequence, Waiter& waiter) {
+  auto& shape = waiter.shape->second;
+  shape.all.erase(rank_of(sequence, waiter));
+  if (waiter.limit) {
+    const auto ranks = shape.limited.find(*waiter.limit);
+    ranks->second.erase(rank_of(sequence, waiter));
+    if (ranks->second.empty()) shape.limited.erase(ranks);
+  }
+  if (shape.all.empty()) shapes_.erase(waiter.shape);
+  waiter.shape = shapes_.end();
+}
+
+void Queue::name_users(Waiting& waiting) const {
+  constexpr std::size_t kNamed = 3;
+  std::vector<std::pair<Sequence, const Runner*>> holders;
+  for (const auto& [sequence, runner] : running_)
+    if (share_a_kind(runner.resources, waiting.lacking)) holders.emplace_back(sequence, &runner);
+  const auto larger = [&](const auto& a, const auto& b) {
+    const auto& x = a.second->resources;
+    const auto& y = b.second->resources;
+    if (waiting.lacking.gpus > 0 && x.gpus != y.gpus) return x.gpus > y.gpus;
+    if (waiting.lacking.cpu_milli > 0 && x.cpu_milli != y.cpu_milli) return x.cpu_milli > y.cpu_milli;
+    if (waiting.lacking.memory.bytes() > 0 && x.memory != y.memory) return x.memory > y.memory;
+    return a.first < b.first;
+  };
+  std::sort(holders.begin(), holders.end(), larger);
+  for (std::size_t i = 0; i < std::min(kNamed, holders.size()); ++i)
+    waiting.users.push_back(holders[i].first);
+  waiting.more_users = holders.size() - waiting.users.size();
+}
+
+}  // namespace berth::queue

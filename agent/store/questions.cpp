@@ -1,0 +1,190 @@
+#include <algorithm>
+
+#include "agent/store/records.hpp"
+#include "agent/store/rows.hpp"
+#include "runtime/base/error.hpp"
+
+namespace berth::store {
+namespace {
+
+using model::Attempt;
+using model::Job;
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+#define BERTH_JOB_COLUMNS                                                                    \
+  "SELECT job.sequence, id, uid, user, state, priority, held, submitted, finished, ending, " \
+  "environment_record,"                                                                      \
+  " canceled_by, attempt, request.json FROM job JOIN request USING (sequence) "
+
+constexpr std::size_t kMostNamesTold = 5;
+
+Attempt attempt_row(const db::Statement& row) {
+  Attempt attempt{.number = static_cast<int>(row.integer(0)),
+                  .launch = static_cast<int>(row.integer(9)),
+                  .started = instant_column(row, 1),
+                  .ended = instant_column(row, 2),
+                  .ending = ending_column(row, 4),
+                  .usage = {microseconds(row.integer(5)), microseconds(row.integer(6)),
+                            ByteSize(static_cast<std::uint64_t>(row.integer(7)))},
+                  .outputs = optional_digest_column(row, 8)};
+  if (const auto duration = row.optional_integer(3)) attempt.duration = microseconds(*duration);
+  return attempt;
+}
+
+std::vector<Attempt> attempts_of(db::Connection& db, Sequence sequence) {
+  std::vector<Attempt> result;
+  auto rows = db.query(
+      "SELECT number, started, ended, duration_us, ending, user_cpu_us, system_cpu_us, peak_memory, outputs, "
+      "launch"
+      " FROM attempt WHERE sequence = ? ORDER BY number",
+      sequence);
+  while (rows.step()) result.push_back(attempt_row(rows));
+  return result;
+}
+
+Job job_row(db::Connection& db, const db::Statement& row) {
+  Job job;
+  job.sequence = row.integer(0);
+  job.id = row.text(1);
+  job.uid = static_cast<uid_t>(row.integer(2));
+  job.user = row.text(3);
+  job.state = state_column(row, 4);
+  job.priority = static_cast<int>(row.integer(5));
+  job.held = row.integer(6) != 0;
+  job.submitted = *instant_column(row, 7);
+  job.finished = instant_column(row, 8);
+  job.ending = ending_column(row, 9);
+  job.environment_record = row.text(10);
+  job.canceled_by = row.text(11);
+  if (row.integer(12) > 0) job.attempts = attempts_of(db, job.sequence);
+  job.request = request_column(row, 13);
+  return job;
+}
+
+LiveJob live_row(const db::Statement& row) {
+  LiveJob job;
+  job.sequence = row.integer(0);
+  job.id = row.text(1);
+  job.uid = static_cast<uid_t>(row.integer(2));
+  job.state = state_column(row, 3);
+  job.priority = static_cast<int>(row.integer(4));
+  job.held = row.integer(5) != 0;
+  job.resources = resources_columns(row, 6);
+  if (const auto timeout = row.optional_integer(10)) job.timeout = milliseconds(*timeout);
+  job.grace = milliseconds(row.integer(11));
+  job.attempt = static_cast<int>(row.integer(12));
+  job.launch = static_cast<int>(row.integer(13));
+  job.boot_id = row.text(14);
+  return job;
+}
+
+// The query for a filter; bind() gives its values in the same order.
+std::string list_query(const Filter& filter) {
+  std::string sql = BERTH_JOB_COLUMNS "WHERE 1";
+  if (!filter.states.empty()) {
+    sql += " AND state IN (?";
+    for (std::size_t i = 1; i < filter.states.size(); ++i) sql += ", ?";
+    sql += ')';
+    // Most states are few among many jobs that are over.
+    if (std::none_of(filter.states.begin(), filter.states.end(), model::is_final))
+      sql += " AND finished IS NULL";
+  }
+  if (filter.uid) sql += " AND uid = ?";
+  if (!filter.experiment.empty()) sql += " AND experiment = ?";
+  if (filter.before) sql += " AND job.sequence < ?";
+  return sql + " ORDER BY job.sequence DESC LIMIT ?";
+}
+
+void bind_filter(db::Statement& rows, const Filter& filter) {
+  int parameter = 0;
+  for (const auto state : filter.states) rows.bind(++parameter, model::name(state));
+  if (filter.uid) rows.bind(++parameter, *filter.uid);
+  if (!filter.experiment.empty()) rows.bind(++parameter, filter.experiment);
+  if (filter.before) rows.bind(++parameter, *filter.before);
+  rows.bind(++parameter, filter.limit);
+}
+
+std::vector<model::JobId> names_with_prefix(db::Connection& db, const std::string& prefix) {
+  std::vector<model::JobId> names;
+  const auto behind = prefix + "\x7f";  // names are ASCII
+  auto rows = db.query("SELECT id FROM job WHERE id >= ? AND id < ? ORDER BY id LIMIT ?", prefix, behind,
+                       kMostNamesTold + 1);
+  while (rows.step()) names.emplace_back(rows.text(0));
+  return names;
+}
+
+[[noreturn]] void refuse_ambiguous(const std::string& reference, const std::vector<model::JobId>& names) {
+  std::string text = "'" + reference + "' is ambiguous: ";
+  for (std::size_t i = 0; i < std::min(names.size(), kMostNamesTold); ++i)
+    text += (i > 0 ? ", " : "") + names[i];
+  throw Error(Code::conflict, text + (names.size() > kMostNamesTold ? " and more" : ""),
+              "write more of the name");
+}
+
+Job last_of(db::Connection& db, uid_t uid) {
+  auto row =
+      db.query(BERTH_JOB_COLUMNS "WHERE job.sequence = (SELECT max(sequence) FROM job WHERE uid = ?)", uid);
+  if (!row.step()) throw Error(Code::not_found, "there is no last job: none of yours is remembered");
+  return job_row(db, row);
+}
+
+}  // namespace
+
+std::optional<Job> find(db::Connection& db, std::string_view id) {
+  auto row = db.query(BERTH_JOB_COLUMNS "WHERE id = ?", id);
+  if (!row.step()) return std::nullopt;
+  return job_row(db, row);
+}
+
+std::optional<Job> find(db::Connection& db, Sequence sequence) {
+  auto row = db.query(BERTH_JOB_COLUMNS "WHERE job.sequence = ?", sequence);
+  if (!row.step()) return std::nullopt;
+  return job_row(db, row);
+}
+
+Job resolve(db::Connection& db, std::string_view reference, uid_t uid) {
+  if (reference == "@last") return last_of(db, uid);
+  if (!model::is_job_id(reference))
+    throw Error(Code::invalid, "not the name of a job",
+                "a name has lower-case letters, digits and dashes; @last is your last one");
+  if (auto job = find(db, reference)) return std::move(*job);
+  const std::string prefix(reference);
+  const auto names = names_with_prefix(db, prefix);
+  if (names.empty()) throw Error(Code::not_found, "there is no job " + prefix, "berth ps -a lists all");
+  if (names.size() > 1) refuse_ambiguous(prefix, names);
+  return *find(db, names.front());
+}
+
+std::vector<Job> list(db::Connection& db, const Filter& filter) {
+  std::vector<Job> jobs;
+  auto rows = db.prepare(list_query(filter));
+  bind_filter(rows, filter);
+  while (rows.step()) jobs.push_back(job_row(db, rows));
+  return jobs;
+}
+
+std::vector<LiveJob> live(db::Connection& db) {
+  std::vector<LiveJob> jobs;
+  auto rows = db.query(
+      "SELECT job.sequence, id, uid, state, priority, held, cpu_milli, memory, gpus, slots, timeout_ms, "
+      "grace_ms,"
+      " attempt, ifnull(launch, 0), ifnull(boot_id, '')"
+      " FROM job LEFT JOIN attempt ON attempt.sequence = job.sequence AND number = job.attempt"
+      " WHERE finished IS NULL ORDER BY job.sequence");
+  while (rows.step()) jobs.push_back(live_row(rows));
+  return jobs;
+}
+
+std::optional<model::JobId> id_of(db::Connection& db, Sequence sequence) {
+  auto row = db.query("SELECT id FROM job WHERE sequence = ?", sequence);
+  if (!row.step()) return std::nullopt;
+  return model::JobId(row.text(0));
+}
+
+bool drained(db::Connection& db) {
+  auto row = db.query("SELECT value FROM node WHERE name = 'drained'");
+  return row.step() && row.text(0) == "yes";
+}
+
+}  // namespace berth::store

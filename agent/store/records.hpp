@@ -1,0 +1,152 @@
+#pragma once
+
+// What the agent remembers, as rows: every question and every transition as a blocking function on a
+// connection. Transitions run inside the caller's transaction and refuse with Code::conflict what the life of
+// a job does not allow; a sequence that is not there is Code::not_found. agent/store/store.hpp makes them
+// asynchronous.
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/model/job.hpp"
+#include "runtime/base/clock.hpp"
+#include "runtime/base/digest.hpp"
+#include "runtime/db/connection.hpp"
+
+namespace berth::store {
+
+using Sequence = std::int64_t;
+
+struct NewJob {
+  model::JobRequest request;
+  uid_t uid = 0;
+  std::string user;
+  model::State state = model::State::preparing;  // or queued, where there is nothing to prepare
+};
+
+struct Submitted {
+  model::Job job;
+  bool existed = false;  // its submission id was known: nothing was stored
+};
+
+// An attempt that is about to start: written before the shim is.
+struct StartIntent {
+  Sequence sequence = 0;
+  int attempt = 1;
+  int launch = 1;  // of the job, counted over all attempts: the directory of the shim's files
+  std::string boot_id;
+};
+
+struct Final {
+  Sequence sequence = 0;
+  model::State state = model::State::completed;
+  model::Ending ending;
+  Instant finished{};
+  std::optional<model::Attempt> attempt;  // the last one, where it changed: recorded in the same step
+};
+
+// A job that is not over, without its request.
+struct LiveJob {
+  Sequence sequence = 0;
+  model::JobId id;
+  uid_t uid = 0;
+  model::State state = model::State::preparing;
+  int priority = 0;
+  bool held = false;
+  model::Resources resources;
+  std::optional<std::chrono::milliseconds> timeout;
+  std::chrono::milliseconds grace{};
+  int attempt = 0;      // the number of the last attempt; 0 before the first
+  int launch = 0;       // its last launch; 0 before the first
+  std::string boot_id;  // of the launch
+};
+
+struct Filter {
+  std::vector<model::State> states;  // empty: all
+  std::optional<uid_t> uid;
+  std::string experiment;  // "": all
+  std::size_t limit = 100;
+  std::optional<Sequence> before;  // only older ones: the last of the page before
+};
+
+// What a user sent. A job may refer only to what its submitter sent himself: a digest is no secret, its
+// content is.
+struct Upload {
+  enum class Kind { snapshot, diff };
+  Kind kind = Kind::snapshot;
+  Digest digest;
+  uid_t uid = 0;
+  ByteSize size;
+  std::uint64_t files = 0;  // of a snapshot
+  Instant created{};
+  friend bool operator==(const Upload&, const Upload&) = default;
+};
+
+// What uploads and jobs that are remembered refer to, each once.
+struct Roots {
+  std::vector<Digest> snapshots;
+  std::vector<Digest> diffs;
+  std::vector<Digest> outputs;
+};
+
+// Makes or migrates the tables.
+void prepare_schema(db::Connection& db);
+// Code::unsupported for a newer one.
+void check_schema(db::Connection& db);
+
+using Random = std::function<std::uint64_t()>;
+
+// --- transitions
+// All or none. A known submission id with an equal request gives the job that it became; with a different
+// one, or from somebody else, Code::conflict. A job may name only what its user has sent (remember): else
+// Code::not_found.
+std::vector<Submitted> submit(db::Connection& db, const std::vector<NewJob>& jobs, Instant now,
+                              const Random& random);
+void prepared(db::Connection& db, Sequence sequence, const std::string& environment_record);
+// Again for the same attempt, with a higher launch number, when the launch before never began.
+void start_intent(db::Connection& db, const StartIntent& intent);
+void ended(db::Connection& db, Sequence sequence, const model::Attempt& attempt);
+void finalized(db::Connection& db, const Final& final);
+// A job that is being canceled already stays as it is; the first who asked is remembered.
+void cancel_requested(db::Connection& db, Sequence sequence, const std::string& by);
+// To be started again: records how the attempt ended; the job goes to `to`, queued or preparing.
+void requeue(db::Connection& db, Sequence sequence, const model::Attempt& attempt, model::State to);
+// A job that is over, to be run once more: it goes to `to`, queued or preparing.
+void reopen(db::Connection& db, Sequence sequence, model::State to);
+void set_priority(db::Connection& db, Sequence sequence, int priority);
+void set_held(db::Connection& db, Sequence sequence, bool held);
+// Forgets a job that is over.
+void forget(db::Connection& db, Sequence sequence);
+
+// --- questions
+std::optional<model::Job> find(db::Connection& db, std::string_view id);
+std::optional<model::Job> find(db::Connection& db, Sequence sequence);
+// By name, by the beginning of a name, or "@last": the last one `uid` submitted. Code::not_found, or
+// Code::conflict
+// "'br' is ambiguous: brave-heron-7k2m, bright-owl-22ab".
+model::Job resolve(db::Connection& db, std::string_view reference, uid_t uid);
+// Newest first.
+std::vector<model::Job> list(db::Connection& db, const Filter& filter);
+// By sequence.
+std::vector<LiveJob> live(db::Connection& db);
+std::optional<model::JobId> id_of(db::Connection& db, Sequence sequence);
+
+// --- the node
+void set_drained(db::Connection& db, bool drained);
+bool drained(db::Connection& db);
+
+// --- uploads
+void remember(db::Connection& db, const Upload& upload);  // a known one counts as created anew
+std::optional<Upload> find_upload(db::Connection& db, const Digest& digest, uid_t uid);
+// Those that no job of their sender refers to and that were created before.
+void forget_unused_uploads(db::Connection& db, Instant before);
+// Without the uploads that forget_unused_uploads(unused_before) forgets.
+Roots roots(db::Connection& db, Instant unused_before);
+
+}  // namespace berth::store

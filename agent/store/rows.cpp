@@ -1,0 +1,73 @@
+#include "agent/store/rows.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "agent/model/json.hpp"
+#include "runtime/base/error.hpp"
+
+namespace berth::store {
+namespace {
+
+[[noreturn]] void corrupt(const std::string& what) {
+  throw Error(Code::corrupt, "the job database holds a malformed " + what);
+}
+
+}  // namespace
+
+std::optional<std::string> to_column(const std::optional<model::Ending>& ending) {
+  if (!ending) return std::nullopt;
+  return model::to_json(*ending).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::int64_t to_column(ByteSize size) {
+  return static_cast<std::int64_t>(
+      std::min<std::uint64_t>(size.bytes(), std::numeric_limits<std::int64_t>::max()));
+}
+
+Digest digest_column(const db::Statement& row, int column) {
+  const auto bytes = row.blob(column);
+  Digest digest;
+  if (bytes.size() != digest.bytes.size()) corrupt("digest");
+  std::copy(bytes.begin(), bytes.end(), digest.bytes.begin());
+  return digest;
+}
+
+std::optional<Digest> optional_digest_column(const db::Statement& row, int column) {
+  if (row.is_null(column)) return std::nullopt;
+  return digest_column(row, column);
+}
+
+std::optional<Instant> instant_column(const db::Statement& row, int column) {
+  if (row.is_null(column)) return std::nullopt;
+  return from_unix_micros(row.integer(column));
+}
+
+std::optional<model::Ending> ending_column(const db::Statement& row, int column) {
+  if (row.is_null(column)) return std::nullopt;
+  return model::ending_from_json(model::parse_json(row.text(column)));
+}
+
+model::State state_column(const db::Statement& row, int column) {
+  const auto state = model::parse_state(row.text(column));
+  if (!state) corrupt("state");
+  return *state;
+}
+
+model::JobRequest request_column(const db::Statement& row, int column) {
+  return model::request_from_json(model::parse_json(row.text(column)));
+}
+
+model::Resources resources_columns(const db::Statement& row, int first) {
+  return {static_cast<std::uint32_t>(row.integer(first)),
+          ByteSize(static_cast<std::uint64_t>(row.integer(first + 1))),
+          static_cast<std::uint16_t>(row.integer(first + 2)),
+          static_cast<std::uint16_t>(row.integer(first + 3))};
+}
+
+std::string to_text(const model::JobRequest& request) {
+  return model::to_json(request).dump();
+}
+
+}  // namespace berth::store

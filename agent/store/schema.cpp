@@ -1,0 +1,91 @@
+#include <array>
+
+#include "agent/store/records.hpp"
+#include "runtime/base/error.hpp"
+#include "runtime/db/migrations.hpp"
+
+namespace berth::store {
+namespace {
+
+// Instants are microseconds since 1970, digests 32 bytes, endings the JSON of agent/model.
+// The request is apart, so that scanning jobs does not read it.
+constexpr std::string_view kSchema1 = R"sql(
+CREATE TABLE job (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  submission_id TEXT NOT NULL UNIQUE,
+  uid INTEGER NOT NULL,
+  user TEXT NOT NULL,
+  state TEXT NOT NULL,
+  priority INTEGER NOT NULL,
+  held INTEGER NOT NULL,
+  experiment TEXT NOT NULL,
+  cpu_milli INTEGER NOT NULL,
+  memory INTEGER NOT NULL,
+  gpus INTEGER NOT NULL,
+  slots INTEGER NOT NULL,
+  timeout_ms INTEGER,
+  grace_ms INTEGER NOT NULL,
+  snapshot BLOB,
+  diff BLOB,
+  submitted INTEGER NOT NULL,
+  finished INTEGER,
+  attempt INTEGER NOT NULL DEFAULT 0,
+  ending TEXT,
+  environment_record TEXT NOT NULL DEFAULT '',
+  canceled_by TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX job_by_uid ON job (uid);
+CREATE INDEX job_by_snapshot ON job (snapshot, uid) WHERE snapshot IS NOT NULL;
+CREATE INDEX job_by_diff ON job (diff, uid) WHERE diff IS NOT NULL;
+CREATE INDEX job_live ON job (sequence) WHERE finished IS NULL;
+
+CREATE TABLE request (
+  sequence INTEGER PRIMARY KEY REFERENCES job (sequence) ON DELETE CASCADE,
+  json TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE attempt (
+  sequence INTEGER NOT NULL REFERENCES job (sequence) ON DELETE CASCADE,
+  number INTEGER NOT NULL,
+  launch INTEGER NOT NULL,
+  boot_id TEXT NOT NULL,
+  started INTEGER,
+  ended INTEGER,
+  duration_us INTEGER,
+  ending TEXT,
+  user_cpu_us INTEGER NOT NULL DEFAULT 0,
+  system_cpu_us INTEGER NOT NULL DEFAULT 0,
+  peak_memory INTEGER NOT NULL DEFAULT 0,
+  outputs BLOB,
+  PRIMARY KEY (sequence, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE upload (
+  digest BLOB NOT NULL,
+  uid INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  files INTEGER NOT NULL,
+  created INTEGER NOT NULL,
+  PRIMARY KEY (digest, uid)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE node (
+  name TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+)sql";
+
+constexpr std::array<std::string_view, 1> kSteps{kSchema1};
+
+}  // namespace
+
+void prepare_schema(db::Connection& db) {
+  db::migrate(db, kSteps);
+}
+void check_schema(db::Connection& db) {
+  db::refuse_newer(db, kSteps);
+}
+
+}  // namespace berth::store

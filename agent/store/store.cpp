@@ -1,0 +1,214 @@
+#include "agent/store/store.hpp"
+
+#include <sys/random.h>
+
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "runtime/base/error.hpp"
+
+namespace berth::store {
+namespace {
+
+using db::Durable;
+
+// Every way to open it ends here, so that each failure tells what becomes of the jobs.
+template <class F>
+auto with_remedy(const std::string& path, F open) {
+  try {
+    return open();
+  } catch (const Error& error) {
+    if (error.code() != Code::corrupt) throw;
+    throw Error(Code::corrupt, error.message(),
+                "move " + path + " (and " + path +
+                    "-wal, -shm) away to start empty: the jobs' directories in jobs/ "
+                    "stay");
+  }
+}
+
+db::Connection open_for_writing(const std::string& path) {
+  return with_remedy(path, [&] {
+    auto connection = db::Connection::open(path);
+    prepare_schema(connection);
+    return connection;
+  });
+}
+
+db::Connection open_for_reading(const std::string& path) {
+  return with_remedy(path, [&] {
+    const db::OpenOptions options{.access = db::Access::read_only, .cache_kib = 256};
+    return db::Connection::open(path, options);
+  });
+}
+
+}  // namespace
+
+Store::Store(const std::string& path, const Clock& clock, async::Pool& pool, Random random)
+    : path_(path),
+      clock_(clock),
+      pool_(pool),
+      random_(std::move(random)),
+      writer_(open_for_writing(path)),
+      reader_(open_for_reading(path)) {}
+
+Store::~Store() = default;
+
+std::uint64_t Store::system_random() {
+  std::uint64_t value = 0;
+  if (::getrandom(&value, sizeof value, 0) != sizeof value) throw_errno("read", "random numbers");
+  return value;
+}
+
+// The writer's thread posts the outcome back to the caller's loop, which stays alive for it.
+Task<> Store::commit(Durable durable, std::function<void(db::Connection&)> work) {
+  namespace asio = boost::asio;
+  auto start = [&](auto handler) {
+    using Handler = decltype(handler);
+    auto guard = asio::make_work_guard(asio::get_associated_executor(handler));
+    struct Waiter {
+      Handler handler;
+      decltype(guard) work;
+    };
+    auto waiter = std::make_shared<Waiter>(Waiter{std::move(handler), std::move(guard)});
+    writer_.write(durable, std::move(work), [waiter = std::move(waiter)](std::exception_ptr failure) mutable {
+      // Held until post() has returned: only then may the loop be destroyed.
+      const auto loop = std::move(waiter->work);
+      asio::post(loop.get_executor(), [waiter = std::move(waiter), failure = std::move(failure)]() mutable {
+        auto resume = std::move(waiter->handler);
+        waiter.reset();
+        resume(std::move(failure));
+      });
+    });
+  };
+  co_await asio::async_initiate<const asio::use_awaitable_t<>, void(std::exception_ptr)>(start,
+                                                                                         asio::use_awaitable);
+}
+
+template <class F>
+Task<std::invoke_result_t<F&, db::Connection&>> Store::write(Durable durable, F fn) {
+  using R = std::invoke_result_t<F&, db::Connection&>;
+  if constexpr (std::is_void_v<R>) {
+    std::function<void(db::Connection&)> work = std::ref(fn);
+    co_await commit(durable, std::move(work));
+  } else {
+    std::optional<R> result;
+    std::function<void(db::Connection&)> work = [&](db::Connection& db) { result.emplace(fn(db)); };
+    co_await commit(durable, std::move(work));
+    co_return std::move(*result);
+  }
+}
+
+template <class F>
+Task<std::invoke_result_t<F&, db::Connection&>> Store::read(F fn) {
+  return async::offload(pool_, [this, fn = std::move(fn)]() mutable {
+    const std::lock_guard lock(lists_mutex_);
+    return fn(lists());
+  });
+}
+
+db::Connection& Store::lists() {
+  if (!lists_) lists_.emplace(open_for_reading(path_));
+  return *lists_;
+}
+
+Task<std::vector<Submitted>> Store::submit(std::vector<NewJob> jobs) {
+  return write(Durable::yes, [this, jobs = std::move(jobs)](db::Connection& db) {
+    return store::submit(db, jobs, clock_.now(), random_);
+  });
+}
+
+Task<> Store::prepared(Sequence sequence, std::string environment_record) {
+  return write(Durable::no, [=, record = std::move(environment_record)](db::Connection& db) {
+    store::prepared(db, sequence, record);
+  });
+}
+
+Task<> Store::start_intent(StartIntent intent) {
+  return write(Durable::yes,
+               [intent = std::move(intent)](db::Connection& db) { store::start_intent(db, intent); });
+}
+
+Task<> Store::ended(Sequence sequence, model::Attempt attempt) {
+  return write(Durable::yes, [=, attempt = std::move(attempt)](db::Connection& db) {
+    store::ended(db, sequence, attempt);
+  });
+}
+
+Task<> Store::finalized(Final final) {
+  return write(Durable::yes, [final = std::move(final)](db::Connection& db) { store::finalized(db, final); });
+}
+
+Task<> Store::cancel_requested(Sequence sequence, std::string by) {
+  return write(Durable::yes,
+               [=, by = std::move(by)](db::Connection& db) { store::cancel_requested(db, sequence, by); });
+}
+
+Task<> Store::requeue(Sequence sequence, model::Attempt attempt, model::State to) {
+  return write(Durable::yes, [=, attempt = std::move(attempt)](db::Connection& db) {
+    store::requeue(db, sequence, attempt, to);
+  });
+}
+
+Task<> Store::reopen(Sequence sequence, model::State to) {
+  return write(Durable::yes, [=](db::Connection& db) { store::reopen(db, sequence, to); });
+}
+
+Task<> Store::set_priority(Sequence sequence, int priority) {
+  return write(Durable::yes, [=](db::Connection& db) { store::set_priority(db, sequence, priority); });
+}
+
+Task<> Store::set_held(Sequence sequence, bool held) {
+  return write(Durable::yes, [=](db::Connection& db) { store::set_held(db, sequence, held); });
+}
+
+Task<> Store::set_drained(bool drained) {
+  return write(Durable::yes, [=](db::Connection& db) { store::set_drained(db, drained); });
+}
+
+Task<> Store::forget(Sequence sequence) {
+  return write(Durable::no, [=](db::Connection& db) { store::forget(db, sequence); });
+}
+
+Task<> Store::remember(Upload upload) {
+  return write(Durable::no, [=](db::Connection& db) { store::remember(db, upload); });
+}
+
+Task<> Store::forget_unused_uploads(Instant before) {
+  return write(Durable::yes, [=](db::Connection& db) { store::forget_unused_uploads(db, before); });
+}
+
+std::optional<model::Job> Store::find(std::string_view id) {
+  return store::find(reader_, id);
+}
+std::optional<model::Job> Store::find(Sequence sequence) {
+  return store::find(reader_, sequence);
+}
+model::Job Store::resolve(std::string_view reference, uid_t uid) {
+  return store::resolve(reader_, reference, uid);
+}
+std::optional<model::JobId> Store::id_of(Sequence sequence) {
+  return store::id_of(reader_, sequence);
+}
+std::optional<Upload> Store::find_upload(const Digest& digest, uid_t uid) {
+  return store::find_upload(reader_, digest, uid);
+}
+bool Store::drained() {
+  return store::drained(reader_);
+}
+std::vector<LiveJob> Store::live() {
+  return store::live(reader_);
+}
+
+Task<std::vector<model::Job>> Store::list(Filter filter) {
+  return read([filter = std::move(filter)](db::Connection& db) { return store::list(db, filter); });
+}
+
+Roots Store::roots(Instant unused_before) {
+  const std::lock_guard lock(lists_mutex_);
+  return store::roots(lists(), unused_before);
+}
+
+}  // namespace berth::store

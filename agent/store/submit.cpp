@@ -1,0 +1,81 @@
+#include "agent/model/job_name.hpp"
+#include "agent/store/records.hpp"
+#include "agent/store/rows.hpp"
+#include "runtime/base/error.hpp"
+
+namespace berth::store {
+namespace {
+
+using model::Job;
+
+constexpr int kMostNamesTried = 1000;
+
+std::optional<Submitted> known(db::Connection& db, const NewJob& wanted) {
+  auto row = db.query("SELECT sequence FROM job WHERE submission_id = ?", wanted.request.submission_id);
+  if (!row.step()) return std::nullopt;
+  auto job = find(db, row.integer(0));
+  if (job->uid != wanted.uid || job->request != wanted.request)
+    throw Error(Code::conflict,
+                "the submission id " + wanted.request.submission_id + " belongs to another request",
+                "a repeated submission must be the same request; a new one needs a new id");
+  return Submitted{std::move(*job), true};
+}
+
+model::JobId free_name(db::Connection& db, const Random& random) {
+  for (int i = 0; i < kMostNamesTried; ++i) {
+    auto name = model::job_name(random());
+    if (!db.query("SELECT 1 FROM job WHERE id = ?", name).step()) return name;
+  }
+  throw Error(Code::internal, "no free job name was found");
+}
+
+// Sweeping takes the row away before the files, so a row that is here keeps them here.
+void check_upload(db::Connection& db, const char* what, const std::optional<Digest>& digest, uid_t uid) {
+  if (digest && !find_upload(db, *digest, uid))
+    throw Error(Code::not_found, std::string(what) + " " + digest->brief() + " is not here",
+                "send it before the job");
+}
+
+Job insert(db::Connection& db, const NewJob& wanted, Instant now, const Random& random) {
+  const auto& request = wanted.request;
+  check_upload(db, "snapshot", request.snapshot, wanted.uid);
+  check_upload(db, "diff", request.diff, wanted.uid);
+  Job job{.id = free_name(db, random),
+          .uid = wanted.uid,
+          .user = wanted.user,
+          .request = request,
+          .state = wanted.state,
+          .priority = request.priority,
+          .held = request.held,
+          .submitted = now};
+  db.run(
+      "INSERT INTO job (id, submission_id, uid, user, state, priority, held, experiment, cpu_milli, memory, "
+      "gpus,"
+      " slots, timeout_ms, grace_ms, snapshot, diff, submitted)"
+      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      job.id, request.submission_id, job.uid, job.user, model::name(job.state), job.priority, job.held,
+      request.experiment, request.resources.cpu_milli, to_column(request.resources.memory),
+      request.resources.gpus, request.resources.slots, to_column(request.timeout), request.stop.grace.count(),
+      to_column(request.snapshot), to_column(request.diff), to_unix_micros(now));
+  job.sequence = db.last_insert_id();
+  db.run("INSERT INTO request (sequence, json) VALUES (?, ?)", job.sequence, to_text(request));
+  return job;
+}
+
+}  // namespace
+
+std::vector<Submitted> submit(db::Connection& db, const std::vector<NewJob>& jobs, Instant now,
+                              const Random& random) {
+  std::vector<Submitted> result;
+  result.reserve(jobs.size());
+  for (const auto& wanted : jobs) {
+    if (auto old = known(db, wanted)) {
+      result.push_back(std::move(*old));
+    } else {
+      result.push_back({insert(db, wanted, now, random), false});
+    }
+  }
+  return result;
+}
+
+}  // namespace berth::store

@@ -1,0 +1,156 @@
+#include "agent/store/records.hpp"
+#include "agent/store/rows.hpp"
+#include "runtime/base/error.hpp"
+
+namespace berth::store {
+namespace {
+
+using model::Attempt;
+using model::State;
+
+struct Current {
+  model::JobId id;
+  State state;
+  int attempt = 0;
+};
+
+Current current(db::Connection& db, Sequence sequence) {
+  auto row = db.query("SELECT id, state, attempt FROM job WHERE sequence = ?", sequence);
+  if (!row.step()) throw Error(Code::not_found, "there is no job with number " + std::to_string(sequence));
+  return {model::JobId(row.text(0)), state_column(row, 1), static_cast<int>(row.integer(2))};
+}
+
+[[noreturn]] void refuse(const Current& job, const std::string& what) {
+  throw Error(Code::conflict, "job " + job.id + " is " + std::string(model::name(job.state)) + ": " + what);
+}
+
+void check_step(const Current& job, State to) {
+  if (!model::may_follow(job.state, to)) refuse(job, "it cannot become " + std::string(model::name(to)));
+}
+
+void check_live(const Current& job, const std::string& what) {
+  if (model::is_final(job.state)) refuse(job, what);
+}
+
+void set_state(db::Connection& db, Sequence sequence, State state) {
+  db.run("UPDATE job SET state = ? WHERE sequence = ?", model::name(state), sequence);
+}
+
+// Keeps the launch and the boot of the start intent; an attempt that failed before one has none.
+void record(db::Connection& db, Sequence sequence, const Attempt& attempt) {
+  db.run(
+      "INSERT INTO attempt (sequence, number, launch, boot_id, started, ended, duration_us, ending, "
+      "user_cpu_us,"
+      " system_cpu_us, peak_memory, outputs) VALUES (?, ?, 0, '', ?, ?, ?, ?, ?, ?, ?, ?)"
+      " ON CONFLICT (sequence, number) DO UPDATE SET started = ifnull(excluded.started, started),"
+      " ended = excluded.ended, duration_us = excluded.duration_us, ending = excluded.ending,"
+      " user_cpu_us = excluded.user_cpu_us, system_cpu_us = excluded.system_cpu_us,"
+      " peak_memory = excluded.peak_memory, outputs = ifnull(excluded.outputs, outputs)",
+      sequence, attempt.number, to_column(attempt.started), to_column(attempt.ended),
+      to_column(attempt.duration), to_column(attempt.ending), attempt.usage.user_cpu.count(),
+      attempt.usage.system_cpu.count(), to_column(attempt.usage.peak_memory), to_column(attempt.outputs));
+  db.run("UPDATE job SET attempt = max(attempt, ?) WHERE sequence = ?", attempt.number, sequence);
+}
+
+int last_launch(db::Connection& db, Sequence sequence) {
+  auto row = db.query("SELECT max(launch) FROM attempt WHERE sequence = ?", sequence);
+  row.step();
+  return static_cast<int>(row.integer(0));
+}
+
+}  // namespace
+
+void prepared(db::Connection& db, Sequence sequence, const std::string& environment_record) {
+  check_step(current(db, sequence), State::queued);
+  db.run("UPDATE job SET state = ?, environment_record = ? WHERE sequence = ?", model::name(State::queued),
+         environment_record, sequence);
+}
+
+void start_intent(db::Connection& db, const StartIntent& intent) {
+  const auto job = current(db, intent.sequence);
+  const bool again = job.state == State::running && job.attempt == intent.attempt;
+  if (!again) {
+    check_step(job, State::running);
+    if (intent.attempt <= job.attempt) refuse(job, "this attempt is over");
+  }
+  if (intent.launch <= last_launch(db, intent.sequence)) refuse(job, "this launch has been used");
+  db.run(
+      "INSERT INTO attempt (sequence, number, launch, boot_id) VALUES (?, ?, ?, ?)"
+      " ON CONFLICT (sequence, number) DO UPDATE SET launch = excluded.launch, boot_id = excluded.boot_id",
+      intent.sequence, intent.attempt, intent.launch, intent.boot_id);
+  db.run("UPDATE job SET state = ?, attempt = ? WHERE sequence = ?", model::name(State::running),
+         intent.attempt, intent.sequence);
+}
+
+void ended(db::Connection& db, Sequence sequence, const Attempt& attempt) {
+  const auto job = current(db, sequence);
+  check_step(job, State::finalizing);
+  if (attempt.number != job.attempt)
+    refuse(job, "attempt " + std::to_string(attempt.number) + " is not the last");
+  record(db, sequence, attempt);
+  set_state(db, sequence, State::finalizing);
+}
+
+void finalized(db::Connection& db, const Final& final) {
+  const auto job = current(db, final.sequence);
+  check_step(job, final.state);
+  if (!model::is_final(final.state))
+    refuse(job, "a job cannot end as " + std::string(model::name(final.state)));
+  if (final.attempt) record(db, final.sequence, *final.attempt);
+  db.run("UPDATE job SET state = ?, ending = ?, finished = ? WHERE sequence = ?", model::name(final.state),
+         to_column(std::optional(final.ending)), to_unix_micros(final.finished), final.sequence);
+}
+
+void cancel_requested(db::Connection& db, Sequence sequence, const std::string& by) {
+  const auto job = current(db, sequence);
+  check_live(job, "it cannot be canceled any more");
+  if (job.state == State::cancel_requested) return;
+  db.run("UPDATE job SET state = ?, canceled_by = ? WHERE sequence = ?", model::name(State::cancel_requested),
+         by, sequence);
+}
+
+void requeue(db::Connection& db, Sequence sequence, const Attempt& attempt, State to) {
+  const auto job = current(db, sequence);
+  if (to != State::queued && to != State::preparing) refuse(job, "it can only wait again");
+  if (job.state != to) check_step(job, to);
+  if (attempt.number < job.attempt) refuse(job, "that attempt is long over");
+  record(db, sequence, attempt);
+  set_state(db, sequence, to);
+}
+
+void reopen(db::Connection& db, Sequence sequence, State to) {
+  const auto job = current(db, sequence);
+  if (!model::is_final(job.state)) refuse(job, "only a job that is over can be run again");
+  if (to != State::queued && to != State::preparing) refuse(job, "it can only wait again");
+  db.run(
+      "UPDATE job SET state = ?, ending = NULL, finished = NULL, held = 0, canceled_by = '' WHERE sequence = "
+      "?",
+      model::name(to), sequence);
+}
+
+void set_priority(db::Connection& db, Sequence sequence, int priority) {
+  check_live(current(db, sequence), "its priority does not matter any more");
+  db.run("UPDATE job SET priority = ? WHERE sequence = ?", priority, sequence);
+}
+
+void set_held(db::Connection& db, Sequence sequence, bool held) {
+  const auto job = current(db, sequence);
+  if (job.state != State::preparing && job.state != State::queued)
+    refuse(job, held ? "only a waiting job can be held" : "only a waiting job can be released");
+  db.run("UPDATE job SET held = ? WHERE sequence = ?", held, sequence);
+}
+
+void forget(db::Connection& db, Sequence sequence) {
+  const auto job = current(db, sequence);
+  if (!model::is_final(job.state)) refuse(job, "only a job that is over can be forgotten");
+  db.run("DELETE FROM job WHERE sequence = ?", sequence);
+}
+
+void set_drained(db::Connection& db, bool drained) {
+  db.run(
+      "INSERT INTO node (name, value) VALUES ('drained', ?)"
+      " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+      drained ? "yes" : "no");
+}
+
+}  // namespace berth::store

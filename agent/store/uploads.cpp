@@ -1,0 +1,72 @@
+#include "agent/store/records.hpp"
+#include "agent/store/rows.hpp"
+#include "runtime/base/error.hpp"
+
+namespace berth::store {
+namespace {
+
+constexpr std::string_view kColumns = "SELECT kind, digest, uid, size, files, created FROM upload ";
+
+// What no job of its sender refers to.
+constexpr std::string_view kUnused =
+    "created < ?"
+    " AND NOT EXISTS (SELECT 1 FROM job WHERE job.snapshot = upload.digest AND job.uid = upload.uid)"
+    " AND NOT EXISTS (SELECT 1 FROM job WHERE job.diff = upload.digest AND job.uid = upload.uid)";
+
+std::string_view name(Upload::Kind kind) {
+  return kind == Upload::Kind::snapshot ? "snapshot" : "diff";
+}
+
+Upload upload_row(const db::Statement& row) {
+  Upload upload;
+  upload.kind = row.text(0) == "diff" ? Upload::Kind::diff : Upload::Kind::snapshot;
+  upload.digest = digest_column(row, 1);
+  upload.uid = static_cast<uid_t>(row.integer(2));
+  upload.size = ByteSize(static_cast<std::uint64_t>(row.integer(3)));
+  upload.files = static_cast<std::uint64_t>(row.integer(4));
+  upload.created = from_unix_micros(row.integer(5));
+  return upload;
+}
+
+std::vector<Digest> digests(db::Statement rows) {
+  std::vector<Digest> result;
+  while (rows.step()) result.push_back(digest_column(rows, 0));
+  return result;
+}
+
+// What jobs name in this column, and what uploads of this kind are not to be forgotten.
+std::vector<Digest> referred(db::Connection& db, const std::string& column, Upload::Kind kind,
+                             Instant unused_before) {
+  return digests(db.query("SELECT " + column + " FROM job WHERE " + column +
+                              " IS NOT NULL UNION SELECT digest FROM upload WHERE kind = ? AND NOT (" +
+                              std::string(kUnused) + ")",
+                          name(kind), to_unix_micros(unused_before)));
+}
+
+}  // namespace
+
+void remember(db::Connection& db, const Upload& upload) {
+  db.run(
+      "INSERT INTO upload (digest, uid, kind, size, files, created) VALUES (?, ?, ?, ?, ?, ?)"
+      " ON CONFLICT (digest, uid) DO UPDATE SET created = excluded.created",
+      to_column(upload.digest), upload.uid, name(upload.kind), to_column(upload.size),
+      static_cast<std::int64_t>(upload.files), to_unix_micros(upload.created));
+}
+
+std::optional<Upload> find_upload(db::Connection& db, const Digest& digest, uid_t uid) {
+  auto row = db.query(std::string(kColumns) + "WHERE digest = ? AND uid = ?", to_column(digest), uid);
+  if (!row.step()) return std::nullopt;
+  return upload_row(row);
+}
+
+void forget_unused_uploads(db::Connection& db, Instant before) {
+  db.run("DELETE FROM upload WHERE " + std::string(kUnused), to_unix_micros(before));
+}
+
+Roots roots(db::Connection& db, Instant unused_before) {
+  return {referred(db, "snapshot", Upload::Kind::snapshot, unused_before),
+          referred(db, "diff", Upload::Kind::diff, unused_before),
+          digests(db.query("SELECT DISTINCT outputs FROM attempt WHERE outputs IS NOT NULL"))};
+}
+
+}  // namespace berth::store

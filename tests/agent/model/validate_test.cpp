@@ -1,0 +1,113 @@
+#include <doctest/doctest.h>
+
+#include <functional>
+
+#include "runtime/base/error.hpp"
+#include "tests/agent/model/example.hpp"
+
+using namespace berth;
+using namespace berth::model;
+
+namespace {
+
+// What validate() says of the example after a change; "" when it accepts it.
+std::string complaint(const JobRequest& base, const std::function<void(JobRequest&)>& change) {
+  auto request = base;
+  change(request);
+  try {
+    validate(request);
+  } catch (const Error& error) {
+    CHECK(error.code() == Code::invalid);
+    return error.message();
+  }
+  return "";
+}
+
+std::string complaint(const std::function<void(JobRequest&)>& change) {
+  return complaint(full_request(), change);
+}
+
+bool refused(const std::function<void(JobRequest&)>& change, const std::string& field) {
+  return complaint(change).starts_with("job request: '" + field + "'");
+}
+
+}  // namespace
+
+TEST_CASE("the examples are valid") {
+  validate(small_request());
+  validate(full_request());
+}
+
+TEST_CASE("a submission id is 32 hexadecimal digits") {
+  CHECK(refused([](auto& r) { r.submission_id = ""; }, "submission_id"));
+  CHECK(refused([](auto& r) { r.submission_id = std::string(32, 'A'); }, "submission_id"));
+  CHECK(refused([](auto& r) { r.submission_id = std::string(33, 'a'); }, "submission_id"));
+}
+
+TEST_CASE("a command is there, is text, and is below a MiB with its environment") {
+  CHECK(complaint([](auto& r) { r.command.clear(); }) == "job request: 'command' must not be empty");
+  CHECK(refused([](auto& r) { r.command = {""}; }, "command"));
+  CHECK(complaint([](auto& r) { r.command[1] = std::string("a\0b", 3); }) ==
+        "job request: 'command' contains a NUL byte");
+  CHECK(complaint([](auto& r) { r.command[1] = "\xff"; }) == "job request: 'command' is not UTF-8 text");
+  CHECK(refused([](auto& r) { r.command[1] = std::string(1U << 20, 'a'); }, "command"));
+  CHECK(refused([](auto& r) { r.environment_variables["A"] = std::string(1U << 20, 'a'); }, "command"));
+  CHECK(complaint([](auto& r) { r.command[1] = std::string((1U << 20) - 100, 'a'); }) == "");
+}
+
+TEST_CASE("names of environment variables are valid") {
+  for (const std::string name : {"", "A=B", "A B", "A\n", "\xff"})
+    CHECK(refused([&](auto& r) { r.environment_variables[name] = "x"; }, "environment_variables"));
+  CHECK(
+      refused([](auto& r) { r.environment_variables["A"] = std::string("\0", 1); }, "environment_variables"));
+  CHECK(complaint([](auto& r) { r.environment_variables["BASH_FUNC_x%%"] = "() { :; }"; }) == "");
+}
+
+TEST_CASE("names, tags and properties are bounded") {
+  CHECK(refused([](auto& r) { r.display_name = std::string(256, 'a'); }, "name"));
+  CHECK(refused([](auto& r) { r.display_name = "a\x1b[31m"; }, "name"));
+  CHECK(refused([](auto& r) { r.experiment = ""; }, "experiment"));
+  CHECK(refused([](auto& r) { r.tags[""] = "x"; }, "tags"));
+  CHECK(refused([](auto& r) { r.tags["a"] = std::string(5001, 'x'); }, "tags"));
+  CHECK(refused(
+      [](auto& r) {
+        for (int i = 0; i < 101; ++i) r.tags[std::to_string(i)] = "";
+      },
+      "tags"));
+  CHECK(refused([](auto& r) { r.properties["a"] = std::string(70'000, 'x'); }, "properties"));
+}
+
+TEST_CASE("a working directory is within the snapshot, or absolute without one") {
+  for (const std::string path : {"/abs", "..", "a/../b", "a//b", "a/", "./a"})
+    CHECK(refused([&](auto& r) { r.working_directory = path; }, "working_directory"));
+  CHECK(complaint([](auto& r) { r.working_directory = ""; }) == "");
+  CHECK(complaint([](auto& r) { r.working_directory = "a/..b"; }) == "");
+  CHECK(complaint(small_request(), [](auto& r) { r.working_directory = "a"; }).find("absolute") !=
+        std::string::npos);
+  CHECK(complaint(small_request(), [](auto& r) { r.working_directory = ""; }).find("absolute") !=
+        std::string::npos);
+}
+
+TEST_CASE("outputs are within the working directory") {
+  for (const std::string path : {"", "/abs", "..", "a/../../b", ".", "a\xff"})
+    CHECK(refused([&](auto& r) { r.outputs = {path}; }, "outputs"));
+}
+
+TEST_CASE("python is an absolute path or a plain name") {
+  CHECK(refused([](auto& r) { r.environment.python = ""; }, "environment"));
+  CHECK(refused([](auto& r) { r.environment.python = "bin/python"; }, "environment"));
+  CHECK(complaint([](auto& r) { r.environment.python = "python3.11"; }) == "");
+  CHECK(complaint(small_request(), [](auto& r) { r.environment.python = "python3"; }) != "");
+}
+
+TEST_CASE("amounts, limits and retries are in range") {
+  CHECK(refused([](auto& r) { r.resources.slots = 0; }, "resources"));
+  CHECK(refused([](auto& r) { r.priority = 1001; }, "priority"));
+  CHECK(refused([](auto& r) { r.timeout = std::chrono::milliseconds(0); }, "timeout_ms"));
+  CHECK(refused([](auto& r) { r.timeout = std::chrono::hours(24 * 4000); }, "timeout_ms"));
+  CHECK(refused([](auto& r) { r.retries["lost"] = 101; }, "retries"));
+  CHECK(refused([](auto& r) { r.retries["canceled"] = 1; }, "retries"));
+  CHECK(refused([](auto& r) { r.stop.signal = 65; }, "stop"));
+  CHECK(refused([](auto& r) { r.stop.grace = std::chrono::hours(25); }, "stop"));
+  CHECK(refused([](auto& r) { r.log_cap = ByteSize(1000); }, "log_cap_bytes"));
+}

@@ -1,0 +1,223 @@
+// The queue against the naive one, over random histories: the same decisions at every step, and what must
+// always hold.
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <random>
+
+#include "tests/agent/queue/naive_queue.hpp"
+
+using namespace berth;
+using namespace berth::queue;
+using namespace std::chrono_literals;
+
+namespace {
+
+class History {
+ public:
+  explicit History(std::uint64_t seed)
+      : random_(seed),
+        capacity_(any_capacity()),
+        patience_(std::chrono::seconds(any(0, 20))),
+        queue_(capacity_, patience_),
+        naive_(capacity_, patience_) {}
+
+  void step() {
+    now_ += std::chrono::milliseconds(any(0, 3000));
+    change();
+    schedule();
+    REQUIRE(queue_.used() == naive_.used());
+    REQUIRE(queue_.waiting() == naive_.waiting().size());
+    if (const auto sequence = any_waiting())
+      REQUIRE(queue_.why(*sequence, now_).ahead == naive_.ahead(*sequence));
+  }
+
+ private:
+  int any(int least, int most) { return std::uniform_int_distribution(least, most)(random_); }
+  bool rarely() { return any(0, 9) == 0; }
+
+  model::Resources any_capacity() {
+    return {static_cast<std::uint32_t>(any(1, 8)) * 1000, ByteSize(static_cast<std::uint64_t>(any(0, 8))),
+            static_cast<std::uint16_t>(any(0, 2)), static_cast<std::uint16_t>(any(1, 8))};
+  }
+
+  Entry any_entry() {
+    Entry entry{.sequence = ++last_};
+    entry.resources = {
+        static_cast<std::uint32_t>(any(0, 4)) * 1000, ByteSize(static_cast<std::uint64_t>(any(0, 4))),
+        static_cast<std::uint16_t>(any(0, 5) / 4), static_cast<std::uint16_t>(rarely() ? 2 : 1)};
+    entry.priority = any(-1, 1);
+    entry.held = rarely();
+    entry.ready = !rarely();
+    if (any(0, 1) == 0) entry.limit = std::chrono::seconds(any(1, 15));
+    return entry;
+  }
+
+  std::optional<Sequence> any_waiting() {
+    if (naive_.waiting().empty()) return std::nullopt;
+    return naive_.waiting()[static_cast<std::size_t>(any(0, static_cast<int>(naive_.waiting().size()) - 1))]
+        .entry.sequence;
+  }
+
+  void add(const Entry& entry) {
+    queue_.add(entry);
+    naive_.add(entry);
+  }
+
+  void finish_any() {
+    if (naive_.running().empty()) return;
+    const auto runner =
+        naive_.running()[static_cast<std::size_t>(any(0, static_cast<int>(naive_.running().size()) - 1))];
+    REQUIRE(queue_.finish(runner.entry.sequence));
+    naive_.finish(runner.entry.sequence);
+    if (rarely()) add(runner.entry);  // started again, in its old place
+  }
+
+  void change() {
+    const auto some = any_waiting();
+    switch (any(0, 12)) {
+      case 0:
+      case 1:
+      case 2:
+      case 3:
+        return add(any_entry());
+      case 4:
+        if (some) {
+          const int priority = any(-1, 1);
+          queue_.set_priority(*some, priority);
+          naive_.set_priority(*some, priority);
+        }
+        return;
+      case 5:
+        if (some) {
+          const bool held = rarely();
+          queue_.set_held(*some, held);
+          naive_.set_held(*some, held);
+        }
+        return;
+      case 6:
+        if (some) {
+          const bool ready = !rarely();
+          queue_.set_ready(*some, ready);
+          naive_.set_ready(*some, ready);
+        }
+        return;
+      case 7:
+        if (some && rarely()) {
+          REQUIRE(queue_.remove(*some));
+          naive_.remove(*some);
+        }
+        return;
+      case 8:
+        if (rarely()) {
+          capacity_ = any_capacity();
+          queue_.set_capacity(capacity_);
+          naive_.set_capacity(capacity_);
+        }
+        return;
+      case 9:
+        drained_ = rarely() && rarely();
+        queue_.set_drained(drained_);
+        naive_.set_drained(drained_);
+        return;
+      default:
+        return finish_any();
+    }
+  }
+
+  void schedule() {
+    while (true) {
+      const auto chosen = queue_.next(now_);
+      REQUIRE(chosen == naive_.next(now_));
+      REQUIRE(queue_.next(now_) == chosen);
+      if (!chosen) return;
+      check_choice(*chosen);
+      const auto head = firm_head();
+      const auto promised = head ? naive_.start_of(head->entry.resources, now_) : std::nullopt;
+      queue_.start(*chosen, now_);
+      naive_.start(*chosen, now_);
+      // Nobody who passes a firm head makes it start later.
+      if (promised) REQUIRE(naive_.start_of(head->entry.resources, now_) <= promised);
+    }
+  }
+
+  void check_choice(Sequence chosen) {
+    REQUIRE_FALSE(drained_);
+    for (const auto& waiter : naive_.waiting()) {
+      if (waiter.entry.sequence != chosen) continue;
+      REQUIRE(waiter.entry.ready);
+      REQUIRE_FALSE(waiter.entry.held);
+      REQUIRE(fits(waiter.entry.resources, capacity_ - naive_.used()));
+    }
+  }
+
+  // The first that may start but for its size, when it does not fit and has waited longer than patience. The
+  // naive queue keeps its list sorted.
+  std::optional<NaiveQueue::Waiter> firm_head() const {
+    for (const auto& waiter : naive_.waiting()) {
+      const auto& entry = waiter.entry;
+      if (!entry.ready || entry.held || !fits(entry.resources, capacity_)) continue;
+      if (fits(entry.resources, capacity_ - naive_.used())) return std::nullopt;
+      if (waiter.blocked && now_ - *waiter.blocked > patience_) return waiter;
+      return std::nullopt;
+    }
+    return std::nullopt;
+  }
+
+  std::mt19937_64 random_;
+  model::Resources capacity_;
+  std::chrono::milliseconds patience_;
+  Queue queue_;
+  NaiveQueue naive_;
+  Steady now_ = Steady{} + 1000h;
+  Sequence last_ = 0;
+  bool drained_ = false;
+};
+
+// BERTH_TEST_ROUNDS asks for a longer run.
+int rounds() {
+  const char* text = std::getenv("BERTH_TEST_ROUNDS");
+  return text != nullptr ? std::atoi(text) : 40;
+}
+
+}  // namespace
+
+TEST_CASE("the queue decides as the naive one does") {
+  for (int seed = 1; seed <= rounds(); ++seed) {
+    CAPTURE(seed);
+    History history(static_cast<std::uint64_t>(seed));
+    for (int i = 0; i < 1000; ++i) history.step();
+  }
+}
+
+TEST_CASE("a firm head is never starved by an endless stream of small jobs") {
+  constexpr model::Resources kNode{4000, ByteSize(0), 0, 64};
+  Queue queue(kNode, 1min);
+  const auto ready = [](Sequence sequence, unsigned cpus) {
+    return Entry{.sequence = sequence, .resources = {cpus * 1000, ByteSize(0), 0, 1}, .ready = true};
+  };
+  std::mt19937_64 random(5);
+  Steady now = Steady{} + 1000h;
+  std::vector<Sequence> running;
+  queue.add(ready(1, 1));
+  queue.start(*queue.next(now), now);
+  running.push_back(1);
+  queue.add(ready(2, 4));  // needs the whole node
+  bool started = false;
+  for (Sequence i = 3; i < 1000 && !started; ++i) {
+    now += 1s;
+    queue.add(ready(i, 1));
+    while (const auto chosen = queue.next(now)) {
+      queue.start(*chosen, now);
+      running.push_back(*chosen);
+      started = started || *chosen == 2;
+    }
+    if (running.empty()) continue;
+    const auto index = static_cast<std::ptrdiff_t>(random() % running.size());
+    queue.finish(running[static_cast<std::size_t>(index)]);
+    running.erase(running.begin() + index);
+  }
+  CHECK(started);
+  CHECK(now - (Steady{} + 1000h) < 2min);
+}

@@ -1,0 +1,69 @@
+#include "tests/agent/store/fixture.hpp"
+
+using namespace berth;
+using namespace berth::store;
+
+namespace {
+
+Upload snapshot_of(uid_t uid, std::uint8_t byte, int seconds = 0) {
+  return {Upload::Kind::snapshot, digest_of(byte), uid, 5_MiB, 12, at(seconds)};
+}
+
+Upload diff_of(uid_t uid, std::uint8_t byte) {
+  return {Upload::Kind::diff, digest_of(byte), uid, 5_KiB, 0, at(0)};
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "an upload is known to its sender, and new again when it is sent again") {
+  remember(db, snapshot_of(1000, 1));
+  CHECK(find_upload(db, digest_of(1), 1000) == snapshot_of(1000, 1));
+  CHECK_FALSE(find_upload(db, digest_of(1), 1001));
+  CHECK_FALSE(find_upload(db, digest_of(2), 1000));
+  remember(db, snapshot_of(1000, 1, 50));
+  CHECK(find_upload(db, digest_of(1), 1000)->created == at(50));
+  remember(db, snapshot_of(1001, 1));
+  CHECK(find_upload(db, digest_of(1), 1001));
+  CHECK(roots(db, at(0)).snapshots == std::vector{digest_of(1)});
+}
+
+TEST_CASE_FIXTURE(Fixture, "roots are what remembered jobs refer to, and uploads that are still new") {
+  remember(db, snapshot_of(1000, 1));
+  remember(db, diff_of(1000, 2));
+  remember(db, snapshot_of(1000, 3));
+  auto wanted = new_job(1);
+  wanted.request.snapshot = digest_of(1);
+  wanted.request.diff = digest_of(2);
+  wanted.state = model::State::queued;
+  const auto sequence = add(wanted).sequence;
+  start_intent(db, {sequence, 1, 1, "b"});
+  model::Attempt attempt;
+  attempt.outputs = digest_of(8);
+  finalized(db, {sequence, model::State::completed, model::Exited{0}, at(5), attempt});
+  CHECK(roots(db, at(0)).snapshots == std::vector{digest_of(1), digest_of(3)});
+  CHECK(roots(db, at(100)).snapshots == std::vector{digest_of(1)});
+  CHECK(roots(db, at(100)).diffs == std::vector{digest_of(2)});
+  CHECK(roots(db, at(100)).outputs == std::vector{digest_of(8)});
+  forget(db, sequence);
+  CHECK(roots(db, at(0)).diffs == std::vector{digest_of(2)});
+  const auto left = roots(db, at(100));
+  CHECK(left.snapshots.empty());
+  CHECK(left.diffs.empty());
+  CHECK(left.outputs.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "uploads are forgotten when no job of their sender uses them and they are old enough") {
+  remember(db, snapshot_of(1000, 1));
+  remember(db, snapshot_of(1001, 1));
+  remember(db, snapshot_of(1000, 2, 60));
+  remember(db, diff_of(1000, 3));
+  auto wanted = new_job(1);
+  wanted.request.snapshot = digest_of(1);
+  add(wanted);
+  forget_unused_uploads(db, at(30));
+  CHECK(find_upload(db, digest_of(1), 1000));
+  CHECK_FALSE(find_upload(db, digest_of(1), 1001));
+  CHECK(find_upload(db, digest_of(2), 1000));
+  CHECK_FALSE(find_upload(db, digest_of(3), 1000));
+}
