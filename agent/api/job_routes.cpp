@@ -1,3 +1,5 @@
+#include <malloc.h>
+
 #include <nlohmann/json.hpp>
 
 #include "agent/api/query.hpp"
@@ -17,6 +19,7 @@ using nlohmann::json;
 constexpr ByteSize kLargestSubmission = 64_MiB;
 constexpr std::size_t kMostJobs = 10'000;       // in one submission or list
 constexpr std::size_t kParsedOnLoop = 64U << 10;  // larger bodies are parsed on the pool
+constexpr std::size_t kManyJobs = 100;
 constexpr std::size_t kExplained = 200;         // jobs of a list whose waiting is told
 
 json job_json(const Services& services, const model::Job& job) {
@@ -68,7 +71,9 @@ async::Task<Response> submit(Services& services, Request& request) {
     job.user = user;
     jobs.push_back(std::move(job));
   }
+  const bool many = jobs.size() > kManyJobs;
   const auto submitted = co_await services.jobs.submit(std::move(jobs));
+  if (many) ::malloc_trim(0);  // what parsing took is many times what waiting jobs need
   json out = json::array();
   for (const auto& [job, existed] : submitted)
     out.push_back({{"id", job.id}, {"sequence", job.sequence}, {"state", model::name(job.state)}, {"known", existed}});

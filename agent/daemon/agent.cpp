@@ -1,5 +1,6 @@
 #include "agent/daemon/agent.hpp"
 
+#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -79,6 +80,14 @@ void raise_descriptor_limit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// One heap for all threads, which gives back what it does not need: the agent idles most of its life, and glibc would
+// keep an arena per thread and raise its thresholds after the first large request.
+void keep_heap_small() {
+  ::mallopt(M_ARENA_MAX, 1);
+  ::mallopt(M_TRIM_THRESHOLD, 128 << 10);
+  ::mallopt(M_MMAP_THRESHOLD, 128 << 10);
 }
 
 // The parts, in the order in which they need each other.
@@ -208,6 +217,7 @@ void run_agent(Options options) {
   ::signal(SIGPIPE, SIG_IGN);
   ::umask(0022);
   raise_descriptor_limit();
+  keep_heap_small();
   auto base = os::find_cgroup_base(config.cgroup);
   if (!config.cgroup.empty() && !base)
     throw Error(Code::invalid, "no groups can be made in the configured cgroup " + config.cgroup,
