@@ -87,6 +87,7 @@ void Jobs::forget(Sequence sequence) {
   if (found == live_.end()) return;
   const auto changed = std::move(found->second.changed);
   live_.erase(found);
+  canceled_by_.erase(sequence);
   if (changed) changed->notify_all();
 }
 
@@ -106,7 +107,7 @@ Task<> Jobs::cancel(Sequence sequence, std::string by) {
   auto* live = find(sequence);
   if (live == nullptr || live->state == model::State::finalizing || live->stopping) co_return;
   live->stopping = true;
-  live->canceled_by = by;
+  canceled_by_[sequence] = by;
   const bool waits = queue_.remove(sequence);
   log_.info("job cancel requested", kv("job", live->id), kv("by", by));
   if (waits) {

@@ -97,7 +97,6 @@ class Jobs {
     model::JobId id;
     model::State state = model::State::preparing;
     bool stopping = false;             // canceled: whoever works on it leaves it alone or stops it
-    std::string canceled_by;
     unsigned life = 0;                 // tells a coroutine that the job it works on was ended and started anew
     int launch = 0;                    // whose supervisor may be asked to stop; 0 before
     std::optional<Instant> started;
@@ -122,11 +121,14 @@ class Jobs {
   Task<std::string> materialize(const model::Job& job);
   Task<> run(Sequence sequence, int attempt, int launch);
   Task<> launch_and_watch(Sequence sequence, int attempt, int launch);
+  // Of a job that was canceled before its command ran.
+  model::Attempt canceled_attempt(Sequence sequence, int attempt, int launch);
   Task<std::optional<os::Child>> start_supervisor(Sequence sequence, int attempt, int launch);
   Task<> watch(Sequence sequence, int attempt, int launch, os::Fd supervisor);
   Task<> supervised(std::string directory, int supervisor);
   static Task<> reap(os::Child child);
-  Task<> settle(Sequence sequence, int attempt, int launch);
+  Task<> settle(Sequence sequence, int attempt, int launch, shim::Condition condition);
+  Task<> kill_leftovers(model::JobId id, std::string directory);
   Task<> finish(Sequence sequence, model::Attempt attempt, int launch);
   Task<> finalize(Sequence sequence, model::Attempt attempt, int launch);
   Task<> end(Sequence sequence, std::optional<model::Attempt> attempt, model::Ending ending);
@@ -152,6 +154,7 @@ class Jobs {
   Log log_;
   queue::Queue queue_;
   std::unordered_map<Sequence, Live> live_;
+  std::unordered_map<Sequence, std::string> canceled_by_;  // of live jobs, until it is on record with their ending
   Counts ended_;
   unsigned lives_ = 0;
   std::size_t preparing_ = 0;  // how many are being prepared at this moment

@@ -118,20 +118,27 @@ Task<> Jobs::launch_and_watch(Sequence sequence, int attempt, int launch) {
     co_await persist([&] { return store_.start_intent(intent); }, "a start");
     auto child = co_await start_supervisor(sequence, attempt, launch);
     if (!child) {  // canceled before it could start
-      model::Attempt canceled;
-      canceled.number = attempt;
-      canceled.launch = launch;
-      canceled.ending = model::Canceled{find(sequence)->canceled_by};
+      auto canceled = canceled_attempt(sequence, attempt, launch);
       co_return co_await finish(sequence, std::move(canceled), launch);
     }
     const auto directory = workplaces_.directory(find(sequence)->id, launch);
     co_await supervised(directory, child->pidfd.get());
     nursery_.spawn(reap(std::move(*child)));
-    if (!std::holds_alternative<shim::NeverRan>(shim::inspect(directory)) || tries == kLaunchTries)
-      co_return co_await settle(sequence, attempt, launch);
+    auto condition = shim::inspect(directory);
+    if (!std::holds_alternative<shim::NeverRan>(condition) || tries == kLaunchTries)
+      co_return co_await settle(sequence, attempt, launch, std::move(condition));
     log_.warn("supervisor died before it started the job; trying again", kv("job", find(sequence)->id));
     workplaces_.discard(find(sequence)->id, launch);
   }
+}
+
+model::Attempt Jobs::canceled_attempt(Sequence sequence, int attempt, int launch) {
+  const auto by = canceled_by_.find(sequence);
+  model::Attempt canceled;
+  canceled.number = attempt;
+  canceled.launch = launch;
+  canceled.ending = model::Canceled{by != canceled_by_.end() ? by->second : record(sequence).canceled_by};
+  return canceled;
 }
 
 // Nothing when the job was canceled meanwhile.
@@ -182,20 +189,20 @@ Task<> Jobs::reap(os::Child child) {
 
 // For a supervisor that an earlier agent started.
 Task<> Jobs::watch(Sequence sequence, int attempt, int launch, os::Fd supervisor) {
-  co_await supervised(workplaces_.directory(find(sequence)->id, launch), supervisor.get());
-  co_await settle(sequence, attempt, launch);
+  const auto directory = workplaces_.directory(find(sequence)->id, launch);
+  co_await supervised(directory, supervisor.get());
+  auto condition = shim::inspect(directory);
+  co_await settle(sequence, attempt, launch, std::move(condition));
 }
 
 // The supervisor has ended: what became of the job?
-Task<> Jobs::settle(Sequence sequence, int attempt, int launch) {
+Task<> Jobs::settle(Sequence sequence, int attempt, int launch, shim::Condition condition) {
   auto job = record(sequence);
   // The supervisor may be quicker than the record of who canceled.
-  if (const auto* live = find(sequence); job.canceled_by.empty()) job.canceled_by = live->canceled_by;
-  const auto directory = workplaces_.directory(job.id, launch);
+  if (const auto by = canceled_by_.find(sequence); by != canceled_by_.end()) job.canceled_by = by->second;
   model::Attempt record_of;
   record_of.number = attempt;
   record_of.launch = launch;
-  auto condition = shim::inspect(directory);
   if (const auto* over = std::get_if<shim::Over>(&condition)) {
     const auto& ended = over->ended;
     record_of.started = ended.started;
@@ -206,12 +213,20 @@ Task<> Jobs::settle(Sequence sequence, int attempt, int launch) {
   } else if (const auto* lost = std::get_if<shim::Lost>(&condition)) {
     if (lost->started) record_of.started = lost->started->time;
     record_of.ending = model::Lost{lost->rebooted ? model::Lost::Cause::reboot : model::Lost::Cause::shim_killed};
-    auto kill = [&] { shim::kill_leftovers(directory); };
-    co_await async::offload(pool_, kill);
+    co_await kill_leftovers(job.id, workplaces_.directory(job.id, launch));
   } else {
     record_of.ending = model::StartFailed{125, "its supervisor could not be started; the agent's log tells more"};
   }
   co_await finish(sequence, std::move(record_of), launch);
+}
+
+Task<> Jobs::kill_leftovers(model::JobId id, std::string directory) {
+  if (!os::exists(directory)) co_return;
+  auto kill = [&] { shim::kill_leftovers(directory); };
+  const auto killed = co_await async::attempt(async::offload(pool_, kill));
+  if (killed) co_return;
+  log_.error("processes of a lost job are left", kv("job", id), kv("error", killed.error().describe()));
+  workplaces_.remark(id, "processes of the job are left: " + killed.error().describe());
 }
 
 Task<> Jobs::finish(Sequence sequence, model::Attempt attempt, int launch) {

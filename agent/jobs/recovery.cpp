@@ -19,6 +19,14 @@ queue::Entry entry_of(const store::LiveJob& job) {
 // A supervisor that holds its claim but has not said yet that it started: it will within moments.
 constexpr auto kStartingPause = std::chrono::milliseconds(5);
 
+// The agent may have died between its intent and the directory; after a reboot even that proves nothing, since
+// directories are not synced.
+shim::Condition inspect_launch(const std::string& directory, const std::string& boot_id) {
+  if (os::exists(directory)) return shim::inspect(directory, boot_id);
+  if (boot_id == os::boot_id()) return shim::NeverRan{};
+  return shim::Lost{std::nullopt, true};
+}
+
 }  // namespace
 
 Task<> Jobs::recover() {
@@ -54,9 +62,7 @@ Task<> Jobs::resume(store::LiveJob job) {
   const auto directory = workplaces_.directory(job.id, job.launch);
   const auto sequence = job.sequence;
   for (;;) {
-    // The agent may have died between its intent and the directory.
-    shim::Condition condition = shim::NeverRan{};
-    if (os::exists(directory)) condition = shim::inspect(directory, job.boot_id);
+    auto condition = inspect_launch(directory, job.boot_id);
     if (auto* running = std::get_if<shim::Running>(&condition)) {
       if (!running->started) {
         co_await async::sleep_for(kStartingPause);
@@ -72,16 +78,12 @@ Task<> Jobs::resume(store::LiveJob job) {
       }
       co_return co_await watch(sequence, job.attempt, job.launch, std::move(*running->shim));
     }
-    const bool never_ran = std::holds_alternative<shim::NeverRan>(condition);
-    if (never_ran && job.boot_id != settings_.boot_id) {
-      // What the supervisor wrote when it started was not synced, so its absence proves nothing.
-      model::Attempt lost;
-      lost.number = job.attempt;
-      lost.launch = job.launch;
-      lost.ending = model::Lost{model::Lost::Cause::reboot};
-      co_return co_await finish(sequence, std::move(lost), job.launch);
+    if (!std::holds_alternative<shim::NeverRan>(condition))
+      co_return co_await settle(sequence, job.attempt, job.launch, std::move(condition));
+    if (find(sequence)->stopping) {
+      auto canceled = canceled_attempt(sequence, job.attempt, job.launch);
+      co_return co_await finish(sequence, std::move(canceled), job.launch);
     }
-    if (!never_ran) co_return co_await settle(sequence, job.attempt, job.launch);
     log_.info("job had not started; starting it", kv("job", job.id));
     co_return co_await run(sequence, job.attempt, job.launch + 1);
   }
