@@ -1,0 +1,178 @@
+#include "agent/cli/agent.hpp"
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "agent/model/json.hpp"
+#include "runtime/base/error.hpp"
+#include "runtime/base/text.hpp"
+
+namespace berth::cli {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kLast = "@last";
+
+std::string_view name(LogStream stream) {
+  switch (stream) {
+    case LogStream::build:
+      return "build";
+    case LogStream::agent:
+      return "agent";
+    case LogStream::job:
+      break;
+  }
+  return "job";
+}
+
+[[noreturn]] void not_understood(const char* what) {
+  throw Error(Code::internal, std::string("the agent's answer has no ") + what,
+              "berth and berthd are of different versions: use those of one package");
+}
+
+const json& member(const json& object, const char* key) {
+  if (!object.is_object() || !object.contains(key)) not_understood(key);
+  return object.at(key);
+}
+
+std::string text_of(const json& object, const char* key) {
+  const auto& value = member(object, key);
+  if (!value.is_string()) not_understood(key);
+  return value.get<std::string>();
+}
+
+JobRecord record_of(const json& object) {
+  JobRecord record;
+  record.job = model::job_from_json(object);
+  if (const auto waiting = object.find("waiting"); waiting != object.end() && waiting->is_string())
+    record.waiting = waiting->get<std::string>();
+  return record;
+}
+
+}  // namespace
+
+std::string job_target(const std::string& reference, std::string_view suffix) {
+  if (reference != kLast && !model::is_job_id(reference))
+    throw Error(
+        Code::invalid, "'" + printable(reference) + "' names no job",
+        "give an id such as brave-heron-7k2m, the beginning of one, or @last; `berth ps -a` lists them");
+  return "/v1/jobs/" + reference + std::string(suffix);
+}
+
+std::string log_target(const std::string& reference, const LogQuery& query) {
+  auto target = job_target(reference, "/log");
+  char separator = '?';
+  const auto add = [&](std::string_view key, std::string_view value) {
+    ((((target += separator) += key) += '=') += value);
+    separator = '&';
+  };
+  if (query.stream != LogStream::job) add("stream", name(query.stream));
+  if (query.attempt) add("attempt", std::to_string(*query.attempt));
+  if (query.offset) add("offset", std::to_string(*query.offset));
+  if (query.tail) add("tail", std::to_string(*query.tail));
+  if (query.since) add("since", to_rfc3339(*query.since));
+  if (query.follow) add("follow", "1");
+  return target;
+}
+
+JobRecord record_from_json(std::string text) {
+  auto record = record_of(model::parse_json(text));
+  record.json = std::move(text);
+  return record;
+}
+
+JobList list_from_json(std::string text) {
+  JobList list;
+  const auto answer = model::parse_json(text);  // named: the loop refers into it
+  for (const auto& object : member(answer, "jobs")) list.jobs.push_back(record_of(object));
+  list.json = std::move(text);
+  return list;
+}
+
+LogIndex index_from_json(std::string_view text) {
+  LogIndex index;
+  const auto answer = model::parse_json(text);
+  for (const auto& entry : member(answer, "entries")) {
+    const bool good = entry.is_array() && entry.size() == 2 && entry[0].is_number_unsigned() &&
+                      entry[1].is_number_integer();
+    if (!good) not_understood("log index entry");
+    index.emplace_back(entry[0].get<std::uint64_t>(), from_unix_micros(entry[1].get<std::int64_t>()));
+  }
+  return index;
+}
+
+Agent::Agent(std::string socket) : socket_(std::move(socket)), client_(socket_) {}
+
+// The submission_id makes a repetition the same job, so a broken connection is no reason to give up.
+Submitted Agent::submit(const model::JobRequest& request) {
+  const auto body = model::to_json(request).dump();
+  std::string answer;
+  try {
+    answer = post("/v1/jobs", body);
+  } catch (const Error& error) {
+    if (error.code() != Code::unavailable && error.code() != Code::io) throw;
+  }
+  if (answer.empty()) answer = post("/v1/jobs", body);
+  const auto parsed = model::parse_json(answer);
+  const auto& jobs = member(parsed, "jobs");
+  if (!jobs.is_array() || jobs.empty()) not_understood("job");
+  return {text_of(jobs.front(), "id"), jobs.front().dump()};
+}
+
+JobRecord Agent::job(const std::string& reference) {
+  return record_from_json(get(job_target(reference)));
+}
+
+JobList Agent::jobs(bool all, bool mine, int limit) {
+  std::string target = "/v1/jobs?limit=" + std::to_string(limit);
+  if (all) target += "&all=1";
+  if (mine) target += "&mine=1";
+  return list_from_json(get(target));
+}
+
+JobRecord Agent::wait(const std::string& reference) {
+  return record_from_json(get(job_target(reference, "/wait")));
+}
+
+JobRecord Agent::act(const std::string& reference, std::string_view action, std::string_view body) {
+  return record_from_json(post(job_target(reference, "/" + std::string(action)), body));
+}
+
+void Agent::log(const std::string& reference, const LogQuery& query, const http::Client::OnChunk& on_chunk) {
+  client_.stream("GET", log_target(reference, query), on_chunk);
+}
+
+std::uint64_t Agent::log_start(const std::string& reference, LogQuery query) {
+  if (!query.tail && !query.since) return query.offset.value_or(0);
+  query.follow = false;
+  const auto answer = client_.request("HEAD", log_target(reference, query));
+  const auto header = answer.headers.find("Berth-Log-Offset");
+  std::uint64_t offset = 0;
+  if (!header || std::from_chars(header->data(), header->data() + header->size(), offset).ec != std::errc())
+    not_understood("Berth-Log-Offset header");
+  return offset;
+}
+
+LogIndex Agent::log_index(const std::string& reference, const LogQuery& query) {
+  auto target = job_target(reference, "/log/index?stream=") + std::string(name(query.stream));
+  if (query.attempt) target += "&attempt=" + std::to_string(*query.attempt);
+  return index_from_json(get(target));
+}
+
+Digest Agent::send_diff(std::string_view diff) {
+  const auto answer = client_.request("POST", "/v1/diffs", diff, "text/plain", http::Repeatable::yes);
+  const auto digest = parse_digest(text_of(model::parse_json(answer.body), "digest"));
+  if (!digest) not_understood("digest");
+  return *digest;
+}
+
+std::string Agent::get(const std::string& target) {
+  return client_.request("GET", target).body;
+}
+
+std::string Agent::post(const std::string& target, std::string_view body) {
+  return client_.request("POST", target, body).body;
+}
+
+}  // namespace berth::cli

@@ -1,0 +1,161 @@
+#include "agent/cli/code.hpp"
+
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <memory>
+#include <thread>
+
+#include "agent/cli/output.hpp"
+#include "agent/cli/progress.hpp"
+#include "agent/cli/settings.hpp"
+#include "agent/cli/upload.hpp"
+#include "agent/jobfile/working_directory.hpp"
+#include "runtime/base/error.hpp"
+#include "runtime/base/text.hpp"
+#include "runtime/base/units.hpp"
+#include "runtime/git/properties.hpp"
+#include "runtime/objects/sha256.hpp"
+#include "runtime/os/file.hpp"
+#include "runtime/snapshot/sender.hpp"
+
+namespace berth::cli {
+namespace {
+
+constexpr const char* kPackType = "application/x-berth-pack";
+constexpr std::size_t kLongestProperty = 64U << 10;  // what an agent takes
+constexpr int kTries = 3;
+
+enum class Bases { known, none };
+
+// One sender's memory per tree and agent.
+std::string sender_directory(const Agent& agent, const std::string& root) {
+  const auto key = objects::sha256(root + '\0' + agent.socket()).hex().substr(0, 32);
+  return os::join(os::join(cache_directory(), "trees"), key);
+}
+
+// What git knows of the directory, found out while others work.
+class GitFacts {
+ public:
+  explicit GitFacts(const std::string& root) : thread_([this, root] { found_ = git::provenance(root); }) {}
+  ~GitFacts() {
+    if (thread_.joinable()) thread_.join();
+  }
+  const std::optional<git::Provenance>& get() {
+    if (thread_.joinable()) thread_.join();
+    return found_;
+  }
+
+ private:
+  std::optional<git::Provenance> found_;
+  std::thread thread_;
+};
+
+class CodeSender {
+ public:
+  CodeSender(Agent& agent, const std::string& root)
+      : agent_(agent), sender_(sender_directory(agent, root), root), scan_(sender_.scan()) {
+    for (const auto& warning : scan_.warnings) remark("warning: " + printable(warning));
+  }
+
+  const Digest& id() const { return scan_.manifest.id(); }
+  bool agent_has_it() const {
+    for (const auto& base : sender_.bases())
+      if (base == id()) return true;
+    return false;
+  }
+  void send() {
+    try {
+      send(Bases::known);
+    } catch (const Error& error) {
+      const bool base_missing = error.code() == Code::not_found && !sender_.bases().empty();
+      if (!base_missing) throw;
+      send(Bases::none);
+    }
+  }
+  void send_whole() { send(Bases::none); }
+
+ private:
+  void send(Bases which) {
+    Progress progress("sending code");
+    Upload upload(agent_.client(), "/v1/snapshots", kPackType);
+    const auto bases = which == Bases::known ? sender_.bases() : std::vector<Digest>{};
+    const auto report = sender_.write_pack(
+        scan_, bases, [&](std::string_view bytes) { upload.take(bytes); },
+        [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); });
+    upload.finish();
+    sender_.sent(scan_);
+    progress.finish("sent " + to_text(ByteSize(report.pack_bytes)) + " of code");
+  }
+
+  Agent& agent_;
+  snapshot::Sender sender_;
+  snapshot::Scan scan_;
+};
+
+// A file may change between the scan and its sending; a tree that never rests is told as such.
+template <class F>
+void while_tree_changes(const F& act) {
+  for (int left = kTries;; --left) {
+    try {
+      return act();
+    } catch (const Error& error) {
+      if (error.code() != Code::conflict || left == 1) throw;
+    }
+  }
+}
+
+void add_facts(Agent& agent, model::JobRequest& request, const std::optional<git::Provenance>& facts) {
+  request.properties = git::properties(facts, [](const char* name) { return std::getenv(name); });
+  std::erase_if(request.properties,
+                [](const auto& property) { return property.second.size() > kLongestProperty; });
+  if (facts && !facts->diff.empty()) request.diff = agent.send_diff(facts->diff);
+}
+
+}  // namespace
+
+std::string code_root(const std::optional<std::string>& code, const std::string& current_directory,
+                      const std::string& home) {
+  const auto asked = code ? jobfile::absolute_path(*code, current_directory) : current_directory;
+  std::error_code failure;
+  const auto root = std::filesystem::canonical(asked, failure).string();
+  if (failure || !std::filesystem::is_directory(root))
+    throw Error(Code::invalid,
+                "--code: '" + printable(asked) + "' is " + (failure ? "not there" : "no directory"),
+                "name the directory that holds the code");
+  if (code) return root;
+  const bool is_home = !home.empty() && std::filesystem::equivalent(root, home, failure);
+  if (root == "/" || is_home)
+    throw Error(Code::invalid,
+                std::string("the current directory is ") +
+                    (is_home ? "your home directory" : "the root directory") +
+                    "; sending all of it is surely not meant",
+                "cd into the project, name it with --code DIR, or run without a copy of the code: --no-code");
+  return root;
+}
+
+Submitted submit_with_code(Agent& agent, model::JobRequest request, const std::string& root,
+                           const std::function<void()>& about_to) {
+  GitFacts facts(root);
+  std::unique_ptr<CodeSender> sender;
+  while_tree_changes([&] {
+    sender.reset();
+    sender = std::make_unique<CodeSender>(agent, root);
+    if (!sender->agent_has_it()) sender->send();
+  });
+  request.snapshot = sender->id();
+  add_facts(agent, request, facts.get());
+  model::validate(request);
+  if (about_to) about_to();
+  try {
+    return agent.submit(request);
+  } catch (const Error& error) {
+    const bool forgotten =
+        error.code() == Code::not_found && error.message().find("snapshot") != std::string::npos;
+    if (!forgotten) throw;
+  }
+  sender->send_whole();
+  return agent.submit(request);
+}
+
+}  // namespace berth::cli

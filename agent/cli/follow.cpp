@@ -1,0 +1,133 @@
+#include "agent/cli/follow.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <thread>
+
+#include "agent/cli/log_lines.hpp"
+#include "agent/cli/output.hpp"
+#include "runtime/base/error.hpp"
+
+namespace berth::cli {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr milliseconds kFirstPause{20};
+constexpr milliseconds kLongestPause{1000};
+constexpr std::chrono::minutes kPatience{10};
+
+bool agent_is_away(const Error& error) {
+  return error.code() == Code::unavailable || error.code() == Code::io || error.code() == Code::timeout;
+}
+
+// The agent's absence: told once, and not for ever.
+class Absence {
+ public:
+  explicit operator bool() const { return since_.has_value(); }
+  // Pauses, longer each time.
+  void endure(const Error& why, const std::string& job) {
+    if (!since_) {
+      since_ = steady_clock::now();
+      remark("the agent went away (it may be restarting); the job lives on, waiting for the agent");
+    }
+    if (steady_clock::now() - *since_ > kPatience)
+      throw Error(Code::unavailable, "the agent did not come back: " + why.message(),
+                  "the job may be running still; when the agent is back: berth logs -f " + job);
+    std::this_thread::sleep_for(pause_);
+    pause_ = std::min(pause_ * 2, kLongestPause);
+  }
+  void end() {
+    remark("the agent is back");
+    since_.reset();
+    pause_ = kFirstPause;
+  }
+
+ private:
+  std::optional<steady_clock::time_point> since_;
+  milliseconds pause_ = kFirstPause;
+};
+
+class Follower {
+ public:
+  Follower(Agent& agent, const std::string& job, LogQuery query, int attempt, const LogSink& sink)
+      : agent_(agent),
+        job_(job),
+        query_(query),
+        attempt_(attempt),
+        position_(query.offset.value_or(0)),
+        sink_(sink) {}
+
+  JobRecord run() {
+    for (;;) {
+      try {
+        if (absence_) come_back();
+        query_.follow = true;
+        pass_on();
+        return query_.stream == LogStream::job ? agent_.wait(job_) : wait_for_side_log();
+      } catch (const Error& error) {
+        if (!agent_is_away(error)) throw;
+        absence_.endure(error, job_);
+      }
+    }
+  }
+
+ private:
+  void pass_on() {
+    query_.offset = position_.offset();
+    agent_.log(job_, query_, [&](std::string_view bytes) {
+      position_.take(bytes);
+      sink_(bytes);
+      return true;
+    });
+  }
+
+  // One answer may have held the logs of several attempts, one after the other: finds out where in which we
+  // were.
+  void come_back() {
+    const auto record = agent_.job(job_);
+    absence_.end();
+    const int current = record.job.attempts.empty() ? attempt_ : record.job.attempts.back().number;
+    if (query_.stream != LogStream::job) return;
+    for (; attempt_ < current; ++attempt_) {
+      query_.attempt = attempt_;
+      const auto size = indexed_size(agent_.log_index(job_, query_));
+      if (position_.offset() < size) {
+        query_.follow = false;
+        pass_on();
+        position_ = LogPosition(0);
+      } else {
+        position_ = LogPosition(position_.offset() - size);
+      }
+    }
+    query_.attempt.reset();
+  }
+
+  // The agent's remarks and the build log are not streamed: they grow seldom.
+  JobRecord wait_for_side_log() {
+    for (;;) {
+      auto record = agent_.job(job_);
+      pass_on();
+      if (model::is_final(record.job.state)) return record;
+      std::this_thread::sleep_for(kLongestPause / 2);
+    }
+  }
+
+  Agent& agent_;
+  const std::string& job_;
+  LogQuery query_;
+  int attempt_;
+  LogPosition position_;
+  const LogSink& sink_;
+  Absence absence_;
+};
+
+}  // namespace
+
+JobRecord follow(Agent& agent, const std::string& job, LogQuery query, int attempt, const LogSink& sink) {
+  return Follower(agent, job, query, attempt, sink).run();
+}
+
+}  // namespace berth::cli

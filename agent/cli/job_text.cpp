@@ -1,0 +1,193 @@
+#include "agent/cli/job_text.hpp"
+
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "agent/cli/page.hpp"
+#include "agent/cli/table.hpp"
+#include "agent/cli/words.hpp"
+#include "runtime/base/text.hpp"
+#include "runtime/base/units.hpp"
+
+namespace berth::cli {
+namespace {
+
+using model::Job;
+using nlohmann::json;
+
+std::string title(const Job& job) {
+  return job.request.display_name.empty() ? command_text(job.request.command)
+                                          : printable(job.request.display_name);
+}
+
+std::string moment(Instant instant, Instant now) {
+  return to_local_text(instant) + " (" + ago(instant, now) + ")";
+}
+
+std::string property(const Job& job, const std::string& name) {
+  const auto found = job.request.properties.find(name);
+  return found == job.request.properties.end() ? "" : printable(found->second);
+}
+
+template <class Map>
+std::string pairs_text(const Map& pairs) {
+  std::string text;
+  for (const auto& [name, value] : pairs) {
+    text += text.empty() ? "" : ", ";
+    text += printable(name) + "=";
+    if constexpr (std::is_same_v<std::decay_t<decltype(value)>, int>)
+      text += std::to_string(value);
+    else
+      text += printable(value);
+  }
+  return text;
+}
+
+std::string list_text(const std::vector<std::string>& list) {
+  std::string text;
+  for (const auto& item : list) (text += text.empty() ? "" : ", ") += printable(item);
+  return text;
+}
+
+std::string names_of(const std::map<std::string, std::string>& variables) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : variables) names.push_back(name);  // a value may be a secret
+  return list_text(names);
+}
+
+void add_request(Page& page, const JobRecord& record) {
+  const auto& job = record.job;
+  const auto& request = job.request;
+  page.line("Command", command_text(request.command));
+  page.line("Name", printable(request.display_name));
+  page.line("Experiment", printable(request.experiment));
+  page.line("Tags", pairs_text(request.tags));
+  page.line("User", printable(job.user));
+  page.line("Directory",
+            printable(request.working_directory.empty() ? "the snapshot's root" : request.working_directory));
+  page.line("Variables", names_of(request.environment_variables));
+  page.line("Resources", to_words(request.resources));
+  if (job.priority != 0) page.line("Priority", std::to_string(job.priority));
+  if (request.timeout) page.line("Time limit", to_words(*request.timeout));
+  page.line("Retries", pairs_text(request.retries));
+}
+
+void add_timing(Page& page, const Job& job, Instant now) {
+  page.line("Submitted", moment(job.submitted, now));
+  if (!job.attempts.empty() && job.attempts.front().started) {
+    const auto waited = *job.attempts.front().started - job.submitted;
+    page.line("Started", to_local_text(*job.attempts.front().started) +
+                             (waited.count() > 0 ? " (after " + to_words(waited) + ")" : ""));
+  }
+  if (job.finished) page.line("Ended", moment(*job.finished, now));
+  if (const auto ran = run_time(job, now))
+    page.line(model::is_final(job.state) ? "Ran" : "Running for", to_words(*ran));
+}
+
+void add_usage(Page& page, const Job& job) {
+  if (job.attempts.empty()) return;
+  const auto& usage = job.attempts.back().usage;
+  if (usage.peak_memory.bytes() > 0) page.line("Peak memory", to_text(usage.peak_memory));
+  if ((usage.user_cpu + usage.system_cpu).count() > 0)
+    page.line("CPU time", to_words(usage.user_cpu + usage.system_cpu) + " (user " + to_words(usage.user_cpu) +
+                              ", system " + to_words(usage.system_cpu) + ")");
+}
+
+void add_attempts(Page& page, const Job& job, Instant now) {
+  if (job.attempts.size() < 2) return;
+  page.heading("Attempts");
+  for (const auto& attempt : job.attempts) {
+    std::string text = attempt.ending ? printable(to_words(*attempt.ending)) : "running";
+    if (attempt.duration) text += ", ran " + to_words(*attempt.duration);
+    if (attempt.started) text += ", started " + moment(*attempt.started, now);
+    page.line(std::to_string(attempt.number), text);
+  }
+}
+
+void add_git(Page& page, const Job& job) {
+  const auto commit = property(job, "mlflow.source.git.commit");
+  const auto repository = property(job, "mlflow.source.git.repoURL");
+  const auto branch = property(job, "mlflow.source.git.branch");
+  if (commit.empty() && repository.empty() && branch.empty()) return;
+  page.heading("Git");
+  page.line("Repository", repository);
+  page.line("Branch", branch);
+  const auto dirty = property(job, "azureml.git.dirty");
+  page.line("Commit", commit + (dirty == "True" ? " with changes" : dirty == "False" ? ", clean" : ""));
+  page.line("Describe", property(job, "berth.git.describe"));
+  page.line("Path", property(job, "berth.git.path"));
+  if (job.request.diff) page.line("Diff", "`berth download " + job.id + " --diff`");
+}
+
+void add_code(Page& page, const Job& job) {
+  if (!job.request.snapshot) return;
+  page.heading("Code");
+  page.line("Snapshot", job.request.snapshot->brief());
+  page.line("Get it", "`berth download " + job.id + " --code`");
+}
+
+// The record is the environment's own; what is not there is not told.
+void add_environment(Page& page, const Job& job) {
+  const auto& request = job.request.environment;
+  if (request.kind == model::EnvironmentRequest::Kind::none) return;
+  const auto record = json::parse(job.environment_record, nullptr, false);
+  const auto text = [&](const char* key) -> std::string {
+    if (!record.is_object() || !record.contains(key) || !record[key].is_string()) return {};
+    return printable(record[key].get<std::string>());
+  };
+  page.heading("Environment");
+  page.line("Kind", "user-managed");
+  page.line("Python", text("interpreter").empty() ? printable(request.python) : text("interpreter"));
+  page.line("Version", text("version"));
+  if (record.is_object() && record.contains("packages") && record["packages"].is_structured())
+    page.line("Packages", std::to_string(record["packages"].size()));
+}
+
+void add_outputs(Page& page, const Job& job) {
+  if (job.request.outputs.empty()) return;
+  page.heading("Outputs");
+  page.line("Collected", list_text(job.request.outputs));
+  const bool there = !job.attempts.empty() && job.attempts.back().outputs;
+  if (there) page.line("Snapshot", job.attempts.back().outputs->brief());
+  if (there)
+    page.line("Get them", "`berth download " + job.id + "`");
+  else if (model::is_final(job.state))
+    page.line("Snapshot", "none: the job wrote nothing there");
+}
+
+}  // namespace
+
+std::string jobs_table(const std::vector<JobRecord>& jobs, Instant now, const Screen& screen) {
+  Table table({{"ID"}, {"NAME", 12}, {"STATE", 20}, {"USER", 6}, {"AGE"}, {"RAN"}, {"WAITING", 12}});
+  for (const auto& [job, waiting, json] : jobs) {
+    const auto ran = run_time(job, now);
+    table.add({{printable(job.id)},
+               {title(job)},
+               {brief_state_text(job), state_style(job)},
+               {printable(job.user)},
+               {brief_duration(now - job.submitted)},
+               {ran ? brief_duration(*ran) : ""},
+               {printable(waiting)}});
+  }
+  return table.text(screen);
+}
+
+std::string job_page(const JobRecord& record, Instant now, const Screen& screen) {
+  const auto& job = record.job;
+  Page page(screen);
+  page.heading(printable(job.id));
+  page.line("State", state_text(job), state_style(job));
+  page.line("Waiting", printable(record.waiting), Style::yellow);
+  add_request(page, record);
+  page.heading("Timing");
+  add_timing(page, job, now);
+  add_usage(page, job);
+  add_attempts(page, job, now);
+  add_git(page, job);
+  add_code(page, job);
+  add_environment(page, job);
+  add_outputs(page, job);
+  return page.take();
+}
+
+}  // namespace berth::cli

@@ -1,0 +1,18 @@
+#pragma once
+
+// Jobs for people. Pure: the time and the screen come in.
+
+#include <string>
+#include <vector>
+
+#include "agent/cli/agent.hpp"
+#include "agent/cli/output.hpp"
+
+namespace berth::cli {
+
+// `berth ps`: one line per job.
+std::string jobs_table(const std::vector<JobRecord>& jobs, Instant now, const Screen& screen);
+// `berth show`: everything that is known about one.
+std::string job_page(const JobRecord& record, Instant now, const Screen& screen);
+
+}  // namespace berth::cli

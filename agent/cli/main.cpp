@@ -1,0 +1,15 @@
+// berth: the command line of a Berth node.
+
+#include <exception>
+
+#include "agent/cli/dispatch.hpp"
+#include "runtime/base/error.hpp"
+
+int main(int argc, char** argv) {
+  berth::cli::Common common;
+  try {
+    return berth::cli::dispatch(berth::cli::Arguments(argv + 1, argv + argc), common);
+  } catch (...) {
+    return berth::cli::report(berth::error_from(std::current_exception()), common);
+  }
+}

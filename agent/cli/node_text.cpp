@@ -1,0 +1,109 @@
+#include "agent/cli/node_text.hpp"
+
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "agent/cli/page.hpp"
+#include "agent/cli/table.hpp"
+#include "agent/model/json.hpp"
+#include "runtime/base/text.hpp"
+#include "runtime/base/units.hpp"
+
+namespace berth::cli {
+namespace {
+
+using nlohmann::json;
+
+std::string text_at(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? printable(found->get<std::string>()) : "";
+}
+
+std::optional<std::uint64_t> number_at(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_number_unsigned()) return std::nullopt;
+  return found->get<std::uint64_t>();
+}
+
+json object_at(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_object() ? *found : json::object();
+}
+
+std::string cpus_text(std::uint64_t milli) {
+  auto text = json(static_cast<double>(milli) / 1000).dump();
+  return text.ends_with(".0") ? text.substr(0, text.size() - 2) : text;
+}
+
+void add_resource(Page& page, const std::string& label, const char* key, const json& status,
+                  const std::function<std::string(std::uint64_t)>& words) {
+  const auto capacity = number_at(object_at(status, "capacity"), key);
+  const auto used = number_at(object_at(status, "in_use"), key);
+  if (!capacity) return;
+  page.line(label, words(used.value_or(0)) + " of " + words(*capacity) + " in use");
+}
+
+std::string queue_text(const json& jobs) {
+  std::string text;
+  for (const char* state : {"running", "queued", "preparing", "finalizing"}) {
+    const auto number = number_at(jobs, state);
+    if (!number || (*number == 0 && state != std::string_view("running"))) continue;
+    (text += text.empty() ? "" : ", ") += std::to_string(*number) + " " + state;
+  }
+  return text;
+}
+
+void add_node(Page& page, const json& status) {
+  page.line("Agent", text_at(status, "version").empty()
+                         ? ""
+                         : "berthd " + text_at(status, "version") + " (" + text_at(status, "mode") +
+                               "), pid " + std::to_string(number_at(status, "pid").value_or(0)));
+  if (const auto up = number_at(status, "uptime_ms"))
+    page.line("Up for", to_words(std::chrono::milliseconds(*up)));
+  page.line("State in", text_at(status, "state_dir"));
+  const auto health = text_at(status, "health");
+  page.line("Health", health, health == "ok" ? Style::green : Style::yellow);
+  const auto remarks = status.find("remarks");
+  if (remarks == status.end() || !remarks->is_array()) return;
+  for (const auto& remark : *remarks)
+    if (remark.is_string()) page.line("", printable(remark.get<std::string>()));
+}
+
+}  // namespace
+
+std::string status_page(std::string_view text, const Screen& screen) {
+  const auto status = model::parse_json(text);
+  const auto plain = [](std::uint64_t number) { return std::to_string(number); };
+  const auto size = [](std::uint64_t bytes) { return to_text(ByteSize(bytes)); };
+  Page page(screen);
+  page.heading(text_at(status, "name").empty() ? "Node" : text_at(status, "name"));
+  add_node(page, status);
+  page.heading("Queue");
+  page.line("Jobs", queue_text(object_at(status, "jobs")));
+  if (status.value("drained", json(false)) == json(true))
+    page.line("Drained", "no job starts before `berth resume`", Style::yellow);
+  page.heading("Resources");
+  add_resource(page, "CPUs", "cpu_milli", status, cpus_text);
+  add_resource(page, "Memory", "memory_bytes", status, size);
+  add_resource(page, "GPUs", "gpus", status, plain);
+  add_resource(page, "Slots", "slots", status, plain);
+  const auto disk = object_at(status, "disk");
+  if (const auto free = number_at(disk, "free_bytes"))
+    page.line("Disk", size(*free) + " of " + size(number_at(disk, "total_bytes").value_or(0)) + " free");
+  return page.take();
+}
+
+std::string garbage_page(std::string_view text, bool dry_run, const Screen& screen) {
+  const auto report = model::parse_json(text);
+  const auto items = report.value("items", json::array());
+  const auto total = to_text(ByteSize(number_at(report, "bytes").value_or(0)));
+  if (!items.is_array() || items.empty()) return "nothing to give back\n";
+  Table table({{"WHAT", 12}, {"SIZE"}, {"WHY", 12}});
+  for (const auto& item : items)
+    table.add({{text_at(item, "what")},
+               {to_text(ByteSize(number_at(item, "bytes").value_or(0)))},
+               {text_at(item, "why")}});
+  return table.text(screen) + (dry_run ? "would give back " : "gave back ") + total + "\n";
+}
+
+}  // namespace berth::cli

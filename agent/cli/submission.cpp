@@ -1,0 +1,95 @@
+#include "agent/cli/submission.hpp"
+
+#include <sys/random.h>
+
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+
+#include "agent/cli/code.hpp"
+#include "agent/cli/settings.hpp"
+#include "runtime/base/error.hpp"
+
+namespace berth::cli {
+namespace {
+
+constexpr const char* kPythonHelp =
+    "interpreter to use exactly as it is: a path, or a name for PATH. `python` and `python3` in the command "
+    "mean it. "
+    "Default for a command that is a .py file: python3";
+
+std::string random_id() {
+  std::array<unsigned char, 16> bytes{};
+  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+    throw_errno("read", "random numbers");
+  std::string id;
+  for (const auto byte : bytes) {
+    id += "0123456789abcdef"[byte >> 4];
+    id += "0123456789abcdef"[byte & 15];
+  }
+  return id;
+}
+
+std::optional<std::string> environment_variable(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+}  // namespace
+
+void declare(Options& options, Submission& submission) {
+  auto& flags = submission.flags;
+  options.group("Command");
+  options.command(
+      flags.command,
+      "the program and its arguments, as they are: no shell in between. A .py file runs with Python");
+  options.option("--python", flags.python, "PATH", kPythonHelp);
+  options.option("--workdir", flags.working_directory, "DIR",
+                 "directory to run in: within the code, or any with --no-code");
+  options.list("-e,--env", flags.environment_variables, "K=V",
+               "environment variable of the job; K alone passes on its value here");
+  options.group("Code");
+  options.option("--code", submission.code, "DIR", "send this directory instead of the current one");
+  options.flag("--no-code", submission.no_code, "send nothing: run in the current directory as it is");
+  options.list("--output", flags.outputs, "DIR",
+               "collect this directory at the end; ./outputs always is, unless --no-code");
+  options.group("Record");
+  options.option("--name", flags.name, "TEXT", "name to show");
+  options.option("--experiment", flags.experiment, "NAME", "group of runs it belongs to (default: default)");
+  options.list("--tag", flags.tags, "K=V", "tag of the run");
+  options.group("Resources");
+  options.option("--gpus", flags.gpus, "N", "GPUs (default 0)");
+  options.option("--cpus", flags.cpus, "N", "CPUs: 2, 0.5 (default 1)");
+  options.option("--memory", flags.memory, "SIZE", "memory: 512M, 4G (default: no claim)");
+  options.option("--slots", flags.slots, "N", "places among the jobs that run at a time (default 1)");
+  options.group("Life");
+  options.option("--priority", flags.priority, "N", "higher starts first, -1000 to 1000 (default 0)");
+  options.flag("--hold", flags.hold, "do not start before `berth release`");
+  options.option("--timeout", flags.timeout, "TIME", "stop it when it runs longer: 90s, 2h30m");
+  options.list(
+      "--retry", flags.retries, "[CAUSE=]N",
+      "start again up to N times when it failed, or for a CAUSE: timed_out, lost, environment_failed, "
+      "snapshot_failed, disk_full, start_failed");
+  options.option("--stop-signal", flags.stop_signal, "SIGNAL", "what asks it to stop (default TERM)");
+  options.option("--grace", flags.grace, "TIME", "from that signal to the kill (default 10s)");
+  options.option("--log-cap", flags.log_cap, "SIZE",
+                 "largest log; head and tail are kept (default: the node's)");
+}
+
+Submitted submit(Agent& agent, const Submission& submission, const std::function<void()>& about_to) {
+  if (submission.no_code && submission.code)
+    throw Error(Code::invalid, "--code and --no-code exclude each other", "give one of them");
+  jobfile::Place place{current_directory(), std::nullopt, environment_variable};
+  if (!submission.no_code) {
+    place.code_root = code_root(submission.code, place.current_directory, home_directory());
+    place.current_directory = std::filesystem::canonical(place.current_directory);  // as code_root is
+  }
+  auto request = jobfile::to_request(submission.flags, place);
+  request.submission_id = random_id();
+  if (place.code_root) return submit_with_code(agent, std::move(request), *place.code_root, about_to);
+  model::validate(request);
+  if (about_to) about_to();
+  return agent.submit(request);
+}
+
+}  // namespace berth::cli

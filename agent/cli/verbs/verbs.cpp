@@ -1,0 +1,33 @@
+#include "agent/cli/verbs/verbs.hpp"
+
+#include <array>
+
+namespace berth::cli {
+namespace {
+
+constexpr std::array<Verb, 16> kVerbs{{
+    {"run", "submit a job, follow its log, exit with its code", verb::run},
+    {"submit", "submit a job and print its id", verb::submit},
+    {"ps", "list jobs", verb::ps},
+    {"show", "show everything that is known about a job", verb::show},
+    {"logs", "print a job's log, or follow it", verb::logs},
+    {"wait", "wait until jobs have ended, exit with their code", verb::wait},
+    {"cancel", "stop jobs", verb::cancel},
+    {"retry", "run ended jobs again", verb::retry},
+    {"hold", "keep waiting jobs from starting", verb::hold},
+    {"release", "let held jobs start", verb::release},
+    {"priority", "change a waiting job's priority", verb::priority},
+    {"download", "fetch a job's outputs, code or diff", verb::download},
+    {"status", "show the node: queue, resources, disk, health", verb::status},
+    {"drain", "start no more jobs on this node", verb::drain},
+    {"resume", "start jobs again", verb::resume},
+    {"gc", "give disk space back", verb::gc},
+}};
+
+}  // namespace
+
+std::span<const Verb> verbs() {
+  return kVerbs;
+}
+
+}  // namespace berth::cli

@@ -1,0 +1,125 @@
+#include "agent/jobfile/flags.hpp"
+
+#include <algorithm>
+
+#include "agent/jobfile/parse.hpp"
+#include "agent/jobfile/working_directory.hpp"
+#include "runtime/base/error.hpp"
+#include "runtime/base/text.hpp"
+
+namespace berth::jobfile {
+namespace {
+
+constexpr const char* kDefaultPython = "python3";
+// Collected without being asked for wherever the job has a tree of its own.
+constexpr const char* kOutputs = "outputs";
+
+bool is_script(const std::string& program) {
+  return program.size() > 3 && program.ends_with(".py");
+}
+
+// A name stays one, for PATH; a path becomes absolute, since the job runs elsewhere.
+std::string interpreter(const std::string& text, const Place& place) {
+  if (text.empty())
+    throw Error(Code::invalid, "--python: the interpreter's path is empty",
+                "give a path or a name such as python3");
+  return text.find('/') == std::string::npos ? text : absolute_path(text, place.current_directory);
+}
+
+void set_command(model::JobRequest& request, const Flags& flags, const Place& place) {
+  if (flags.command.empty())
+    throw Error(Code::invalid, "no command given",
+                "write it after the options: berth run -- python3 train.py");
+  request.command = flags.command;
+  const bool script = is_script(flags.command.front());
+  if (!flags.python && !script) return;
+  const auto python = flags.python ? interpreter(*flags.python, place) : kDefaultPython;
+  request.environment = {model::EnvironmentRequest::Kind::user_managed, python};
+  if (script) request.command.insert(request.command.begin(), python);
+}
+
+std::map<std::string, std::string> tags(const Flags& flags) {
+  std::map<std::string, std::string> tags;
+  for (const auto& text : flags.tags)
+    tags.insert_or_assign(pair("--tag", text).first, pair("--tag", text).second);
+  return tags;
+}
+
+std::map<std::string, std::string> variables(const Flags& flags, const Place& place) {
+  std::map<std::string, std::string> variables;
+  for (const auto& text : flags.environment_variables) {
+    if (text.find('=') != std::string::npos) {
+      auto [name, value] = pair("--env", text);
+      variables.insert_or_assign(std::move(name), std::move(value));
+    } else if (const auto value = place.environment_variable(text)) {
+      variables.insert_or_assign(text, *value);
+    } else {
+      throw Error(Code::invalid, "--env: the variable '" + printable(text) + "' is not set here",
+                  "give its value: --env " + printable(text) + "=VALUE");
+    }
+  }
+  return variables;
+}
+
+model::Resources resources(const Flags& flags, model::Resources wanted) {
+  if (flags.cpus) wanted.cpu_milli = cpus("--cpus", *flags.cpus);
+  if (flags.memory) wanted.memory = size("--memory", *flags.memory);
+  if (flags.gpus) wanted.gpus = static_cast<std::uint16_t>(whole_number("--gpus", *flags.gpus, 0, 1024));
+  if (flags.slots)
+    wanted.slots = static_cast<std::uint16_t>(whole_number("--slots", *flags.slots, 0, 65'535));
+  return wanted;
+}
+
+std::string working_directory(const Flags& flags, const Place& place) {
+  if (!place.code_root) return absolute_path(flags.working_directory.value_or("."), place.current_directory);
+  if (!flags.working_directory) return path_within(place.current_directory, *place.code_root).value_or("");
+  if (const auto inside = relative_path(*flags.working_directory)) return *inside;
+  if (flags.working_directory->starts_with('/'))
+    if (const auto inside = path_within(absolute_path(*flags.working_directory, "/"), *place.code_root))
+      return *inside;
+  throw Error(Code::invalid,
+              "--workdir: '" + printable(*flags.working_directory) + "' is not inside the code (" +
+                  printable(*place.code_root) + ")",
+              "give a path below it, or --no-code to run in a directory as it is");
+}
+
+std::vector<std::string> outputs(const Flags& flags, const Place& place) {
+  std::vector<std::string> directories;
+  if (place.code_root) directories.push_back(kOutputs);
+  for (const auto& text : flags.outputs) {
+    const auto directory = relative_path(text);
+    if (!directory || directory->empty())
+      throw Error(Code::invalid,
+                  "--output: '" + printable(text) + "' is not a directory inside the job's own",
+                  "give a path relative to where the job runs, such as checkpoints");
+    if (std::find(directories.begin(), directories.end(), *directory) == directories.end())
+      directories.push_back(*directory);
+  }
+  return directories;
+}
+
+}  // namespace
+
+model::JobRequest to_request(const Flags& flags, const Place& place) {
+  model::JobRequest request;
+  set_command(request, flags, place);
+  request.display_name = flags.name;
+  if (!flags.experiment.empty()) request.experiment = flags.experiment;
+  request.tags = tags(flags);
+  request.environment_variables = variables(flags, place);
+  request.working_directory = working_directory(flags, place);
+  request.resources = resources(flags, request.resources);
+  if (flags.priority)
+    request.priority = static_cast<int>(
+        whole_number("--priority", *flags.priority, model::kMinPriority, model::kMaxPriority));
+  if (flags.timeout) request.timeout = duration("--timeout", *flags.timeout);
+  request.retries = retries("--retry", flags.retries);
+  if (flags.stop_signal) request.stop.signal = signal_number("--stop-signal", *flags.stop_signal);
+  if (flags.grace) request.stop.grace = duration("--grace", *flags.grace);
+  if (flags.log_cap) request.log_cap = size("--log-cap", *flags.log_cap);
+  request.outputs = outputs(flags, place);
+  request.held = flags.hold;
+  return request;
+}
+
+}  // namespace berth::jobfile
