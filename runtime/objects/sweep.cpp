@@ -1,0 +1,188 @@
+// How a store gives space back, and how it keeps its containers few.
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "runtime/base/error.hpp"
+#include "runtime/objects/container.hpp"
+#include "runtime/objects/store.hpp"
+
+namespace berth::objects {
+namespace {
+
+constexpr std::size_t kMostContainers = 64;
+constexpr std::size_t kContainersAfterMerge = 32;
+constexpr std::uint64_t kWorthMerging = 256ULL << 20;  // a larger one is never copied just to save a file
+constexpr std::uint64_t kDeadPercent = 25;  // a container with more dead bytes than this is rewritten
+
+struct FrameContent {
+  std::vector<Item> live;
+  std::vector<std::uint32_t> offsets;
+  std::uint64_t live_bytes = 0;
+  std::uint64_t dead = 0;
+};
+
+// What is alive in each frame, in the frame's order.
+std::vector<FrameContent> contents_of(const Container& container, const DigestSet* live) {
+  std::vector<std::size_t> order(container.places().size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    const auto &left = container.places()[a], &right = container.places()[b];
+    return std::pair(left.offset, left.size) < std::pair(right.offset, right.size);
+  });
+  std::vector<FrameContent> frames(container.frames().size());
+  for (const auto i : order) {
+    const auto& place = container.places()[i];
+    auto& frame = frames[place.frame];
+    if (live != nullptr && !live->contains(container.digests()[i])) {
+      ++frame.dead;
+      continue;
+    }
+    frame.live.push_back({container.digests()[i], place.size});
+    frame.offsets.push_back(place.offset);
+    frame.live_bytes += place.size;
+  }
+  return frames;
+}
+
+bool fills(const FrameContent& content, const FrameRecord& frame) {
+  std::uint32_t expected = 0;
+  for (std::size_t i = 0; i < content.live.size(); ++i) {
+    if (content.offsets[i] != expected) return false;
+    expected += content.live[i].size;
+  }
+  return expected == frame.raw;
+}
+
+struct Condition {
+  std::uint64_t dead_objects = 0;
+  std::uint64_t live_objects = 0;
+  std::uint64_t dead_bytes = 0;  // raw
+  std::uint64_t raw_bytes = 0;
+};
+
+Condition condition_of(const Container& container, const std::vector<FrameContent>& contents) {
+  Condition condition;
+  for (std::size_t i = 0; i < contents.size(); ++i) {
+    condition.dead_objects += contents[i].dead;
+    condition.live_objects += contents[i].live.size();
+    condition.raw_bytes += container.frames()[i].raw;
+    condition.dead_bytes += container.frames()[i].raw -
+                            std::min<std::uint64_t>(contents[i].live_bytes, container.frames()[i].raw);
+  }
+  return condition;
+}
+
+// Frames that are wholly alive are copied as they are; the live objects of others are compressed again.
+template <class Append>
+void copy_live(const Container& container, const std::vector<FrameContent>& contents, Batch& into,
+               Append append) {
+  Buffer stored;
+  Buffer raw;
+  Decompressor decompressor;
+  for (std::size_t i = 0; i < contents.size(); ++i) {
+    const auto& frame = container.frames()[i];
+    const auto& content = contents[i];
+    if (content.live.empty()) continue;
+    container.read_stored(frame, stored);
+    const auto encoding = static_cast<Encoding>(frame.encoding);
+    if (fills(content, frame)) {
+      into.add_frame(content.live, encoding, stored.view());
+      continue;
+    }
+    raw.resize(frame.raw);
+    decode_frame(decompressor, encoding, stored.view(), raw.span());
+    for (std::size_t k = 0; k < content.live.size(); ++k)
+      append(content.live[k].digest, raw.view().substr(content.offsets[k], content.live[k].size));
+  }
+}
+
+}  // namespace
+
+// Merging the smallest halves the count each time, so a byte is copied about once per doubling.
+void Store::merge_small(os::Durable durable) {
+  auto small = *containers();
+  if (small.size() <= kMostContainers) return;
+  std::erase_if(small, [](const auto& container) { return container->file_size() > kWorthMerging; });
+  std::sort(small.begin(), small.end(),
+            [](const auto& a, const auto& b) { return a->file_size() < b->file_size(); });
+  const auto count = containers()->size() - kContainersAfterMerge;
+  if (small.size() > count) small.resize(count);
+  if (small.size() < 2) return;
+  Batch merged(*this);
+  for (const auto& container : small)
+    copy_live(*container, contents_of(*container, nullptr), merged,
+              [&](const Digest& digest, std::string_view bytes) { merged.append(digest, bytes); });
+  merged.flush();
+  if (!merged.writer_) return;
+  Containers added{adopt(*merged.writer_, durable)};
+  merged.writer_.reset();
+  drop(small, std::move(added));
+}
+
+SweepReport Store::sweep(const std::function<DigestSet()>& live, DryRun dry_run) {
+  SweepReport report;
+  {
+    const std::lock_guard lock(mutex_);
+    if (holds_ > 0 || sweeping_) {
+      report.busy = true;
+      return report;
+    }
+    sweeping_ = true;
+  }
+  const auto ended = [this](void*) {
+    const std::lock_guard lock(mutex_);
+    sweeping_ = false;
+    complete_.clear();
+    free_.notify_all();
+  };
+  const std::unique_ptr<void, decltype(ended)> end(this, ended);
+
+  const std::lock_guard writing(writing_);
+  const auto alive = live();
+  Containers gone;
+  Batch survivors(*this);
+  const auto list = containers();
+  for (const auto& container : *list) {
+    const auto contents = contents_of(*container, &alive);
+    const auto condition = condition_of(*container, contents);
+    const bool worth = condition.dead_bytes * 100 > condition.raw_bytes * kDeadPercent;
+    if (condition.live_objects > 0 && !worth) continue;
+    report.objects_removed += condition.dead_objects;
+    gone.push_back(container);
+    const auto freed = container->file_size();
+    report.bytes_freed += condition.live_objects == 0 || condition.raw_bytes == 0
+                              ? freed
+                              : freed / condition.raw_bytes * condition.dead_bytes +
+                                    freed % condition.raw_bytes * condition.dead_bytes / condition.raw_bytes;
+    if (condition.live_objects == 0) continue;
+    ++report.containers_rewritten;
+    if (dry_run == DryRun::yes) continue;
+    copy_live(*container, contents, survivors,
+              [&](const Digest& digest, std::string_view bytes) { survivors.append(digest, bytes); });
+  }
+  if (dry_run == DryRun::yes) return report;
+  survivors.flush();
+  Containers added;
+  if (survivors.writer_) {
+    added.push_back(adopt(*survivors.writer_, os::Durable::yes));
+    survivors.writer_.reset();
+  }
+  drop(gone, std::move(added));
+  return report;
+}
+
+Store::Hold::Hold(Store& store) : store_(&store) {
+  std::unique_lock lock(store.mutex_);
+  store.free_.wait(lock, [&] { return !store.sweeping_; });
+  ++store.holds_;
+}
+
+Store::Hold::~Hold() {
+  if (store_ == nullptr) return;
+  const std::lock_guard lock(store_->mutex_);
+  --store_->holds_;
+}
+
+}  // namespace berth::objects

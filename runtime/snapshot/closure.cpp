@@ -1,0 +1,63 @@
+#include "runtime/snapshot/closure.hpp"
+
+#include <algorithm>
+
+#include "runtime/snapshot/recipe.hpp"
+
+namespace berth::snapshot {
+namespace {
+
+bool has_chunks(objects::Store& store, const Entry& file) {
+  if (store.known_complete(file.digest)) return true;
+  const auto recipe = Recipe::parse(store.read(file.digest), file.size);
+  const auto& chunks = recipe.chunks();
+  if (!std::all_of(chunks.begin(), chunks.end(),
+                   [&](const Chunk& chunk) { return store.size_of(chunk.digest) == chunk.size; }))
+    return false;
+  store.note_complete(file.digest);
+  return true;
+}
+
+bool has_file(objects::Store& store, const Entry& file) {
+  const auto size = store.size_of(file.digest);
+  if (!size) return false;
+  return file.is_chunked() ? has_chunks(store, file) : *size == file.size;
+}
+
+}  // namespace
+
+Manifest load_manifest(const objects::Store& store, const Digest& id) {
+  return Manifest::parse(store.read(id));
+}
+
+bool is_complete(objects::Store& store, const Digest& id) {
+  if (store.known_complete(id)) return true;
+  if (!store.has(id)) return false;
+  const auto manifest = load_manifest(store, id);
+  for (const auto& entry : manifest.entries())
+    if (entry.is_file() && !has_file(store, entry)) return false;
+  store.note_complete(id);
+  return true;
+}
+
+objects::DigestSet closure(const objects::Store& store, const std::vector<Digest>& roots) {
+  objects::DigestSet live;
+  for (const auto& root : roots) {
+    if (!store.has(root) || !live.insert(root).second) continue;
+    const auto manifest = load_manifest(store, root);
+    for (const auto& entry : manifest.entries()) {
+      if (!entry.is_file() || !live.insert(entry.digest).second || !entry.is_chunked()) continue;
+      if (!store.has(entry.digest)) continue;
+      const auto recipe = Recipe::parse(store.read(entry.digest), entry.size);
+      for (const auto& chunk : recipe.chunks()) live.insert(chunk.digest);
+    }
+  }
+  return live;
+}
+
+objects::SweepReport sweep(objects::Store& store, const std::function<std::vector<Digest>()>& roots,
+                           objects::DryRun dry_run) {
+  return store.sweep([&] { return closure(store, roots()); }, dry_run);
+}
+
+}  // namespace berth::snapshot

@@ -1,0 +1,27 @@
+#pragma once
+
+// Which objects a snapshot needs: its manifest, its small files, the recipes and chunks of its large ones.
+
+#include <functional>
+#include <vector>
+
+#include "runtime/base/digest.hpp"
+#include "runtime/objects/store.hpp"
+#include "runtime/snapshot/manifest.hpp"
+
+namespace berth::snapshot {
+
+// The manifest of a snapshot in the store; Code::not_found, Code::corrupt.
+Manifest load_manifest(const objects::Store& store, const Digest& id);
+
+// Whether the snapshot could be restored from the store.
+bool is_complete(objects::Store& store, const Digest& id);
+
+// Everything the roots need, as far as it is in the store.
+objects::DigestSet closure(const objects::Store& store, const std::vector<Digest>& roots);
+
+// Removes what no root needs. `roots` is asked once nothing holds the store.
+objects::SweepReport sweep(objects::Store& store, const std::function<std::vector<Digest>()>& roots,
+                           objects::DryRun dry_run);
+
+}  // namespace berth::snapshot

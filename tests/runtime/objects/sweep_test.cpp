@@ -1,0 +1,110 @@
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <stdexcept>
+#include <thread>
+
+#include "runtime/objects/sha256.hpp"
+#include "runtime/objects/store.hpp"
+#include "runtime/os/file.hpp"
+#include "tests/runtime/objects/random_bytes.hpp"
+
+using namespace berth;
+using namespace berth::objects;
+using os::Durable;
+
+namespace {
+
+// 80 objects of 100 KB in one container, several to a frame.
+std::vector<Digest> fill(Store& store) {
+  std::vector<Digest> digests;
+  auto batch = store.begin();
+  for (unsigned i = 0; i < 80; ++i) {
+    const auto content = random_bytes(100'000, i);
+    digests.push_back(sha256(content));
+    batch.add(digests.back(), content);
+  }
+  batch.commit(Durable::no);
+  return digests;
+}
+
+}  // namespace
+
+TEST_CASE("a sweep removes what is not alive and keeps what is") {
+  const os::TempDir directory;
+  {
+    Store store(directory.path());
+    const auto digests = fill(store);
+    const DigestSet live(digests.begin() + 10, digests.begin() + 30);
+    const auto before = store.usage().stored_bytes;
+
+    const auto planned = store.sweep([&] { return live; }, DryRun::yes);
+    CHECK(planned.objects_removed == 60);
+    CHECK(store.usage().stored_bytes == before);
+
+    const auto report = store.sweep([&] { return live; }, DryRun::no);
+    CHECK(report.objects_removed == planned.objects_removed);
+    CHECK(report.containers_rewritten == 1);
+    CHECK(store.usage().stored_bytes < before / 3);
+    for (unsigned i = 0; i < 80; ++i) CHECK(store.has(digests[i]) == live.contains(digests[i]));
+  }
+  const Store again(directory.path());
+  CHECK(again.read(sha256(random_bytes(100'000, 15))) == random_bytes(100'000, 15));
+}
+
+TEST_CASE(
+    "a sweep leaves a container alone for the sake of a few bytes, and empties the store when nothing "
+    "lives") {
+  const os::TempDir directory;
+  Store store(directory.path());
+  const auto digests = fill(store);
+  CHECK(store.sweep([&] { return DigestSet(digests.begin() + 3, digests.end()); }, DryRun::no)
+            .objects_removed == 0);
+  CHECK(store.sweep([] { return DigestSet(); }, DryRun::no).objects_removed == 80);
+  CHECK(store.usage().containers == 0);
+}
+
+TEST_CASE("nothing is swept while a transfer holds the store") {
+  const os::TempDir directory;
+  Store store(directory.path());
+  fill(store);
+  {
+    const auto hold = store.hold();
+    CHECK(store.sweep([] { return DigestSet(); }, DryRun::no).busy);
+    CHECK(store.usage().objects == 80);
+  }
+  CHECK_FALSE(store.sweep([] { return DigestSet(); }, DryRun::no).busy);
+}
+
+TEST_CASE("a transfer waits for a sweep in progress, and what was known complete is forgotten") {
+  const os::TempDir directory;
+  Store store(directory.path());
+  const auto digests = fill(store);
+  store.note_complete(digests[0]);
+  CHECK(store.known_complete(digests[0]));
+  std::atomic<bool> held{false};
+  std::jthread transfer;
+  store.sweep(
+      [&] {
+        transfer = std::jthread([&] {
+          const auto hold = store.hold();
+          held = true;
+        });
+        std::this_thread::yield();
+        CHECK_FALSE(held);
+        return DigestSet();
+      },
+      DryRun::no);
+  transfer.join();
+  CHECK(held);
+  CHECK_FALSE(store.known_complete(digests[0]));
+}
+
+TEST_CASE("a sweep that fails to learn what is alive removes nothing") {
+  const os::TempDir directory;
+  Store store(directory.path());
+  fill(store);
+  CHECK_THROWS(store.sweep([]() -> DigestSet { throw std::runtime_error("no list"); }, DryRun::no));
+  CHECK(store.usage().objects == 80);
+  CHECK_FALSE(store.sweep([] { return DigestSet(); }, DryRun::yes).busy);
+}
