@@ -119,6 +119,7 @@ class Jobs {
   // --- life.cpp
   Task<> prepare(Sequence sequence, unsigned life);
   Task<std::string> materialize(const model::Job& job);
+  Task<> end_unprepared(Sequence sequence, model::Attempt failed);
   Task<> run(Sequence sequence, int attempt, int launch);
   Task<> launch_and_watch(Sequence sequence, int attempt, int launch);
   // Of a job that was canceled before its command ran.

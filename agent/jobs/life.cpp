@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::size_t kPreparedAtOnce = 2;
 constexpr int kLaunchTries = 3;
+constexpr std::chrono::milliseconds kFirstPreparationPause{200};
+constexpr std::chrono::milliseconds kLongestPreparationPause{60'000};
 
 bool collects_outputs(const model::Job& job) { return job.request.snapshot || !job.request.outputs.empty(); }
 
@@ -50,26 +52,47 @@ Task<> Jobs::prepare(Sequence sequence, unsigned life) {
     const auto* live = find(sequence);
     return live != nullptr && live->life == life && !live->stopping;
   };
-  while (preparing_ >= kPreparedAtOnce) co_await prepared_.wait();
-  if (!current()) co_return;
-  const auto job = record(sequence);
-  ++preparing_;
-  const auto result = co_await async::attempt(materialize(job));
-  --preparing_;
-  prepared_.notify_all();
-  if (!current()) co_return;
-  if (!result) {
-    find(sequence)->stopping = true;
-    queue_.remove(sequence);
-    co_await end(sequence, std::nullopt, preparation_failed(job, result.error()));
-    schedule();
-    co_return;
+  async::Backoff pause(kFirstPreparationPause, kLongestPreparationPause);
+  std::string environment_record;
+  for (;;) {
+    while (preparing_ >= kPreparedAtOnce) co_await prepared_.wait();
+    if (!current()) co_return;
+    const auto job = record(sequence);
+    ++preparing_;
+    const auto result = co_await async::attempt(materialize(job));
+    --preparing_;
+    prepared_.notify_all();
+    if (!current()) co_return;
+    if (result) {
+      environment_record = *result;
+      break;
+    }
+    model::Attempt failed;
+    failed.number = job.attempts.empty() ? 1 : job.attempts.back().number + 1;
+    failed.ending = preparation_failed(job, result.error());
+    if (!wants_retry(job, failed)) co_return co_await end_unprepared(sequence, std::move(failed));
+    log_.info("job could not be prepared; it will be retried", kv("job", job.id),
+              kv("ending", model::to_words(*failed.ending)));
+    const auto again = [&] { return store_.requeue(sequence, failed, model::State::preparing); };
+    const auto written = co_await async::attempt(persist(again, "a retry"));
+    if (!current()) co_return;
+    if (!written) throw written.error();
+    co_await async::sleep_for(pause.next());
   }
-  const auto environment_record = *result;
-  co_await persist([&] { return store_.prepared(sequence, environment_record); }, "a preparation");
+  const auto done = [&] { return store_.prepared(sequence, environment_record); };
+  const auto written = co_await async::attempt(persist(done, "a preparation"));
   if (!current()) co_return;
+  if (!written) throw written.error();
   enter(sequence, model::State::queued);
   queue_.set_ready(sequence, true);
+  schedule();
+}
+
+Task<> Jobs::end_unprepared(Sequence sequence, model::Attempt failed) {
+  find(sequence)->stopping = true;
+  queue_.remove(sequence);
+  const auto ending = *failed.ending;
+  co_await end(sequence, std::move(failed), ending);
   schedule();
 }
 
@@ -297,7 +320,12 @@ Task<> Jobs::stop_supervisor(Sequence sequence) {
   stop.signal = job.request.stop.signal;
   stop.grace = job.request.stop.grace;
   stop.reason = "canceled";
-  shim::request_stop(workplaces_.directory(job.id, live->launch), stop);
+  const auto directory = workplaces_.directory(job.id, live->launch);
+  const auto request = [&]() -> Task<> {
+    shim::request_stop(directory, stop);
+    co_return;
+  };
+  co_await persist(request, "a stop");
 }
 
 }  // namespace berth::jobs

@@ -39,15 +39,19 @@ struct Way {
 Way way_for(Compressor& compressor, std::string_view raw, Buffer& scratch) {
   if (raw.size() < 4 * kSample) return {Encoding::zstd, kLevel};
   const auto sample = raw.substr((raw.size() - kSample) / 2, kSample);
-  const auto percent_left = [&](std::string_view bytes) {
+  const auto size_of = [&](std::string_view bytes) {
     compressor.compress(bytes, kLightLevel, scratch);
-    return scratch.size() * 100 / bytes.size();
+    return std::min(scratch.size(), bytes.size());
   };
-  const auto left = percent_left(sample);
+  const auto left = size_of(sample) * 100 / kSample;
   if (left <= 80) return {Encoding::zstd, kLevel};
+  // Each plane by itself: in a whole frame they are long enough to be in different blocks.
   Buffer planes(kSample);
   split_planes(sample, planes.data());
-  const auto planes_left = percent_left(planes.view());
+  std::size_t sum = 0;
+  for (std::size_t i = 0; i < kPlanes; ++i)
+    sum += size_of(planes.view().substr(i * kSample / kPlanes, kSample / kPlanes));
+  const auto planes_left = sum * 100 / kSample;
   if (std::min(left, planes_left) > 96) return {Encoding::raw, 0};
   return {planes_left + 2 <= left ? Encoding::planes : Encoding::zstd, kLightLevel};
 }
