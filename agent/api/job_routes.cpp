@@ -136,16 +136,26 @@ async::Task<Response> retry(Services& services, Request& request) {
   co_return job_response(services, job.sequence);
 }
 
-async::Task<Response> wait(Services& services, Request& request) {
-  const auto job = services.resolve(request);
-  auto ended = services.jobs.wait_until_final(job.sequence);
-  if (const auto timeout = whole_number(request, "timeout_ms")) {
-    auto limit = async::sleep_for(std::chrono::milliseconds(*timeout));
+async::Task<> send_when_final(http::Stream& out, Services& services, store::Sequence sequence,
+                              std::optional<std::int64_t> timeout_ms) {
+  auto ended = services.jobs.wait_until_final(sequence);
+  if (timeout_ms) {
+    auto limit = async::sleep_for(std::chrono::milliseconds(*timeout_ms));
     co_await async::run_until(std::move(ended), std::move(limit));
   } else {
     co_await std::move(ended);
   }
-  co_return job_response(services, job.sequence);
+  const auto response = job_response(services, sequence);
+  co_await out.write(response.body());
+}
+
+// A stream, so that it ends at once when the client goes away or the agent stops.
+async::Task<Response> wait(Services& services, Request& request) {
+  const auto job = services.resolve(request);
+  const auto timeout = whole_number(request, "timeout_ms");
+  co_return Response::stream("application/json", [&services, sequence = job.sequence, timeout](http::Stream& out) {
+    return send_when_final(out, services, sequence, timeout);
+  });
 }
 
 }  // namespace

@@ -49,14 +49,14 @@ LogPlace place_of(const Services& services, const Request& request, const model:
 
 std::uint64_t start_offset(const Request& request, const LogPlace& place) {
   if (const auto offset = whole_number(request, "offset")) return static_cast<std::uint64_t>(*offset);
+  const auto lines = whole_number(request, "tail");
+  const auto since = request.query_value("since");
+  const auto time = since ? parse_rfc3339(*since) : std::nullopt;
+  if (since && !time)
+    throw Error(Code::invalid, "query parameter 'since' must be a time such as 2026-03-14T15:09:26Z");
   if (!os::exists(place.log)) return 0;
-  if (const auto lines = whole_number(request, "tail"))
-    return logs::LogReader(place.log, place.index).tail(static_cast<std::uint64_t>(*lines));
-  if (const auto since = request.query_value("since")) {
-    const auto time = parse_rfc3339(*since);
-    if (!time) throw Error(Code::invalid, "query parameter 'since' must be a time such as 2026-03-14T15:09:26Z");
-    return logs::LogReader(place.log, place.index).since(*time);
-  }
+  if (lines) return logs::LogReader(place.log, place.index).tail(static_cast<std::uint64_t>(*lines));
+  if (time) return logs::LogReader(place.log, place.index).since(*time);
   return 0;
 }
 

@@ -126,6 +126,23 @@ class Follower {
 
 }  // namespace
 
+JobRecord wait_until_ended(Agent& agent, const std::string& job) {
+  const auto id = agent.job(job).job.id;  // @last may be another one by the time the agent is back
+  Absence absence;
+  for (;;) {
+    try {
+      if (absence) {
+        agent.job(id);
+        absence.end();
+      }
+      return agent.wait(id);
+    } catch (const Error& error) {
+      if (!agent_is_away(error)) throw;
+      absence.endure(error, id);
+    }
+  }
+}
+
 JobRecord follow(Agent& agent, const std::string& job, LogQuery query, int attempt, const LogSink& sink) {
   return Follower(agent, job, query, attempt, sink).run();
 }

@@ -17,4 +17,7 @@ using LogSink = std::function<void(std::string_view bytes)>;
 // first; those of further attempts follow.
 JobRecord follow(Agent& agent, const std::string& job, LogQuery query, int attempt, const LogSink& sink);
 
+// The job's record once it has ended.
+JobRecord wait_until_ended(Agent& agent, const std::string& job);
+
 }  // namespace berth::cli

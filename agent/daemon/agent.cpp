@@ -13,6 +13,7 @@
 #include "agent/api/services.hpp"
 #include "agent/daemon/version.hpp"
 #include "runtime/async/deadline.hpp"
+#include "runtime/async/cleanup.hpp"
 #include "runtime/async/run.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/base/text.hpp"
@@ -23,6 +24,7 @@
 #include "runtime/os/lock.hpp"
 #include "runtime/os/mount.hpp"
 #include "runtime/os/process.hpp"
+#include "runtime/os/signals.hpp"
 
 namespace berth::daemon {
 namespace {
@@ -93,8 +95,9 @@ void keep_heap_small() {
 // The parts, in the order in which they need each other.
 class Agent {
  public:
-  Agent(async::Executor executor, const Options& options, std::string cgroup_base)
+  Agent(async::Executor executor, const Options& options, const std::string& cgroup_base, os::Signals& signals)
       : config_(options.config),
+        signals_(signals),
         overlays_(os::overlay_works(config_.state_dir)),
         store_(os::join(config_.state_dir, "berth.db"), system_clock(), pool_),
         objects_(os::join(config_.state_dir, "objects")),
@@ -123,6 +126,10 @@ class Agent {
     os::make_directories(services_.incoming, 0700);
   }
 
+  // Until a signal says stop.
+  async::Task<> run() { co_await async::with_cleanup(serve(), stop()); }
+
+ private:
   async::Task<> serve() {
     co_await jobs_.recover();
     http::Server server(co_await async::this_coro::executor, listen(), router_, http::Limits{},
@@ -131,21 +138,23 @@ class Agent {
     auto serving = server.run();
     auto told = stop_on_signal(server);
     co_await async::run_until(std::move(serving), std::move(told));
-    co_await jobs_.stop();
-    co_await watcher_.stop();
-    store_.stop();
     os::remove_file(config_.socket);
     log_.info("agent stopped; jobs run on");
   }
 
- private:
+  async::Task<> stop() {
+    co_await jobs_.stop();
+    co_await watcher_.stop();
+    store_.stop();
+  }
+
   void report(const char* event, const std::exception_ptr& failure) const {
     log_.error(event, kv("error", error_from(failure).describe()));
   }
 
   async::Task<> stop_on_signal(http::Server& server) {
-    const int signal = co_await async::wait_for_signal(SIGTERM, SIGINT);
-    log_.info("agent stops", kv("signal", os::signal_name(signal)));
+    co_await async::readable(signals_.fd().get());
+    log_.info("agent stops", kv("signal", os::signal_name(signals_.read())));
     server.stop();
     for (;;) co_await async::sleep_for(std::chrono::hours(1));  // until serve() is done with its connections
   }
@@ -185,6 +194,7 @@ class Agent {
   }
 
   Config config_;
+  os::Signals& signals_;
   Log log_;
   bool overlays_;
   async::Pool pool_;
@@ -201,14 +211,15 @@ class Agent {
   http::Router router_;
 };
 
-async::Task<> run_parts(const Options& options, const std::string& cgroup_base) {
-  Agent agent(co_await async::this_coro::executor, options, cgroup_base);
-  co_await agent.serve();
+async::Task<> run_parts(const Options& options, const std::string& cgroup_base, os::Signals& signals) {
+  Agent agent(co_await async::this_coro::executor, options, cgroup_base, signals);
+  co_await agent.run();
 }
 
 }  // namespace
 
 void run_agent(Options options) {
+  os::Signals signals{SIGTERM, SIGINT};
   auto& config = options.config;
   if (config.socket.empty()) config.socket = os::join(config.state_dir, "berth.sock");
   // Jobs of other users must reach their trees below it, though not look around.
@@ -223,7 +234,7 @@ void run_agent(Options options) {
     throw Error(Code::invalid, "no groups can be made in the configured cgroup " + config.cgroup,
                 "it must be a directory of a cgroup2 file system that the agent may write");
   if (base && config.cgroup.empty()) base = os::join(*base, "berth");
-  async::run_to_end(run_parts(options, base.value_or("")));
+  async::run_to_end(run_parts(options, base.value_or(""), signals));
 }
 
 }  // namespace berth::daemon

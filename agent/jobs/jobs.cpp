@@ -12,6 +12,13 @@ queue::Entry entry_of(const model::Job& job, bool ready) {
   return entry;
 }
 
+// An attempt that could not even be prepared has none.
+int last_launch(const model::Job& job) {
+  int last = 0;
+  for (const auto& attempt : job.attempts) last = std::max(last, attempt.launch);
+  return last;
+}
+
 }  // namespace
 
 bool needs_preparation(const model::JobRequest& request) {
@@ -98,7 +105,7 @@ void Jobs::schedule() {
     enter(*next, model::State::running);
     const auto job = record(*next);
     const int attempt = job.attempts.empty() ? 1 : job.attempts.back().number + 1;
-    const int launch = job.attempts.empty() ? 1 : job.attempts.back().launch + 1;
+    const int launch = last_launch(job) + 1;
     nursery_.spawn(run(*next, attempt, launch));
   }
 }
@@ -151,6 +158,7 @@ Task<> Jobs::retry(Sequence sequence) {
   if (!is_final(sequence))
     throw Error(Code::conflict, record(sequence).id + " has not ended yet", "cancel it first, or wait");
   require_room();
+  while (!swept_) co_await swept_now_.wait();
   auto job = record(sequence);
   const auto state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
   co_await store_.reopen(sequence, state);

@@ -126,7 +126,7 @@ class Jobs {
   model::Attempt canceled_attempt(Sequence sequence, int attempt, int launch);
   Task<std::optional<os::Child>> start_supervisor(Sequence sequence, int attempt, int launch);
   Task<> watch(Sequence sequence, int attempt, int launch, os::Fd supervisor);
-  Task<> supervised(std::string directory, int supervisor);
+  Task<shim::Condition> outcome(std::string directory, int supervisor);
   static Task<> reap(os::Child child);
   Task<> settle(Sequence sequence, int attempt, int launch, shim::Condition condition);
   Task<> kill_leftovers(model::JobId id, std::string directory);
@@ -137,6 +137,8 @@ class Jobs {
 
   // --- recovery.cpp
   Task<> resume(store::LiveJob job);
+  Task<std::optional<shim::Condition>> readable_condition(const store::LiveJob& job, std::string directory);
+  Task<> sweep_workplaces(std::vector<model::JobId> ended);
   Task<> finalize_again(Sequence sequence, int launch);
 
   environment::Ready ensure_environment(const model::Job& job, const os::Identity& identity);  // blocks
@@ -160,6 +162,8 @@ class Jobs {
   unsigned lives_ = 0;
   std::size_t preparing_ = 0;  // how many are being prepared at this moment
   async::Event prepared_;
+  bool swept_ = false;  // what an earlier agent left of ended jobs is gone
+  async::Event swept_now_;
   async::Nursery nursery_;
 };
 

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t kPreparedAtOnce = 2;
 constexpr int kLaunchTries = 3;
+constexpr auto kClaimPause = std::chrono::milliseconds(5);
 constexpr std::chrono::milliseconds kFirstPreparationPause{200};
 constexpr std::chrono::milliseconds kLongestPreparationPause{60'000};
 
@@ -145,9 +146,8 @@ Task<> Jobs::launch_and_watch(Sequence sequence, int attempt, int launch) {
       co_return co_await finish(sequence, std::move(canceled), launch);
     }
     const auto directory = workplaces_.directory(find(sequence)->id, launch);
-    co_await supervised(directory, child->pidfd.get());
+    auto condition = co_await outcome(directory, child->pidfd.get());
     nursery_.spawn(reap(std::move(*child)));
-    auto condition = shim::inspect(directory);
     if (!std::holds_alternative<shim::NeverRan>(condition) || tries == kLaunchTries)
       co_return co_await settle(sequence, attempt, launch, std::move(condition));
     log_.warn("supervisor died before it started the job; trying again", kv("job", find(sequence)->id));
@@ -192,9 +192,9 @@ Task<std::optional<os::Child>> Jobs::start_supervisor(Sequence sequence, int att
   co_return child;
 }
 
-// Until the supervisor has written how the job ended, or is gone without. It needs many milliseconds more to exit,
+// What became of the launch, once the supervisor has written it, or is gone. It needs many milliseconds more to exit,
 // which nobody has to wait for.
-Task<> Jobs::supervised(std::string directory, int supervisor) {
+Task<shim::Condition> Jobs::outcome(std::string directory, int supervisor) {
   const auto ending = os::join(directory, shim::kEndingFile);
   const auto watch = watcher_.watch(directory, IN_MOVED_TO);
   const auto written = [](const std::string& file, async::Watcher::Watch& changes) -> Task<> {
@@ -203,6 +203,13 @@ Task<> Jobs::supervised(std::string directory, int supervisor) {
   auto ended = written(ending, *watch);
   auto gone = async::readable(supervisor);
   co_await async::run_until(std::move(ended), std::move(gone));
+  auto condition = shim::inspect(directory);
+  // A supervisor that was killed just when it started the job leaves the claim to a child that is about to end.
+  while (std::holds_alternative<shim::Running>(condition)) {
+    co_await async::sleep_for(kClaimPause);
+    condition = shim::inspect(directory);
+  }
+  co_return condition;
 }
 
 Task<> Jobs::reap(os::Child child) {
@@ -213,8 +220,7 @@ Task<> Jobs::reap(os::Child child) {
 // For a supervisor that an earlier agent started.
 Task<> Jobs::watch(Sequence sequence, int attempt, int launch, os::Fd supervisor) {
   const auto directory = workplaces_.directory(find(sequence)->id, launch);
-  co_await supervised(directory, supervisor.get());
-  auto condition = shim::inspect(directory);
+  auto condition = co_await outcome(directory, supervisor.get());
   co_await settle(sequence, attempt, launch, std::move(condition));
 }
 

@@ -1,5 +1,7 @@
 // After a restart of the agent or of the machine: every live job is taken up in the state that the disk tells.
 
+#include <set>
+
 #include "agent/jobs/jobs.hpp"
 #include "agent/jobs/persist.hpp"
 #include "runtime/os/file.hpp"
@@ -19,6 +21,12 @@ queue::Entry entry_of(const store::LiveJob& job) {
 // A supervisor that holds its claim but has not said yet that it started: it will within moments.
 constexpr auto kStartingPause = std::chrono::milliseconds(5);
 
+// The agent may have died between recording an ending and clearing up after it; more end at a time never do.
+constexpr std::size_t kEndedJobsLookedAt = 256;
+
+// While a launch cannot be read.
+constexpr auto kLongestLookPause = std::chrono::milliseconds(5000);
+
 // The agent may have died between its intent and the directory; after a reboot even that proves nothing, since
 // directories are not synced.
 shim::Condition inspect_launch(const std::string& directory, const std::string& boot_id) {
@@ -30,6 +38,7 @@ shim::Condition inspect_launch(const std::string& directory, const std::string& 
 }  // namespace
 
 Task<> Jobs::recover() {
+  for (const auto& [id, launch] : store_.past_launches(kEndedJobsLookedAt)) workplaces_.strip(id, launch);
   queue_.set_drained(store_.drained());
   std::size_t waiting = 0;
   std::size_t running = 0;
@@ -54,15 +63,36 @@ Task<> Jobs::recover() {
   if (waiting + running > 0)
     log_.info("jobs taken up again", kv("waiting", static_cast<std::uint64_t>(waiting)),
               kv("running", static_cast<std::uint64_t>(running)));
+  std::set<model::JobId> live;
+  for (const auto& [sequence, job] : live_) live.insert(job.id);
+  auto ended = workplaces_.list();
+  std::erase_if(ended, [&](const model::JobId& id) { return live.contains(id); });
+  nursery_.spawn(sweep_workplaces(std::move(ended)));
   schedule();
   co_return;
+}
+
+// An agent that died between recording an ending and cleaning up left that to this one. `ended` is from before any
+// job could come into being or be retried.
+Task<> Jobs::sweep_workplaces(std::vector<model::JobId> ended) {
+  auto sweep = [&] {
+    for (const auto& id : ended) workplaces_.strip(id);
+  };
+  co_await async::offload(pool_, sweep);
+  swept_ = true;
+  swept_now_.notify_all();
 }
 
 Task<> Jobs::resume(store::LiveJob job) {
   const auto directory = workplaces_.directory(job.id, job.launch);
   const auto sequence = job.sequence;
   for (;;) {
-    auto condition = inspect_launch(directory, job.boot_id);
+    auto found = co_await readable_condition(job, directory);
+    if (!found) {
+      auto canceled = canceled_attempt(sequence, job.attempt, job.launch);
+      co_return co_await finish(sequence, std::move(canceled), job.launch);
+    }
+    auto condition = std::move(*found);
     if (auto* running = std::get_if<shim::Running>(&condition)) {
       if (!running->started) {
         co_await async::sleep_for(kStartingPause);
@@ -85,7 +115,36 @@ Task<> Jobs::resume(store::LiveJob job) {
       co_return co_await finish(sequence, std::move(canceled), job.launch);
     }
     log_.info("job had not started; starting it", kv("job", job.id));
+    workplaces_.discard(job.id, job.launch);
     co_return co_await run(sequence, job.attempt, job.launch + 1);
+  }
+}
+
+// Waits while the files cannot be read but somebody supervises the job, or while they are for a newer agent to read.
+// Nothing when the job was canceled and has ended since.
+Task<std::optional<shim::Condition>> Jobs::readable_condition(const store::LiveJob& job, std::string directory) {
+  async::Backoff pause(kStartingPause, kLongestLookPause);
+  bool told = false;
+  bool stopped = false;
+  for (;;) {
+    std::optional<Error> unreadable;
+    try {
+      co_return inspect_launch(directory, job.boot_id);
+    } catch (const Error& error) {
+      unreadable = error;
+    }
+    if (!std::exchange(told, true)) {
+      log_.error("job cannot be taken up", kv("job", job.id), kv("error", unreadable->describe()));
+      workplaces_.remark(job.id, "the agent cannot take the job up again; it is left alone: " + unreadable->describe());
+    }
+    const bool canceled = find(job.sequence)->stopping;
+    if (!shim::is_supervised(directory)) {
+      if (canceled) co_return std::nullopt;
+      if (unreadable->code() != Code::unsupported) co_return shim::Lost{std::nullopt, false};
+    } else if (canceled && !std::exchange(stopped, true)) {
+      co_await stop_supervisor(job.sequence);
+    }
+    co_await async::sleep_for(pause.next());
   }
 }
 

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
 
 #include "runtime/base/error.hpp"
 #include "runtime/logs/appender.hpp"
@@ -101,11 +103,25 @@ Collected Workplaces::collect(const model::Job& job, int launch, const os::Ident
 
 void Workplaces::strip(const model::JobId& id, int launch) {
   const auto place = directory(id, launch);
-  for (const auto* name : {shim::kLaunchFile, shim::kStartedFile, shim::kStopFile, shim::kClaimFile, shim::kEndingFile})
-    os::remove_file(os::join(place, name));
-  for (const auto* name : {kTree, kUpper, kOverlayWork}) os::remove_tree(os::join(place, name));
+  std::error_code absent;
+  for (const auto& entry : std::filesystem::directory_iterator(place, absent)) {
+    const auto name = entry.path().filename();
+    if (name != shim::kLogFile && name != shim::kLogIndexFile) os::remove_tree(entry.path().string());
+  }
   const std::lock_guard guard(mutex_);
   leases_.erase(place);
+}
+
+void Workplaces::strip(const model::JobId& id) {
+  std::error_code absent;
+  for (const auto& launch : std::filesystem::directory_iterator(os::join(options_.directory, id), absent))
+    if (const int number = std::atoi(launch.path().filename().c_str()); number > 0) strip(id, number);
+}
+
+std::vector<model::JobId> Workplaces::list() const {
+  std::vector<model::JobId> jobs;
+  for (const auto& job : std::filesystem::directory_iterator(options_.directory)) jobs.push_back(job.path().filename());
+  return jobs;
 }
 
 void Workplaces::discard(const model::JobId& id, int launch) {

@@ -50,6 +50,10 @@ class Workplaces {
 
   // After the ending is recorded: what stays of a launch is its log.
   void strip(const model::JobId& id, int launch);
+  // The same for every launch of a job.
+  void strip(const model::JobId& id);
+  // The jobs that have a directory.
+  std::vector<model::JobId> list() const;
   // A launch that never ran leaves nothing.
   void discard(const model::JobId& id, int launch);
   // Adds a line to the agent's remarks about a job. Never throws: a remark is not worth a job.

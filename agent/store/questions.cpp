@@ -176,6 +176,23 @@ std::vector<LiveJob> live(db::Connection& db) {
   return jobs;
 }
 
+std::vector<PastLaunch> past_launches(db::Connection& db, std::size_t ended_jobs) {
+  std::vector<PastLaunch> launches;
+  const auto collect = [&](db::Statement rows) {
+    while (rows.step()) launches.push_back({model::JobId(rows.text(0)), static_cast<int>(rows.integer(1))});
+  };
+  collect(
+      db.query("SELECT id, launch FROM job JOIN attempt ON attempt.sequence = job.sequence"
+               " WHERE finished IS NULL AND launch > 0"
+               " AND (number < job.attempt OR state IN ('Preparing', 'Queued'))"));
+  collect(
+      db.query("SELECT id, launch FROM attempt JOIN"
+               " (SELECT sequence, id FROM job WHERE finished IS NOT NULL ORDER BY finished DESC LIMIT ?) AS ended"
+               " ON attempt.sequence = ended.sequence WHERE launch > 0",
+               static_cast<std::int64_t>(ended_jobs)));
+  return launches;
+}
+
 std::optional<model::JobId> id_of(db::Connection& db, Sequence sequence) {
   auto row = db.query("SELECT id FROM job WHERE sequence = ?", sequence);
   if (!row.step()) return std::nullopt;

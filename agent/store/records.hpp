@@ -67,6 +67,12 @@ struct LiveJob {
   std::string boot_id;  // of the launch
 };
 
+// A launch that is over.
+struct PastLaunch {
+  model::JobId id;
+  int launch = 0;
+};
+
 struct Filter {
   std::vector<model::State> states;  // empty: all
   std::optional<uid_t> uid;
@@ -135,6 +141,8 @@ model::Job resolve(db::Connection& db, std::string_view reference, uid_t uid);
 std::vector<model::Job> list(db::Connection& db, const Filter& filter);
 // By sequence.
 std::vector<LiveJob> live(db::Connection& db);
+// Of live jobs and of those that ended last: whose directories a crash may have left as they were.
+std::vector<PastLaunch> past_launches(db::Connection& db, std::size_t ended_jobs);
 std::optional<model::JobId> id_of(db::Connection& db, Sequence sequence);
 
 // --- the node

@@ -198,6 +198,10 @@ std::optional<Upload> Store::find_upload(const Digest& digest, uid_t uid) {
 bool Store::drained() {
   return store::drained(reader_);
 }
+std::vector<PastLaunch> Store::past_launches(std::size_t ended_jobs) {
+  return store::past_launches(reader_, ended_jobs);
+}
+
 std::vector<LiveJob> Store::live() {
   return store::live(reader_);
 }

@@ -58,6 +58,7 @@ class Store {
   Roots roots(Instant unused_before);
   // At start: blocks for as long as reading all of them takes.
   std::vector<LiveJob> live();
+  std::vector<PastLaunch> past_launches(std::size_t ended_jobs);
 
   Task<std::vector<model::Job>> list(Filter filter);
 

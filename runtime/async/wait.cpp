@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <random>
@@ -61,14 +60,6 @@ Task<> readable(int fd) {
 }
 Task<> writable(int fd) {
   return ready(fd, Descriptor::wait_write);
-}
-
-Task<int> wait_for_any_signal(std::vector<int> numbers) {
-  asio::signal_set signals(co_await this_coro::executor);
-  for (const int number : numbers) signals.add(number);
-  const auto [failure, number] = co_await signals.async_wait(kToken);
-  check(failure, "wait for", "a signal");
-  co_return number;
 }
 
 Backoff::Backoff(std::chrono::milliseconds first, std::chrono::milliseconds most)

@@ -1,11 +1,10 @@
 #pragma once
 
-// Waiting for time, for descriptors and for signals. Nothing here is periodic: an idle program has no
+// Waiting for time and for descriptors. Nothing here is periodic: an idle program has no
 // wake-ups.
 
 #include <chrono>
 #include <cstdint>
-#include <vector>
 
 #include "runtime/async/task.hpp"
 
@@ -17,13 +16,6 @@ Task<> sleep_for(std::chrono::nanoseconds duration);
 // is not closed, keeps its blocking mode, and must stay open meanwhile. One waiter per descriptor at a time.
 Task<> readable(int fd);
 Task<> writable(int fd);
-
-// Until the process gets one of these signals, which are then not deadly any more; returns its number.
-Task<int> wait_for_any_signal(std::vector<int> numbers);
-template <class... Numbers>
-Task<int> wait_for_signal(Numbers... numbers) {
-  return wait_for_any_signal(std::vector<int>{numbers...});
-}
 
 // How long to wait before the next attempt: doubles up to `most`, each time shortened by up to a half at
 // random so that many clients do not come back at once.

@@ -24,11 +24,10 @@ Task<> Watcher::Watch::changed() {
   happened_ = false;
 }
 
-Watcher::Watcher(Executor executor, Nursery::OnFailure on_failure) : nursery_(executor, std::move(on_failure)) {
-  nursery_.spawn(dispatch());
-}
+Watcher::Watcher(Executor executor, Nursery::OnFailure on_failure) : nursery_(executor, std::move(on_failure)) {}
 
 std::unique_ptr<Watcher::Watch> Watcher::watch(const std::string& path, std::uint32_t mask) {
+  if (nursery_.size() == 0) nursery_.spawn(dispatch());
   return std::make_unique<Watch>(*this, inotify_.add(path, mask));
 }
 

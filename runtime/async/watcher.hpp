@@ -42,6 +42,7 @@ class Watcher {
   // `mask` is inotify(7)'s; one file is to be watched with the same mask by all.
   std::unique_ptr<Watch> watch(const std::string& path, std::uint32_t mask);
 
+  // Needed only after a watch().
   Task<> stop();
 
  private:

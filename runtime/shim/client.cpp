@@ -172,6 +172,10 @@ Condition inspect(const std::string& directory, const std::string& launched_in_b
   return NeverRan{};
 }
 
+bool is_supervised(const std::string& directory) {
+  return !os::FileLock::try_acquire(join(directory, kClaimFile));
+}
+
 void request_stop(const std::string& directory, const Stop& stop) {
   os::write_file(join(directory, kStopFile), to_text(stop), 0600, os::Durable::no);
 }

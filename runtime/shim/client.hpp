@@ -42,6 +42,9 @@ using Condition = std::variant<NeverRan, Running, Over, Lost>;
 // "never ran" cannot be proven then. Without it launch.json's own is used, where that file survived.
 Condition inspect(const std::string& directory, const std::string& launched_in_boot = {});
 
+// Whether a shim holds the claim of a launch that it has begun.
+bool is_supervised(const std::string& directory);
+
 // Puts stop.json in place (idempotent). The shim acts on it at once; one that is not there yet will not start
 // the command.
 void request_stop(const std::string& directory, const Stop& stop);

@@ -1,5 +1,6 @@
 #include "agent/cli/agent.hpp"
 #include "agent/cli/each_job.hpp"
+#include "agent/cli/follow.hpp"
 #include "agent/cli/help.hpp"
 #include "agent/cli/output.hpp"
 #include "agent/cli/settings.hpp"
@@ -21,7 +22,7 @@ int verb::wait(const Arguments& arguments, Common& common) {
   if (!options.parse(arguments, common)) return 0;
   Agent agent(socket_path(common));
   return each_job(jobs, common, [&](const std::string& job) {
-    const auto record = agent.wait(job);
+    const auto record = wait_until_ended(agent, job);
     print(common.json ? record.json + "\n" : record.job.id + ": " + state_text(record.job) + "\n");
     return record.job.ending ? model::exit_code(*record.job.ending) : 0;
   });

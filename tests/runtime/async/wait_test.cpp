@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -63,19 +62,6 @@ TEST_CASE("waiting for a descriptor can be stopped") {
     const bool stopped = co_await run_until(readable(pipe.read.get()), sleep_for(1ms));
     CHECK(stopped);
   }());
-}
-
-TEST_CASE("a signal wakes who waits for it") {
-  CHECK(run([]() -> Task<int> {
-          Nursery nursery(co_await this_coro::executor, rethrow);
-          nursery.spawn([]() -> Task<> {
-            ::kill(::getpid(), SIGUSR1);
-            co_return;
-          });
-          const int number = co_await wait_for_signal(SIGUSR1);
-          co_await nursery.join();
-          co_return number;
-        }()) == SIGUSR1);
 }
 
 TEST_CASE("waiting costs no wake-ups") {
