@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <thread>
 
 #include "agent/api/services.hpp"
@@ -29,13 +30,24 @@
 namespace berth::daemon {
 namespace {
 
+// Who holds the state directory, as it wrote itself.
+std::string holder_of(const std::string& lock_file) {
+  auto pid = os::read_file_if_exists(lock_file).value_or("");
+  while (!pid.empty() && pid.back() == '\n') pid.pop_back();
+  return pid;
+}
+
 // Holds the state directory; told to whom it belongs when that is somebody else.
 os::FileLock claim_state(const std::string& directory) {
   const auto path = os::join(directory, "lock");
   auto lock = os::FileLock::try_acquire(path);
+  // An agent that was killed while it started a supervisor leaves its lock to that child for some milliseconds.
+  for (int tries = 0; !lock && tries < 100 && !os::process_id(std::atoi(holder_of(path).c_str())); ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    lock = os::FileLock::try_acquire(path);
+  }
   if (!lock) {
-    auto pid = os::read_file_if_exists(path).value_or("");
-    while (!pid.empty() && pid.back() == '\n') pid.pop_back();
+    const auto pid = holder_of(path);
     throw Error(Code::conflict,
                 "another agent (pid " + (pid.empty() ? "unknown" : printable(pid)) + ") already uses " + directory,
                 "stop it first, or give this one another --state directory");

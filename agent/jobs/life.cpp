@@ -328,7 +328,8 @@ Task<> Jobs::stop_supervisor(Sequence sequence) {
   stop.reason = "canceled";
   const auto directory = workplaces_.directory(job.id, live->launch);
   const auto request = [&]() -> Task<> {
-    shim::request_stop(directory, stop);
+    // Without a directory nobody runs there, and nobody will: who would start it looks for the cancellation.
+    if (os::exists(directory)) shim::request_stop(directory, stop);
     co_return;
   };
   co_await persist(request, "a stop");

@@ -115,6 +115,7 @@ Task<> Jobs::resume(store::LiveJob job) {
       co_return co_await finish(sequence, std::move(canceled), job.launch);
     }
     log_.info("job had not started; starting it", kv("job", job.id));
+    find(sequence)->launch = 0;  // there is nobody to ask to stop
     workplaces_.discard(job.id, job.launch);
     co_return co_await run(sequence, job.attempt, job.launch + 1);
   }

@@ -126,7 +126,10 @@ std::vector<model::JobId> Workplaces::list() const {
 
 void Workplaces::discard(const model::JobId& id, int launch) {
   const auto place = directory(id, launch);
-  os::remove_tree(place);
+  // A supervisor that comes late must find all of it or nothing.
+  const auto out_of_the_way = place + ".discarded";
+  if (::rename(place.c_str(), out_of_the_way.c_str()) < 0 && errno != ENOENT) throw_errno("rename", place);
+  os::remove_tree(out_of_the_way);
   const std::lock_guard guard(mutex_);
   leases_.erase(place);
 }

@@ -276,10 +276,8 @@ class LostJobTest(BerthTest):
         attempts = agent.job(job)["attempts"]
         self.assertEqual([attempt["number"] for attempt in attempts], [1, 2])
         self.assertEqual(attempts[0]["ending"], {"kind": "lost", "cause": "shim_killed"})
-        second = eventually(lambda: [pid for pid in processes.about(f"{agent.state}/")
-                                     if "berth-shim" in processes.command_line(pid) and pid != first],
-                            "a second supervisor")
-        processes.kill(second[0])
+        eventually(lambda: b"ready" in agent.log_of(job), "the second attempt has begun")  # else it never ran
+        processes.kill(self.shim_of(agent, job, launch=2))
         self.assert_lost(agent.wait(job), "shim_killed")  # it was to be repeated once only
         self.assert_gone(job)
 

@@ -59,7 +59,7 @@ class DiskFullTest(BerthTest):
         agent = self.start_agent()
         jobs = [agent.sh(f"while [ ! -e go ]; do sleep 0.05; done; exit {code}") for code in (0, 3)]
         for job in jobs:
-            agent.wait_state(job, "Running")
+            agent.running_pid(job)
         self.fill()
         self.refuses(507, "no_space", agent.submit, "true")
         (self.place / "work/go").touch()
@@ -86,7 +86,7 @@ class DiskFullTest(BerthTest):
         agent = self.start_agent()
         jobs = [agent.sh(f"while [ ! -e go ]; do sleep 0.05; done; exit {code}") for code in range(6)]
         for job in jobs:
-            agent.wait_state(job, "Running")
+            agent.running_pid(job)
         self.fill()
         (self.place / "work/go").touch()
         for _ in range(20):  # whatever the agent sets free is taken at once
@@ -126,7 +126,7 @@ class DiskFullTest(BerthTest):
     def test_a_restart_on_a_full_disk(self):
         agent = self.start_agent()
         job = agent.sh("while [ ! -e go ]; do sleep 0.05; done; exit 6")
-        agent.wait_state(job, "Running")
+        agent.running_pid(job)
         agent.kill()
         self.fill()
         (self.place / "work/go").touch()
