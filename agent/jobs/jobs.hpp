@@ -103,6 +103,12 @@ class Jobs {
     std::shared_ptr<async::Event> changed;  // made when somebody waits
   };
 
+  // Where a launch happens and what with.
+  struct Ground {
+    Site site;
+    environment::Ready environment;
+  };
+
   // --- jobs.cpp
   void admit(Sequence sequence, model::JobId id, model::State state, const queue::Entry& entry);
   Live* find(Sequence sequence);
@@ -124,7 +130,8 @@ class Jobs {
   Task<> launch_and_watch(Sequence sequence, int attempt, int launch);
   // Of a job that was canceled before its command ran.
   model::Attempt canceled_attempt(Sequence sequence, int attempt, int launch);
-  Task<std::optional<os::Child>> start_supervisor(Sequence sequence, int attempt, int launch);
+  Task<> lay_ground(Sequence sequence, int launch, Ground& ground);
+  Task<std::optional<os::Child>> start_supervisor(Sequence sequence, int attempt, int launch, Ground ground);
   Task<> watch(Sequence sequence, int attempt, int launch, os::Fd supervisor);
   Task<shim::Condition> outcome(std::string directory, int supervisor);
   static Task<> reap(os::Child child);

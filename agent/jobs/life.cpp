@@ -140,7 +140,16 @@ Task<> Jobs::launch_and_watch(Sequence sequence, int attempt, int launch) {
     intent.launch = launch;
     intent.boot_id = settings_.boot_id;
     co_await persist([&] { return store_.start_intent(intent); }, "a start");
-    auto child = co_await start_supervisor(sequence, attempt, launch);
+    Ground ground;
+    const auto laid = co_await async::attempt(lay_ground(sequence, launch, ground));
+    if (!laid) {  // what was prepared is there no more
+      model::Attempt failed;
+      failed.number = attempt;
+      failed.launch = launch;
+      failed.ending = preparation_failed(record(sequence), laid.error());
+      co_return co_await finish(sequence, std::move(failed), launch);
+    }
+    auto child = co_await start_supervisor(sequence, attempt, launch, std::move(ground));
     if (!child) {  // canceled before it could start
       auto canceled = canceled_attempt(sequence, attempt, launch);
       co_return co_await finish(sequence, std::move(canceled), launch);
@@ -164,26 +173,30 @@ model::Attempt Jobs::canceled_attempt(Sequence sequence, int attempt, int launch
   return canceled;
 }
 
-// Nothing when the job was canceled meanwhile.
-Task<std::optional<os::Child>> Jobs::start_supervisor(Sequence sequence, int attempt, int launch) {
-  if (find(sequence)->stopping) co_return std::nullopt;
+Task<> Jobs::lay_ground(Sequence sequence, int launch, Ground& ground) {
+  if (find(sequence)->stopping) co_return;
   const auto job = record(sequence);
   const auto identity = identity_of(job);
-  Site site;
-  environment::Ready ready;
   auto make = [&] {
-    site = workplaces_.make(job, launch, identity);
-    ready = ensure_environment(job, identity);
+    ground.site = workplaces_.make(job, launch, identity);
+    ground.environment = ensure_environment(job, identity);
   };
   if (needs_preparation(job.request))
     co_await async::offload(pool_, make);
   else
     make();
+}
+
+// Nothing when the job was canceled meanwhile.
+Task<std::optional<os::Child>> Jobs::start_supervisor(Sequence sequence, int attempt, int launch, Ground ground) {
   auto* live = find(sequence);
   if (live->stopping) co_return std::nullopt;
+  const auto job = record(sequence);
+  const auto identity = identity_of(job);
+  auto& site = ground.site;
   if (!settings_.cgroup_base.empty()) site.cgroup = settings_.cgroup_base + "/" + job.id + "-" + std::to_string(launch);
   const auto plan =
-      plan_launch(job, attempt, site, ready, identity, settings_.switch_user, settings_.defaults);
+      plan_launch(job, attempt, site, ground.environment, identity, settings_.switch_user, settings_.defaults);
   std::optional<os::Child> child = shim::launch(settings_.shim_program, workplaces_.directory(job.id, launch), plan);
   live->launch = launch;
   live->started = clock_.now();

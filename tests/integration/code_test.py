@@ -113,6 +113,30 @@ class SnapshotTest(BerthTest):
         (code / "more.py").write_text("")
         self.assertEqual(second.berth("run", "--", "train.py", cwd=code).out, "hi\n")
 
+    def test_code_that_was_damaged_on_the_node_is_not_run(self):
+        agent = self.start_agent()
+        code = self.directory("code", train_py="print('hi')\n" * 100)
+        (code / "noise.bin").write_bytes(os.urandom(200_000))
+        for options in ((), ("--retry", "snapshot_failed=1")):
+            agent.berth("submit", "--hold", *options, "--", "true", cwd=code)
+        agent.stop()
+        shutil.rmtree(agent.state / "checkouts")
+        for container in (agent.state / "objects").glob("*.objects"):
+            content = bytearray(container.read_bytes())
+            for offset in range(len(content) // 4, len(content) * 3 // 4):
+                content[offset] ^= 0x55
+            container.write_bytes(content)
+        agent.start()
+        once, twice = [job["id"] for job in agent.jobs(all=False)]
+        for job, attempts in ((once, 1), (twice, 2)):
+            agent.act(job, "release")
+            ended = agent.wait(job)
+            self.assertEqual((ended["state"], ended["ending"]["kind"]), ("Failed", "snapshot_failed"))
+            self.assertEqual(ended["exit_code"], 125)
+            self.assertEqual([each["ending"]["kind"] for each in ended["attempts"]], ["snapshot_failed"] * attempts)
+            self.assertEqual(agent.log_of(job), b"")
+        self.assertEqual(agent.wait(agent.submit("true"))["state"], "Completed")
+
     def test_code_can_be_had_back(self):
         agent = self.start_agent()
         code = self.directory("code", train_py="print('hi')\n")

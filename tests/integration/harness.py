@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -29,6 +30,10 @@ PROGRAMS = Path(os.environ.get("BERTH_TEST_PROGRAMS", BIN))
 DATA = Path(__file__).resolve().parent / "data"
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
 PATIENCE = 30  # seconds for what takes milliseconds: a loaded machine is no failure
+# What an agent's state directory may hold while no job is live. Of a launch that is over, only its log stays.
+KEPT = re.compile(r"""lock | reserve | berth\.(sock|db|db-wal|db-shm) | incoming | objects(/lock|/\d+\.objects)?
+                  | checkouts(/lock|/boot|/\d+(/[0-9a-f]{64}(/(manifest|tree|size|base))?)?)?
+                  | jobs(/[a-z0-9-]+(/(build|agent)(\.index)?|/\d+(/log(\.index)?)?)?)?""", re.VERBOSE)
 LIVE = ("Preparing", "Queued", "Running", "Finalizing", "CancelRequested")
 CGROUP2 = next((mount for mount in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
                 if os.path.exists(f"{mount}/cgroup.procs") and os.path.exists(f"{mount}/cgroup.controllers")
@@ -47,6 +52,14 @@ def eventually(condition, what, patience=PATIENCE, pause=0.01):
         if time.monotonic() > end:
             raise AssertionError(f"not within {patience} s: {what} (last: {value!r})")
         time.sleep(pause)
+
+
+def files_below(directory):
+    """All but what is within checkouts, which are trees of users' files."""
+    for path in sorted(directory.iterdir()):
+        yield path
+        if path.is_dir() and not path.is_symlink() and not re.fullmatch("[0-9a-f]{64}", path.parent.name):
+            yield from files_below(path)
 
 
 def remove_group(path):
@@ -335,7 +348,7 @@ class BerthTest(unittest.TestCase):
                 agent.wait(job["id"])
             if agent.baseline is not None:
                 problems += self._descriptors_left(agent)
-            problems += self._launches_left(agent)
+            problems += self._files_left(agent)
         except Exception as failure:
             problems.append(f"{agent.log_file.name}: {failure}")
         code = agent.stop()
@@ -358,17 +371,16 @@ class BerthTest(unittest.TestCase):
             return [f"descriptor of berthd: {descriptor}" for descriptor in more()]
 
     @staticmethod
-    def _launches_left(agent):
-        """Of a launch that is over, only its logs stay."""
+    def _files_left(agent):
+        """What lies in the state directory of an agent without live jobs, and should not."""
         def left():
-            return [str(path) for path in agent.state.glob("jobs/*/*/*")
-                    if not path.name.startswith("log") and not path.name.startswith("build")
-                    and not path.name.startswith("agent")]
+            return [str(path) for path in files_below(agent.state)
+                    if not KEPT.fullmatch(str(path.relative_to(agent.state)))]
         try:
-            eventually(lambda: not left(), "launch directories are stripped", patience=10)
+            eventually(lambda: not left(), "launches are cleared up", patience=10)
             return []
         except AssertionError:
-            return [f"in a launch directory: {path}" for path in left()]
+            return [f"file {path}" for path in left()]
 
     def _processes_left(self):
         def left():

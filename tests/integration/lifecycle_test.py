@@ -189,6 +189,15 @@ class CancelTest(BerthTest):
         agent.wait(completed)
         self.assertEqual(agent.cancel(completed)["state"], "Completed")
 
+    def test_finalizing(self):
+        agent = self.start_agent()
+        job = agent.sh("mkdir results; head -c 60000000 /dev/urandom > results/big", outputs=["results"])
+        agent.wait_state(job, "Finalizing", "Completed")
+        agent.cancel(job)  # its command has ended: what it was is recorded
+        ended = agent.wait(job)
+        self.assertEqual((ended["state"], ended["exit_code"]), ("Completed", 0))
+        self.assertTrue(ended["attempts"][0]["outputs"])
+
     def test_at_any_instant_of_its_start(self):
         agent = self.start_agent()
         for pause in range(0, 40, 2):

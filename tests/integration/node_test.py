@@ -229,6 +229,7 @@ class StateDirectoryTest(BerthTest):
         (agent.state / "berth.db").rename(agent.state / "berth.db.broken")  # as it said
         agent.start()
         self.assertEqual(agent.jobs(), [])
+        (agent.state / "berth.db.broken").unlink()
 
     def test_a_damaged_database_is_refused(self):
         agent = self.stopped_agent()
