@@ -71,9 +71,13 @@ std::size_t Upload::produce(std::span<char> room) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return complete_ || broken_off_ || !pending_.empty(); });
   if (broken_off_) throw Cancelled();
-  const auto size = std::min(room.size(), pending_.size());
-  std::copy_n(pending_.begin(), size, room.begin());
-  pending_.erase(0, size);
+  const auto size = std::min(room.size(), pending_.size() - taken_);
+  std::copy_n(pending_.begin() + static_cast<std::ptrdiff_t>(taken_), size, room.begin());
+  taken_ += size;
+  if (taken_ == pending_.size()) {
+    pending_.clear();
+    taken_ = 0;
+  }
   lock.unlock();
   changed_.notify_all();
   return size;

@@ -43,6 +43,7 @@ class Upload {
   std::mutex mutex_;  // all below, once the thread is there
   std::condition_variable changed_;
   std::string pending_;
+  std::size_t taken_ = 0;  // of its beginning, already sent
   bool complete_ = false;
   bool broken_off_ = false;
   bool done_ = false;

@@ -39,6 +39,7 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
       clock_(clock),
       log_(std::move(log)),
       queue_(settings_.capacity, settings_.patience),
+      launcher_(settings_.shim_program),
       nursery_(executor, [this](std::exception_ptr failure) {
         log_.error("a job's task failed", kv("error", error_from(std::move(failure)).describe()));
       }) {}

@@ -135,6 +135,9 @@ class Jobs {
   Task<> watch(Sequence sequence, int attempt, int launch, os::Fd supervisor);
   Task<shim::Condition> outcome(std::string directory, int supervisor);
   static Task<> reap(os::Child child);
+  // A supervisor for the next job, once this loop has nothing better to do.
+  Task<> prepare_supervisor();
+  Task<> strip(model::JobId id, int launch);
   Task<> settle(Sequence sequence, int attempt, int launch, shim::Condition condition);
   Task<> kill_leftovers(model::JobId id, std::string directory);
   Task<> finish(Sequence sequence, model::Attempt attempt, int launch);
@@ -171,6 +174,7 @@ class Jobs {
   async::Event prepared_;
   bool swept_ = false;  // what an earlier agent left of ended jobs is gone
   async::Event swept_now_;
+  shim::Launcher launcher_;
   async::Nursery nursery_;
 };
 

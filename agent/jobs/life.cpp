@@ -121,6 +121,10 @@ Task<> Jobs::run(Sequence sequence, int attempt, int launch) {
   const auto result = co_await async::attempt(launch_and_watch(sequence, attempt, launch));
   if (result || find(sequence) == nullptr) co_return;
   // Nothing of it runs: starting failed before a supervisor was there.
+  if (find(sequence)->stopping) {  // a cancellation was on record before the start
+    auto canceled = canceled_attempt(sequence, attempt, launch);
+    co_return co_await finish(sequence, std::move(canceled), launch);
+  }
   log_.error("job cannot be run", kv("job", find(sequence)->id), kv("error", result.error().describe()));
   model::Attempt failed;
   failed.number = attempt;
@@ -143,10 +147,12 @@ Task<> Jobs::launch_and_watch(Sequence sequence, int attempt, int launch) {
     Ground ground;
     const auto laid = co_await async::attempt(lay_ground(sequence, launch, ground));
     if (!laid) {  // what was prepared is there no more
+      const auto job = record(sequence);
+      if (!needs_preparation(job.request)) throw laid.error();
       model::Attempt failed;
       failed.number = attempt;
       failed.launch = launch;
-      failed.ending = preparation_failed(record(sequence), laid.error());
+      failed.ending = preparation_failed(job, laid.error());
       co_return co_await finish(sequence, std::move(failed), launch);
     }
     auto child = co_await start_supervisor(sequence, attempt, launch, std::move(ground));
@@ -197,7 +203,8 @@ Task<std::optional<os::Child>> Jobs::start_supervisor(Sequence sequence, int att
   if (!settings_.cgroup_base.empty()) site.cgroup = settings_.cgroup_base + "/" + job.id + "-" + std::to_string(launch);
   const auto plan =
       plan_launch(job, attempt, site, ground.environment, identity, settings_.switch_user, settings_.defaults);
-  std::optional<os::Child> child = shim::launch(settings_.shim_program, workplaces_.directory(job.id, launch), plan);
+  std::optional<os::Child> child = launcher_.launch(workplaces_.directory(job.id, launch), plan);
+  nursery_.spawn(prepare_supervisor());
   live->launch = launch;
   live->started = clock_.now();
   enter(sequence, live->state);  // for those who wait for the launch
@@ -223,6 +230,11 @@ Task<shim::Condition> Jobs::outcome(std::string directory, int supervisor) {
     condition = shim::inspect(directory);
   }
   co_return condition;
+}
+
+Task<> Jobs::prepare_supervisor() {
+  launcher_.prepare(settings_.cgroup_base.empty() ? "" : settings_.cgroup_base + "/any");
+  co_return;
 }
 
 Task<> Jobs::reap(os::Child child) {
@@ -313,7 +325,24 @@ Task<> Jobs::finalize(Sequence sequence, model::Attempt attempt, int launch) {
   }
   const auto ending = *attempt.ending;
   co_await end(sequence, std::move(attempt), ending);
-  workplaces_.strip(job.id, launch);
+  nursery_.spawn(strip(job.id, launch));
+}
+
+// Nobody has to wait for it; what an agent that dies meanwhile leaves, the next one clears away.
+Task<> Jobs::strip(model::JobId id, int launch) {
+  bool done = false;
+  auto work = [&] {
+    workplaces_.strip(id, launch);
+    done = true;
+  };
+  std::exception_ptr stopped;
+  try {
+    co_await async::offload(pool_, work);
+  } catch (...) {
+    stopped = std::current_exception();
+  }
+  if (!done) work();
+  if (stopped) std::rethrow_exception(stopped);
 }
 
 Task<> Jobs::end(Sequence sequence, std::optional<model::Attempt> attempt, model::Ending ending) {

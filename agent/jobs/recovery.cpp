@@ -68,6 +68,7 @@ Task<> Jobs::recover() {
   auto ended = workplaces_.list();
   std::erase_if(ended, [&](const model::JobId& id) { return live.contains(id); });
   nursery_.spawn(sweep_workplaces(std::move(ended)));
+  nursery_.spawn(prepare_supervisor());
   schedule();
   co_return;
 }

@@ -63,9 +63,10 @@ void mount_overlay(const Overlay& overlay) {
 }
 
 bool overlay_works(const std::string& directory) {
-  const TempDir scratch("overlay-check", directory);
-  const Overlay overlay{{scratch / "lower"}, scratch / "upper", scratch / "work", scratch / "target"};
-  for (const auto* name : {"lower", "upper", "work", "target"}) make_directories(scratch / name);
+  const auto scratch = join(directory, "overlay-check");
+  remove_tree(scratch);  // of one that was killed meanwhile
+  const Overlay overlay{{join(scratch, "lower")}, join(scratch, "upper"), join(scratch, "work"), join(scratch, "target")};
+  for (const auto* name : {"lower", "upper", "work", "target"}) make_directories(join(scratch, name));
   const pid_t pid = ::fork();
   if (pid < 0) return false;
   if (pid == 0) {
@@ -81,6 +82,7 @@ bool overlay_works(const std::string& directory) {
   }
   int status = 0;
   ::waitpid(pid, &status, 0);
+  remove_tree(scratch);
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 

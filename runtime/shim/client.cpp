@@ -1,6 +1,7 @@
 #include "runtime/shim/client.hpp"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -131,19 +132,26 @@ bool kill_marked(const std::string& mark) {
 
 }  // namespace
 
-os::Child launch(const std::string& shim_program, const std::string& directory, const Launch& launch) {
+namespace {
+
+void write_launch(const std::string& directory, const Launch& launch) {
   check(launch);
   os::make_directories(directory, 0711);
   auto complete = launch;
   complete.boot_id = os::boot_id();
   os::write_file(join(directory, kLaunchFile), to_text(complete), 0600, os::Durable::no);
+}
 
+// Born in the shims' group where there is one; `orders` becomes its standard input.
+os::Child start_shim(const std::string& shim_program, const std::string& argument, const std::string& cgroup,
+                     int orders) {
   os::SpawnOptions options;
-  options.arguments = {shim_program, canonical(directory)};
+  options.arguments = {shim_program, argument};
   if (const char* boot = ::getenv("BERTH_BOOT_ID"))
     options.environment = {std::string("BERTH_BOOT_ID=") + boot};
   options.new_session = true;
-  const auto group = shims_group(launch.cgroup);
+  options.standard_input = orders;
+  const auto group = shims_group(cgroup);
   if (!group) return os::spawn(options);
   options.cgroup = group->directory().get();
   try {
@@ -153,6 +161,53 @@ os::Child launch(const std::string& shim_program, const std::string& directory, 
     options.cgroup = -1;  // a kernel or filter without clone3
     return os::spawn(options);
   }
+}
+
+}  // namespace
+
+os::Child launch(const std::string& shim_program, const std::string& directory, const Launch& launch) {
+  write_launch(directory, launch);
+  return start_shim(shim_program, canonical(directory), launch.cgroup, -1);
+}
+
+Launcher::~Launcher() { drop_spare(); }
+
+os::Child Launcher::launch(const std::string& directory, const Launch& launch) {
+  write_launch(directory, launch);
+  if (auto child = use_spare(directory, launch)) return std::move(*child);
+  return start_shim(shim_program_, canonical(directory), launch.cgroup, -1);
+}
+
+std::optional<os::Child> Launcher::use_spare(const std::string& directory, const Launch& launch) {
+  if (!spare_ || spare_->cgroup_parent != os::parent_of(launch.cgroup)) return std::nullopt;
+  const auto path = canonical(directory) + "\n";
+  if (path.size() > PIPE_BUF || path.find('\n') != path.size() - 1) return std::nullopt;
+  try {
+    os::write_all(spare_->orders, path);
+  } catch (const Error&) {  // it was killed
+    drop_spare();
+    return std::nullopt;
+  }
+  std::optional<os::Child> child = std::move(spare_->child);
+  spare_.reset();
+  return child;
+}
+
+void Launcher::prepare(const std::string& cgroup) noexcept {
+  if (spare_) return;
+  try {
+    auto pipe = os::make_pipe();
+    auto child = start_shim(shim_program_, "--spare", cgroup, pipe.read.get());
+    spare_ = Spare{std::move(child), std::move(pipe.write), os::parent_of(cgroup)};
+  } catch (const Error&) {  // the next launch tells why, if it still matters
+  }
+}
+
+void Launcher::drop_spare() {
+  if (!spare_) return;
+  spare_->orders.reset();
+  os::reap(spare_->child.pidfd);
+  spare_.reset();
 }
 
 Condition inspect(const std::string& directory, const std::string& launched_in_boot) {

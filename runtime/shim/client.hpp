@@ -19,6 +19,32 @@ namespace berth::shim {
 // ever.
 os::Child launch(const std::string& shim_program, const std::string& directory, const Launch& launch);
 
+// The same with a supervisor started in advance, which only has to be told its directory: that takes the start of a
+// program off a job's way. The spare one ends with this process.
+class Launcher {
+ public:
+  explicit Launcher(std::string shim_program) : shim_program_(std::move(shim_program)) {}
+  Launcher(const Launcher&) = delete;
+  Launcher& operator=(const Launcher&) = delete;
+  ~Launcher();
+
+  os::Child launch(const std::string& directory, const Launch& launch);
+  // Starts a spare unless there is one; `cgroup` is that of any job. Failing costs only time.
+  void prepare(const std::string& cgroup) noexcept;
+
+ private:
+  struct Spare {
+    os::Child child;
+    os::Fd orders;
+    std::string cgroup_parent;
+  };
+  std::optional<os::Child> use_spare(const std::string& directory, const Launch& launch);
+  void drop_spare();
+
+  std::string shim_program_;
+  std::optional<Spare> spare_;
+};
+
 // What a launch directory tells, after any crash.
 struct NeverRan {};  // no shim runs and the command was never started: revoked, so that it never will be
 struct Running {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,7 +36,8 @@ EndingFile::EndingFile(std::string directory) : directory_(std::move(directory))
 void EndingFile::reserve() {
   const auto path = os::join(directory_, kEndingReserve);
   file_ = os::open(path, O_RDWR | O_CREAT, 0600);
-  if (::fallocate(file_.get(), 0, 0, kReserve) == 0) return;
+  // Beyond the end: giving back what is left over would cost more than the whole write.
+  if (::fallocate(file_.get(), FALLOC_FL_KEEP_SIZE, 0, kReserve) == 0) return;
   if (errno != EOPNOTSUPP && errno != ENOSYS) throw_errno("take disk space for", path);
   os::write_all_at(file_, std::string(kReserve, '\n'), 0);
 }
@@ -57,7 +59,9 @@ void EndingFile::try_write(const std::string& text) {
   const auto path = os::join(directory_, kEndingFile);
   if (!file_) file_ = os::open(part, O_RDWR | O_CREAT, 0600);
   os::write_all_at(file_, text, 0);
-  if (::ftruncate(file_.get(), static_cast<off_t>(text.size())) < 0) throw_errno("shorten", part);
+  struct stat info {};
+  const bool longer = ::fstat(file_.get(), &info) == 0 && info.st_size > static_cast<off_t>(text.size());
+  if (longer && ::ftruncate(file_.get(), static_cast<off_t>(text.size())) < 0) throw_errno("shorten", part);
   os::sync_data(file_, part);
   if (::rename(part.c_str(), path.c_str()) < 0) throw_errno("put in place", path);
   os::sync_directory(directory_);

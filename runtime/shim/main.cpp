@@ -1,9 +1,11 @@
 // berth-shim DIRECTORY: runs the launch of that directory. See supervisor.hpp.
+// berth-shim --spare: the same for the directory that comes as a line on standard input; ends with it.
 
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -33,17 +35,36 @@ void use_null_files() {
     if (null >= 0) ::dup2(null, fd);
 }
 
+// The line on standard input without its end; "" when nobody has work any more.
+std::string wait_for_directory() {
+  std::string line;
+  char letter = 0;
+  while (::read(STDIN_FILENO, &letter, 1) == 1) {
+    if (letter == '\n') return line;
+    line += letter;
+  }
+  return {};
+}
+
+std::string resolved(const char* path) {
+  char* directory = ::realpath(path, nullptr);
+  const std::string text(directory != nullptr ? directory : "");
+  ::free(directory);
+  return text;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  char* directory = argc == 2 ? ::realpath(argv[1], nullptr) : nullptr;
-  if (directory == nullptr) {
+  const bool spare = argc == 2 && ::strcmp(argv[1], "--spare") == 0;
+  auto path = argc == 2 && !spare ? resolved(argv[1]) : std::string();
+  if (path.empty() && !spare) {
     ::fprintf(stderr, "usage: berth-shim DIRECTORY (an existing launch directory)\n");
     return 2;
   }
-  const std::string path(directory);
-  ::free(directory);
   stand_alone();
+  if (spare) path = wait_for_directory();
+  if (path.empty()) return 0;
   use_null_files();
   try {
     berth::shim::supervise(path);

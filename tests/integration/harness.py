@@ -80,8 +80,11 @@ def new_submission_id():
 class Agent(Client):
     """One berthd, started, stopped, killed and started again on the same state directory."""
 
-    def __init__(self, place, name="s", config="", machine=False, environment=None, cgroup=True):
+    def __init__(self, place, name="s", config="", machine=False, environment=None, cgroup=True, programs=BIN, prefix=()):
+        """`prefix` goes before the programs' command lines, to run them as somebody else."""
         self.place = place
+        self.programs = programs
+        self.prefix = list(prefix)
         self.state = place / name
         self.machine = machine
         self.config = place / f"{name}.yaml"
@@ -104,7 +107,7 @@ class Agent(Client):
 
     def arguments(self):
         mode = [] if self.machine else ["--user", "--state", str(self.state)]
-        return [str(BIN / "berthd"), *mode, "--config", str(self.config)]
+        return [*self.prefix, str(self.programs / "berthd"), *mode, "--config", str(self.config)]
 
     def environment(self):
         inherited = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")
@@ -231,9 +234,9 @@ class Agent(Client):
 
     # --- the command line
 
-    def berth(self, *arguments, cwd=None, timeout=60, expect=0, environment=None, prefix=(), **options):
+    def berth(self, *arguments, cwd=None, timeout=60, expect=0, environment=None, **options):
         """Runs berth; `expect` is the exit code it must have, or None for any."""
-        done = family.run([*prefix, str(BIN / "berth"), *map(str, arguments)], timeout,
+        done = family.run([*self.prefix, str(self.programs / "berth"), *map(str, arguments)], timeout,
                           cwd=cwd or self.place / "work", env=self.cli_environment(**(environment or {})), **options)
         done.out, done.err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
         if expect is not None and done.returncode != expect:
