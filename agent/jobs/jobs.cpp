@@ -6,6 +6,8 @@
 namespace berth::jobs {
 namespace {
 
+constexpr auto kIdentityKnownFor = std::chrono::seconds(5);
+
 queue::Entry entry_of(const model::Job& job, bool ready) {
   queue::Entry entry{job.sequence, job.request.resources, job.priority, job.held, ready, std::nullopt};
   if (job.request.timeout) entry.limit = *job.request.timeout + job.request.stop.grace;
@@ -245,10 +247,14 @@ Counts Jobs::counts() const {
   return counts;
 }
 
-os::Identity Jobs::identity_of(const model::Job& job) const {
+os::Identity Jobs::identity_of(const model::Job& job) {
+  const auto now = clock_.steady();
+  const auto known = identities_.find(job.uid);
+  if (known != identities_.end() && now < known->second.until) return known->second.identity;
   auto identity = os::identity_of(job.uid);
   if (!identity)
     throw Error(Code::not_found, "the user with the number " + std::to_string(job.uid) + " does not exist any more");
+  identities_.insert_or_assign(job.uid, KnownIdentity{*identity, now + kIdentityKnownFor});
   return std::move(*identity);
 }
 

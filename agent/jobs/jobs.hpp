@@ -20,6 +20,7 @@
 #include "runtime/async/offload.hpp"
 #include "runtime/async/watcher.hpp"
 #include "runtime/base/clock.hpp"
+#include "runtime/base/error.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/environment/environment.hpp"
 
@@ -103,10 +104,13 @@ class Jobs {
     std::shared_ptr<async::Event> changed;  // made when somebody waits
   };
 
-  // Where a launch happens and what with.
+  // Where a launch happens and what with; made while the intent to launch is being written.
   struct Ground {
     Site site;
     environment::Ready environment;
+    bool laid = false;
+    std::optional<Error> failure;
+    async::Event done;
   };
 
   // --- jobs.cpp
@@ -130,8 +134,9 @@ class Jobs {
   Task<> launch_and_watch(Sequence sequence, int attempt, int launch);
   // Of a job that was canceled before its command ran.
   model::Attempt canceled_attempt(Sequence sequence, int attempt, int launch);
-  Task<> lay_ground(Sequence sequence, int launch, Ground& ground);
-  Task<std::optional<os::Child>> start_supervisor(Sequence sequence, int attempt, int launch, Ground ground);
+  Task<> lay_ground(Sequence sequence, int launch, std::shared_ptr<Ground> ground);
+  Task<> make_ground(Sequence sequence, int launch, Ground& ground);
+  Task<std::optional<os::Child>> start_supervisor(Sequence sequence, int attempt, int launch, std::shared_ptr<Ground> ground);
   Task<> watch(Sequence sequence, int attempt, int launch, os::Fd supervisor);
   Task<shim::Condition> outcome(std::string directory, int supervisor);
   static Task<> reap(os::Child child);
@@ -152,7 +157,7 @@ class Jobs {
   Task<> finalize_again(Sequence sequence, int launch);
 
   environment::Ready ensure_environment(const model::Job& job, const os::Identity& identity);  // blocks
-  os::Identity identity_of(const model::Job& job) const;
+  os::Identity identity_of(const model::Job& job);
   model::Job record(Sequence sequence);
 
   async::Executor executor_;
@@ -174,6 +179,11 @@ class Jobs {
   async::Event prepared_;
   bool swept_ = false;  // what an earlier agent left of ended jobs is gone
   async::Event swept_now_;
+  struct KnownIdentity {
+    os::Identity identity;
+    Steady until;
+  };
+  std::unordered_map<uid_t, KnownIdentity> identities_;  // the user database is asked every few seconds only
   shim::Launcher launcher_;
   async::Nursery nursery_;
 };

@@ -143,19 +143,20 @@ Task<> Jobs::launch_and_watch(Sequence sequence, int attempt, int launch) {
     intent.attempt = attempt;
     intent.launch = launch;
     intent.boot_id = settings_.boot_id;
+    const auto ground = std::make_shared<Ground>();
+    nursery_.spawn(lay_ground(sequence, launch, ground));
     co_await persist([&] { return store_.start_intent(intent); }, "a start");
-    Ground ground;
-    const auto laid = co_await async::attempt(lay_ground(sequence, launch, ground));
-    if (!laid) {  // what was prepared is there no more
+    while (!ground->laid) co_await ground->done.wait();
+    if (ground->failure) {  // what was prepared is there no more
       const auto job = record(sequence);
-      if (!needs_preparation(job.request)) throw laid.error();
+      if (!needs_preparation(job.request)) throw *ground->failure;
       model::Attempt failed;
       failed.number = attempt;
       failed.launch = launch;
-      failed.ending = preparation_failed(job, laid.error());
+      failed.ending = preparation_failed(job, *ground->failure);
       co_return co_await finish(sequence, std::move(failed), launch);
     }
-    auto child = co_await start_supervisor(sequence, attempt, launch, std::move(ground));
+    auto child = co_await start_supervisor(sequence, attempt, launch, ground);
     if (!child) {  // canceled before it could start
       auto canceled = canceled_attempt(sequence, attempt, launch);
       co_return co_await finish(sequence, std::move(canceled), launch);
@@ -179,7 +180,14 @@ model::Attempt Jobs::canceled_attempt(Sequence sequence, int attempt, int launch
   return canceled;
 }
 
-Task<> Jobs::lay_ground(Sequence sequence, int launch, Ground& ground) {
+Task<> Jobs::lay_ground(Sequence sequence, int launch, std::shared_ptr<Ground> ground) {
+  const auto made = co_await async::attempt(make_ground(sequence, launch, *ground));
+  if (!made) ground->failure = made.error();
+  ground->laid = true;
+  ground->done.notify_all();
+}
+
+Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   if (find(sequence)->stopping) co_return;
   const auto job = record(sequence);
   const auto identity = identity_of(job);
@@ -194,15 +202,16 @@ Task<> Jobs::lay_ground(Sequence sequence, int launch, Ground& ground) {
 }
 
 // Nothing when the job was canceled meanwhile.
-Task<std::optional<os::Child>> Jobs::start_supervisor(Sequence sequence, int attempt, int launch, Ground ground) {
+Task<std::optional<os::Child>> Jobs::start_supervisor(Sequence sequence, int attempt, int launch,
+                                                       std::shared_ptr<Ground> ground) {
   auto* live = find(sequence);
   if (live->stopping) co_return std::nullopt;
   const auto job = record(sequence);
   const auto identity = identity_of(job);
-  auto& site = ground.site;
+  auto& site = ground->site;
   if (!settings_.cgroup_base.empty()) site.cgroup = settings_.cgroup_base + "/" + job.id + "-" + std::to_string(launch);
   const auto plan =
-      plan_launch(job, attempt, site, ground.environment, identity, settings_.switch_user, settings_.defaults);
+      plan_launch(job, attempt, site, ground->environment, identity, settings_.switch_user, settings_.defaults);
   std::optional<os::Child> child = launcher_.launch(workplaces_.directory(job.id, launch), plan);
   nursery_.spawn(prepare_supervisor());
   live->launch = launch;

@@ -10,7 +10,7 @@ namespace berth::jobs {
 
 template <class MakeTask>
 Task<> Jobs::persist(MakeTask make, std::string what) {
-  async::Backoff backoff(std::chrono::milliseconds(100), std::chrono::seconds(30));
+  std::optional<async::Backoff> backoff;  // seldom needed
   for (;;) {
     const auto result = co_await async::attempt(make());
     if (result) co_return;
@@ -20,7 +20,8 @@ Task<> Jobs::persist(MakeTask make, std::string what) {
     const bool released = code == Code::no_space && reserve_.release();
     log_.error("cannot record", kv("what", what), kv("error", result.error().describe()),
                kv("reserve_released", released));
-    co_await async::sleep_for(backoff.next());
+    if (!backoff) backoff.emplace(std::chrono::milliseconds(100), std::chrono::seconds(30));
+    co_await async::sleep_for(backoff->next());
   }
 }
 

@@ -58,6 +58,7 @@ void Workplaces::prepare(const model::Job& job, const os::Identity& owner) {
 
 Site Workplaces::make(const model::Job& job, int launch, const os::Identity& owner) {
   const auto place = directory(job.id, launch);
+  if (os::exists(place)) discard(job.id, launch);  // of an agent that died before its intent was on record
   make_passage(place);
   os::open(os::join(place, shim::kLogFile), O_WRONLY | O_CREAT | O_APPEND, 0600);
   Site site;

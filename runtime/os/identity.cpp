@@ -33,8 +33,11 @@ std::optional<gid_t> group_id(const std::string& name) {
 }
 
 std::string user_name(uid_t uid) {
-  const auto identity = identity_of(uid);
-  return identity ? identity->name : std::to_string(uid);
+  std::array<char, 16384> buffer;
+  passwd entry{};
+  passwd* found = nullptr;
+  const bool known = ::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr;
+  return known ? entry.pw_name : std::to_string(uid);
 }
 
 ActAs::ActAs(uid_t uid, gid_t gid) {

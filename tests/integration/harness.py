@@ -135,6 +135,8 @@ class Agent(Client):
             raise AssertionError(f"berthd ended with {self.process.returncode} instead of serving:\n{self.log()[-3000:]}")
         try:
             return self.request("GET", "/v1/status").status == 200
+        except TimeoutError:
+            raise AssertionError(f"berthd hangs:\n{self.log()[-3000:]}") from None
         except (OSError, http.client.HTTPException):
             return False
 
