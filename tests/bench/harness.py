@@ -197,9 +197,11 @@ def pss_bytes(pids):
     """Memory of processes, each shared page counted once over those that share it."""
     total = 0
     for pid in pids:
-        for line in open(f"/proc/{pid}/smaps_rollup"):
-            if line.startswith("Pss:"):
-                total += int(line.split()[1]) * 1024
+        try:
+            lines = open(f"/proc/{pid}/smaps_rollup").readlines()
+        except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            continue
+        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
     return total
 
 
