@@ -109,12 +109,69 @@ bool become(const Identity& identity) {
 
 }  // namespace
 
-pid_t fork_into_cgroup(int cgroup) {
+namespace {
+
+pid_t clone_into_cgroup(int cgroup) {
   clone_args arguments{};
   arguments.flags = CLONE_INTO_CGROUP;
   arguments.exit_signal = SIGCHLD;
   arguments.cgroup = static_cast<std::uint64_t>(cgroup);
   return static_cast<pid_t>(::syscall(SYS_clone3, &arguments, sizeof arguments));
+}
+
+// For what cannot be born there. Its word over `pipe` is 0, or the errno of the move.
+pid_t fork_and_move(int cgroup, const Pipe& pipe) {
+  const pid_t pid = ::fork();
+  if (pid != 0) return pid;
+  int failure = 0;
+  const int procs = ::openat(cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+  if (procs < 0 || ::write(procs, "0", 1) != 1) failure = errno;
+  ::close(procs);
+  if (::write(pipe.write.get(), &failure, sizeof failure) != sizeof failure || failure != 0) ::_exit(127);
+  return 0;
+}
+
+// What the child said of its birth; nothing where it died without a word.
+std::optional<int> word_from(Pipe& pipe) {
+  pipe.write.reset();
+  int word = 0;
+  const auto length = read_some(pipe.read, std::span(reinterpret_cast<char*>(&word), sizeof word));
+  return length == sizeof word ? std::optional(word) : std::nullopt;
+}
+
+pid_t fork_moved_into(int cgroup) {
+  auto pipe = make_pipe();
+  const pid_t pid = fork_and_move(cgroup, pipe);
+  if (pid <= 0) return pid;
+  const auto word = word_from(pipe);
+  if (word == 0) return pid;
+  ::waitpid(pid, nullptr, 0);
+  errno = word.value_or(ECHILD);
+  return -1;
+}
+
+}  // namespace
+
+// Linux 6.14 to at least 6.18 compare how often the child's group was killed (cgroup.kill) with how often its
+// parent's was, not its own, and kill the child at birth where the two differ. Hence a word from the child.
+pid_t fork_into_cgroup(int cgroup) {
+  auto pipe = make_pipe();
+  const pid_t pid = clone_into_cgroup(cgroup);
+  if (pid == 0) {
+    const int alive = 0;
+    if (::write(pipe.write.get(), &alive, sizeof alive) != sizeof alive) ::_exit(127);
+    ::close(pipe.read.release());
+    ::close(pipe.write.release());
+    return 0;
+  }
+  if (pid > 0) {
+    if (word_from(pipe)) return pid;
+    ::waitpid(pid, nullptr, 0);
+    return fork_moved_into(cgroup);
+  }
+  // Kernels before 5.7, and containers whose filter hides clone3.
+  const bool unknown = errno == ENOSYS || errno == EINVAL || errno == E2BIG || errno == EPERM;
+  return unknown ? fork_moved_into(cgroup) : -1;
 }
 
 Child spawn(const SpawnOptions& options) {

@@ -35,8 +35,9 @@ struct Child {
 // all signals are unblocked and at their defaults.
 Child spawn(const SpawnOptions& options);
 
-// fork(2) with the child born in a control group (its open directory); -1 and errno as fork. Between it and
-// exec or _exit the child of a process with threads may do system calls only.
+// fork(2) with the child in a control group (its open directory), moved there where the kernel cannot let it be
+// born there; -1 and errno as fork. Between it and exec or _exit the child of a process with threads may do
+// system calls only.
 pid_t fork_into_cgroup(int cgroup);
 
 // Runs a short program to its end: its output (at most `limit` bytes of each stream; the rest is read and

@@ -152,15 +152,8 @@ os::Child start_shim(const std::string& shim_program, const std::string& argumen
   options.new_session = true;
   options.standard_input = orders;
   const auto group = shims_group(cgroup);
-  if (!group) return os::spawn(options);
-  options.cgroup = group->directory().get();
-  try {
-    return os::spawn(options);
-  } catch (const Error& error) {
-    if (error.code() == Code::not_found) throw;
-    options.cgroup = -1;  // a kernel or filter without clone3
-    return os::spawn(options);
-  }
+  if (group) options.cgroup = group->directory().get();
+  return os::spawn(options);
 }
 
 }  // namespace
@@ -170,7 +163,9 @@ os::Child launch(const std::string& shim_program, const std::string& directory, 
   return start_shim(shim_program, canonical(directory), launch.cgroup, -1);
 }
 
-Launcher::~Launcher() { drop_spare(); }
+Launcher::~Launcher() {
+  drop_spare();
+}
 
 os::Child Launcher::launch(const std::string& directory, const Launch& launch) {
   write_launch(directory, launch);

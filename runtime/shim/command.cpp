@@ -135,16 +135,6 @@ void wait_for_word(const Plan& plan) {
   }
 }
 
-pid_t fork_into(const os::Cgroup* group) {
-  if (group == nullptr) return ::fork();
-  const pid_t pid = os::fork_into_cgroup(group->directory().get());
-  if (pid >= 0 || (errno != ENOSYS && errno != EINVAL && errno != E2BIG && errno != EPERM)) return pid;
-  // Kernels before 5.7, and containers whose filter hides clone3. It is moved before it is let go.
-  const pid_t moved = ::fork();
-  if (moved > 0) group->add(moved);
-  return moved;
-}
-
 }  // namespace
 
 Command Command::start(const Launch& launch, const std::string& directory, const os::Fd& log,
@@ -152,7 +142,7 @@ Command Command::start(const Launch& launch, const std::string& directory, const
   auto status = os::make_pipe();
   auto go = os::make_pipe();
   const Plan plan{launch, directory, log.get(), status.write.get(), go.read.get(), group == nullptr};
-  const pid_t pid = fork_into(group);
+  const pid_t pid = group ? os::fork_into_cgroup(group->directory().get()) : ::fork();
   if (pid < 0) throw_errno("start", "the job's process");
   if (pid == 0) {
     go.write.reset();

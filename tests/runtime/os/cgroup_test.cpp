@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "runtime/base/error.hpp"
@@ -31,9 +32,11 @@ struct Group {
   }
   void wait_until_empty() const {
     const auto events = group->open_events();
-    for (int i = 0; i < 50 && group->populated(); ++i) {
+    for (int i = 0; i < 100 && group->populated(); ++i) {
       pollfd poll{events.get(), POLLPRI, 0};
       ::poll(&poll, 1, 100);
+      ::lseek(events.get(), 0, SEEK_SET);
+      os::read_all(events, 4096);  // else the next poll returns at once
     }
   }
   std::optional<std::string> base;
@@ -71,6 +74,33 @@ TEST_CASE("a process can be born in a group") {
   CHECK(members == std::to_string(child.id.pid) + "\n");
   test.group->kill();
   os::reap(child.pidfd);
+}
+
+TEST_CASE("a group that was killed before can be born into, and left for a fresh one") {
+  const Group test;
+  if (!test.group) return;
+  test.group->kill();
+  const auto child =
+      os::spawn({.arguments = {"/bin/sleep", "1000"}, .cgroup = test.group->directory().get()});
+  CHECK(os::read_file(test.group->path() + "/cgroup.procs") == std::to_string(child.id.pid) + "\n");
+  test.group->kill();
+  os::reap(child.pidfd);
+  test.wait_until_empty();
+
+  // From a process in it, into one that was never killed.
+  const pid_t pid = os::fork_into_cgroup(test.group->directory().get());
+  REQUIRE(pid >= 0);
+  if (pid == 0) {
+    const auto fresh = os::Cgroup::make(*test.base, "berth-test-fresh-" + std::to_string(::getpid()));
+    const auto inner = os::spawn({.arguments = {"/bin/true"}, .cgroup = fresh.directory().get()});
+    const auto exit = os::reap(inner.pidfd);
+    fresh.remove();
+    ::_exit(!exit.signalled && exit.status == 0 ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(pid, &status, 0) == pid);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
 }
 
 TEST_CASE("an emptied group wakes who waits for it") {
