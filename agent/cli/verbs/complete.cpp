@@ -39,7 +39,7 @@ void offer_jobs(Completion& completion, const std::string& typed) {
     if (record->job.id.starts_with(typed) && is_choice(*completion.jobs, record->job) &&
         std::find(named.begin(), named.end(), record->job.id) == named.end())
       completion.candidates.push_back({record->job.id, remark_on(record->job)});
-  if (!list.jobs.empty() && std::string_view("@last").starts_with(typed))
+  if (!list.jobs.empty() && typed.starts_with('@'))
     completion.candidates.push_back({"@last", "your latest"});
 }
 
