@@ -85,7 +85,7 @@ std::map<std::string, int> retries(const std::string& flag, const std::vector<st
 }
 
 std::span<const std::string_view> retry_causes() {
-  return kRetryCauses;
+  return model::kRetryCauses;
 }
 
 }  // namespace berth::jobfile
