@@ -30,7 +30,8 @@ class UnitsTest(unittest.TestCase):
         for name in UNITS:  # with the program under test where the installed one will be
             text = (ROOT / "systemd" / name).read_text().replace("/usr/sbin/berthd", str(BIN / "berthd"))
             (self.place / name).write_text(text)
-        self.assertEqual(said_by("systemd-analyze", "verify", "--man=no", *(str(self.place / name) for name in UNITS)), (0, ""))
+        paths = [str(self.place / name) for name in UNITS]
+        self.assertEqual(said_by("systemd-analyze", "verify", "--man=no", *paths), (0, ""))
 
     def test_a_burst_of_failures_stops_nothing(self):
         service = (ROOT / "systemd/berthd.service").read_text()
@@ -42,7 +43,8 @@ class UnitsTest(unittest.TestCase):
         (self.place / "etc").mkdir()
         code, said = said_by("systemd-sysusers", f"--root={self.place}", str(ROOT / "systemd/sysusers.d/berth.conf"))
         self.assertEqual(code, 0, said)
-        self.assertRegex((self.place / "etc/passwd").read_text(), r"berth:x:\d+:\d+:Berth:/var/lib/berth:/usr/sbin/nologin")
+        users = (self.place / "etc/passwd").read_text()
+        self.assertRegex(users, r"berth:x:\d+:\d+:Berth:/var/lib/berth:/usr/sbin/nologin")
         self.assertRegex((self.place / "etc/group").read_text(), r"berth:x:\d+:")
 
 
