@@ -22,8 +22,6 @@ namespace {
 void stand_alone() {
   for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM, SIGUSR1, SIGUSR2})
     ::signal(signal, SIG_IGN);
-  ::setsid();
-  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   ::umask(022);
   ::setenv("TZ", "UTC0", 1);  // no time of ours is local: spares reading the zone's file
   if (::chdir("/") < 0) return;
@@ -36,7 +34,10 @@ void use_null_files() {
     if (null >= 0) ::dup2(null, fd);
 }
 
+// Neither being a subreaper nor a session is inherited from the server.
 void supervise(const char* directory) {
+  ::setsid();
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   use_null_files();
   try {
     berth::shim::supervise(directory);
