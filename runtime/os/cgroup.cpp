@@ -88,6 +88,12 @@ std::optional<std::uint64_t> keyed(std::string_view text, std::string_view key) 
   return value;
 }
 
+// The value of "key=" in a line of a nested keyed file such as io.stat; 0 without.
+std::uint64_t nested(std::string_view line, std::string_view key) {
+  const auto at = line.find(key);
+  return at == std::string_view::npos ? 0 : parse_number(line.substr(at + key.size())).value_or(0);
+}
+
 std::optional<std::string> read_interface(const Fd& directory, const char* name) {
   const Fd file(::openat(directory.get(), name, O_RDONLY | O_CLOEXEC));
   if (!file) return std::nullopt;
@@ -193,6 +199,27 @@ std::optional<Cgroup::Cpu> Cgroup::cpu_micros() const {
 std::optional<std::uint64_t> Cgroup::peak_memory() const {
   const auto peak = read_interface(directory_, "memory.peak");
   return peak ? parse_number(*peak) : std::nullopt;
+}
+
+std::optional<std::uint64_t> Cgroup::current_memory() const {
+  const auto current = read_interface(directory_, "memory.current");
+  return current ? parse_number(*current) : std::nullopt;
+}
+
+std::optional<std::uint64_t> Cgroup::memory_limit() const {
+  const auto limit = read_interface(directory_, "memory.max");
+  return limit ? parse_number(*limit) : std::nullopt;  // "max" is no number
+}
+
+std::optional<Cgroup::Io> Cgroup::io() const {
+  const auto stat = read_interface(directory_, "io.stat");
+  if (!stat) return std::nullopt;
+  Io io;
+  each_line(*stat, [&](std::string_view line) {
+    io.read += nested(line, " rbytes=");
+    io.written += nested(line, " wbytes=");
+  });
+  return io;
 }
 
 std::uint64_t Cgroup::out_of_memory_kills() const {
