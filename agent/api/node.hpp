@@ -5,6 +5,7 @@
 #include <string>
 
 #include "runtime/base/clock.hpp"
+#include "runtime/base/units.hpp"
 
 namespace berth::api {
 
@@ -16,6 +17,10 @@ struct Node {
   Instant started{};
   bool machine_agent = false;    // serves every user
   std::string cgroup_base;       // "" : no cgroup2, limits and group kill are off
+  std::string socket;
+  std::string group;             // of the socket; "" for a user's own agent
+  std::string shim_program;
+  ByteSize reserved_space;       // with less free, new jobs are refused
   bool overlays = false;         // else each job's tree is a copy
 };
 

@@ -201,6 +201,10 @@ class Agent {
     node.started = system_clock().now();
     node.machine_agent = options.machine_agent;
     node.cgroup_base = cgroup_base;
+    node.socket = config_.socket;
+    node.group = options.machine_agent ? config_.group : "";
+    node.shim_program = find_shim(options.shim_program);
+    node.reserved_space = config_.reserved_space;
     node.overlays = overlays_;
     return node;
   }
