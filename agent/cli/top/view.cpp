@@ -203,7 +203,8 @@ void add_whole_log(Lines& lines, const Model& model, Size size) {
   const auto rows = size.rows - std::min(size.rows, lines.size() + 1);
   std::vector<std::string> text;
   auto raw = model.log().lines(rows + model.scrolled());
-  raw.resize(raw.size() - std::min(raw.size(), model.scrolled()));
+  const auto above = raw.size() - std::min(raw.size(), model.scrolled());
+  raw.resize(std::max(above, std::min(raw.size(), rows)));  // the log's beginning still fills the screen
   for (const auto& line : raw)
     for (auto& piece : wrapped(line, size.columns)) text.push_back(std::move(piece));
   if (text.empty()) text.push_back(no_log_text(model));

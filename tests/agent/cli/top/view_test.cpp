@@ -139,6 +139,9 @@ TEST_CASE("a followed log fills the screen, wrapped, its end at the bottom") {
   model.press({Key::Kind::up});
   CHECK(view_of(model, {80, 10})[8].text == "line 49");
   CHECK(view_of(model, {80, 10})[9].text.starts_with("1 lines up"));
+  model.press({Key::Kind::home});
+  CHECK(view_of(model, {80, 10})[1].text == "line 0");
+  CHECK(view_of(model, {80, 10})[8].text == "line 7");
 }
 
 TEST_CASE("a job's name cannot draw on the screen") {
