@@ -72,7 +72,7 @@ std::string group_name(gid_t gid) {
 
 bool in_session(gid_t group) {
   std::vector<gid_t> groups(static_cast<std::size_t>(std::max(::getgroups(0, nullptr), 0)));
-  ::getgroups(static_cast<int>(groups.size()), groups.data());
+  groups.resize(static_cast<std::size_t>(std::max(::getgroups(static_cast<int>(groups.size()), groups.data()), 0)));
   return ::getegid() == group || std::find(groups.begin(), groups.end(), group) != groups.end();
 }
 
