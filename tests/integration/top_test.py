@@ -1,6 +1,9 @@
 """`berth top` in a real terminal: tmux sends the keys and reads the screen."""
 
+import grp
 import os
+import pwd
+import shutil
 import signal
 import subprocess
 import unittest
@@ -67,7 +70,8 @@ class Screen:
     def is_sane(self):
         """The shell has its terminal back: it echoes, and the cursor is seen."""
         self.run("stty -a | grep -o ' echo ' && echo sane$((6*7))")
-        self.shows("sane42", " echo")
+        if "Sanitizer" in self.shows("sane42", " echo"):
+            raise AssertionError(self.text())
         return self.tmux("display-message", "-p", "#{cursor_flag} #{alternate_on}").strip() == "1 0"
 
 
@@ -99,14 +103,14 @@ class TopTest(BerthTest):
 
     def test_shows_what_runs_what_waits_and_the_log(self):
         agent, first, second = self.busy_agent()
-        screen = self.open(agent)
+        screen = self.open(agent, "berth top; echo code=$?")
         text = screen.shows("1 running, 1 queued", "slots 1/1", "RUNNING", first, "first one", "WAITING", second, "second one",
                             "hello from the job", f"log of {first}")
         self.assertRegex(text, r"CPU \S+ of \d+|CPU \d+")
         self.assertRegex(screen.shows("%"), rf"{first} +[\d.]+% +[\d.]+[KMG]")
         self.assertTrue(all(len(line) <= 80 for line in screen.lines()))
         screen.type("q")
-        screen.shows("prompt>")
+        screen.shows("code=0", "prompt>")
         self.assertTrue(screen.is_sane())
 
     def test_cancel_asks_and_a_held_job_is_released(self):
@@ -182,6 +186,44 @@ class TopTest(BerthTest):
         screen.shows(first, "hello from the job")
         self.assertEqual(agent.job(first)["state"], "Running")
 
+    def test_an_agent_that_hangs_is_told_and_keys_still_work(self):
+        agent, first, _ = self.busy_agent()
+        screen = self.open(agent)
+        screen.shows(first)
+        os.kill(agent.pid, signal.SIGSTOP)
+        try:
+            screen.shows("agent does not answer, retrying", first)
+            screen.type("?")
+            screen.shows("after a question")
+            screen.type("x")
+        finally:
+            os.kill(agent.pid, signal.SIGCONT)
+        screen.shows_no("does not answer", "after a question")
+        screen.shows(first, "1 running")
+        screen.type("C-z")
+        screen.shows("prompt>", "Stopped")
+        self.assertTrue(screen.is_sane())
+        screen.run("fg")
+        screen.shows(first, "RUNNING")
+        screen.type("q")
+        screen.shows("prompt>")
+
+    @unittest.skipUnless(os.geteuid() == 0, "SKIPPED: a machine's agent needs root")
+    def test_others_jobs_are_seen_but_not_their_logs(self):
+        group = next(entry for entry in grp.getgrall() if entry.gr_name in ("nogroup", "nobody"))
+        stranger = pwd.getpwnam("daemon")
+        agent = self.start_agent(machine=True, config=f"group: {group.gr_name}\nmax_parallel: 1")
+        job = agent.sh("echo secret; sleep 1000", name="of root")
+        agent.running_pid(job)
+        shutil.copy(BIN / "berth", self.place / "berth")  # the build may lie where others cannot look
+        screen = self.open(agent, f"setpriv --reuid={stranger.pw_uid} --regid={stranger.pw_gid} "
+                                  f"--groups={group.gr_gid} {self.place}/berth top")
+        text = screen.shows(job, "of root", "only its owner and root may read its log and files")
+        self.assertNotIn("secret", text)
+        screen.type("c", "y")
+        screen.shows(f"{job} belongs to root")
+        self.assertEqual(agent.job(job)["state"], "Running")
+
     def test_the_terminal_is_given_back_on_signals(self):
         agent, first, _ = self.busy_agent()
         screen = self.open(agent)
@@ -221,7 +263,8 @@ class TopTest(BerthTest):
         self.assertIn("berth ps", refused.err)
         self.assertEqual(refused.out, "")
         self.assertIn("has no JSON", agent.berth("top", "--json", expect=2).err)
-        screen = self.open(agent, "berth top --socket /nowhere/sock; TERM=nonsense berth top")
+        # ncurses keeps some memory when it does not know the terminal.
+        screen = self.open(agent, "berth top --socket /nowhere/sock; ASAN_OPTIONS=detect_leaks=0 TERM=nonsense berth top")
         screen.shows("no agent listens on /nowhere/sock", "terminal type 'nonsense'")
         self.assertTrue(screen.is_sane())
 

@@ -23,7 +23,7 @@ using std::chrono::steady_clock;
 
 constexpr milliseconds kRefresh{1000};
 constexpr milliseconds kFollowRefresh{250};
-constexpr milliseconds kAgentPatience{3000};  // keys are not answered meanwhile
+constexpr milliseconds kAgentPatience{2000};  // keys are not answered meanwhile
 constexpr std::size_t kMostLog = 2U << 20;    // fetched at once
 constexpr const char* kLimit = "200";         // jobs; the rest is told as a number
 

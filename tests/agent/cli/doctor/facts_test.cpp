@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <map>
 
 #include "runtime/os/file.hpp"
+#include "tests/agent/cli/scripted_agent.hpp"
 
 using namespace berth;
 using namespace berth::cli::doctor;
@@ -157,6 +159,21 @@ TEST_CASE("the agent's facts are read, and those of another version as far as th
   const auto nothing = agent_facts_from_json(R"({"state":7,"cgroup":[],"leftovers":{"directories":{}},"cgroup":null})");
   CHECK(nothing.version.empty());
   CHECK(nothing.directories_left.empty());
+}
+
+TEST_CASE("Docker is asked on its socket") {
+  const std::string version = R"({"Version":"20.10.24","ApiVersion":"1.41"})";
+  cli::ScriptedAgent docker({{cli::ScriptedAgent::ok(version)}});
+  ::setenv("DOCKER_HOST", ("unix://" + docker.socket()).c_str(), 1);
+  auto facts = read_docker();
+  CHECK(facts.state == DockerFacts::State::answers);
+  CHECK(facts.version == "20.10.24");
+  CHECK(facts.api == "1.41");
+  CHECK(docker.finish().at(0).find("/version") != std::string::npos);
+  CHECK(read_docker().state == DockerFacts::State::silent);
+  ::setenv("DOCKER_HOST", "unix:///nowhere/docker.sock", 1);
+  CHECK(read_docker().state == DockerFacts::State::absent);
+  ::unsetenv("DOCKER_HOST");
 }
 
 TEST_CASE("a program that is not there does not answer, one that is does") {
