@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 #include "runtime/base/error.hpp"
 #include "runtime/os/cgroup.hpp"
@@ -21,7 +22,6 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr std::size_t kRecordsLookedAt = 100;
-constexpr const char* kShimsGroup = "shims";
 // What a launch or a group that is younger may be: still being made or taken away.
 constexpr auto kSettled = std::chrono::seconds(10);
 
@@ -88,7 +88,8 @@ bool same_file(const std::string& a, const std::string& b) {
 json supervisors_json(const Moment& moment) {
   json out = json::array();
   for (const auto& [id, launch] : moment.running) {
-    const auto file = os::join(moment.jobs_directory, id + "/" + std::to_string(launch) + "/" + shim::kStartedFile);
+    const auto file =
+        os::join(moment.jobs_directory, id + "/" + std::to_string(launch) + "/" + shim::kStartedFile);
     pid_t pid = 0;
     try {
       pid = shim::started_from_text(os::read_file(file)).shim.pid;
@@ -118,14 +119,21 @@ json directories_left(const Moment& moment) {
   return left;
 }
 
+// "JOB-LAUNCH" → "JOB"; nothing for a group that is no job's.
+std::optional<model::JobId> job_of_group(const std::string& name) {
+  const auto dash = name.rfind('-');
+  if (dash == std::string::npos || dash + 1 == name.size()) return std::nullopt;
+  if (name.find_first_not_of("0123456789", dash + 1) != std::string::npos) return std::nullopt;
+  return name.substr(0, dash);
+}
+
 json cgroups_left(const Moment& moment) {
   json left = json::array();
   const auto& base = moment.node.cgroup_base;
   std::error_code absent;
   for (const auto& entry : fs::directory_iterator(base, absent)) {
-    const auto name = entry.path().filename().string();
-    const auto job = name.substr(0, name.rfind('-'));  // JOB-LAUNCH
-    if (!entry.is_directory(absent) || name == kShimsGroup || moment.live.contains(job)) continue;
+    const auto job = job_of_group(entry.path().filename());
+    if (!job || moment.live.contains(*job)) continue;
     const auto group = os::Cgroup::open(entry.path());
     if (group && is_settled(group->path()))
       left.push_back({{"path", group->path()}, {"processes", group->processes().size()}});

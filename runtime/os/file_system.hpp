@@ -13,7 +13,7 @@ namespace berth::os {
 struct FileSystem {
   std::string type;  // as the kernel names it: "ext4", "tmpfs", "nfs4"; "" when it cannot be told
   Space space;
-  std::uint64_t files_free = 0;   // inodes; 0 of 0 where there is no such limit
+  std::uint64_t files_free = 0;  // inodes; 0 of 0 where there is no such limit
   std::uint64_t files_total = 0;
 };
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// What running jobs use at this moment: from a job's control group as far as its controllers tell, the rest from
-// /proc of its processes. Read when asked; nothing samples.
+// What running jobs use at this moment: from a job's control group as far as its controllers tell, the rest
+// from /proc of its processes. Read when asked; nothing samples.
 
 #include <chrono>
 #include <cstdint>

@@ -84,7 +84,7 @@ class DoctorTest(BerthTest):
         # A group's own time cannot be set: it is told once it is older than what is being made at this moment.
         leftovers = eventually(lambda: (check := self.examine(agent, expect=None)["leftovers"])["level"] == "warning" and check,
                                "the group is told", pause=0.5)
-        self.assertIn(f"{group} (1 processes)", leftovers["what"])
+        self.assertIn(f"{group} (1 process)", leftovers["what"])
         self.assertIn(f"echo 1 | sudo tee {group}/cgroup.kill", leftovers["advice"])
         sleeper.kill()
         sleeper.wait()

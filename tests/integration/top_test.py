@@ -151,7 +151,7 @@ class TopTest(BerthTest):
         text = screen.shows("1030", "99%", f"{job}: Failed: exited with code 3")
         self.assertNotIn("10%", text)
         screen.type("Home")
-        screen.shows("begin", "through the gate", "lines up")
+        screen.shows("begin", "through the gate", "scrolled up by")
         screen.type("Escape")
         screen.shows("no live jobs")
         screen.type("?")

@@ -10,8 +10,8 @@
 
 namespace berth::cli::doctor {
 
-// ok: as it should be. note: nothing to do, or not to be told from here. warning: something works less well, or not
-// at all, that a node may do without. problem: the node does not work, or will lose something.
+// ok: as it should be. note: nothing to do, or not to be told from here. warning: something works less well,
+// or not at all, that a node may do without. problem: the node does not work, or will lose something.
 enum class Level { ok, note, warning, problem };
 std::string_view name(Level level);
 
@@ -19,7 +19,7 @@ struct Check {
   std::string name;  // stable: the key in JSON
   Level level = Level::ok;
   std::string what;
-  std::string advice;  // what to do; may have several lines; "" where nothing is to be done
+  std::string advice;                // what to do; may have several lines; "" where nothing is to be done
   std::vector<std::string> details;  // for --verbose
 };
 

@@ -72,7 +72,8 @@ std::string group_name(gid_t gid) {
 
 bool in_session(gid_t group) {
   std::vector<gid_t> groups(static_cast<std::size_t>(std::max(::getgroups(0, nullptr), 0)));
-  groups.resize(static_cast<std::size_t>(std::max(::getgroups(static_cast<int>(groups.size()), groups.data()), 0)));
+  groups.resize(
+      static_cast<std::size_t>(std::max(::getgroups(static_cast<int>(groups.size()), groups.data()), 0)));
   return ::getegid() == group || std::find(groups.begin(), groups.end(), group) != groups.end();
 }
 
@@ -106,8 +107,8 @@ std::optional<long> number_in(const Machine& machine, const std::string& path) {
   return text && !text->empty() ? std::optional(std::atol(text->c_str())) : std::nullopt;
 }
 
-// "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.161.08  Sat …": the first word that begins with a digit and
-// has a dot.
+// "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.161.08  Sat …": the first word that begins with a
+// digit and has a dot.
 std::string driver_version(const std::string& text) {
   std::size_t at = 0;
   while (at < text.size()) {
@@ -134,12 +135,15 @@ std::optional<std::string> Machine::text(const std::string& path) const {
   }
 }
 
-bool Machine::exists(const std::string& path) const { return os::exists(root_ + path); }
+bool Machine::exists(const std::string& path) const {
+  return os::exists(root_ + path);
+}
 
 std::vector<std::string> Machine::names(const std::string& directory) const {
   std::vector<std::string> names;
   std::error_code absent;
-  for (const auto& entry : fs::directory_iterator(root_ + directory, absent)) names.push_back(entry.path().filename());
+  for (const auto& entry : fs::directory_iterator(root_ + directory, absent))
+    names.push_back(entry.path().filename());
   return names;
 }
 
@@ -152,8 +156,8 @@ UserFacts read_user(const std::string& group) {
   facts.group_in_session = in_session(*gid);
   const auto identity = os::identity_of(::geteuid());
   facts.group_in_database =
-      identity && (identity->gid == *gid ||
-                   std::find(identity->groups.begin(), identity->groups.end(), *gid) != identity->groups.end());
+      identity && (identity->gid == *gid || std::find(identity->groups.begin(), identity->groups.end(),
+                                                      *gid) != identity->groups.end());
   return facts;
 }
 
@@ -177,7 +181,8 @@ ServiceFacts read_service(const Machine& machine) {
   for (const auto* link : {"multi-user.target.wants/berthd.service", "sockets.target.wants/berthd.socket"})
     if (machine.exists(std::string("/etc/systemd/system/") + link)) facts.enabled = true;
   if (!facts.systemd || !facts.installed) return facts;
-  if (const auto answer = machine.run({"systemctl", "is-active", "berthd.service"})) facts.state = answer->output;
+  if (const auto answer = machine.run({"systemctl", "is-active", "berthd.service"}))
+    facts.state = answer->output;
   return facts;
 }
 
@@ -207,7 +212,8 @@ AgentFacts agent_facts_from_json(std::string_view text) {
   const auto supervisors = list_at(answer, "supervisors");
   facts.supervisors = supervisors.size();
   for (const auto& each : supervisors)
-    if (at(each, "outdated") == json(true)) facts.jobs_of_outdated_supervisors.push_back(text_at(each, "job"));
+    if (at(each, "outdated") == json(true))
+      facts.jobs_of_outdated_supervisors.push_back(text_at(each, "job"));
   const auto leftovers = at(answer, "leftovers");
   facts.directories_left = texts_at(leftovers, "directories");
   for (const auto& group : list_at(leftovers, "cgroups"))
@@ -249,14 +255,16 @@ std::string read_git(const Machine& machine) {
 DockerFacts read_docker() {
   DockerFacts facts;
   facts.socket = "/var/run/docker.sock";
-  if (const char* host = std::getenv("DOCKER_HOST"); host != nullptr && std::string_view(host).starts_with("unix://"))
+  if (const char* host = std::getenv("DOCKER_HOST");
+      host != nullptr && std::string_view(host).starts_with("unix://"))
     facts.socket = host + 7;
   if (!os::exists(facts.socket)) return facts;
   http::Client::Options options;
   options.server_name = "Docker";
   options.patience = kDockerPatience;
   try {
-    const auto answer = json::parse(http::Client(facts.socket, options).request("GET", "/version").body, nullptr, false);
+    const auto answer =
+        json::parse(http::Client(facts.socket, options).request("GET", "/version").body, nullptr, false);
     facts.version = text_at(answer, "Version");
     facts.api = text_at(answer, "ApiVersion");
     facts.state = DockerFacts::State::answers;
@@ -299,7 +307,8 @@ NvidiaFacts read_nvidia(const Machine& machine) {
 BootFacts read_boot(const Machine& machine) {
   BootFacts facts;
   facts.up = std::chrono::seconds(std::atol(machine.text("/proc/uptime").value_or("0").c_str()));
-  facts.reboot_required = machine.exists("/var/run/reboot-required") || machine.exists("/run/reboot-required");
+  facts.reboot_required =
+      machine.exists("/var/run/reboot-required") || machine.exists("/run/reboot-required");
   facts.packages = machine.text("/var/run/reboot-required.pkgs").value_or("");
   std::replace(facts.packages.begin(), facts.packages.end(), '\n', ' ');
   return facts;
@@ -308,7 +317,8 @@ BootFacts read_boot(const Machine& machine) {
 NamespaceFacts read_namespaces(const Machine& machine) {
   NamespaceFacts facts;
   facts.most = number_in(machine, "/proc/sys/user/max_user_namespaces");
-  if (const auto clone = number_in(machine, "/proc/sys/kernel/unprivileged_userns_clone")) facts.unprivileged = *clone != 0;
+  if (const auto clone = number_in(machine, "/proc/sys/kernel/unprivileged_userns_clone"))
+    facts.unprivileged = *clone != 0;
   facts.restricted_by_apparmor =
       number_in(machine, "/proc/sys/kernel/apparmor_restrict_unprivileged_userns").value_or(0) != 0;
   return facts;

@@ -1,7 +1,7 @@
 #pragma once
 
-// What `berth doctor` knows before it judges: facts that the command line reads from the machine, and those that the
-// agent tells. Reading never fails: what cannot be read stays empty.
+// What `berth doctor` knows before it judges: facts that the command line reads from the machine, and those
+// that the agent tells. Reading never fails: what cannot be read stays empty.
 
 #include <chrono>
 #include <functional>
@@ -134,10 +134,10 @@ struct DockerFacts {
 DockerFacts read_docker();
 
 struct NvidiaFacts {
-  std::size_t devices = 0;        // display controllers on the PCI bus
-  std::string driver;             // of the kernel's module; "" without
-  bool library = false;           // libnvidia-ml.so.1 can be loaded
-  std::string library_version;    // "" when its file's name does not tell
+  std::size_t devices = 0;      // display controllers on the PCI bus
+  std::string driver;           // of the kernel's module; "" without
+  bool library = false;         // libnvidia-ml.so.1 can be loaded
+  std::string library_version;  // "" when its file's name does not tell
 };
 NvidiaFacts read_nvidia(const Machine& machine);
 // Whether libnvidia-ml.so.1 can be loaded, and from which file.
@@ -151,8 +151,8 @@ struct BootFacts {
 BootFacts read_boot(const Machine& machine);
 
 struct NamespaceFacts {
-  std::optional<long> most;            // user.max_user_namespaces
-  std::optional<bool> unprivileged;    // kernel.unprivileged_userns_clone (Debian)
+  std::optional<long> most;             // user.max_user_namespaces
+  std::optional<bool> unprivileged;     // kernel.unprivileged_userns_clone (Debian)
   bool restricted_by_apparmor = false;  // kernel.apparmor_restrict_unprivileged_userns (Ubuntu)
 };
 NamespaceFacts read_namespaces(const Machine& machine);

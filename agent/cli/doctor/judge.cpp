@@ -11,7 +11,8 @@ namespace {
 
 constexpr std::array<const char*, 4> kControllers{"cpu", "io", "memory", "pids"};
 constexpr std::array<const char*, 2> kVolatile{"tmpfs", "ramfs"};
-constexpr std::array<const char*, 8> kRemote{"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph", "glusterfs"};
+constexpr std::array<const char*, 8> kRemote{"nfs",        "nfs4", "cifs", "smb3",
+                                             "fuse.sshfs", "9p",   "ceph", "glusterfs"};
 constexpr ByteSize kLittleSpace = 2_GiB;
 constexpr std::uint64_t kLittleShare = 20;  // one twentieth of the file system
 constexpr std::uint64_t kEnoughOpenFiles = 4096;
@@ -19,7 +20,8 @@ constexpr auto kClockTolerance = std::chrono::seconds(60);
 constexpr std::size_t kNamed = 5;  // of a list; --verbose tells all
 
 Check unknown(std::string name) {
-  return {std::move(name), Level::note, "not checked: only the agent can tell, and it does not answer", "", {}};
+  return {
+      std::move(name), Level::note, "not checked: only the agent can tell, and it does not answer", "", {}};
 }
 
 template <class List>
@@ -54,13 +56,16 @@ Check no_permission(const AccessFacts& access) {
   const auto& [socket, user, service, failure] = access;
   Check check{"agent", Level::problem, user.name + " may not use the socket " + socket.path, "", {}};
   if (!socket.exists || socket.group.empty() || (socket.mode & 0060) == 0) {
-    check.advice = "it is for its owner alone: start an agent of your own with `berthd --user`, or use the machine's";
+    check.advice =
+        "it is for its owner alone: start an agent of your own with `berthd --user`, or use the machine's";
     return check;
   }
   check.what += ", which is open to group " + socket.group;
   if (user.group_in_database && !user.group_in_session)
-    check.advice = "you are in the group, but this session is from before that: log out and in again\n(for this shell "
-                   "alone: newgrp " + socket.group + ")";
+    check.advice =
+        "you are in the group, but this session is from before that: log out and in again\n(for this shell "
+        "alone: newgrp " +
+        socket.group + ")";
   else if (!user.group_in_database)
     check.advice = "sudo usermod -aG " + socket.group + " " + user.name + "\nthen log out and in again";
   else
@@ -72,8 +77,9 @@ Check not_running(const AccessFacts& access) {
   const auto& service = access.service;
   Check check{"agent", Level::problem, "no agent listens on " + access.socket.path, "", {}};
   if (!service.installed) {
-    check.advice = "start one for yourself with `berthd --user`, or install Berth's package for the whole machine;\nif "
-                   "one runs elsewhere, name its socket with --socket or BERTH_SOCKET";
+    check.advice =
+        "start one for yourself with `berthd --user`, or install Berth's package for the whole machine;\nif "
+        "one runs elsewhere, name its socket with --socket or BERTH_SOCKET";
   } else if (service.state == "failed") {
     check.what += ": the service has failed";
     check.advice = "journalctl -u berthd -n 50 tells why; then sudo systemctl restart berthd";
@@ -109,9 +115,10 @@ bool are_available(const std::vector<std::string>& controllers, const AgentFacts
 
 std::string delegation_advice(const std::vector<std::string>& missing, const AgentFacts& agent) {
   if (are_available(missing, agent))
-    return "they are there, but not handed on to jobs: processes in " + agent.cgroup_base + " itself prevent that;\n" +
-           restart_of(agent);
-  if (agent.machine_agent) return "let the agent run as the service of Berth's package, which asks systemd for all of them";
+    return "they are there, but not handed on to jobs: processes in " + agent.cgroup_base +
+           " itself prevent that;\n" + restart_of(agent);
+  if (agent.machine_agent)
+    return "let the agent run as the service of Berth's package, which asks systemd for all of them";
   return "sudo mkdir -p /etc/systemd/system/user@.service.d\n"
          "printf '[Service]\\nDelegate=cpu cpuset io memory pids\\n' | sudo tee "
          "/etc/systemd/system/user@.service.d/delegate.conf\n"
@@ -119,7 +126,8 @@ std::string delegation_advice(const std::vector<std::string>& missing, const Age
 }
 
 constexpr const char* kUnifiedAdvice =
-    "boot with cgroup v2: add systemd.unified_cgroup_hierarchy=1 to GRUB_CMDLINE_LINUX in /etc/default/grub,\n"
+    "boot with cgroup v2: add systemd.unified_cgroup_hierarchy=1 to GRUB_CMDLINE_LINUX in "
+    "/etc/default/grub,\n"
     "then sudo update-grub and reboot";
 
 std::string namespace_advice(const NamespaceFacts& namespaces) {
@@ -131,7 +139,9 @@ std::string namespace_advice(const NamespaceFacts& namespaces) {
   return {};
 }
 
-bool little(std::uint64_t free, std::uint64_t total) { return free < total / kLittleShare; }
+bool little(std::uint64_t free, std::uint64_t total) {
+  return free < total / kLittleShare;
+}
 
 }  // namespace
 
@@ -141,24 +151,38 @@ Check judge_agent(const AccessFacts& access, const Agent& agent) {
             Level::ok,
             "berthd " + agent->version + " answers on " + access.socket.path,
             "",
-            {"pid " + std::to_string(agent->pid) + (agent->machine_agent ? ", serves the machine" : ", serves its user")}};
+            {"pid " + std::to_string(agent->pid) +
+             (agent->machine_agent ? ", serves the machine" : ", serves its user")}};
   if (access.failure && access.failure->code() == Code::denied) return no_permission(access);
   if (!access.failure || access.failure->code() == Code::unavailable) return not_running(access);
+  if (access.failure->code() == Code::not_found)
+    return {"agent",
+            Level::warning,
+            "an agent of an older version answers on " + access.socket.path + "; it tells no facts",
+            "restart it with the version of this berth: jobs run on",
+            {}};
   return {"agent", Level::problem, access.failure->message(), access.failure->hint(), {}};
 }
 
 Check judge_socket(const AccessFacts& access, const Agent& agent) {
   const auto& socket = access.socket;
-  if (!socket.exists) return {"socket", Level::note, "not checked: " + socket.path + " cannot be looked at", "", {}};
+  if (!socket.exists)
+    return {"socket", Level::note, "not checked: " + socket.path + " cannot be looked at", "", {}};
   const auto what = socket.owner + ":" + socket.group + " " + octal(socket.mode);
   if ((socket.mode & 0006) != 0)
-    return {"socket", Level::problem, "every user of the machine may use it: " + what,
-            "sudo chmod o= " + socket.path + ", and find out who opened it", {}};
+    return {"socket",
+            Level::problem,
+            "every user of the machine may use it: " + what,
+            "sudo chmod o= " + socket.path + ", and find out who opened it",
+            {}};
   if (!agent) return {"socket", Level::ok, what, "", {}};
   if (!agent->machine_agent) return {"socket", Level::ok, what + ", for its owner alone", "", {}};
   if (socket.group != agent->group || (socket.mode & 0060) != 0060)
-    return {"socket", Level::warning, "only root may use it: " + what + " instead of root:" + agent->group + " 0660",
-            "make the group and let the agent take it: sudo groupadd --system " + agent->group + "; " + restart_of(*agent),
+    return {"socket",
+            Level::warning,
+            "only root may use it: " + what + " instead of root:" + agent->group + " 0660",
+            "make the group and let the agent take it: sudo groupadd --system " + agent->group + "; " +
+                restart_of(*agent),
             {}};
   return {"socket", Level::ok, what, "", {}};
 }
@@ -176,8 +200,10 @@ Check judge_versions(std::string_view own_version, const Agent& agent) {
   if (agent->version != own_version) {
     check.level = Level::warning;
     check.what = "berth is " + std::string(own_version) + ", berthd is " + agent->version;
-    check.advice = "the agent was not restarted after an upgrade, or this is another installation's berth\n(type -a "
-                   "berth); " + restart_of(*agent) + ": jobs run on";
+    check.advice =
+        "the agent was not restarted after an upgrade, or this is another installation's berth\n(type -a "
+        "berth); " +
+        restart_of(*agent) + ": jobs run on";
   }
   return check;
 }
@@ -187,8 +213,9 @@ Check judge_cgroup(CgroupMode mode, const Agent& agent) {
   if (agent && !agent->cgroup_base.empty()) check.details.push_back("jobs below " + agent->cgroup_base);
   if (mode != CgroupMode::unified) {
     check.level = Level::warning;
-    check.what = mode == CgroupMode::none ? "no control groups are mounted: limits are off"
-                                          : "limits are off: the controllers are with version 1 of control groups";
+    check.what = mode == CgroupMode::none
+                     ? "no control groups are mounted: limits are off"
+                     : "limits are off: the controllers are with version 1 of control groups";
     check.advice = kUnifiedAdvice;
     return check;
   }
@@ -198,7 +225,8 @@ Check judge_cgroup(CgroupMode mode, const Agent& agent) {
   }
   if (agent->cgroup_base.empty()) {
     check.level = Level::warning;
-    check.what = "the agent may not make control groups: limits are off, and trees are killed process by process";
+    check.what =
+        "the agent may not make control groups: limits are off, and trees are killed process by process";
     check.advice = delegation_advice({"memory"}, *agent);
     return check;
   }
@@ -217,14 +245,19 @@ Check judge_cgroup(CgroupMode mode, const Agent& agent) {
 Check judge_disk(const Agent& agent) {
   if (!agent) return unknown("disk");
   const auto& state = agent->state;
-  Check check{"disk", Level::ok,
-              to_text(state.free) + " of " + to_text(state.total) + " free at " + state.path + " (" + state.file_system + ")",
-              "", {}};
-  check.details.push_back(std::to_string(state.files_free) + " of " + std::to_string(state.files_total) + " inodes free");
+  Check check{"disk",
+              Level::ok,
+              to_text(state.free) + " of " + to_text(state.total) + " free at " + state.path + " (" +
+                  state.file_system + ")",
+              "",
+              {}};
+  check.details.push_back(std::to_string(state.files_free) + " of " + std::to_string(state.files_total) +
+                          " inodes free");
   check.details.push_back("new jobs are refused with less than " + to_text(state.reserved) + " free");
   if (among(state.file_system, kVolatile)) {
     check.level = Level::problem;
-    check.what = state.path + " is on " + state.file_system + ": jobs and their records are gone after a reboot";
+    check.what =
+        state.path + " is on " + state.file_system + ": jobs and their records are gone after a reboot";
     check.advice = "set state_dir to a directory on a disk";
   } else if (state.free < state.reserved) {
     check.level = Level::problem;
@@ -259,8 +292,10 @@ Check judge_clock(const ClockFacts& clock, const Agent& agent) {
   }
   if (agent && agent->newest_record && clock.now + kClockTolerance < *agent->newest_record) {
     check.level = Level::problem;
-    check.what = "set back: the latest record is " + to_words(*agent->newest_record - clock.now) + " in the future";
-    check.advice = "set the clock right: sudo timedatectl set-ntp true, or sudo date -s …; durations are not affected";
+    check.what =
+        "set back: the latest record is " + to_words(*agent->newest_record - clock.now) + " in the future";
+    check.advice =
+        "set the clock right: sudo timedatectl set-ntp true, or sudo date -s …; durations are not affected";
   }
   return check;
 }
@@ -268,17 +303,25 @@ Check judge_clock(const ClockFacts& clock, const Agent& agent) {
 Check judge_overlay(const NamespaceFacts& namespaces, const Agent& agent) {
   if (!agent) return unknown("overlay");
   if (agent->overlays) return {"overlay", Level::ok, "a job's tree is an overlay on its snapshot", "", {}};
-  Check check{"overlay", Level::warning, "overlays cannot be mounted: every job gets a copy of its code, which is slower", "", {}};
+  Check check{"overlay",
+              Level::warning,
+              "overlays cannot be mounted: every job gets a copy of its code, which is slower",
+              "",
+              {}};
   const auto advice = agent->machine_agent ? std::string() : namespace_advice(namespaces);
-  check.advice = advice.empty() ? "sudo modprobe overlay; the state directory must be on ext4, xfs or btrfs" : advice;
+  check.advice =
+      advice.empty() ? "sudo modprobe overlay; the state directory must be on ext4, xfs or btrfs" : advice;
   return check;
 }
 
 Check judge_namespaces(const NamespaceFacts& namespaces) {
   const auto advice = namespace_advice(namespaces);
   if (advice.empty()) return {"namespaces", Level::ok, "users may make user namespaces", "", {}};
-  return {"namespaces", Level::note,
-          "users may not make user namespaces: `berthd --user` copies code and cannot cut off the network", advice, {}};
+  return {"namespaces",
+          Level::note,
+          "users may not make user namespaces: `berthd --user` copies code and cannot cut off the network",
+          advice,
+          {}};
 }
 
 Check judge_leftovers(const Agent& agent) {
@@ -288,7 +331,8 @@ Check judge_leftovers(const Agent& agent) {
   for (const auto& directory : agent->directories_left) check.details.push_back(directory);
   for (const auto& group : agent->cgroups_left) {
     processes += group.processes;
-    check.details.push_back(group.path + " (" + std::to_string(group.processes) + " processes)");
+    check.details.push_back(group.path + " (" + std::to_string(group.processes) +
+                            (group.processes == 1 ? " process)" : " processes)"));
   }
   if (check.details.empty()) return check;
   check.level = Level::warning;
@@ -298,7 +342,8 @@ Check judge_leftovers(const Agent& agent) {
   if (!agent->cgroups_left.empty()) {
     const auto& path = agent->cgroups_left.front().path;
     check.advice += check.advice.empty() ? "" : "\n";
-    if (processes > 0) check.advice += "end what still runs there: echo 1 | sudo tee " + path + "/cgroup.kill\n";
+    if (processes > 0)
+      check.advice += "end what still runs there: echo 1 | sudo tee " + path + "/cgroup.kill\n";
     check.advice += "remove the group: sudo rmdir " + path;
   }
   return check;
@@ -310,37 +355,55 @@ Check judge_files(const Agent& agent) {
   if (agent->open_files >= kEnoughOpenFiles) return check;
   check.level = Level::warning;
   check.what += ": few for many jobs and followers";
-  check.advice = agent->machine_agent ? "set LimitNOFILE=524288 with `sudo systemctl edit berthd`"
-                                      : "raise the hard limit (ulimit -Hn, /etc/security/limits.conf) before starting it";
+  check.advice = agent->machine_agent
+                     ? "set LimitNOFILE=524288 with `sudo systemctl edit berthd`"
+                     : "raise the hard limit (ulimit -Hn, /etc/security/limits.conf) before starting it";
   return check;
 }
 
 Check judge_python(const PythonFacts& python) {
   if (python.version.empty())
-    return {"python", Level::warning, "there is no python3: jobs must name an interpreter of their own",
-            "sudo apt install python3 python3-venv", {}};
+    return {"python",
+            Level::warning,
+            "there is no python3: jobs must name an interpreter of their own",
+            "sudo apt install python3 python3-venv",
+            {}};
   if (!python.venv)
-    return {"python", Level::warning, "python3 " + python.version + " cannot make virtual environments",
-            "sudo apt install python3-venv", {}};
+    return {"python",
+            Level::warning,
+            "python3 " + python.version + " cannot make virtual environments",
+            "sudo apt install python3-venv",
+            {}};
   return {"python", Level::ok, "python3 " + python.version + " with venv", "", {}};
 }
 
 Check judge_git(const std::string& version) {
   if (version.empty())
-    return {"git", Level::note, "not installed; the git state of submitted code is recorded all the same", "", {}};
+    return {"git",
+            Level::note,
+            "not installed; the git state of submitted code is recorded all the same",
+            "",
+            {}};
   return {"git", Level::ok, "git " + version, "", {}};
 }
 
 Check judge_docker(const DockerFacts& docker) {
   switch (docker.state) {
     case DockerFacts::State::absent:
-      return {"docker", Level::note, "not installed: image jobs will not work", "sudo apt install docker.io", {}};
+      return {
+          "docker", Level::note, "not installed: image jobs will not work", "sudo apt install docker.io", {}};
     case DockerFacts::State::denied:
-      return {"docker", Level::note, "you may not use " + docker.socket + "; a machine's agent is root and may",
-              "sudo berth doctor looks closer", {}};
+      return {"docker",
+              Level::note,
+              "you may not use " + docker.socket + "; a machine's agent is root and may",
+              "sudo berth doctor looks closer",
+              {}};
     case DockerFacts::State::silent:
-      return {"docker", Level::warning, "nobody answers on " + docker.socket + ": image jobs will not work",
-              "sudo systemctl start docker; journalctl -u docker -n 50 tells more", {}};
+      return {"docker",
+              Level::warning,
+              "nobody answers on " + docker.socket + ": image jobs will not work",
+              "sudo systemctl start docker; journalctl -u docker -n 50 tells more",
+              {}};
     case DockerFacts::State::answers:
       break;
   }
@@ -348,19 +411,29 @@ Check judge_docker(const DockerFacts& docker) {
 }
 
 Check judge_nvidia(const NvidiaFacts& nvidia) {
-  if (nvidia.driver.empty() && nvidia.devices == 0) return {"nvidia", Level::ok, "no NVIDIA GPU in this machine", "", {}};
+  if (nvidia.driver.empty() && nvidia.devices == 0)
+    return {"nvidia", Level::ok, "no NVIDIA GPU in this machine", "", {}};
   const auto gpus = std::to_string(nvidia.devices) + (nvidia.devices == 1 ? " GPU" : " GPUs");
   if (nvidia.driver.empty())
-    return {"nvidia", Level::warning, gpus + " on the PCI bus, but no driver is loaded",
+    return {"nvidia",
+            Level::warning,
+            gpus + " on the PCI bus, but no driver is loaded",
             "Ubuntu: sudo ubuntu-drivers install; Debian: sudo apt install nvidia-driver; then reboot\n"
-            "(with Secure Boot on, the module's key must be enrolled)", {}};
+            "(with Secure Boot on, the module's key must be enrolled)",
+            {}};
   if (!nvidia.library)
-    return {"nvidia", Level::warning, "driver " + nvidia.driver + ", but libnvidia-ml.so.1 cannot be loaded",
-            "install the driver's libraries: libnvidia-ml1 (Debian), libnvidia-compute-… (Ubuntu), of the same version", {}};
+    return {"nvidia",
+            Level::warning,
+            "driver " + nvidia.driver + ", but libnvidia-ml.so.1 cannot be loaded",
+            "install the driver's libraries: libnvidia-ml1 (Debian), libnvidia-compute-… (Ubuntu), of the "
+            "same version",
+            {}};
   if (!nvidia.library_version.empty() && nvidia.library_version != nvidia.driver)
-    return {"nvidia", Level::problem,
+    return {"nvidia",
+            Level::problem,
             "the loaded driver is " + nvidia.driver + ", its libraries are " + nvidia.library_version,
-            "the driver was upgraded: berth drain, wait for the jobs, reboot", {}};
+            "the driver was upgraded: berth drain, wait for the jobs, reboot",
+            {}};
   return {"nvidia", Level::ok, "driver " + nvidia.driver + (nvidia.devices > 0 ? ", " + gpus : ""), "", {}};
 }
 

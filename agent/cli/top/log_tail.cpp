@@ -8,7 +8,7 @@
 namespace berth::cli::top {
 namespace {
 
-constexpr std::uint64_t kFirst = 64U << 10;    // of a log seen for the first time
+constexpr std::uint64_t kFirst = 64U << 10;  // of a log seen for the first time
 constexpr std::uint64_t kMostBehind = 1U << 20;
 constexpr std::size_t kKept = 512U << 10;
 constexpr std::size_t kTab = 8;

@@ -1,11 +1,12 @@
 #pragma once
 
-// The state of `berth top`: what the agent told last, what is selected, and what a key means. Pure: it reads no clock
-// and talks to nobody.
+// The state of `berth top`: what the agent told last, what is selected, and what a key means. Pure: it reads
+// no clock and talks to nobody.
 
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "agent/cli/top/log_tail.hpp"
 #include "agent/cli/top/reading.hpp"

@@ -1,7 +1,7 @@
 #pragma once
 
-// What the agent told at one moment, as `berth top` needs it. Fields that an older or newer agent does not tell stay
-// empty.
+// What the agent told at one moment, as `berth top` needs it. Fields that an older or newer agent does not
+// tell stay empty.
 
 #include <cstdint>
 #include <map>

@@ -20,7 +20,8 @@
 namespace berth::cli::top {
 namespace {
 
-constexpr int kEscapeDelay = 25;  // milliseconds until ESC alone is taken for the key, not a sequence's beginning
+constexpr int kEscapeDelay =
+    25;  // milliseconds until ESC alone is taken for the key, not a sequence's beginning
 
 short pair_of(Style style) {
   switch (style) {
@@ -151,7 +152,8 @@ Size Terminal::measure() {
   winsize window{};
   if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 0 && window.ws_row > 0)
     ::resizeterm(window.ws_row, window.ws_col);
-  return {static_cast<std::size_t>(std::max(::getmaxx(stdscr), 1)), static_cast<std::size_t>(std::max(::getmaxy(stdscr), 1))};
+  return {static_cast<std::size_t>(std::max(::getmaxx(stdscr), 1)),
+          static_cast<std::size_t>(std::max(::getmaxy(stdscr), 1))};
 }
 
 void Terminal::show(const std::vector<Line>& lines) {
@@ -180,6 +182,8 @@ std::vector<Key> Terminal::keys() {
   return keys;
 }
 
-int Terminal::input() const { return STDIN_FILENO; }
+int Terminal::input() const {
+  return STDIN_FILENO;
+}
 
 }  // namespace berth::cli::top

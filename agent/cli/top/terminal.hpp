@@ -1,7 +1,7 @@
 #pragma once
 
-// The terminal while `berth top` has it: a screen of its own that is put back when this goes, and keys. The only user
-// of ncurses.
+// The terminal while `berth top` has it: a screen of its own that is put back when this goes, and keys. The
+// only user of ncurses.
 
 #include <memory>
 #include <vector>

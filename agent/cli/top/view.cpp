@@ -15,7 +15,8 @@ using Lines = std::vector<Line>;
 
 constexpr std::size_t kHead = 3;      // two lines and an empty one
 constexpr std::size_t kLeastLog = 3;  // with its heading
-constexpr const char* kKeys = "↑↓ select  c cancel  h hold/release  +- priority  f follow  l log  ? help  q quit";
+constexpr const char* kKeys =
+    "↑↓ select  c cancel  h hold/release  +- priority  f follow  l log  ? help  q quit";
 
 std::string right(const std::string& text, std::size_t width) {
   return text.size() < width ? std::string(width - text.size(), ' ') + text : text;
@@ -29,7 +30,8 @@ std::string percent_text(std::optional<double> percent) {
 }
 
 std::string name_of(const model::Job& job) {
-  return job.request.display_name.empty() ? command_text(job.request.command) : printable(job.request.display_name);
+  return job.request.display_name.empty() ? command_text(job.request.command)
+                                          : printable(job.request.display_name);
 }
 
 // --- head
@@ -47,15 +49,18 @@ std::string machine_text(const Model& model) {
   if (reading.cpus > 0) {
     const auto percent = percent_text(model.machine_percent());
     text += "   CPU " + (percent.empty() ? "" : percent + " of ") + std::to_string(reading.cpus);
-    const auto used = reading.memory.bytes() - std::min(reading.memory_available.bytes(), reading.memory.bytes());
+    const auto used =
+        reading.memory.bytes() - std::min(reading.memory_available.bytes(), reading.memory.bytes());
     text += "   memory " + brief_size(ByteSize(used)) + " of " + brief_size(reading.memory);
   }
-  return text + "   disk " + brief_size(reading.disk_free) + " of " + brief_size(reading.disk_total) + " free";
+  return text + "   disk " + brief_size(reading.disk_free) + " of " + brief_size(reading.disk_total) +
+         " free";
 }
 
 void add_head(Lines& lines, const Model& model) {
   const auto& reading = model.reading();
-  lines.push_back({reading.name + "   berthd " + reading.version + "   " + counts_text(reading.counts), Style::bold});
+  lines.push_back(
+      {reading.name + "   berthd " + reading.version + "   " + counts_text(reading.counts), Style::bold});
   lines.push_back({machine_text(model)});
   if (!model.away().empty())
     lines.push_back({model.away(), Style::red});
@@ -105,7 +110,8 @@ Style style_of(const model::Job& job) {
 // The rows of a list that fit, so that the selected one is among them.
 Jobs window(const Jobs& jobs, std::size_t rows, const std::string& selected) {
   if (jobs.size() <= rows) return jobs;
-  const auto at = std::find_if(jobs.begin(), jobs.end(), [&](const auto* each) { return each->job.id == selected; });
+  const auto at =
+      std::find_if(jobs.begin(), jobs.end(), [&](const auto* each) { return each->job.id == selected; });
   const auto index = at == jobs.end() ? 0 : static_cast<std::size_t>(at - jobs.begin());
   const auto first = std::min(index >= rows ? index - rows + 1 : 0, jobs.size() - rows);
   const auto begin = jobs.begin() + static_cast<std::ptrdiff_t>(first);
@@ -132,7 +138,8 @@ void add_table(Lines& lines, const Table& table, const Jobs& jobs, const Model& 
 }
 
 void add_running(Lines& lines, const Model& model, const Jobs& jobs, Size size) {
-  Table table({{"RUNNING"}, {"  CPU%"}, {"     MEMORY"}, {"     TIME"}, {"USER", 6}, {"STATE", 8}, {"NAME", 8}});
+  Table table(
+      {{"RUNNING"}, {"  CPU%"}, {"     MEMORY"}, {"     TIME"}, {"USER", 6}, {"STATE", 8}, {"NAME", 8}});
   for (const auto* record : jobs) table.add(running_row(model, record->job));
   add_table(lines, table, jobs, model, size);
 }
@@ -154,13 +161,15 @@ std::pair<std::size_t, std::size_t> share(std::size_t room, std::size_t running,
 void add_jobs(Lines& lines, const Model& model, std::size_t rows, Size size) {
   const auto& reading = model.reading();
   if (reading.jobs.empty()) {
-    lines.push_back({"no live jobs; `berth submit` makes one, `berth ps -a` lists the ended ones", Style::dim});
+    lines.push_back(
+        {"no live jobs; `berth submit` makes one, `berth ps -a` lists the ended ones", Style::dim});
     return;
   }
   Jobs running;
   Jobs waiting;
   for (const auto& record : reading.jobs) (is_waiting(record.job) ? waiting : running).push_back(&record);
-  const std::uint64_t all_waiting = std::max<std::uint64_t>(waiting.size(), reading.counts.queued + reading.counts.preparing);
+  const std::uint64_t all_waiting =
+      std::max<std::uint64_t>(waiting.size(), reading.counts.queued + reading.counts.preparing);
   const std::size_t headings = running.empty() || waiting.empty() ? 1 : 3;  // an empty line between the two
   const std::size_t more_line = all_waiting > waiting.size() ? 1 : 0;
   const auto room = rows - std::min(rows, headings + more_line);
@@ -168,7 +177,8 @@ void add_jobs(Lines& lines, const Model& model, std::size_t rows, Size size) {
   if (!running.empty()) add_running(lines, model, window(running, running_rows, model.selected()), size);
   if (!running.empty() && !waiting.empty()) lines.push_back({});
   if (!waiting.empty())
-    add_waiting(lines, model, window(waiting, waiting_rows, model.selected()), all_waiting - waiting.size(), size);
+    add_waiting(lines, model, window(waiting, waiting_rows, model.selected()), all_waiting - waiting.size(),
+                size);
 }
 
 // --- log
@@ -215,17 +225,18 @@ void add_whole_log(Lines& lines, const Model& model, Size size) {
 // --- help and footer
 
 void add_help(Lines& lines) {
-  constexpr const char* kHelp[] = {"up, down, k, j    select a job (also PgUp, PgDn, Home, End)",
-                                   "c                 cancel it, after a question",
-                                   "h                 hold a waiting job, or release a held one",
-                                   "+ -               raise or lower a waiting job's priority",
-                                   "f, Enter          follow its log on the whole screen; up and down scroll,",
-                                   "                  f, q or Esc leads back",
-                                   "l                 show or hide the log below the jobs",
-                                   "q, Ctrl-C         quit; jobs run on",
-                                   "",
-                                   "CPU% is of one core: four busy cores are 400%. MEMORY is use/limit.",
-                                   "`berth top --help` tells more. Any key leads back."};
+  constexpr const char* kHelp[] = {
+      "up, down, k, j    select a job (also PgUp, PgDn, Home, End)",
+      "c                 cancel it, after a question",
+      "h                 hold a waiting job, or release a held one",
+      "+ -               raise or lower a waiting job's priority",
+      "f, Enter          follow its log on the whole screen; up and down scroll,",
+      "                  f, q or Esc leads back",
+      "l                 show or hide the log below the jobs",
+      "q, Ctrl-C         quit; jobs run on",
+      "",
+      "CPU% is of one core: four busy cores are 400%. MEMORY is use/limit.",
+      "`berth top --help` tells more. Any key leads back."};
   for (const auto* text : kHelp) lines.push_back({text});
 }
 
@@ -235,7 +246,7 @@ Line footer(const Model& model) {
   if (!model.message().empty()) return {model.message(), Style::yellow};
   if (model.mode() != Mode::log) return {kKeys, Style::dim};
   if (model.scrolled() > 0)
-    return {std::to_string(model.scrolled()) + " lines up   G end   f, q, Esc back", Style::dim};
+    return {"scrolled up by " + std::to_string(model.scrolled()) + "   G end   f, q, Esc back", Style::dim};
   return {"following   ↑↓ scroll   f, q, Esc back", Style::dim};
 }
 
@@ -287,7 +298,7 @@ std::vector<Line> view_of(const Model& model, Size size) {
   }
   lines.resize(size.rows - std::min<std::size_t>(size.rows, 1));
   if (size.rows > 0) lines.push_back(footer(model));
-  for (auto& line : lines) line.text = fitted(line.text, size.columns);
+  for (auto& line : lines) line.text = fitted(printable(line.text), size.columns);
   return lines;
 }
 

@@ -57,9 +57,10 @@ std::vector<doctor::Check> examine(const std::string& socket) {
 
 int verb::doctor(const Arguments& arguments, Common& common) {
   bool verbose = false;
-  Options options("doctor", "[options]",
-                  "Checks what a node needs - the agent and the way to it, control groups, disk, clock, Python, Docker, "
-                  "NVIDIA driver, leftovers - and says what to do about each. Changes nothing.");
+  Options options(
+      "doctor", "[options]",
+      "Checks what a node needs - the agent and the way to it, control groups, disk, clock, Python, Docker, "
+      "NVIDIA driver, leftovers - and says what to do about each. Changes nothing.");
   options.flag("-v,--verbose", verbose, "tell what each check found");
   options.section("Levels",
                   "  ok       as it should be\n"

@@ -25,7 +25,8 @@ struct Scene {
   }
   void program(const std::string& command, Machine::Answer answer) { answers[command] = std::move(answer); }
   Machine machine() const {
-    return {directory.path(), [this](const std::vector<std::string>& command) -> std::optional<Machine::Answer> {
+    return {directory.path(),
+            [this](const std::vector<std::string>& command) -> std::optional<Machine::Answer> {
               std::string line;
               for (const auto& word : command) line += (line.empty() ? "" : " ") + word;
               for (const auto& [known, answer] : answers)
@@ -46,8 +47,9 @@ TEST_CASE("the version of control groups is read from the mounts") {
   CHECK(read_cgroup_mode(scene.machine()) == CgroupMode::unified);
   scene.file("/proc/self/mounts", "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n");
   CHECK(read_cgroup_mode(scene.machine()) == CgroupMode::version1);
-  scene.file("/proc/self/mounts",
-             "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n");
+  scene.file(
+      "/proc/self/mounts",
+      "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n");
   CHECK(read_cgroup_mode(scene.machine()) == CgroupMode::hybrid);
 }
 
@@ -92,7 +94,8 @@ TEST_CASE("GPUs are counted on the PCI bus, and the driver tells its version") {
   scene.file("/sys/bus/pci/devices/0000:02:00.0/vendor", "0x8086\n");
   scene.file("/sys/bus/pci/devices/0000:02:00.0/class", "0x030000\n");
   scene.file("/proc/driver/nvidia/version",
-             "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  535.161.08  Release Build  (dvs@x)\nGCC version:  gcc version 12.3.0\n");
+             "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  535.161.08  Release Build  "
+             "(dvs@x)\nGCC version:  gcc version 12.3.0\n");
   const auto nvidia = read_nvidia(scene.machine());
   CHECK(nvidia.devices == 1);
   CHECK(nvidia.driver == "535.161.08");
@@ -156,7 +159,8 @@ TEST_CASE("the agent's facts are read, and those of another version as far as th
   CHECK(facts.supervisors == 2);
   CHECK(facts.newest_record);
   CHECK(facts.cgroups_left.at(0).processes == 2);
-  const auto nothing = agent_facts_from_json(R"({"state":7,"cgroup":[],"leftovers":{"directories":{}},"cgroup":null})");
+  const auto nothing =
+      agent_facts_from_json(R"({"state":7,"cgroup":[],"leftovers":{"directories":{}},"cgroup":null})");
   CHECK(nothing.version.empty());
   CHECK(nothing.directories_left.empty());
 }

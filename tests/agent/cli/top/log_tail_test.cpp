@@ -14,7 +14,7 @@ TEST_CASE("a line of a log is shown as a terminal would leave it") {
   CHECK(screen_line("a\tb") == "a       b");
   CHECK(screen_line("abc\b\bX") == "aX");
   CHECK(screen_line(std::string("\x00\x9b\x01", 3)).find("\\x01") != std::string::npos);
-  CHECK(screen_line("\x1b") .empty());
+  CHECK(screen_line("\x1b").empty());
   CHECK(screen_line("\x1b[12").empty());
 }
 

@@ -24,8 +24,9 @@ struct Node {
   std::int64_t seconds = 0;  // since the first reading
   double cpu_seconds = 0;
   bool drained = false;
-  json jobs = json::array({model::to_json(cli::sample::running()),
-                           waiting(cli::sample::queued(), "calm-otter-2xyz", "the next one; 1 slot is wanted, none is free")});
+  json jobs = json::array(
+      {model::to_json(cli::sample::running()),
+       waiting(cli::sample::queued(), "calm-otter-2xyz", "the next one; 1 slot is wanted, none is free")});
 
   std::string status() const {
     return json{{"name", "gpu1"},
@@ -42,7 +43,10 @@ struct Node {
     return json{{"time", to_rfc3339(cli::sample::noon() + std::chrono::seconds(seconds))},
                 {"monotonic_us", 5'000'000 + seconds * 1'000'000},
                 {"machine",
-                 {{"cpus", 4}, {"cpu_us", cpu}, {"memory_bytes", 24ULL << 30}, {"memory_available_bytes", 20ULL << 30}}},
+                 {{"cpus", 4},
+                  {"cpu_us", cpu},
+                  {"memory_bytes", 24ULL << 30},
+                  {"memory_available_bytes", 20ULL << 30}}},
                 {"jobs",
                  {{{"id", "quick-lynx-9abc"},
                    {"launch", 1},

@@ -31,7 +31,8 @@ bool shows(const top::Model& model, const std::string& text, Size size = {}) {
 top::sample::Node many(int number) {
   top::sample::Node node;
   for (int i = 0; i < number; ++i)
-    node.jobs.push_back(top::sample::waiting(cli::sample::queued(), "job-" + std::to_string(100 + i), "later"));
+    node.jobs.push_back(
+        top::sample::waiting(cli::sample::queued(), "job-" + std::to_string(100 + i), "later"));
   return node;
 }
 
@@ -71,7 +72,8 @@ TEST_CASE("every line fits, and there are as many as the screen has") {
       for (const char mode : {'j', 'f', 'f', '?', 'x', 'l', 'c'}) {
         const auto lines = view_of(model, {columns, rows});
         CHECK(lines.size() == rows);
-        CHECK(std::all_of(lines.begin(), lines.end(), [&](const Line& line) { return text_width(line.text) <= columns; }));
+        CHECK(std::all_of(lines.begin(), lines.end(),
+                          [&](const Line& line) { return text_width(line.text) <= columns; }));
         model.press({Key::Kind::character, mode});
       }
 }
@@ -138,7 +140,7 @@ TEST_CASE("a followed log fills the screen, wrapped, its end at the bottom") {
   CHECK(lines[8].text == std::string(20, 'y'));
   model.press({Key::Kind::up});
   CHECK(view_of(model, {80, 10})[8].text == "line 49");
-  CHECK(view_of(model, {80, 10})[9].text.starts_with("1 lines up"));
+  CHECK(view_of(model, {80, 10})[9].text.starts_with("scrolled up by 1"));
   model.press({Key::Kind::home});
   CHECK(view_of(model, {80, 10})[1].text == "line 0");
   CHECK(view_of(model, {80, 10})[8].text == "line 7");
