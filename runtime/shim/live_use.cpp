@@ -50,7 +50,7 @@ void correct(LiveUse& use, const os::Cgroup& group) {
   if (const auto memory = group.current_memory()) use.memory = *memory;
   if (const auto peak = group.peak_memory()) use.peak_memory = *peak;
   use.memory_limit = group.memory_limit();
-  if (const auto io = group.io()) {
+  if (const auto io = group.io_bytes()) {
     use.read = io->read;
     use.written = io->written;
   }

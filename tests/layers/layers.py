@@ -38,6 +38,7 @@ LIBRARIES = {
     "zstd.h": (None, 1),
     "spdlog": ("runtime/base", 1),
     "ncurses": ("agent/cli", 1),
+    "systemd": ("runtime/os", 1),
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)

@@ -152,7 +152,7 @@ TEST_CASE("memory, its limit and io are read where the controllers are") {
   REQUIRE(group);
   CHECK(!group->current_memory());
   CHECK(!group->memory_limit());
-  CHECK(!group->io());
+  CHECK(!group->io_bytes());
   os::write_file(directory / "memory.current", "1052672\n", 0644, os::Durable::no);
   os::write_file(directory / "memory.max", "max\n", 0644, os::Durable::no);
   os::write_file(directory / "io.stat",
@@ -163,7 +163,7 @@ TEST_CASE("memory, its limit and io are read where the controllers are") {
   CHECK(!group->memory_limit());
   os::write_file(directory / "memory.max", "2097152\n", 0644, os::Durable::no);
   CHECK(group->memory_limit() == 2'097'152U);
-  REQUIRE(group->io());
-  CHECK(group->io()->read == 1'460'000);
-  CHECK(group->io()->written == 4096);
+  REQUIRE(group->io_bytes());
+  CHECK(group->io_bytes()->read == 1'460'000);
+  CHECK(group->io_bytes()->written == 4096);
 }
