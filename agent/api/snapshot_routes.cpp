@@ -21,6 +21,7 @@ using http::Response;
 using nlohmann::json;
 
 constexpr ByteSize kLargestDiff = 32_MiB;
+constexpr ByteSize kRoomStep = 4_MiB;
 
 // A file without a name: gone with its descriptor, whatever happens.
 os::Fd nameless_file(const std::string& directory) { return os::open(directory, O_RDWR | O_TMPFILE, 0600); }
@@ -35,17 +36,26 @@ Digest digest_parameter(const Request& request) {
   return *digest;
 }
 
-// A pack is on the disk twice while it is being stored.
-async::Task<> make_room(Services& services, const Request& request) {
-  const auto length = std::min(request.body.length().value_or(0), services.max_upload.bytes());
-  co_await services.governor.make_room(ByteSize(2 * length));
+// A pack is on the disk twice while it is being stored. Room for one of unknown length is made as it comes.
+async::Task<> spool_pack(Services& services, Request& request, const os::Fd& file) {
+  if (const auto length = request.body.length()) {
+    co_await services.governor.make_room(ByteSize(2 * std::min(*length, services.max_upload.bytes())));
+    co_await request.spool(services.pool, file, services.max_upload);
+    co_return;
+  }
+  std::uint64_t room_for = 0;
+  const auto make_room = [&](std::uint64_t written) -> async::Task<> {
+    if (written < room_for) co_return;
+    room_for = written + kRoomStep.bytes();
+    co_await services.governor.make_room(ByteSize(room_for + kRoomStep.bytes()));
+  };
+  co_await request.spool(services.pool, file, services.max_upload, make_room);
 }
 
 async::Task<Response> take_pack(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
-  co_await make_room(services, request);
   const auto file = nameless_file(services.incoming);
-  co_await request.spool(services.pool, file, services.max_upload);
+  co_await spool_pack(services, request, file);
   const auto hold = co_await services.governor.hold();
   auto receive = [&] {
     os::rewind(file);

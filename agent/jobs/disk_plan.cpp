@@ -46,7 +46,8 @@ std::vector<Need> needs_of(const DiskState& state, const DiskLimits& limits) {
 
 void put_in_order(std::vector<Candidate>& candidates) {
   std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-    return std::tuple(!a.due, a.kind, a.last_use) < std::tuple(!b.due, b.kind, b.last_use);
+    const auto key = [](const Candidate& one) { return std::tuple(!one.due, one.useless, one.kind, one.last_use); };
+    return key(a) < key(b);
   });
 }
 
@@ -64,10 +65,14 @@ Choice choose(const std::vector<Candidate>& in_order, const std::vector<Need>& n
   }
   const auto of_replaceable = choice.need == nullptr ? 0 : choice.need->bytes;
   for (const auto& candidate : in_order) {
+    if (candidate.useless && !candidate.due) break;
     if (!candidate.due && choice.bytes >= (candidate.replaceable ? of_replaceable : of_anything)) break;
     choice.bytes += candidate.bytes;
     ++choice.going;
   }
+  // What goes last without giving anything back goes in vain.
+  const auto in_vain = [](const Candidate& candidate) { return !candidate.due && candidate.bytes == 0; };
+  while (choice.going > 0 && in_vain(in_order[choice.going - 1])) --choice.going;
   return choice;
 }
 

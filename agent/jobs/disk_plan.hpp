@@ -69,16 +69,18 @@ struct Candidate {
   bool due = false;          // goes without a need
   bool replaceable = false;  // can be made again
   Roots roots;               // what it keeps in the store of objects, besides
+  bool useless = false;      // to remove it would give nothing back: others, which stay, need all that it holds
 };
 
-// Sorts them into the order in which they go.
+// Sorts them into the order in which they go; the useless ones come last.
 void put_in_order(std::vector<Candidate>& candidates);
 
 struct Choice {
   std::size_t going = 0;      // so many, from the front
   std::uint64_t bytes = 0;    // of those
   const Need* need = nullptr;  // the greatest one
-  std::vector<const Need*> hopeless;  // for which nothing goes that cannot be made again, since all were not enough
+  // Those for which nothing goes that cannot be made again, since all of it were not enough.
+  std::vector<const Need*> hopeless;
 };
 // `needs` outlives the choice.
 Choice choose(const std::vector<Candidate>& in_order, const std::vector<Need>& needs);

@@ -50,6 +50,7 @@ struct Governor::Price {
   const objects::Store& store;
   std::vector<std::uint64_t*> owners;
   std::unordered_map<Digest, std::uint32_t> owner_of;
+  std::size_t staying = 0;  // so many owners, from the front, stay
 
   void claim(const Roots& roots, std::uint64_t& bytes) {
     const auto number = static_cast<std::uint32_t>(owners.size());
@@ -57,6 +58,11 @@ struct Governor::Price {
     const auto take = [&](const Digest& digest) { return owner_of.try_emplace(digest, number).second; };
     for (const auto& root : roots.snapshots) snapshot::visit_closure(store, root, take);
     for (const auto& object : roots.objects) take(object);
+  }
+
+  bool is_staying(const Digest& digest) const {
+    const auto owner = owner_of.find(digest);
+    return owner == owner_of.end() || owner->second < staying;
   }
 };
 
@@ -83,15 +89,22 @@ Governor::Plan Governor::plan(const Cleaning& wanted) {
 
 // From the last that goes to the first, those that stay before all: so each counts what is free once it is gone.
 void Governor::price(Plan& plan) const {
-  Price price{objects_, {}, {}};
+  Price price{objects_, {}, {}, 0};
   for (auto kind = plan.staying.rbegin(); kind != plan.staying.rend(); ++kind)
     for (auto& staying : *kind) price.claim(staying.roots, staying.bytes);
+  price.staying = price.owners.size();
   for (auto candidate = plan.candidates.rbegin(); candidate != plan.candidates.rend(); ++candidate)
     price.claim(candidate->roots, candidate->bytes);
   objects_.visit([&](const Digest& digest, std::uint64_t bytes) {
     const auto owner = price.owner_of.find(digest);
     if (owner != price.owner_of.end()) *price.owners[owner->second] += bytes;
   });
+  const auto stays = [&](const Digest& root) { return price.is_staying(root); };
+  for (auto& candidate : plan.candidates)
+    candidate.useless = candidate.bytes == 0 &&
+                        std::all_of(candidate.roots.snapshots.begin(), candidate.roots.snapshots.end(), stays) &&
+                        std::all_of(candidate.roots.objects.begin(), candidate.roots.objects.end(), stays);
+  put_in_order(plan.candidates);
   note_leftovers(plan, price);
 }
 
@@ -131,15 +144,19 @@ std::vector<KindReport> Governor::kinds_of(const Plan& plan) const {
     kinds.push_back(std::move(kind));
   }
   std::vector<Amount> spared(kinds_.size());
+  std::vector<Amount> useless(kinds_.size());
   for (std::size_t i = 0; i < plan.candidates.size(); ++i) {
     const auto& candidate = plan.candidates[i];
     auto& kind = kinds[candidate.kind];
-    for (auto* amount : {&kind.held, i < plan.choice.going ? &kind.going : &spared[candidate.kind]}) {
+    auto& stays = candidate.useless ? useless : spared;
+    for (auto* amount : {&kind.held, i < plan.choice.going ? &kind.going : &stays[candidate.kind]}) {
       ++amount->count;
       amount->bytes += candidate.bytes;
     }
   }
   for (std::size_t i = 0; i < kinds.size(); ++i) {
+    if (useless[i].count > 0)
+      kinds[i].staying.push_back({"all that they hold is needed by others, which stay", useless[i]});
     if (spared[i].count == 0) continue;
     const std::string why = plan.needs.empty() ? fullness(plan.state, limits_)
                             : plan.choice.hopeless.empty() ? "enough is given back without them"

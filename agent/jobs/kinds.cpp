@@ -77,7 +77,7 @@ class UnusedUploads : public Governed {
     Staying staying{"a job may still follow what was sent a moment ago", 0, 0, {}, false};
     unused_.clear();
     for (const auto& [upload, used] : store_.uploads()) {
-      if (used && upload.created < scene.now - kUnusedFor) continue;  // goes with the job
+      if (used && upload.created < scene.now - kUnusedForWhenShort) continue;  // goes with the job
       const bool code = upload.kind == store::Upload::Kind::snapshot;
       if (used || upload.created >= scene.now - kUnusedForWhenShort) {
         if (!used) ++staying.count;
@@ -260,7 +260,7 @@ class RecordsOfJobs : public OfJobs {
   }
 
   Task<Numbers> remove(Numbers numbers, std::string) override {
-    return store_.forget(std::move(numbers), clock_.now() - kUnusedFor);
+    return store_.forget(std::move(numbers), clock_.now() - kUnusedForWhenShort);
   }
 
  private:
