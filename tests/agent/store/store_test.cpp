@@ -73,10 +73,11 @@ TEST_CASE_FIXTURE(OpenStore, "a job's life through the loop, and what a reader s
     Final again{sequence, State::failed, model::Lost{}, at(3), std::nullopt};
     co_await store.finalized(std::move(again));
     std::vector<Sequence> old(1, sequence);
-    auto removed = co_await store.remove_logs(old, model::Removal{at(4), "to make room"});
+    const model::Removal removal{at(4), "to make room"};
+    auto removed = co_await store.remove_logs(old, removal);
     CHECK(removed == old);
-    CHECK(store.find(sequence)->log_removed == model::Removal{at(4), "to make room"});
-    removed = co_await store.remove_outputs(old, model::Removal{at(5), "to make room"});
+    CHECK(store.find(sequence)->log_removed == removal);
+    removed = co_await store.remove_outputs(old, removal);
     CHECK(removed == old);
     CHECK(store.sweep_due());
     co_await store.swept();
