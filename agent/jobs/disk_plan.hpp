@@ -39,7 +39,7 @@ struct DiskLimits {
 struct DiskState {
   std::uint64_t free = 0;      // of the file system, in bytes
   std::uint64_t total = 0;
-  std::uint64_t kept = 0;      // what counts against the budget
+  std::uint64_t kept = 0;      // what counts against the budget; 0 where there is none and nobody asked
   std::uint64_t incoming = 0;  // what is about to be written
 };
 

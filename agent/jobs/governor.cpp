@@ -1,6 +1,5 @@
 #include "agent/jobs/governor.hpp"
 
-#include <fcntl.h>
 #include <malloc.h>
 #include <sys/stat.h>
 
@@ -25,12 +24,8 @@ constexpr milliseconds kShortestDatePause{1'000};
 constexpr milliseconds kLongestDatePause{std::chrono::hours(6)};
 
 std::uint64_t size_of_file(const std::string& path) {
-  std::uint64_t size = 0;
-  if (const auto file = os::exists(path) ? os::open(path, O_RDONLY) : os::Fd()) {
-    struct stat info {};
-    if (::fstat(file.get(), &info) == 0) size = static_cast<std::uint64_t>(info.st_blocks) * 512;
-  }
-  return size;
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 ? static_cast<std::uint64_t>(info.st_blocks) * 512 : 0;
 }
 
 // When the next thing of an ended job is due.
@@ -188,7 +183,7 @@ DiskState Governor::state(ByteSize incoming, std::uint64_t logs) const {
   DiskState state;
   state.free = space.free;
   state.total = space.total;
-  state.kept = objects_.usage().stored_bytes + checkouts_.usage() + logs + records_bytes();
+  if (limits_.budget) state.kept = objects_.usage().stored_bytes + checkouts_.usage() + logs + records_bytes();
   state.incoming = incoming.bytes();
   return state;
 }
@@ -200,6 +195,7 @@ DiskUse Governor::use() const {
   use.checkouts = checkouts_.usage();
   use.logs = logs_;
   use.records = records_bytes();
+  use.state.kept = use.stored + use.checkouts + use.logs + use.records;
   if (limits_.budget) use.budget = limits_.budget->of(use.state.total);
   use.refusal = refusal(ByteSize());
   return use;
