@@ -60,6 +60,16 @@ std::uint64_t start_offset(const Request& request, const LogPlace& place) {
   return 0;
 }
 
+// Of what had ended by then; the launch of a later attempt has a log of its own.
+void refuse_removed(const model::Job& job, const LogPlace& place) {
+  if (!job.log_removed) return;
+  for (const auto& attempt : job.attempts)
+    if (attempt.launch == place.launch && attempt.ended && *attempt.ended > job.log_removed->time) return;
+  throw Error(Code::not_found, "the log of " + job.id + " was removed " + model::to_words(*job.log_removed),
+              "its record" + std::string(job.outputs_removed ? " is" : " and its outputs are") + " kept: `berth show " +
+                  job.id + "`");
+}
+
 async::Task<Response> read_log(Services& services, Request& request) {
   const auto job = services.resolve(request);
   services.access.require_content(request.peer, job);
@@ -73,6 +83,7 @@ async::Task<Response> read_log(Services& services, Request& request) {
   } else if (os::exists(place.log)) {
     writer = [place, offset](http::Stream& out) { return send_log(out, place.log, place.index, offset); };
   } else {
+    refuse_removed(job, place);
     co_return Response::text("").set("Berth-Log-Offset", "0");
   }
   auto response = Response::stream("text/plain; charset=utf-8", std::move(writer));
@@ -84,6 +95,7 @@ async::Task<Response> read_index(Services& services, Request& request) {
   const auto job = services.resolve(request);
   services.access.require_content(request.peer, job);
   const auto place = place_of(services, request, job);
+  if (!os::exists(place.log)) refuse_removed(job, place);
   json entries = json::array();
   for (const auto& mark : logs::IndexReader(place.index).marks())
     entries.push_back({mark.size, to_unix_micros(mark.time)});

@@ -1,10 +1,12 @@
 #include <nlohmann/json.hpp>
 
+#include "agent/api/disk_json.hpp"
 #include "agent/api/doctor.hpp"
 #include "agent/api/services.hpp"
 #include "agent/api/status.hpp"
 #include "agent/api/usage.hpp"
 #include "agent/model/json.hpp"
+#include "runtime/base/error.hpp"
 
 namespace berth::api {
 namespace {
@@ -14,7 +16,7 @@ using http::Response;
 using nlohmann::json;
 
 Response status(const Services& services) {
-  return Response::json(status_json(services.node, services.jobs, services.clock.now()).dump());
+  return Response::json(status_json(services.node, services.jobs, services.governor.use(), services.clock.now()).dump());
 }
 
 async::Task<Response> drain(Services& services, Request& request) {
@@ -33,16 +35,24 @@ async::Task<Response> resume(Services& services, Request& request) {
   co_return status(services);
 }
 
+ByteSize free_from(const json& body) {
+  if (!body.is_object() || !body.contains("free_bytes")) return {};
+  if (!body["free_bytes"].is_number_unsigned())
+    throw Error(Code::invalid, "'free_bytes' must be a whole number of bytes");
+  return ByteSize(body["free_bytes"].get<std::uint64_t>());
+}
+
 async::Task<Response> collect_garbage(Services& services, Request& request) {
   services.access.require_node(request.peer);
   const auto text = co_await request.read_body(ByteSize(1 << 16));
   const auto body = text.empty() ? json::object() : model::parse_json(text);
-  const bool dry_run = body.is_object() && body.value("dry_run", json(false)) == json(true);
-  const auto report = co_await services.upkeep.collect_garbage(dry_run ? objects::DryRun::yes : objects::DryRun::no);
-  json items = json::array();
-  for (const auto& item : report.items)
-    items.push_back({{"what", item.what}, {"why", item.why}, {"bytes", item.bytes}});
-  co_return Response::json(json{{"dry_run", dry_run}, {"items", std::move(items)}, {"bytes", report.bytes()}}.dump());
+  jobs::Cleaning wanted;
+  wanted.asked = true;
+  wanted.dry_run = body.is_object() && body.value("dry_run", json(false)) == json(true);
+  wanted.free = free_from(body);
+  const bool dry_run = wanted.dry_run;
+  const auto report = co_await services.governor.clean(std::move(wanted));
+  co_return Response::json(report_json(report, dry_run).dump());
 }
 
 async::Task<Response> usage(Services& services, Request& request) {
@@ -72,7 +82,7 @@ void add_node_routes(http::Router& router, Services& services) {
   router.add("GET", "/v1/doctor", [&](Request& request) { return doctor(services, request); });
   router.add("GET", "/metrics", [&](Request& request) -> async::Task<Response> {
     services.access.submitter(request.peer);
-    auto text = metrics_text(services.node, services.jobs);
+    auto text = metrics_text(services.node, services.jobs, services.governor.use());
     co_return Response::with_type("text/plain; version=0.0.4", std::move(text));
   });
   router.add("POST", "/v1/drain", [&](Request& request) { return drain(services, request); });

@@ -6,8 +6,8 @@
 
 #include "agent/api/access.hpp"
 #include "agent/api/node.hpp"
+#include "agent/jobs/governor.hpp"
 #include "agent/jobs/jobs.hpp"
-#include "agent/jobs/upkeep.hpp"
 #include "agent/jobs/workplace.hpp"
 #include "agent/store/store.hpp"
 #include "runtime/async/offload.hpp"
@@ -19,7 +19,7 @@ namespace berth::api {
 struct Services {
   jobs::Jobs& jobs;
   jobs::Workplaces& workplaces;
-  jobs::Upkeep& upkeep;
+  jobs::Governor& governor;
   store::Store& store;
   objects::Store& objects;
   async::Watcher& watcher;

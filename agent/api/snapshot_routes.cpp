@@ -1,5 +1,6 @@
 #include <fcntl.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -20,6 +21,7 @@ using http::Response;
 using nlohmann::json;
 
 constexpr ByteSize kLargestDiff = 32_MiB;
+constexpr ByteSize kRoomStep = 4_MiB;
 
 // A file without a name: gone with its descriptor, whatever happens.
 os::Fd nameless_file(const std::string& directory) { return os::open(directory, O_RDWR | O_TMPFILE, 0600); }
@@ -34,12 +36,27 @@ Digest digest_parameter(const Request& request) {
   return *digest;
 }
 
+// A pack is on the disk twice while it is being stored. Room for one of unknown length is made as it comes.
+async::Task<> spool_pack(Services& services, Request& request, const os::Fd& file) {
+  if (const auto length = request.body.length()) {
+    co_await services.governor.make_room(ByteSize(2 * std::min(*length, services.max_upload.bytes())));
+    co_await request.spool(services.pool, file, services.max_upload);
+    co_return;
+  }
+  std::uint64_t room_for = 0;
+  const auto make_room = [&](std::uint64_t written) -> async::Task<> {
+    if (written < room_for) co_return;
+    room_for = written + kRoomStep.bytes();
+    co_await services.governor.make_room(ByteSize(room_for + kRoomStep.bytes()));
+  };
+  co_await request.spool(services.pool, file, services.max_upload, make_room);
+}
+
 async::Task<Response> take_pack(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
-  services.jobs.require_room();
   const auto file = nameless_file(services.incoming);
-  co_await request.spool(services.pool, file, services.max_upload);
-  const auto hold = services.objects.hold();
+  co_await spool_pack(services, request, file);
+  const auto hold = co_await services.governor.hold();
   auto receive = [&] {
     os::rewind(file);
     snapshot::FdSource source(file);
@@ -73,6 +90,7 @@ async::Task<> send_file(http::Stream& out, const os::Fd& file) {
 }
 
 async::Task<Response> send_pack(Services& services, const Digest& digest) {
+  const auto hold = co_await services.governor.hold();
   const auto file = std::make_shared<const os::Fd>(nameless_file(services.incoming));
   auto write = [&] {
     const auto manifest = snapshot::load_manifest(services.objects, digest);
@@ -89,10 +107,18 @@ const model::Attempt* attempt_of(const model::Job& job, std::optional<std::int64
   return nullptr;
 }
 
+void refuse_removed(const model::Job& job, const model::Attempt& attempt) {
+  if (!job.outputs_removed || !attempt.ended || *attempt.ended > job.outputs_removed->time) return;
+  throw Error(Code::not_found, "the outputs of " + job.id + " were removed " + model::to_words(*job.outputs_removed),
+              job.log_removed ? "its record is kept: `berth show " + job.id + "`"
+                              : "its record and its log are kept: `berth show " + job.id + "`");
+}
+
 async::Task<Response> send_outputs(Services& services, Request& request) {
   const auto job = services.resolve(request);
   services.access.require_content(request.peer, job);
   const auto* attempt = attempt_of(job, whole_number(request, "attempt"));
+  if (attempt != nullptr && !attempt->outputs) refuse_removed(job, *attempt);
   if (attempt == nullptr || !attempt->outputs)
     throw Error(Code::not_found, job.id + " has no outputs",
                 services.jobs.is_final(job.sequence) ? "it wrote nothing into ./outputs or the directories of --output"
@@ -120,7 +146,7 @@ async::Task<Response> send_diff(Services& services, Request& request) {
 
 async::Task<Response> take_diff(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
-  services.jobs.require_room();
+  co_await services.governor.make_room();
   const auto diff = co_await request.read_body(kLargestDiff);
   const auto digest = objects::sha256(diff);
   auto keep = [&] {
@@ -128,7 +154,7 @@ async::Task<Response> take_diff(Services& services, Request& request) {
     batch.add(digest, diff);
     batch.commit(os::Durable::yes);
   };
-  const auto hold = services.objects.hold();
+  const auto hold = co_await services.governor.hold();
   co_await async::offload(services.pool, keep);
   store::Upload upload;
   upload.kind = store::Upload::Kind::diff;

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "agent/api/disk_json.hpp"
 #include "agent/model/json.hpp"
-#include "runtime/os/file.hpp"
 
 namespace berth::api {
 namespace {
@@ -48,10 +48,10 @@ void add_resources(Family& family, const model::Resources& resources) {
 
 }  // namespace
 
-json status_json(const Node& node, const jobs::Jobs& jobs, Instant now) {
+json status_json(const Node& node, const jobs::Jobs& jobs, const jobs::DiskUse& disk, Instant now) {
   const auto counts = jobs.counts();
-  const auto space = os::space_of(node.state_dir);
-  const auto remarks = remarks_of(node);
+  auto remarks = remarks_of(node);
+  if (disk.refusal) remarks.push_back("new work is refused: " + *disk.refusal);
   const auto& queue = jobs.queue();
   const auto up = std::chrono::duration_cast<std::chrono::milliseconds>(now - node.started).count();
   return {{"name", node.name},
@@ -74,12 +74,11 @@ json status_json(const Node& node, const jobs::Jobs& jobs, Instant now) {
             {"queued", counts.queued},
             {"running", counts.running},
             {"finalizing", counts.finalizing}}},
-          {"disk", {{"free_bytes", space.free}, {"total_bytes", space.total}}}};
+          {"disk", use_json(disk)}};
 }
 
-std::string metrics_text(const Node& node, const jobs::Jobs& jobs) {
+std::string metrics_text(const Node& node, const jobs::Jobs& jobs, const jobs::DiskUse& disk) {
   const auto counts = jobs.counts();
-  const auto space = os::space_of(node.state_dir);
   std::string out;
   Family(out, "berth_info", "gauge", "The agent's version.").sample("version=\"" + node.version + "\"", 1);
   Family(out, "berth_jobs", "gauge", "Live jobs by state.")
@@ -97,7 +96,12 @@ std::string metrics_text(const Node& node, const jobs::Jobs& jobs) {
   add_resources(used, jobs.queue().used());
   Family(out, "berth_drained", "gauge", "1 when the node starts no jobs.").sample("", jobs.queue().drained() ? 1 : 0);
   Family(out, "berth_disk_free_bytes", "gauge", "Free where the state directory is.")
-      .sample("", static_cast<double>(space.free));
+      .sample("", static_cast<double>(disk.state.free));
+  Family(out, "berth_disk_kept_bytes", "gauge", "What Berth keeps on the disk, by kind.")
+      .sample(R"(kind="stored")", static_cast<double>(disk.stored))
+      .sample(R"(kind="checkouts")", static_cast<double>(disk.checkouts))
+      .sample(R"(kind="logs")", static_cast<double>(disk.logs))
+      .sample(R"(kind="records")", static_cast<double>(disk.records));
   Family(out, "berth_start_time_seconds", "gauge", "When the agent started, Unix time.")
       .sample("", static_cast<double>(to_unix_micros(node.started)) / 1e6);
   return out;

@@ -6,13 +6,14 @@
 #include <string>
 
 #include "agent/api/node.hpp"
+#include "agent/jobs/disk_report.hpp"
 #include "agent/jobs/jobs.hpp"
 
 namespace berth::api {
 
 // "health" is "ok", or "degraded" with the reasons in "remarks".
-nlohmann::json status_json(const Node& node, const jobs::Jobs& jobs, Instant now);
+nlohmann::json status_json(const Node& node, const jobs::Jobs& jobs, const jobs::DiskUse& disk, Instant now);
 // https://prometheus.io/docs/instrumenting/exposition_formats/, text format 0.0.4.
-std::string metrics_text(const Node& node, const jobs::Jobs& jobs);
+std::string metrics_text(const Node& node, const jobs::Jobs& jobs, const jobs::DiskUse& disk);
 
 }  // namespace berth::api

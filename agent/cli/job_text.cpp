@@ -160,15 +160,18 @@ void add_environment(Page& page, const Job& job) {
     page.line("Packages", std::to_string(record["packages"].size()));
 }
 
+std::string removal_text(const model::Removal& removal) { return printable(model::to_words(removal)); }
+
 void add_outputs(Page& page, const Job& job) {
-  if (job.request.outputs.empty()) return;
+  if (job.request.outputs.empty() && !job.outputs_removed) return;
   page.heading("Outputs");
   page.line("Collected", list_text(job.request.outputs));
+  if (job.outputs_removed) page.line("Removed", removal_text(*job.outputs_removed), Style::yellow);
   const bool there = !job.attempts.empty() && job.attempts.back().outputs;
   if (there) page.line("Snapshot", job.attempts.back().outputs->brief());
   if (there)
     page.line("Get them", "`berth download " + job.id + "`");
-  else if (model::is_final(job.state))
+  else if (model::is_final(job.state) && !job.outputs_removed)
     page.line("Snapshot", "none: the job wrote nothing there");
 }
 
@@ -199,6 +202,7 @@ std::string job_page(const JobRecord& record, Instant now, const Screen& screen)
   page.heading("Timing");
   add_timing(page, job, now);
   add_usage(page, job);
+  if (job.log_removed) page.line("Log", "removed " + removal_text(*job.log_removed), Style::yellow);
   add_attempts(page, job, now);
   add_git(page, job);
   add_code(page, job);

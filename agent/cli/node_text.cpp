@@ -4,7 +4,6 @@
 #include <optional>
 
 #include "agent/cli/page.hpp"
-#include "agent/cli/table.hpp"
 #include "agent/model/json.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/base/units.hpp"
@@ -53,6 +52,68 @@ std::string queue_text(const json& jobs) {
   return text;
 }
 
+json list_at(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_array() ? *found : json::array();
+}
+
+// "3, 1.2 GiB"
+std::string amount_text(const json& amount) {
+  return std::to_string(number_at(amount, "count").value_or(0)) + ", " +
+         to_text(ByteSize(number_at(amount, "bytes").value_or(0)));
+}
+
+constexpr std::size_t kItemsTold = 10;
+
+// The first few that go, one line each.
+void add_items(Page& page, const std::string& kind, const json& items) {
+  std::size_t told = 0;
+  std::size_t left_out = 0;
+  for (const auto& item : items) {
+    if (text_at(item, "kind") != kind) continue;
+    if (told == kItemsTold) {
+      ++left_out;
+      continue;
+    }
+    ++told;
+    page.line("", to_text(ByteSize(number_at(item, "bytes").value_or(0))) + "  " + text_at(item, "what") + ": " +
+                      text_at(item, "why"));
+  }
+  if (left_out > 0) page.line("", "and " + std::to_string(left_out) + " more (--json tells all)");
+}
+
+void add_kind(Page& page, const json& kind, const json& items, bool dry_run) {
+  const auto held = object_at(kind, "held");
+  if (number_at(held, "count").value_or(0) == 0) return;
+  page.heading(text_at(kind, "words") + ": " + amount_text(held));
+  const auto going = object_at(kind, "going");
+  if (number_at(going, "count").value_or(0) > 0) {
+    page.line(dry_run ? "Would go" : "Went", amount_text(going), Style::yellow);
+    add_items(page, text_at(kind, "kind"), items);
+  }
+  const char* stays = dry_run ? "Would stay" : "Stayed";
+  for (const auto& part : list_at(kind, "staying")) page.line(stays, amount_text(part) + ": " + text_at(part, "why"));
+}
+
+// "stored 2.0 GiB, checkouts 1.0 MiB, …"
+std::string kept_text(const json& kept) {
+  std::string text;
+  for (const char* kind : {"stored", "checkouts", "logs", "records"})
+    if (const auto bytes = number_at(kept, kind); bytes && *bytes > 0)
+      (text += text.empty() ? "" : ", ") += std::string(kind) + " " + to_text(ByteSize(*bytes));
+  return text;
+}
+
+void add_disk(Page& page, const json& disk) {
+  const auto size = [](std::uint64_t bytes) { return to_text(ByteSize(bytes)); };
+  if (const auto free = number_at(disk, "free_bytes"))
+    page.line("Disk", size(*free) + " of " + size(number_at(disk, "total_bytes").value_or(0)) + " free");
+  if (const auto kept = number_at(disk, "kept_bytes")) {
+    const auto budget = number_at(disk, "budget_bytes");
+    page.line("Kept", size(*kept) + (budget ? " of " + size(*budget) : "") + ": " + kept_text(object_at(disk, "kept")));
+  }
+}
+
 void add_node(Page& page, const json& status) {
   page.line("Agent", text_at(status, "version").empty()
                          ? ""
@@ -87,23 +148,21 @@ std::string status_page(std::string_view text, const Screen& screen) {
   add_resource(page, "Memory", "memory_bytes", status, size);
   add_resource(page, "GPUs", "gpus", status, plain);
   add_resource(page, "Slots", "slots", status, plain);
-  const auto disk = object_at(status, "disk");
-  if (const auto free = number_at(disk, "free_bytes"))
-    page.line("Disk", size(*free) + " of " + size(number_at(disk, "total_bytes").value_or(0)) + " free");
+  add_disk(page, object_at(status, "disk"));
   return page.take();
 }
 
 std::string garbage_page(std::string_view text, bool dry_run, const Screen& screen) {
   const auto report = model::parse_json(text);
-  const auto items = report.value("items", json::array());
+  const auto items = list_at(report, "items");
+  Page page(screen);
+  page.heading("Disk");
+  for (const auto& remark : list_at(report, "remarks"))
+    if (remark.is_string()) page.line("", printable(remark.get<std::string>()));
+  for (const auto& kind : list_at(report, "kinds")) add_kind(page, kind, items, dry_run);
   const auto total = to_text(ByteSize(number_at(report, "bytes").value_or(0)));
-  if (!items.is_array() || items.empty()) return "nothing to give back\n";
-  Table table({{"WHAT", 12}, {"SIZE"}, {"WHY", 12}});
-  for (const auto& item : items)
-    table.add({{text_at(item, "what")},
-               {to_text(ByteSize(number_at(item, "bytes").value_or(0)))},
-               {text_at(item, "why")}});
-  return table.text(screen) + (dry_run ? "would give back " : "gave back ") + total + "\n";
+  return page.take() + "\n" +
+         (items.empty() ? "nothing to give back" : (dry_run ? "would give back " : "gave back ") + total) + "\n";
 }
 
 }  // namespace berth::cli

@@ -127,12 +127,13 @@ class Agent {
         workplaces_({os::join(config_.state_dir, "jobs"), overlays_, options.machine_agent}, objects_, checkouts_),
         reserve_(os::join(config_.state_dir, "reserve"), config_.reserved_space),
         watcher_(executor, [this](std::exception_ptr failure) { report("watching files failed", failure); }),
-        jobs_(executor, settings(options, groups), store_, workplaces_, environments_, reserve_, watcher_, pool_,
+        governor_(executor, config_.state_dir, config_.disk, store_, objects_, checkouts_, workplaces_, reserve_,
+                  system_clock(), log_),
+        jobs_(executor, settings(options, groups), store_, workplaces_, environments_, governor_, watcher_, pool_,
               system_clock(), log_),
-        upkeep_(store_, objects_, checkouts_, pool_, system_clock()),
         services_{jobs_,
                   workplaces_,
-                  upkeep_,
+                  governor_,
                   store_,
                   objects_,
                   watcher_,
@@ -154,6 +155,7 @@ class Agent {
  private:
   async::Task<> serve() {
     co_await jobs_.recover();
+    governor_.start();
     http::Server server(co_await async::this_coro::executor, listen(), router_, http::Limits{},
                         [this](std::exception_ptr failure) { report("a connection failed", failure); });
     log_.info("agent ready", kv("socket", config_.socket), kv("version", kVersion), kv("pid", ::getpid()));
@@ -180,6 +182,7 @@ class Agent {
   async::Task<> stop() {
     co_await nursery_.stop_and_join();
     co_await jobs_.stop();
+    co_await governor_.stop();
     co_await watcher_.stop();
     store_.stop();
   }
@@ -273,8 +276,8 @@ class Agent {
   environment::Environments environments_;
   jobs::DiskReserve reserve_;
   async::Watcher watcher_;
+  jobs::Governor governor_;
   jobs::Jobs jobs_;
-  jobs::Upkeep upkeep_;
   api::Services services_;
   http::Router router_;
   async::Nursery nursery_;
@@ -294,6 +297,7 @@ void run_agent(Options options) {
   if (config.socket.empty()) config.socket = os::join(config.state_dir, "berth.sock");
   // Jobs of other users must reach their trees below it, though not look around.
   os::make_directories(config.state_dir, options.machine_agent ? 0711 : 0700);
+  jobs::DiskReserve::release_if_full(os::join(config.state_dir, "reserve"));
   const auto lock = claim_state(config.state_dir);
   ::signal(SIGPIPE, SIG_IGN);
   ::umask(0022);

@@ -2,6 +2,7 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <functional>
@@ -96,6 +97,28 @@ std::vector<std::string> command(const Entry& entry) {
   return words;
 }
 
+// "90%" or "90 %"; nothing for other text.
+std::optional<unsigned> parse_percent(const std::string& text) {
+  unsigned number = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view rest(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  if (failure != std::errc() || (rest != "%" && rest != " %") || number < 1 || number > 100) return std::nullopt;
+  return number;
+}
+
+unsigned percent(const Entry& entry) {
+  const auto parsed = parse_percent(entry.text());
+  if (!parsed) entry.fail("a share of the disk from 1% to 100%");
+  return *parsed;
+}
+
+jobs::DiskShare disk_share(const Entry& entry) {
+  if (const auto parsed = parse_percent(entry.text())) return {ByteSize(), *parsed};
+  const auto size = parse_byte_size(entry.text());
+  if (!size || size->bytes() == 0) entry.fail("a size such as 200GiB, or a share of the disk such as 50%");
+  return {*size, 0};
+}
+
 LogLevel log_level(const Entry& entry) {
   static const std::map<std::string, LogLevel> kLevels{{"debug", LogLevel::debug},
                                                        {"info", LogLevel::info},
@@ -126,6 +149,13 @@ const std::map<std::string, Setter>& setters() {
       {"idle_after", [](Config& c, const Entry& e) { c.idle_after = e.duration(); }},
       {"max_upload", [](Config& c, const Entry& e) { c.max_upload = e.size(); }},
       {"reserved_space", [](Config& c, const Entry& e) { c.reserved_space = e.size(); }},
+      {"disk_budget", [](Config& c, const Entry& e) { c.disk.budget = disk_share(e); }},
+      {"disk_high", [](Config& c, const Entry& e) { c.disk.high = percent(e); }},
+      {"disk_low", [](Config& c, const Entry& e) { c.disk.low = percent(e); }},
+      {"keep_at_least", [](Config& c, const Entry& e) { c.disk.keep_at_least = e.duration(); }},
+      {"keep_logs", [](Config& c, const Entry& e) { c.disk.keep_logs = e.duration(); }},
+      {"keep_outputs", [](Config& c, const Entry& e) { c.disk.keep_outputs = e.duration(); }},
+      {"keep_jobs", [](Config& c, const Entry& e) { c.disk.keep_jobs = e.duration(); }},
       {"cgroup", [](Config& c, const Entry& e) { c.cgroup = e.absolute_path(); }},
       {"path", [](Config& c, const Entry& e) { c.path = e.text(); }},
       {"others_may_read", [](Config& c, const Entry& e) { c.others_may_read = e.boolean(); }},
@@ -169,6 +199,10 @@ Config parse_config(const std::string& text, const std::string& name, Config con
     if (!seen.insert(key).second) throw Error(Code::invalid, where + "'" + key + "' is set twice");
     setter->second(config, Entry{name, key, pair.second});
   }
+  if (config.disk.low > config.disk.high)
+    throw Error(Code::invalid, name + ": disk_low (" + std::to_string(config.disk.low) + "%) must not be above disk_high (" +
+                                   std::to_string(config.disk.high) + "%)",
+                "cleaning starts at disk_high and goes on down to disk_low");
   return config;
 }
 

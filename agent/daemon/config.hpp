@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/jobs/disk_plan.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/base/units.hpp"
 
@@ -36,6 +37,9 @@ struct Config {
   std::chrono::milliseconds idle_after{1'800'000};       // idle_after: how long nothing is to be done before on_idle
   ByteSize max_upload{64ULL << 30};                      // max_upload: largest pack accepted
   ByteSize reserved_space = 64_MiB;                      // reserved_space: below it new jobs are refused
+  // How much is kept (agent/jobs/disk_plan.hpp): disk_budget, disk_high, disk_low, keep_at_least, keep_logs,
+  // keep_outputs, keep_jobs.
+  jobs::DiskLimits disk;
   std::string cgroup;                                    // cgroup: a cgroup2 directory for the jobs' groups
   std::string path =                                     // path: PATH of jobs
       "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

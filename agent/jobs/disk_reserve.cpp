@@ -10,6 +10,8 @@
 namespace berth::jobs {
 namespace {
 
+constexpr ByteSize kNeededToStart = 1_MiB;
+
 ByteSize size_of_reserve(ByteSize least) { return ByteSize(std::min((16_MiB).bytes(), least.bytes() / 2)); }
 
 }  // namespace
@@ -26,13 +28,18 @@ void DiskReserve::restore() {
   if (::posix_fallocate(file.get(), 0, static_cast<off_t>(size.bytes())) != 0) release();
 }
 
-void DiskReserve::require_room() const {
+void DiskReserve::require_room(ByteSize incoming) const {
   const auto space = os::space_of(os::parent_of(path_));
-  if (space.free >= least_.bytes()) return;
+  if (space.free >= least_.bytes() && space.free - least_.bytes() >= incoming.bytes()) return;
   throw Error(Code::no_space,
               "the node's disk is nearly full: " + to_text(ByteSize(space.free)) + " are free where " +
-                  os::parent_of(path_) + " is, new work needs " + to_text(least_),
+                  os::parent_of(path_) + " is, new work needs " +
+                  (incoming.bytes() == 0 ? to_text(least_) : to_text(least_) + " and room for " + to_text(incoming)),
               "free some space; `berth gc --dry-run` shows what Berth could give back");
+}
+
+void DiskReserve::release_if_full(const std::string& path) {
+  if (os::exists(path) && os::space_of(path).free < kNeededToStart.bytes()) os::remove_file(path);
 }
 
 }  // namespace berth::jobs

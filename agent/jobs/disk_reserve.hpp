@@ -18,8 +18,11 @@ class DiskReserve {
   bool release();
   // Takes it up again where there is room; call it now and then.
   void restore();
-  // Throws Code::no_space when there is less room than new work needs.
-  void require_room() const;
+  // Throws Code::no_space when there is less room than new work needs, with so much to be written besides.
+  void require_room(ByteSize incoming = ByteSize()) const;
+  ByteSize least() const { return least_; }
+  // For an agent that is about to start on a disk so full that it could not.
+  static void release_if_full(const std::string& path);
 
  private:
   std::string path_;

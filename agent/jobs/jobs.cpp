@@ -39,14 +39,15 @@ bool needs_preparation(const model::JobRequest& request) {
 }
 
 Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Workplaces& workplaces,
-           environment::Environments& environments, DiskReserve& reserve, async::Watcher& watcher, async::Pool& pool,
+           environment::Environments& environments, Governor& governor, async::Watcher& watcher, async::Pool& pool,
            const Clock& clock, Log log)
     : executor_(executor),
       settings_(std::move(settings)),
       store_(store),
       workplaces_(workplaces),
       environments_(environments),
-      reserve_(reserve),
+      governor_(governor),
+      reserve_(governor.reserve()),
       watcher_(watcher),
       pool_(pool),
       clock_(clock),
@@ -60,7 +61,7 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
 Task<> Jobs::stop() { co_await nursery_.stop_and_join(); }
 
 Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs) {
-  require_room();
+  co_await governor_.make_room();
   for (auto& job : jobs) {
     fill_in(job.request, settings_.defaults);
     if (const auto reason = queue::never_fits(job.request.resources, settings_.capacity))
@@ -76,11 +77,6 @@ Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs
   }
   schedule();
   co_return submitted;
-}
-
-void Jobs::require_room() {
-  reserve_.restore();
-  reserve_.require_room();
 }
 
 void Jobs::admit(Sequence sequence, model::JobId id, model::State state, const queue::Entry& entry) {
@@ -175,7 +171,7 @@ Task<> Jobs::set_priority(Sequence sequence, int priority) {
 Task<> Jobs::retry(Sequence sequence) {
   if (!is_final(sequence))
     throw Error(Code::conflict, record(sequence).id + " has not ended yet", "cancel it first, or wait");
-  require_room();
+  co_await governor_.make_room();
   while (!swept_) co_await swept_now_.wait();
   auto job = record(sequence);
   const auto state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;

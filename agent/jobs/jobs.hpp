@@ -11,7 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "agent/jobs/disk_reserve.hpp"
+#include "agent/jobs/governor.hpp"
 #include "agent/jobs/workplace.hpp"
 #include "agent/model/job.hpp"
 #include "agent/queue/queue.hpp"
@@ -59,7 +59,7 @@ class Jobs {
  public:
   // Everything given by reference outlives this.
   Jobs(async::Executor executor, Settings settings, store::Store& store, Workplaces& workplaces,
-       environment::Environments& environments, DiskReserve& reserve, async::Watcher& watcher, async::Pool& pool,
+       environment::Environments& environments, Governor& governor, async::Watcher& watcher, async::Pool& pool,
        const Clock& clock, Log log);
   Jobs(const Jobs&) = delete;
   Jobs& operator=(const Jobs&) = delete;
@@ -110,8 +110,6 @@ class Jobs {
   std::vector<RunningLaunch> running() const;
   // Jobs that have not ended.
   std::vector<model::JobId> live() const;
-  // Throws Code::no_space when the disk is too full for new work.
-  void require_room();
   const queue::Queue& queue() const { return queue_; }
 
  private:
@@ -165,6 +163,10 @@ class Jobs {
   Task<> kill_leftovers(model::JobId id, std::string directory);
   Task<> finish(Sequence sequence, model::Attempt attempt, int launch);
   Task<> finalize(Sequence sequence, model::Attempt attempt, int launch);
+  // --- gather.cpp
+  // Stores the outputs and names them in the attempt; nothing sweeps them away while what is returned is held.
+  Task<std::optional<objects::Store::Hold>> gather_outputs(model::Job job, int launch, model::Attempt& attempt);
+  // --- life.cpp
   Task<> end(Sequence sequence, std::optional<model::Attempt> attempt, model::Ending ending);
   // `reason` is one of shim::kStopped….
   Task<> stop_supervisor(Sequence sequence, std::string reason);
@@ -185,6 +187,7 @@ class Jobs {
   store::Store& store_;
   Workplaces& workplaces_;
   environment::Environments& environments_;
+  Governor& governor_;
   DiskReserve& reserve_;
   async::Watcher& watcher_;
   async::Pool& pool_;

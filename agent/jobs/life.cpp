@@ -300,16 +300,10 @@ Task<> Jobs::finish(Sequence sequence, model::Attempt attempt, int launch) {
 // The last step of an attempt, repeated after a crash: outputs, then the record, then the directory.
 Task<> Jobs::finalize(Sequence sequence, model::Attempt attempt, int launch) {
   const auto job = record(sequence);
+  std::optional<objects::Store::Hold> hold;
   if (collects_outputs(job) && attempt.started) {
-    const auto identity = identity_of(job);
-    auto collect = [&] { return workplaces_.collect(job, launch, identity); };
-    const auto outputs = co_await async::attempt(async::offload(pool_, collect));
-    if (outputs) {
-      attempt.outputs = outputs->outputs;
-      for (const auto& warning : outputs->warnings) workplaces_.remark(job.id, "outputs: " + warning);
-    } else {
-      workplaces_.remark(job.id, "outputs were not collected: " + outputs.error().describe());
-    }
+    auto held = co_await gather_outputs(job, launch, attempt);
+    if (held) hold.emplace(std::move(*held));
   }
   auto* live = find(sequence);
   if (!live->stopping && wants_retry(job, attempt)) {
@@ -332,8 +326,10 @@ Task<> Jobs::finalize(Sequence sequence, model::Attempt attempt, int launch) {
 // Nobody has to wait for it; what an agent that dies meanwhile leaves, the next one clears away.
 Task<> Jobs::strip(model::JobId id, int launch) {
   bool done = false;
+  std::uint64_t log_bytes = 0;
   auto work = [&] {
     workplaces_.strip(id, launch);
+    log_bytes = workplaces_.log_bytes(id, launch);
     done = true;
   };
   std::exception_ptr stopped;
@@ -343,6 +339,7 @@ Task<> Jobs::strip(model::JobId id, int launch) {
     stopped = std::current_exception();
   }
   if (!done) work();
+  governor_.job_ended(log_bytes);
   if (stopped) std::rethrow_exception(stopped);
 }
 

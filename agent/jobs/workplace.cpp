@@ -23,6 +23,13 @@ constexpr const char* kUpper = "upper";
 constexpr const char* kOverlayWork = "overlay-work";
 constexpr ByteSize kRemarksCap = 1_MiB;
 
+// Of the disk, which is less than the size of a log with a hole; 0 where there is no such file.
+std::uint64_t allocated(const std::string& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) < 0 || !S_ISREG(info.st_mode)) return 0;
+  return static_cast<std::uint64_t>(info.st_blocks) * 512;
+}
+
 // A directory that others may pass through but not list.
 void make_passage(const std::string& path) { os::make_directories(path, 0711); }
 
@@ -137,6 +144,30 @@ void Workplaces::discard(const model::JobId& id, int launch) {
   os::remove_tree(out_of_the_way);
   const std::lock_guard guard(mutex_);
   leases_.erase(place);
+}
+
+std::uint64_t Workplaces::log_bytes(const model::JobId& id, int launch) const {
+  const auto place = directory(id, launch);
+  return allocated(os::join(place, shim::kLogFile)) + allocated(os::join(place, shim::kLogIndexFile));
+}
+
+std::uint64_t Workplaces::log_bytes(const model::JobId& id) const {
+  std::uint64_t bytes = 0;
+  std::error_code absent;
+  for (const auto& entry : std::filesystem::directory_iterator(os::join(options_.directory, id), absent)) {
+    const auto name = entry.path().filename().string();
+    bytes += std::atoi(name.c_str()) > 0 ? log_bytes(id, std::atoi(name.c_str())) : allocated(entry.path().string());
+  }
+  return bytes;
+}
+
+void Workplaces::remove(const model::JobId& id, std::optional<int> launch) {
+  const auto all = os::join(options_.directory, id);
+  if (!launch) return os::remove_tree(all);
+  std::error_code absent;
+  for (const auto& entry : std::filesystem::directory_iterator(all, absent))
+    if (std::atoi(entry.path().filename().c_str()) <= *launch) os::remove_tree(entry.path().string());
+  ::rmdir(all.c_str());  // unless a later launch is in it
 }
 
 void Workplaces::remark(const model::JobId& id, const std::string& text) noexcept {

@@ -56,6 +56,11 @@ class Workplaces {
   std::vector<model::JobId> list() const;
   // A launch that never ran leaves nothing.
   void discard(const model::JobId& id, int launch);
+  // What a launch's log takes of the disk; that of all of a job's logs.
+  std::uint64_t log_bytes(const model::JobId& id, int launch) const;
+  std::uint64_t log_bytes(const model::JobId& id) const;
+  // Of a job that is over: the launches up to `launch` and the job's side logs, or everything.
+  void remove(const model::JobId& id, std::optional<int> launch);
   // Adds a line to the agent's remarks about a job. Never throws: a remark is not worth a job.
   void remark(const model::JobId& id, const std::string& text) noexcept;
 

@@ -63,4 +63,6 @@ bool is_job_id(std::string_view text) {
   });
 }
 
+std::string to_words(const Removal& removal) { return "on " + to_local_text(removal.time) + " " + removal.why; }
+
 }  // namespace berth::model

@@ -111,6 +111,15 @@ struct Attempt {
   friend bool operator==(const Attempt&, const Attempt&) = default;
 };
 
+// When and why something of a job was removed to give disk space back.
+struct Removal {
+  Instant time{};
+  std::string why;  // "to make room: the disk was 93 % full"
+  friend bool operator==(const Removal&, const Removal&) = default;
+};
+// "on 2026-03-14 16:09:26 to make room: the disk was 93 % full", in the zone of TZ.
+std::string to_words(const Removal& removal);
+
 // A job as the agent remembers it.
 struct Job {
   JobId id;
@@ -127,6 +136,9 @@ struct Job {
   std::optional<Ending> ending;    // of the job as a whole, once it is final
   std::string environment_record;  // JSON: interpreter, version, packages; "" before preparation
   std::string canceled_by;         // who asked for the cancellation; "" for nobody
+  // Of the attempts that had ended by then.
+  std::optional<Removal> log_removed;
+  std::optional<Removal> outputs_removed;
   friend bool operator==(const Job&, const Job&) = default;
 };
 

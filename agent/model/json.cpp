@@ -139,6 +139,15 @@ JobRequest read_request(JsonReader& fields) {
   return request;
 }
 
+json to_json(const Removal& removal) { return {{"time", to_rfc3339(removal.time)}, {"why", removal.why}}; }
+
+std::optional<Removal> removal_from(JsonReader& fields, const char* key) {
+  const auto* value = fields.find(key);
+  if (value == nullptr) return std::nullopt;
+  JsonReader removal(*value, key);
+  return Removal{removal.required_instant("time"), removal.text("why")};
+}
+
 // Stored text that is JSON itself is shown as such.
 json embedded(const std::string& text) {
   if (text.empty()) return nullptr;
@@ -291,6 +300,9 @@ json to_json(const Job& job) {
   object["exit_code"] = or_null(job.ending, exit_code);
   object["environment_record"] = embedded(job.environment_record);
   object["canceled_by"] = job.canceled_by;
+  const auto removal = [](const Removal& removed) { return to_json(removed); };
+  object["log_removed"] = or_null(job.log_removed, removal);
+  object["outputs_removed"] = or_null(job.outputs_removed, removal);
   return object;
 }
 
@@ -320,6 +332,8 @@ Job job_from_json(const json& value) {
   if (const auto* record = fields.find("environment_record"))
     job.environment_record = record->is_string() ? record->get<std::string>() : record->dump();
   job.canceled_by = fields.text("canceled_by");
+  job.log_removed = removal_from(fields, "log_removed");
+  job.outputs_removed = removal_from(fields, "outputs_removed");
   return job;
 }
 

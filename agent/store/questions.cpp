@@ -15,7 +15,8 @@ using std::chrono::milliseconds;
 #define BERTH_JOB_COLUMNS                                                                    \
   "SELECT job.sequence, id, uid, user, state, priority, held, submitted, finished, ending, " \
   "environment_record,"                                                                      \
-  " canceled_by, attempt, request.json FROM job JOIN request USING (sequence) "
+  " canceled_by, attempt, request.json, log_removed, log_removed_why, outputs_removed,"         \
+  " outputs_removed_why FROM job JOIN request USING (sequence) "
 
 constexpr std::size_t kMostNamesTold = 5;
 
@@ -45,6 +46,12 @@ std::vector<Attempt> attempts_of(db::Connection& db, Sequence sequence) {
   return result;
 }
 
+std::optional<model::Removal> removal_columns(const db::Statement& row, int first) {
+  const auto time = instant_column(row, first);
+  if (!time) return std::nullopt;
+  return model::Removal{*time, std::string(row.text(first + 1))};
+}
+
 Job job_row(db::Connection& db, const db::Statement& row) {
   Job job;
   job.sequence = row.integer(0);
@@ -61,6 +68,8 @@ Job job_row(db::Connection& db, const db::Statement& row) {
   job.canceled_by = row.text(11);
   if (row.integer(12) > 0) job.attempts = attempts_of(db, job.sequence);
   job.request = request_column(row, 13);
+  job.log_removed = removal_columns(row, 14);
+  job.outputs_removed = removal_columns(row, 16);
   return job;
 }
 
@@ -124,6 +133,13 @@ std::vector<model::JobId> names_with_prefix(db::Connection& db, const std::strin
               "write more of the name");
 }
 
+std::string where_jobs_are(db::Connection& db) {
+  std::string text = "berth ps -a lists all";
+  if (const auto gone = forgotten(db))
+    text += "; records of jobs that had ended by " + to_local_text(gone->ended) + " were removed to give disk space back";
+  return text;
+}
+
 Job last_of(db::Connection& db, uid_t uid) {
   auto row =
       db.query(BERTH_JOB_COLUMNS "WHERE job.sequence = (SELECT max(sequence) FROM job WHERE uid = ?)", uid);
@@ -153,7 +169,7 @@ Job resolve(db::Connection& db, std::string_view reference, uid_t uid) {
   if (auto job = find(db, reference)) return std::move(*job);
   const std::string prefix(reference);
   const auto names = names_with_prefix(db, prefix);
-  if (names.empty()) throw Error(Code::not_found, "there is no job " + prefix, "berth ps -a lists all");
+  if (names.empty()) throw Error(Code::not_found, "there is no job " + prefix, where_jobs_are(db));
   if (names.size() > 1) refuse_ambiguous(prefix, names);
   return *find(db, names.front());
 }

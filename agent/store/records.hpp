@@ -94,6 +94,29 @@ struct Upload {
   friend bool operator==(const Upload&, const Upload&) = default;
 };
 
+// A job as the disk governor sees it.
+struct Remains {
+  Sequence sequence = 0;
+  model::JobId id;
+  uid_t uid = 0;
+  std::optional<Instant> finished;  // nothing: it is live
+  bool has_log = false;             // it may have one: none was removed since it ended last
+  std::optional<Digest> snapshot;
+  std::optional<Digest> diff;
+  std::vector<Digest> outputs;
+};
+
+struct UploadUse {
+  Upload upload;
+  bool used = false;  // by a job of its sender
+};
+
+// Directories that no record needs any more.
+struct Doomed {
+  model::JobId job;
+  std::optional<int> launch;  // up to and with it, and the job's side logs; nothing: the whole directory
+};
+
 // What uploads and jobs that are remembered refer to, each once.
 struct Roots {
   std::vector<Digest> snapshots;
@@ -127,8 +150,6 @@ void requeue(db::Connection& db, Sequence sequence, const model::Attempt& attemp
 void reopen(db::Connection& db, Sequence sequence, model::State to);
 void set_priority(db::Connection& db, Sequence sequence, int priority);
 void set_held(db::Connection& db, Sequence sequence, bool held);
-// Forgets a job that is over.
-void forget(db::Connection& db, Sequence sequence);
 
 // --- questions
 std::optional<model::Job> find(db::Connection& db, std::string_view id);
@@ -152,9 +173,31 @@ bool drained(db::Connection& db);
 // --- uploads
 void remember(db::Connection& db, const Upload& upload);  // a known one counts as created anew
 std::optional<Upload> find_upload(db::Connection& db, const Digest& digest, uid_t uid);
-// Those that no job of their sender refers to and that were created before.
-void forget_unused_uploads(db::Connection& db, Instant before);
-// Without the uploads that forget_unused_uploads(unused_before) forgets.
-Roots roots(db::Connection& db, Instant unused_before);
+Roots roots(db::Connection& db);
+
+// --- giving disk space back: agent/store/remains.cpp
+// By sequence.
+std::vector<Remains> remains(db::Connection& db);
+std::vector<UploadUse> uploads(db::Connection& db);
+// Rows go before files, and what the files are is on record until they are gone. Each tells whom it was done to:
+// what came to be needed meanwhile stays, and is not told.
+std::vector<Sequence> remove_logs(db::Connection& db, const std::vector<Sequence>& jobs, const model::Removal& removal);
+std::vector<Sequence> remove_outputs(db::Connection& db, const std::vector<Sequence>& jobs,
+                                     const model::Removal& removal);
+// With the uploads that nothing else uses and that were created before.
+std::vector<Sequence> forget(db::Connection& db, const std::vector<Sequence>& jobs, Instant uploads_before,
+                             Instant now);
+std::vector<Upload> forget_uploads(db::Connection& db, const std::vector<Upload>& unused);
+std::vector<Doomed> doomed(db::Connection& db);
+void settle(db::Connection& db, const std::vector<model::JobId>& gone);
+// Objects were set free and have not been swept away yet.
+bool sweep_due(db::Connection& db);
+void swept(db::Connection& db);
+// When records were last removed, and of jobs that ended by when.
+struct Forgotten {
+  Instant time{};
+  Instant ended{};
+};
+std::optional<Forgotten> forgotten(db::Connection& db);
 
 }  // namespace berth::store

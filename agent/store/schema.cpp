@@ -77,9 +77,21 @@ CREATE TABLE node (
 ) STRICT, WITHOUT ROWID;
 )sql";
 
+// What attempts read and wrote. And what was removed of a job to give disk space back, and what of it is still to be
+// done: directories that no record needs any more, up to and with a launch, or whole (NULL).
 constexpr std::string_view kSchema2 = R"sql(
 ALTER TABLE attempt ADD COLUMN io_read INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE attempt ADD COLUMN io_written INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE job ADD COLUMN log_removed INTEGER;
+ALTER TABLE job ADD COLUMN log_removed_why TEXT;
+ALTER TABLE job ADD COLUMN outputs_removed INTEGER;
+ALTER TABLE job ADD COLUMN outputs_removed_why TEXT;
+
+CREATE TABLE doomed (
+  job TEXT PRIMARY KEY,
+  launch INTEGER
+) STRICT, WITHOUT ROWID;
 )sql";
 
 constexpr std::array<std::string_view, 2> kSteps{kSchema1, kSchema2};

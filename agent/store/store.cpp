@@ -168,16 +168,39 @@ Task<> Store::set_drained(bool drained) {
   return write(Durable::yes, [=](db::Connection& db) { store::set_drained(db, drained); });
 }
 
-Task<> Store::forget(Sequence sequence) {
-  return write(Durable::no, [=](db::Connection& db) { store::forget(db, sequence); });
-}
-
 Task<> Store::remember(Upload upload) {
   return write(Durable::no, [=](db::Connection& db) { store::remember(db, upload); });
 }
 
-Task<> Store::forget_unused_uploads(Instant before) {
-  return write(Durable::yes, [=](db::Connection& db) { store::forget_unused_uploads(db, before); });
+Task<std::vector<Sequence>> Store::remove_logs(std::vector<Sequence> jobs, model::Removal removal) {
+  return write(Durable::yes, [jobs = std::move(jobs), removal = std::move(removal)](db::Connection& db) {
+    return store::remove_logs(db, jobs, removal);
+  });
+}
+
+Task<std::vector<Sequence>> Store::remove_outputs(std::vector<Sequence> jobs, model::Removal removal) {
+  return write(Durable::yes, [jobs = std::move(jobs), removal = std::move(removal)](db::Connection& db) {
+    return store::remove_outputs(db, jobs, removal);
+  });
+}
+
+Task<std::vector<Sequence>> Store::forget(std::vector<Sequence> jobs, Instant uploads_before) {
+  return write(Durable::yes, [this, jobs = std::move(jobs), uploads_before](db::Connection& db) {
+    return store::forget(db, jobs, uploads_before, clock_.now());
+  });
+}
+
+Task<std::vector<Upload>> Store::forget_uploads(std::vector<Upload> unused) {
+  return write(Durable::yes,
+               [unused = std::move(unused)](db::Connection& db) { return store::forget_uploads(db, unused); });
+}
+
+Task<> Store::settle(std::vector<model::JobId> gone) {
+  return write(Durable::no, [gone = std::move(gone)](db::Connection& db) { store::settle(db, gone); });
+}
+
+Task<> Store::swept() {
+  return write(Durable::no, [](db::Connection& db) { store::swept(db); });
 }
 
 std::optional<model::Job> Store::find(std::string_view id) {
@@ -210,9 +233,26 @@ Task<std::vector<model::Job>> Store::list(Filter filter) {
   return read([filter = std::move(filter)](db::Connection& db) { return store::list(db, filter); });
 }
 
-Roots Store::roots(Instant unused_before) {
+std::vector<Doomed> Store::doomed() {
+  return store::doomed(reader_);
+}
+bool Store::sweep_due() {
+  return store::sweep_due(reader_);
+}
+
+Roots Store::roots() {
   const std::lock_guard lock(lists_mutex_);
-  return store::roots(lists(), unused_before);
+  return store::roots(lists());
+}
+
+std::vector<Remains> Store::remains() {
+  const std::lock_guard lock(lists_mutex_);
+  return store::remains(lists());
+}
+
+std::vector<UploadUse> Store::uploads() {
+  const std::lock_guard lock(lists_mutex_);
+  return store::uploads(lists());
 }
 
 }  // namespace berth::store

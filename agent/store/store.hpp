@@ -44,9 +44,13 @@ class Store {
   Task<> set_priority(Sequence sequence, int priority);
   Task<> set_held(Sequence sequence, bool held);
   Task<> set_drained(bool drained);
-  Task<> forget(Sequence sequence);
   Task<> remember(Upload upload);
-  Task<> forget_unused_uploads(Instant before);
+  Task<std::vector<Sequence>> remove_logs(std::vector<Sequence> jobs, model::Removal removal);
+  Task<std::vector<Sequence>> remove_outputs(std::vector<Sequence> jobs, model::Removal removal);
+  Task<std::vector<Sequence>> forget(std::vector<Sequence> jobs, Instant uploads_before);
+  Task<std::vector<Upload>> forget_uploads(std::vector<Upload> unused);
+  Task<> settle(std::vector<model::JobId> gone);
+  Task<> swept();
 
   std::optional<model::Job> find(std::string_view id);
   std::optional<model::Job> find(Sequence sequence);
@@ -54,8 +58,12 @@ class Store {
   std::optional<model::JobId> id_of(Sequence sequence);
   std::optional<Upload> find_upload(const Digest& digest, uid_t uid);
   bool drained();
-  // Reads many rows: for the pool's threads; any thread may call it.
-  Roots roots(Instant unused_before);
+  std::vector<Doomed> doomed();
+  bool sweep_due();
+  // These read many rows: for the pool's threads; any thread may call them.
+  Roots roots();
+  std::vector<Remains> remains();
+  std::vector<UploadUse> uploads();
   // At start: blocks for as long as reading all of them takes.
   std::vector<LiveJob> live();
   std::vector<PastLaunch> past_launches(std::size_t ended_jobs);

@@ -24,7 +24,7 @@ std::optional<Submitted> known(db::Connection& db, const NewJob& wanted) {
 model::JobId free_name(db::Connection& db, const Random& random) {
   for (int i = 0; i < kMostNamesTried; ++i) {
     auto name = model::job_name(random());
-    if (!db.query("SELECT 1 FROM job WHERE id = ?", name).step()) return name;
+    if (!db.query("SELECT 1 FROM job WHERE id = ?1 UNION SELECT 1 FROM doomed WHERE job = ?1", name).step()) return name;
   }
   throw Error(Code::internal, "no free job name was found");
 }

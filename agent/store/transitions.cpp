@@ -143,12 +143,6 @@ void set_held(db::Connection& db, Sequence sequence, bool held) {
   db.run("UPDATE job SET held = ? WHERE sequence = ?", held, sequence);
 }
 
-void forget(db::Connection& db, Sequence sequence) {
-  const auto job = current(db, sequence);
-  if (!model::is_final(job.state)) refuse(job, "only a job that is over can be forgotten");
-  db.run("DELETE FROM job WHERE sequence = ?", sequence);
-}
-
 void set_drained(db::Connection& db, bool drained) {
   db.run(
       "INSERT INTO node (name, value) VALUES ('drained', ?)"

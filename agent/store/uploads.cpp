@@ -9,8 +9,7 @@ constexpr std::string_view kColumns = "SELECT kind, digest, uid, size, files, cr
 
 // What no job of its sender refers to.
 constexpr std::string_view kUnused =
-    "created < ?"
-    " AND NOT EXISTS (SELECT 1 FROM job WHERE job.snapshot = upload.digest AND job.uid = upload.uid)"
+    "NOT EXISTS (SELECT 1 FROM job WHERE job.snapshot = upload.digest AND job.uid = upload.uid)"
     " AND NOT EXISTS (SELECT 1 FROM job WHERE job.diff = upload.digest AND job.uid = upload.uid)";
 
 std::string_view name(Upload::Kind kind) {
@@ -34,13 +33,11 @@ std::vector<Digest> digests(db::Statement rows) {
   return result;
 }
 
-// What jobs name in this column, and what uploads of this kind are not to be forgotten.
-std::vector<Digest> referred(db::Connection& db, const std::string& column, Upload::Kind kind,
-                             Instant unused_before) {
+// What jobs name in this column, and uploads of this kind.
+std::vector<Digest> referred(db::Connection& db, const std::string& column, Upload::Kind kind) {
   return digests(db.query("SELECT " + column + " FROM job WHERE " + column +
-                              " IS NOT NULL UNION SELECT digest FROM upload WHERE kind = ? AND NOT (" +
-                              std::string(kUnused) + ")",
-                          name(kind), to_unix_micros(unused_before)));
+                              " IS NOT NULL UNION SELECT digest FROM upload WHERE kind = ?",
+                          name(kind)));
 }
 
 }  // namespace
@@ -59,14 +56,26 @@ std::optional<Upload> find_upload(db::Connection& db, const Digest& digest, uid_
   return upload_row(row);
 }
 
-void forget_unused_uploads(db::Connection& db, Instant before) {
-  db.run("DELETE FROM upload WHERE " + std::string(kUnused), to_unix_micros(before));
+Roots roots(db::Connection& db) {
+  return {referred(db, "snapshot", Upload::Kind::snapshot), referred(db, "diff", Upload::Kind::diff),
+          digests(db.query("SELECT DISTINCT outputs FROM attempt WHERE outputs IS NOT NULL"))};
 }
 
-Roots roots(db::Connection& db, Instant unused_before) {
-  return {referred(db, "snapshot", Upload::Kind::snapshot, unused_before),
-          referred(db, "diff", Upload::Kind::diff, unused_before),
-          digests(db.query("SELECT DISTINCT outputs FROM attempt WHERE outputs IS NOT NULL"))};
+std::vector<UploadUse> uploads(db::Connection& db) {
+  std::vector<UploadUse> result;
+  auto rows = db.query("SELECT kind, digest, uid, size, files, created, NOT (" + std::string(kUnused) + ") FROM upload");
+  while (rows.step()) result.push_back({upload_row(rows), rows.integer(6) != 0});
+  return result;
+}
+
+std::vector<Upload> forget_uploads(db::Connection& db, const std::vector<Upload>& unused) {
+  std::vector<Upload> gone;
+  for (const auto& upload : unused) {
+    db.run("DELETE FROM upload WHERE digest = ? AND uid = ? AND created = ? AND " + std::string(kUnused),
+           to_column(upload.digest), upload.uid, to_unix_micros(upload.created));
+    if (db.changes() > 0) gone.push_back(upload);
+  }
+  return gone;
 }
 
 }  // namespace berth::store

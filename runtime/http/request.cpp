@@ -57,7 +57,8 @@ async::Task<std::string> Request::read_body(ByteSize limit) {
   co_return content;
 }
 
-async::Task<std::uint64_t> Request::spool(async::Pool& pool, const os::Fd& into, ByteSize limit) {
+async::Task<std::uint64_t> Request::spool(async::Pool& pool, const os::Fd& into, ByteSize limit,
+                                          BeforePiece before_piece) {
   constexpr std::size_t kStep = 256 << 10;
   check_announced(body, limit);
   std::vector<char> buffer(std::min<std::uint64_t>(body.length().value_or(kStep), kStep) + 1);
@@ -71,6 +72,7 @@ async::Task<std::uint64_t> Request::spool(async::Pool& pool, const os::Fd& into,
     }
     if (filled == 0) co_return written;
     if (written + filled > limit.bytes()) throw too_large(limit);
+    if (before_piece) co_await before_piece(written);
     const std::string_view piece(buffer.data(), filled);
     co_await async::offload(pool, [&into, piece] { os::write_all(into, piece); });
     written += filled;

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -71,8 +72,10 @@ struct Request {
   // The whole body; Error(Code::too_large) above the limit, told before anything is read where the client
   // announced the length.
   async::Task<std::string> read_body(ByteSize limit);
-  // Writes the body to a file, on the pool's threads; returns the number of bytes. The same limit.
-  async::Task<std::uint64_t> spool(async::Pool& pool, const os::Fd& into, ByteSize limit);
+  // Writes the body to a file, on the pool's threads; returns the number of bytes. The same limit. `before_piece` is
+  // awaited before each piece, with the number of bytes written so far; what it throws ends the transfer.
+  using BeforePiece = std::function<async::Task<>(std::uint64_t)>;
+  async::Task<std::uint64_t> spool(async::Pool& pool, const os::Fd& into, ByteSize limit, BeforePiece before_piece = {});
 };
 
 }  // namespace berth::http

@@ -77,13 +77,16 @@ struct Usage {
 };
 
 struct SweepReport {
-  bool busy = false;  // a transfer held the store: nothing was looked at
+  bool busy = false;      // a transfer held the store: nothing was looked at
+  bool no_space = false;  // the disk is too full to rewrite what is partly alive; the rest was done
   std::uint64_t objects_removed = 0;
   std::uint64_t bytes_freed = 0;
   std::uint64_t containers_rewritten = 0;
 };
 
 enum class DryRun { no, yes };
+// How many dead bytes a container may keep: a quarter, or, where space is short, a twentieth.
+enum class Thorough { no, yes };
 
 class Store {
  public:
@@ -119,15 +122,23 @@ class Store {
     ~Hold();
 
    private:
+    friend class Store;
+    struct Taken {};
+    Hold(Store& store, Taken) : store_(&store) {}
     Store* store_;
   };
   Hold hold() { return Hold(*this); }
+  // Nothing while a sweep is in progress.
+  std::optional<Hold> try_hold();
 
   // Removes what is not in `live`, which is asked only once nothing is held. Small remains inside of a
-  // container that is mostly alive stay until they add up.
-  SweepReport sweep(const std::function<DigestSet()>& live, DryRun dry_run);
+  // container that is mostly alive stay until they add up. What is wholly dead goes first, since that takes no
+  // space; then one container after the other is rewritten.
+  SweepReport sweep(const std::function<DigestSet()>& live, DryRun dry_run, Thorough thorough = Thorough::no);
 
   Usage usage() const;
+  // Every object with its share of the disk space, in no order.
+  void visit(const std::function<void(const Digest&, std::uint64_t bytes)>& visitor) const;
   // Files that were no complete containers when the store was opened: set aside, kept for a look.
   const std::vector<std::string>& damaged() const { return damaged_; }
 
@@ -152,6 +163,9 @@ class Store {
   void merge_small(os::Durable durable);
   std::shared_ptr<const Container> adopt(ContainerWriter& writer, os::Durable durable);
   void drop(const Containers& gone, Containers added);
+  struct Doomed;
+  std::vector<Doomed> doomed(const DigestSet& alive, Thorough thorough) const;
+  void rewrite(const Doomed& container);
 
   std::string directory_;
   os::FileLock lock_;

@@ -15,6 +15,7 @@ constexpr std::size_t kMostContainers = 64;
 constexpr std::size_t kContainersAfterMerge = 32;
 constexpr std::uint64_t kWorthMerging = 256ULL << 20;  // a larger one is never copied just to save a file
 constexpr std::uint64_t kDeadPercent = 25;  // a container with more dead bytes than this is rewritten
+constexpr std::uint64_t kDeadPercentWhenShort = 5;
 
 struct FrameContent {
   std::vector<Item> live;
@@ -121,7 +122,50 @@ void Store::merge_small(os::Durable durable) {
   drop(small, std::move(added));
 }
 
-SweepReport Store::sweep(const std::function<DigestSet()>& live, DryRun dry_run) {
+// A container with something in it that nobody needs.
+struct Store::Doomed {
+  std::shared_ptr<const Container> container;
+  std::vector<FrameContent> contents;
+  Condition condition;
+
+  bool is_dead() const { return condition.live_objects == 0; }
+  std::uint64_t bytes_to_free() const {
+    const auto size = container->file_size();
+    const auto [dead, raw] = std::pair(condition.dead_bytes, condition.raw_bytes);
+    if (is_dead() || raw == 0) return size;
+    return size / raw * dead + size % raw * dead / raw;
+  }
+};
+
+// The dead ones first.
+std::vector<Store::Doomed> Store::doomed(const DigestSet& alive, Thorough thorough) const {
+  const auto percent = thorough == Thorough::yes ? kDeadPercentWhenShort : kDeadPercent;
+  std::vector<Doomed> result;
+  const auto list = containers();
+  for (const auto& container : *list) {
+    auto contents = contents_of(*container, &alive);
+    const auto condition = condition_of(*container, contents);
+    const bool worth = condition.dead_bytes * 100 > condition.raw_bytes * percent;
+    if (condition.live_objects == 0 || worth) result.push_back({container, std::move(contents), condition});
+  }
+  std::stable_partition(result.begin(), result.end(), [](const Doomed& one) { return one.is_dead(); });
+  return result;
+}
+
+void Store::rewrite(const Doomed& doomed) {
+  Containers added;
+  Batch survivors(*this);
+  copy_live(*doomed.container, doomed.contents, survivors,
+            [&](const Digest& digest, std::string_view bytes) { survivors.append(digest, bytes); });
+  survivors.flush();
+  if (survivors.writer_) {
+    added.push_back(adopt(*survivors.writer_, os::Durable::yes));
+    survivors.writer_.reset();
+  }
+  drop({doomed.container}, std::move(added));
+}
+
+SweepReport Store::sweep(const std::function<DigestSet()>& live, DryRun dry_run, Thorough thorough) {
   SweepReport report;
   {
     const std::lock_guard lock(mutex_);
@@ -140,37 +184,37 @@ SweepReport Store::sweep(const std::function<DigestSet()>& live, DryRun dry_run)
   const std::unique_ptr<void, decltype(ended)> end(this, ended);
 
   const std::lock_guard writing(writing_);
-  const auto alive = live();
-  Containers gone;
-  Batch survivors(*this);
+  for (const auto& one : doomed(live(), thorough)) {
+    try {
+      if (dry_run == DryRun::no) one.is_dead() ? drop({one.container}, {}) : rewrite(one);
+    } catch (const Error& error) {
+      if (error.code() != Code::no_space) throw;
+      report.no_space = true;
+      continue;
+    }
+    report.objects_removed += one.condition.dead_objects;
+    report.bytes_freed += one.bytes_to_free();
+    if (!one.is_dead()) ++report.containers_rewritten;
+  }
+  return report;
+}
+
+void Store::visit(const std::function<void(const Digest&, std::uint64_t bytes)>& visitor) const {
   const auto list = containers();
   for (const auto& container : *list) {
-    const auto contents = contents_of(*container, &alive);
-    const auto condition = condition_of(*container, contents);
-    const bool worth = condition.dead_bytes * 100 > condition.raw_bytes * kDeadPercent;
-    if (condition.live_objects > 0 && !worth) continue;
-    report.objects_removed += condition.dead_objects;
-    gone.push_back(container);
-    const auto freed = container->file_size();
-    report.bytes_freed += condition.live_objects == 0 || condition.raw_bytes == 0
-                              ? freed
-                              : freed / condition.raw_bytes * condition.dead_bytes +
-                                    freed % condition.raw_bytes * condition.dead_bytes / condition.raw_bytes;
-    if (condition.live_objects == 0) continue;
-    ++report.containers_rewritten;
-    if (dry_run == DryRun::yes) continue;
-    copy_live(*container, contents, survivors,
-              [&](const Digest& digest, std::string_view bytes) { survivors.append(digest, bytes); });
+    for (std::size_t i = 0; i < container->digests().size(); ++i) {
+      const auto& place = container->places()[i];
+      const auto& frame = container->frames()[place.frame];
+      visitor(container->digests()[i], frame.raw == 0 ? 0 : std::uint64_t{frame.stored} * place.size / frame.raw);
+    }
   }
-  if (dry_run == DryRun::yes) return report;
-  survivors.flush();
-  Containers added;
-  if (survivors.writer_) {
-    added.push_back(adopt(*survivors.writer_, os::Durable::yes));
-    survivors.writer_.reset();
-  }
-  drop(gone, std::move(added));
-  return report;
+}
+
+std::optional<Store::Hold> Store::try_hold() {
+  const std::lock_guard lock(mutex_);
+  if (sweeping_) return std::nullopt;
+  ++holds_;
+  return Hold(*this, Hold::Taken{});
 }
 
 Store::Hold::Hold(Store& store) : store_(&store) {

@@ -45,6 +45,13 @@ os::FileLock lock_of(const std::string& directory) {
   return std::move(*lock);
 }
 
+// As lease() marked it.
+Instant last_used(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) < 0) return {};
+  return from_unix_micros(info.st_mtim.tv_sec * 1'000'000LL + info.st_mtim.tv_nsec / 1000);
+}
+
 std::vector<std::string> names_in(const std::string& directory) {
   return list_names(os::open(directory, O_RDONLY | O_DIRECTORY));
 }
@@ -292,6 +299,11 @@ std::uint64_t Checkouts::usage() const {
   return bytes;
 }
 
+std::size_t Checkouts::count() const {
+  const std::lock_guard lock(mutex_);
+  return checkouts_.size();
+}
+
 bool Checkouts::is_needed(const Key& key, const std::set<Key>& keep) const {
   if (keep.contains(key) || checkouts_.at(key).leases > 0) return true;
   return std::any_of(checkouts_.begin(), checkouts_.end(), [&](const auto& other) {
@@ -299,36 +311,41 @@ bool Checkouts::is_needed(const Key& key, const std::set<Key>& keep) const {
   });
 }
 
-std::uint64_t Checkouts::sweepable(const std::set<Key>& keep) const {
-  const std::lock_guard lock(mutex_);
-  std::uint64_t bytes = 0;
-  for (const auto& [key, checkout] : checkouts_)
-    if (!is_needed(key, keep)) bytes += checkout.bytes;
-  return bytes;
+std::vector<Checkouts::Idle> Checkouts::idle(const std::set<Key>& keep) const {
+  std::map<Key, Checkout> left;
+  {
+    const std::lock_guard lock(mutex_);
+    left = checkouts_;
+  }
+  std::map<Key, unsigned> builds_on;  // how many of those left build on it
+  for (const auto& [key, checkout] : left)
+    if (checkout.base) ++builds_on[{key.uid, *checkout.base}];
+  std::vector<Idle> result;
+  for (;;) {
+    auto oldest = left.end();
+    for (auto one = left.begin(); one != left.end(); ++one)
+      if (one->second.leases == 0 && !keep.contains(one->first) && builds_on[one->first] == 0 &&
+          (oldest == left.end() || one->second.last_used < oldest->second.last_used))
+        oldest = one;
+    if (oldest == left.end()) return result;
+    const auto& [key, checkout] = *oldest;
+    result.push_back({key, checkout.bytes, last_used(path_of(key))});
+    if (checkout.base) --builds_on[{key.uid, *checkout.base}];
+    left.erase(oldest);
+  }
 }
 
-std::uint64_t Checkouts::sweep(const std::set<Key>& keep, std::uint64_t budget) {
-  std::uint64_t freed = 0;
-  while (true) {
-    const auto total = usage();
-    std::string doomed;
-    {
-      const std::lock_guard lock(mutex_);
-      const std::pair<const Key, Checkout>* oldest = nullptr;
-      for (const auto& one : checkouts_)
-        if (!is_needed(one.first, keep) &&
-            (oldest == nullptr || one.second.last_used < oldest->second.last_used))
-          oldest = &one;
-      if (oldest == nullptr || total <= budget) return freed;
-      freed += oldest->second.bytes;
-      doomed = os::join(user_directory(oldest->first.uid),
-                        std::string(kTemporary) + std::to_string(temporaries_++));
-      if (::rename(path_of(oldest->first).c_str(), doomed.c_str()) < 0)
-        throw_errno("remove", printable(path_of(oldest->first)));
-      checkouts_.erase(oldest->first);
-    }
-    os::remove_tree(doomed);
+bool Checkouts::remove(const Key& key, const std::set<Key>& keep) {
+  std::string doomed;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!checkouts_.contains(key) || is_needed(key, keep)) return false;
+    doomed = os::join(user_directory(key.uid), std::string(kTemporary) + std::to_string(temporaries_++));
+    if (::rename(path_of(key).c_str(), doomed.c_str()) < 0) throw_errno("remove", printable(path_of(key)));
+    checkouts_.erase(key);
   }
+  os::remove_tree(doomed);
+  return true;
 }
 
 }  // namespace berth::snapshot

@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/base/clock.hpp"
 #include "runtime/base/digest.hpp"
 #include "runtime/objects/store.hpp"
 #include "runtime/os/lock.hpp"
@@ -71,11 +72,17 @@ class Checkouts {
   Lease prepare(const objects::Store& store, const Manifest& manifest, const Owner& owner);
 
   std::uint64_t usage() const;
-  // Removes the least recently used, except what is leased or in `keep` (jobs that outlived the agent), until
-  // at most `budget` bytes are left. The bytes freed.
-  std::uint64_t sweep(const std::set<Key>& keep, std::uint64_t budget);
-  // What sweep(keep, 0) would free, at least.
-  std::uint64_t sweepable(const std::set<Key>& keep) const;
+  std::size_t count() const;
+  struct Idle {
+    Key key;
+    std::uint64_t bytes = 0;
+    Instant last_used{};
+  };
+  // What is neither leased, nor in `keep` (jobs that outlived the agent), nor below something that is: the least
+  // recently used first, and none before what builds on it.
+  std::vector<Idle> idle(const std::set<Key>& keep) const;
+  // False where it is needed by now, or gone.
+  bool remove(const Key& key, const std::set<Key>& keep);
 
  private:
   struct Checkout {

@@ -40,18 +40,21 @@ bool is_complete(objects::Store& store, const Digest& id) {
   return true;
 }
 
+void visit_closure(const objects::Store& store, const Digest& root, const std::function<bool(const Digest&)>& visit) {
+  if (!store.has(root) || !visit(root)) return;
+  const auto manifest = load_manifest(store, root);
+  for (const auto& entry : manifest.entries()) {
+    if (!entry.is_file() || !visit(entry.digest) || !entry.is_chunked()) continue;
+    if (!store.has(entry.digest)) continue;
+    const auto recipe = Recipe::parse(store.read(entry.digest), entry.size);
+    for (const auto& chunk : recipe.chunks()) visit(chunk.digest);
+  }
+}
+
 objects::DigestSet closure(const objects::Store& store, const std::vector<Digest>& roots) {
   objects::DigestSet live;
-  for (const auto& root : roots) {
-    if (!store.has(root) || !live.insert(root).second) continue;
-    const auto manifest = load_manifest(store, root);
-    for (const auto& entry : manifest.entries()) {
-      if (!entry.is_file() || !live.insert(entry.digest).second || !entry.is_chunked()) continue;
-      if (!store.has(entry.digest)) continue;
-      const auto recipe = Recipe::parse(store.read(entry.digest), entry.size);
-      for (const auto& chunk : recipe.chunks()) live.insert(chunk.digest);
-    }
-  }
+  for (const auto& root : roots)
+    visit_closure(store, root, [&](const Digest& digest) { return live.insert(digest).second; });
   return live;
 }
 

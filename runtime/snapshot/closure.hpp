@@ -17,7 +17,10 @@ Manifest load_manifest(const objects::Store& store, const Digest& id);
 // Whether the snapshot could be restored from the store.
 bool is_complete(objects::Store& store, const Digest& id);
 
-// Everything the roots need, as far as it is in the store.
+// Hands over what one root needs, as far as it is in the store. What `visit` returns false for, since it came before,
+// is not looked into.
+void visit_closure(const objects::Store& store, const Digest& root, const std::function<bool(const Digest&)>& visit);
+// Everything the roots need.
 objects::DigestSet closure(const objects::Store& store, const std::vector<Digest>& roots);
 
 // Removes what no root needs. `roots` is asked once nothing holds the store.

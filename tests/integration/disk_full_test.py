@@ -1,32 +1,35 @@
 """A full disk: new work is refused, what runs ends properly, cancelling works, and with space all goes on.
 
-Mounts a small tmpfs; needs root for that, and is skipped, loudly, without."""
+On a small tmpfs and on a small ext4; needs root to mount them, and is skipped, loudly, without."""
 
 import os
-import subprocess
 import time
 import unittest
 
 import harness
 import processes
 from harness import BerthTest, eventually
+from small_disk import SmallDisk, ext4_works
 
-SIZE = 48 << 20
 CONFIG = "cpus: 8\nmax_parallel: 8\nreserved_space: 8MiB"
 
 
-@unittest.skipUnless(os.geteuid() == 0, "mounting a tmpfs needs root")
-class DiskFullTest(BerthTest):
+@unittest.skipUnless(os.geteuid() == 0, "mounting a file system needs root")
+class FullTmpfsTest(BerthTest):
     config = CONFIG
+    kind = "tmpfs"
+    size = 48 << 20
 
     def setUp(self):
         super().setUp()
+        if self.kind == "ext4" and not ext4_works(self.place):
+            self.skipTest("no loop devices")
         self.disk = self.place / "s"
-        self.disk.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=700", "tmpfs", str(self.disk)], check=True)
+        self.small = SmallDisk(self.disk, self.size, self.kind)
 
     def dismantle(self):
-        subprocess.run(["umount", str(self.disk)], check=True)
+        if hasattr(self, "small"):
+            self.small.unmount()
 
     def fill(self):
         """Until nothing more can be written."""
@@ -127,17 +130,42 @@ class DiskFullTest(BerthTest):
         agent = self.start_agent()
         job = agent.sh("while [ ! -e go ]; do sleep 0.05; done; exit 6")
         agent.running_pid(job)
+        running, held = agent.submit("sleep", "300"), agent.submit("true", held=True)
+        agent.running_pid(running, "sleep 300")
         agent.kill()
         self.fill()
         (self.place / "work/go").touch()
-        agent.spawn()
-        time.sleep(1)
-        self.free()
-        if not agent.is_running():  # it may refuse to start without room, and must say why
-            self.assertIn("space", agent.log())
-            agent.start()
-        eventually(agent.is_serving, "berthd serves")
+        agent.start()  # the reserve makes the room that it needs
         self.assertEqual(agent.wait(job, 60)["exit_code"], 6)
+        for each in (running, held):
+            agent.cancel(each)
+            self.assertEqual(agent.wait(each)["state"], "Canceled")
+        self.refuses(507, "no_space", agent.submit, "true")
+        self.assertIn("refused", " ".join(agent.get("/v1/status")["remarks"]))
+        agent.restart()
+        self.assertEqual([agent.job(each)["state"] for each in (running, held)], ["Canceled"] * 2)
+        self.free()
+        self.assertEqual(agent.wait(agent.submit("true"))["state"], "Completed")
+
+    def test_gc_works(self):
+        agent = self.start_agent(config=CONFIG + "\nkeep_at_least: 0s\ndisk_high: 100%")
+        jobs = [agent.sh("head -c 1000000 /dev/urandom") for _ in range(3)]
+        for job in jobs:
+            agent.wait(job)
+        agent.kill()
+        self.fill()
+        agent.start()
+        told = agent.berth_json("gc", "--free", "2MiB", "--dry-run")
+        self.assertEqual([item["what"] for item in told["items"]][-3:], [f"log of {job}" for job in jobs])
+        agent.berth("gc", "--free", "2MiB")
+        self.assertFalse(any((agent.state / "jobs" / job).exists() for job in jobs))
+        self.assertIn("removed on", agent.berth("logs", jobs[0], expect=2).err)
+        self.free()
+
+
+class FullExt4Test(FullTmpfsTest):
+    kind = "ext4"
+    size = 64 << 20
 
 
 def used(path):

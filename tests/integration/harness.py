@@ -31,7 +31,7 @@ DATA = Path(__file__).resolve().parent / "data"
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
 PATIENCE = 30  # seconds for what takes milliseconds: a loaded machine is no failure
 # What an agent's state directory may hold while no job is live. Of a launch that is over, only its log stays.
-KEPT = re.compile(r"""lock | reserve | berth\.(sock|db|db-wal|db-shm) | incoming | objects(/lock|/\d+\.objects)?
+KEPT = re.compile(r"""lock | reserve | berth\.(sock|db|db-wal|db-shm) | incoming | objects(/lock|/[0-9a-f]+\.objects)?
                   | checkouts(/lock|/boot|/\d+(/[0-9a-f]{64}(/(manifest|tree|size|base))?)?)?
                   | jobs(/[a-z0-9-]+(/(build|agent)(\.index)?|/\d+(/log(\.index)?)?)?)?""", re.VERBOSE)
 LIVE = ("Preparing", "Queued", "Running", "Finalizing", "CancelRequested")

@@ -122,3 +122,14 @@ Timing
   Submitted    2026-03-14 11:55:00 (5 minutes ago)
 )");
 }
+
+TEST_CASE("show says what was removed of a job, when and why") {
+  auto job = sample::completed();
+  job.log_removed = model::Removal{sample::noon(), "to make room: disk 93 % full"};
+  job.outputs_removed = model::Removal{sample::noon(), "because it ended long ago"};
+  job.attempts.back().outputs.reset();
+  const auto page = job_page({job, "", ""}, sample::noon(), {});
+  CHECK(page.find("  Log          removed on 2026-03-14 12:00:00 to make room: disk 93 % full\n") != std::string::npos);
+  CHECK(page.find("  Removed      on 2026-03-14 12:00:00 because it ended long ago\n") != std::string::npos);
+  CHECK(page.find("wrote nothing") == std::string::npos);
+}

@@ -10,7 +10,9 @@ TEST_CASE("status tells the node in words") {
                         "capacity":{"cpu_milli":8000,"memory_bytes":68719476736,"gpus":0,"slots":8},
                         "in_use":{"cpu_milli":1500,"memory_bytes":0,"gpus":0,"slots":2},
                         "jobs":{"preparing":0,"queued":3,"running":2,"finalizing":0},
-                        "disk":{"free_bytes":1073741824,"total_bytes":10737418240}})",
+                        "disk":{"free_bytes":1073741824,"total_bytes":10737418240,"kept_bytes":3145728,
+                                "budget_bytes":1073741824,
+                                "kept":{"stored":2097152,"checkouts":0,"logs":1048576,"records":0}}})",
                     {}) == R"(gpu1
   Agent        berthd 0.1.0 (user), pid 42
   Up for       1 minute 30 seconds
@@ -28,6 +30,7 @@ Resources
   GPUs         0 of 0 in use
   Slots        2 of 8 in use
   Disk         1.0 GiB of 10 GiB free
+  Kept         3.0 MiB of 1.0 GiB: stored 2.0 MiB, logs 1.0 MiB
 )");
 }
 
@@ -37,8 +40,31 @@ TEST_CASE("status of another version is told as far as it goes") {
         "Node\n\nQueue\n\nResources\n");
 }
 
-TEST_CASE("gc tells what goes, and why") {
-  CHECK(garbage_page(R"({"items":[{"what":"job a","why":"ended long ago","bytes":2048}],"bytes":2048})", true,
-                     {}) == "WHAT   SIZE     WHY\njob a  2.0 KiB  ended long ago\nwould give back 2.0 KiB\n");
-  CHECK(garbage_page(R"({"items":[],"bytes":0})", false, {}) == "nothing to give back\n");
+TEST_CASE("gc tells what goes, what stays, and why") {
+  const auto report = R"({"bytes":2048,"remarks":["disk 93 % full, and cleaning starts at 90 %"],
+    "kinds":[{"kind":"uploads","words":"code that no job uses","held":{"count":0,"bytes":0}},
+             {"kind":"logs","words":"logs of jobs","held":{"count":3,"bytes":6144},"going":{"count":1,"bytes":2048},
+              "staying":[{"count":2,"bytes":4096,"why":"their jobs are live"}]}],
+    "items":[{"kind":"logs","what":"log of brave-heron-7k2m","why":"to make room","bytes":2048}]})";
+  CHECK(garbage_page(report, true, {}) == R"(Disk
+               disk 93 % full, and cleaning starts at 90 %
+
+logs of jobs: 3, 6.0 KiB
+  Would go     1, 2.0 KiB
+               2.0 KiB  log of brave-heron-7k2m: to make room
+  Would stay   2, 4.0 KiB: their jobs are live
+
+would give back 2.0 KiB
+)");
+  CHECK(garbage_page(report, false, {}).find("  Went         1, 2.0 KiB\n") != std::string::npos);
+  CHECK(garbage_page(R"({"items":[],"bytes":0})", false, {}) == "Disk\n\nnothing to give back\n");
+  CHECK(garbage_page("{}", true, {}) == "Disk\n\nnothing to give back\n");
+}
+
+TEST_CASE("of many things that go the first are told one by one") {
+  std::string items;
+  for (int i = 0; i < 12; ++i) items += std::string(i > 0 ? "," : "") + R"({"kind":"logs","what":"log","bytes":1})";
+  const auto page = garbage_page(R"({"kinds":[{"kind":"logs","words":"logs","held":{"count":12,"bytes":12},
+      "going":{"count":12,"bytes":12}}],"items":[)" + items + "]}", true, {});
+  CHECK(page.find("and 2 more (--json tells all)") != std::string::npos);
 }

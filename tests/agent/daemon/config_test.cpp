@@ -36,6 +36,13 @@ backfill_patience: 90s
 stop_grace: 1m
 max_upload: 2g
 reserved_space: 1g
+disk_budget: 200GiB
+disk_high: 95%
+disk_low: 85 %
+keep_at_least: 2h
+keep_logs: 30d
+keep_outputs: 60d
+keep_jobs: 90d
 cgroup: /sys/fs/cgroup/jobs
 path: /opt/bin:/usr/bin
 others_may_read: true
@@ -52,6 +59,13 @@ log_level: debug
   CHECK(config.stop_grace == std::chrono::minutes(1));
   CHECK(config.max_upload == 2_GiB);
   CHECK(config.reserved_space == 1_GiB);
+  CHECK(config.disk.budget->of(1) == (200_GiB).bytes());
+  CHECK(config.disk.high == 95);
+  CHECK(config.disk.low == 85);
+  CHECK(config.disk.keep_at_least == std::chrono::hours(2));
+  CHECK(config.disk.keep_logs == std::chrono::hours(24 * 30));
+  CHECK(config.disk.keep_outputs == std::chrono::hours(24 * 60));
+  CHECK(config.disk.keep_jobs == std::chrono::hours(24 * 90));
   CHECK(config.cgroup == "/sys/fs/cgroup/jobs");
   CHECK(config.path == "/opt/bin:/usr/bin");
   CHECK(config.others_may_read);
@@ -61,6 +75,13 @@ log_level: debug
 TEST_CASE("an empty file keeps the defaults") {
   CHECK(parse("").state_dir == "/var/lib/berth");
   CHECK(parse("# nothing but a comment\n").log_cap == 1_GiB);
+  CHECK_FALSE(parse("").disk.budget);
+  CHECK_FALSE(parse("").disk.keep_jobs);
+  CHECK(parse("").disk.high == 90);
+}
+
+TEST_CASE("the budget may be a share of the disk") {
+  CHECK(parse("disk_budget: 50%").disk.budget->of(1000) == 500);
 }
 
 TEST_CASE("an unknown key is an error with file and line, and names the known ones") {
@@ -77,6 +98,10 @@ TEST_CASE("a wrong value names file, line, key and what it must be") {
   CHECK(refusal("state_dir: here").find("an absolute path") != std::string::npos);
   CHECK(refusal("stop_grace: [1]").find("'stop_grace' must be text") != std::string::npos);
   CHECK(refusal("others_may_read: perhaps").find("true or false") != std::string::npos);
+  CHECK(refusal("disk_high: 90").find("a share of the disk from 1% to 100%") != std::string::npos);
+  CHECK(refusal("disk_high: 0%").find("a share of the disk") != std::string::npos);
+  CHECK(refusal("disk_budget: much").find("such as 200GiB, or a share") != std::string::npos);
+  CHECK(refusal("disk_low: 95%").find("disk_low (95%) must not be above disk_high (90%)") != std::string::npos);
   CHECK(refusal("log_level: loud").find("one of debug, info, warn, error") != std::string::npos);
 }
 

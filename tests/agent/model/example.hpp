@@ -74,6 +74,8 @@ inline Job full_job() {
   job.ending = Exited{3};
   job.environment_record = R"({"python":"3.11"})";
   job.canceled_by = "";
+  job.log_removed = Removal{from_unix_micros(1'773'600'000'000'000), "to make room: the disk was 93 % full"};
+  job.outputs_removed = Removal{from_unix_micros(1'773'700'000'000'000), "keep_outputs is 30 days"};
   return job;
 }
 

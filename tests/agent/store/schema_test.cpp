@@ -34,6 +34,8 @@ TEST_CASE("a database of schema 1 is read") {
   CHECK(done.request.snapshot == digest_of(0x11));
   CHECK(find_upload(db, digest_of(0x11), 1000)->files == 3);
   CHECK(drained(db));
+  CHECK_FALSE(done.log_removed);
+  CHECK(doomed(db).empty());
 }
 
 TEST_CASE_FIXTURE(Fixture, "a newer schema is refused and told") {

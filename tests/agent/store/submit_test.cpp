@@ -91,7 +91,7 @@ TEST_CASE_FIXTURE(Fixture, "a name that is taken is not given again, and neither
   CHECK(first.id != second.id);
   cancel_requested(db, second.sequence, "ann");
   finalized(db, {second.sequence, State::canceled, model::Canceled{"ann"}, at(1), std::nullopt});
-  forget(db, second.sequence);
+  forget(db, {second.sequence}, at(0), at(0));
   CHECK(submit(db, {new_job(3)}, at(0), random)[0].job.sequence == second.sequence + 1);
   const Random always = [] { return std::uint64_t{5}; };
   CHECK(code_of([&] { submit(db, {new_job(4)}, at(0), always); }) == Code::internal);

@@ -141,7 +141,7 @@ TEST_CASE_FIXTURE(Fixture, "what a job's life does not allow is refused and chan
   CHECK(code_of([&] { requeue(db, over, attempt_that_exited(1, 0), State::queued); }) == Code::conflict);
   CHECK(code_of([&] { set_priority(db, over, 1); }) == Code::conflict);
   CHECK(code_of([&] { set_held(db, over, true); }) == Code::conflict);
-  CHECK(code_of([&] { forget(db, waiting); }) == Code::conflict);
+  CHECK(forget(db, {waiting}, at(0), at(0)).empty());
   CHECK(code_of([&] { prepared(db, 99, ""); }) == Code::not_found);
   const auto running = add_running(3);
   CHECK(code_of([&] { ended(db, running, attempt_that_exited(2, 0)); }) == Code::conflict);
@@ -170,7 +170,7 @@ TEST_CASE_FIXTURE(Fixture, "a drained node stays drained") {
 
 TEST_CASE_FIXTURE(Fixture, "a forgotten job leaves nothing behind") {
   const auto sequence = add_final(1);
-  forget(db, sequence);
+  CHECK(forget(db, {sequence}, at(0), at(0)) == std::vector{sequence});
   CHECK_FALSE(find(db, sequence));
   for (const std::string table : {"job", "request", "attempt"}) {
     auto row = db.query("SELECT count(*) FROM " + table);

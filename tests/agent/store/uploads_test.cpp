@@ -24,10 +24,10 @@ TEST_CASE_FIXTURE(Fixture, "an upload is known to its sender, and new again when
   CHECK(find_upload(db, digest_of(1), 1000)->created == at(50));
   remember(db, snapshot_of(1001, 1));
   CHECK(find_upload(db, digest_of(1), 1001));
-  CHECK(roots(db, at(0)).snapshots == std::vector{digest_of(1)});
+  CHECK(roots(db).snapshots == std::vector{digest_of(1)});
 }
 
-TEST_CASE_FIXTURE(Fixture, "roots are what remembered jobs refer to, and uploads that are still new") {
+TEST_CASE_FIXTURE(Fixture, "roots are what remembered jobs and uploads refer to") {
   remember(db, snapshot_of(1000, 1));
   remember(db, diff_of(1000, 2));
   remember(db, snapshot_of(1000, 3));
@@ -40,30 +40,33 @@ TEST_CASE_FIXTURE(Fixture, "roots are what remembered jobs refer to, and uploads
   model::Attempt attempt;
   attempt.outputs = digest_of(8);
   finalized(db, {sequence, model::State::completed, model::Exited{0}, at(5), attempt});
-  CHECK(roots(db, at(0)).snapshots == std::vector{digest_of(1), digest_of(3)});
-  CHECK(roots(db, at(100)).snapshots == std::vector{digest_of(1)});
-  CHECK(roots(db, at(100)).diffs == std::vector{digest_of(2)});
-  CHECK(roots(db, at(100)).outputs == std::vector{digest_of(8)});
-  forget(db, sequence);
-  CHECK(roots(db, at(0)).diffs == std::vector{digest_of(2)});
-  const auto left = roots(db, at(100));
-  CHECK(left.snapshots.empty());
-  CHECK(left.diffs.empty());
-  CHECK(left.outputs.empty());
+  CHECK(roots(db).snapshots == std::vector{digest_of(1), digest_of(3)});
+  CHECK(roots(db).diffs == std::vector{digest_of(2)});
+  CHECK(roots(db).outputs == std::vector{digest_of(8)});
+  forget_uploads(db, {uploads(db)[0].upload, uploads(db)[1].upload, uploads(db)[2].upload});
+  CHECK(roots(db).snapshots == std::vector{digest_of(1)});  // what the job uses stays
+  forget(db, {sequence}, at(100), at(200));
+  CHECK(roots(db).snapshots.empty());
+  CHECK(roots(db).diffs.empty());
+  CHECK(roots(db).outputs.empty());
 }
 
-TEST_CASE_FIXTURE(Fixture,
-                  "uploads are forgotten when no job of their sender uses them and they are old enough") {
+TEST_CASE_FIXTURE(Fixture, "an upload is forgotten when no job of its sender uses it and it is as it was") {
   remember(db, snapshot_of(1000, 1));
   remember(db, snapshot_of(1001, 1));
-  remember(db, snapshot_of(1000, 2, 60));
-  remember(db, diff_of(1000, 3));
+  remember(db, snapshot_of(1000, 2));
   auto wanted = new_job(1);
   wanted.request.snapshot = digest_of(1);
   add(wanted);
-  forget_unused_uploads(db, at(30));
+  const auto all = uploads(db);
+  REQUIRE(all.size() == 3);
+  std::vector<Upload> seen;
+  for (const auto& [upload, used] : all) {
+    CHECK(used == (upload.uid == 1000 && upload.digest == digest_of(1)));
+    seen.push_back(upload);
+  }
+  remember(db, snapshot_of(1000, 2, 60));  // sent again meanwhile: somebody is about to use it
+  CHECK(forget_uploads(db, seen) == std::vector{snapshot_of(1001, 1)});
   CHECK(find_upload(db, digest_of(1), 1000));
-  CHECK_FALSE(find_upload(db, digest_of(1), 1001));
   CHECK(find_upload(db, digest_of(2), 1000));
-  CHECK_FALSE(find_upload(db, digest_of(3), 1000));
 }

@@ -108,3 +108,46 @@ TEST_CASE("a sweep that fails to learn what is alive removes nothing") {
   CHECK(store.usage().objects == 80);
   CHECK_FALSE(store.sweep([] { return DigestSet(); }, DryRun::yes).busy);
 }
+
+TEST_CASE("a thorough sweep rewrites for fewer dead bytes, container by container") {
+  const os::TempDir directory;
+  Store store(directory.path());
+  const auto digests = fill(store);
+  std::vector<Digest> others;
+  {
+    auto batch = store.begin();
+    for (unsigned i = 100; i < 110; ++i) {
+      const auto content = random_bytes(100'000, i);
+      others.push_back(sha256(content));
+      batch.add(others.back(), content);
+    }
+    batch.commit(Durable::no);
+  }
+  const auto live = [&] { return DigestSet(digests.begin() + 8, digests.end()); };  // a tenth of one, all of the other
+  const auto before = store.usage().stored_bytes;
+  const auto plain = store.sweep(live, DryRun::yes);
+  CHECK(plain.containers_rewritten == 0);
+  CHECK(plain.objects_removed == 10);
+  const auto planned = store.sweep(live, DryRun::yes, Thorough::yes);
+  const auto done = store.sweep(live, DryRun::no, Thorough::yes);
+  CHECK(done.objects_removed == 18);
+  CHECK(done.containers_rewritten == 1);
+  CHECK(done.bytes_freed == planned.bytes_freed);
+  CHECK(before - store.usage().stored_bytes == doctest::Approx(static_cast<double>(done.bytes_freed)).epsilon(0.02));
+  CHECK(store.read(digests[8]) == random_bytes(100'000, 8));
+}
+
+TEST_CASE("every object's share of the disk adds up to what is stored") {
+  const os::TempDir directory;
+  Store store(directory.path());
+  fill(store);
+  std::uint64_t objects = 0;
+  std::uint64_t bytes = 0;
+  store.visit([&](const Digest&, std::uint64_t share) {
+    ++objects;
+    bytes += share;
+  });
+  CHECK(objects == 80);
+  CHECK(bytes <= store.usage().stored_bytes);
+  CHECK(bytes > store.usage().stored_bytes * 95 / 100);
+}

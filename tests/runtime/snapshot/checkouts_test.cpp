@@ -172,7 +172,7 @@ TEST_CASE("after a reboot every checkout is made anew") {
   CHECK(Checkouts(shop.checkouts()).usage() == 0);
 }
 
-TEST_CASE("a sweep removes the oldest, never what is leased, kept, or below something kept") {
+TEST_CASE("what is idle goes oldest first, never what is leased, kept, or below something kept") {
   if (!can_mount()) return;
   Workshop shop;
   for (int i = 0; i < 100; ++i) put(shop.root.path(), std::to_string(i), "x" + std::to_string(i));
@@ -181,18 +181,28 @@ TEST_CASE("a sweep removes the oldest, never what is leased, kept, or below some
   { checkouts.prepare(shop.store, full, kOwner); }
   put(shop.root.path(), "0", "changed");
   const auto thin = shop.snapshot();
+  const Checkouts::Key below{kOwner.uid, full.id()};
+  const Checkouts::Key above{kOwner.uid, thin.id()};
   {
     const auto lease = checkouts.prepare(shop.store, thin, kOwner);
     REQUIRE(lease.layers().size() == 2);
-    CHECK(checkouts.sweep({}, 0) == 0);
+    CHECK(checkouts.idle({}).empty());
+    CHECK_FALSE(checkouts.remove(above, {}));
   }
-  CHECK(checkouts.sweep({{kOwner.uid, thin.id()}}, 0) == 0);
-  CHECK(checkouts.sweep({}, 1ULL << 40) == 0);
-  const auto before = checkouts.usage();
-  CHECK(checkouts.sweep({{kOwner.uid, full.id()}}, 0) > 0);
-  CHECK(checkouts.usage() < before);
-  CHECK(checkouts.sweep({}, 0) > 0);
-  CHECK(checkouts.usage() == 0);
+  CHECK(checkouts.idle({above}).empty());
+  CHECK_FALSE(checkouts.remove(below, {}));
+  const auto idle = checkouts.idle({});
+  REQUIRE(idle.size() == 2);
+  CHECK(idle[0].key == above);
+  CHECK(idle[1].key == below);
+  CHECK(idle[0].bytes + idle[1].bytes == checkouts.usage());
+  CHECK(checkouts.idle({below}).size() == 1);
+  CHECK(checkouts.remove(above, {below}));
+  CHECK_FALSE(checkouts.remove(above, {}));
+  CHECK_FALSE(checkouts.remove(below, {below}));
+  CHECK(checkouts.usage() == idle[1].bytes);
+  CHECK(checkouts.remove(below, {}));
+  CHECK(checkouts.count() == 0);
   CHECK(contents_of(shop.checkouts() + "/" + std::to_string(kOwner.uid)).empty());
 }
 

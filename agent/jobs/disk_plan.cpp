@@ -1,0 +1,79 @@
+#include "agent/jobs/disk_plan.hpp"
+
+#include <algorithm>
+#include <tuple>
+
+namespace berth::jobs {
+namespace {
+
+// Cleaning for the budget goes on until a tenth of it is free, so that it is not needed again at once.
+constexpr std::uint64_t kBudgetPercentAfter = 90;
+
+std::string percent(unsigned number) { return std::to_string(number) + " %"; }
+
+std::uint64_t above(std::uint64_t value, std::uint64_t limit) { return value > limit ? value - limit : 0; }
+
+}  // namespace
+
+unsigned percent_full(const DiskState& state) {
+  if (state.total == 0) return 0;
+  return static_cast<unsigned>((state.total - std::min(state.free, state.total)) * 100 / state.total);
+}
+
+std::vector<Need> needs_of(const DiskState& state, const DiskLimits& limits) {
+  std::vector<Need> needs;
+  const auto coming = state.incoming > 0 ? " with " + to_text(ByteSize(state.incoming)) + " to come" : std::string();
+  const auto used = state.total - std::min(state.free, state.total) + state.incoming;
+  const auto high = state.total / 100 * limits.high;
+  const auto low = state.total / 100 * std::min(limits.low, limits.high);
+  if (used > high)
+    needs.push_back({used - low, used - high,
+                     "disk " + percent(percent_full(state)) + " full" + coming +
+                         ", and cleaning starts at " + percent(limits.high)});
+  const auto wanted = limits.reserved.bytes() + state.incoming;
+  if (state.free < wanted)
+    needs.push_back({wanted - state.free, wanted - state.free,
+                     to_text(ByteSize(state.free)) + " free, and new work needs " + to_text(ByteSize(wanted))});
+  if (limits.budget) {
+    const auto budget = limits.budget->of(state.total);
+    if (state.kept + state.incoming > budget)
+      needs.push_back({above(state.kept + state.incoming, budget / 100 * kBudgetPercentAfter), 0,
+                       to_text(ByteSize(state.kept)) + " kept" + coming + ", and disk_budget is " +
+                           to_text(ByteSize(budget))});
+  }
+  return needs;
+}
+
+void put_in_order(std::vector<Candidate>& candidates) {
+  std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+    const auto key = [](const Candidate& one) { return std::tuple(!one.due, one.useless, one.kind, one.last_use); };
+    return key(a) < key(b);
+  });
+}
+
+Choice choose(const std::vector<Candidate>& in_order, const std::vector<Need>& needs) {
+  std::uint64_t all = 0;
+  for (const auto& candidate : in_order) all += candidate.bytes;
+  Choice choice;
+  std::uint64_t of_anything = 0;
+  for (const auto& need : needs) {
+    if (all < need.least)
+      choice.hopeless.push_back(&need);
+    else
+      of_anything = std::max(of_anything, need.bytes);
+    if (choice.need == nullptr || need.bytes > choice.need->bytes) choice.need = &need;
+  }
+  const auto of_replaceable = choice.need == nullptr ? 0 : choice.need->bytes;
+  for (const auto& candidate : in_order) {
+    if (candidate.useless && !candidate.due) break;
+    if (!candidate.due && choice.bytes >= (candidate.replaceable ? of_replaceable : of_anything)) break;
+    choice.bytes += candidate.bytes;
+    ++choice.going;
+  }
+  // What goes last without giving anything back goes in vain.
+  const auto in_vain = [](const Candidate& candidate) { return !candidate.due && candidate.bytes == 0; };
+  while (choice.going > 0 && in_vain(in_order[choice.going - 1])) --choice.going;
+  return choice;
+}
+
+}  // namespace berth::jobs

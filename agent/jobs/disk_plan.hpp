@@ -1,0 +1,90 @@
+#pragma once
+
+// What goes when disk space is given back: in which order, how much, and why. Pure.
+//
+// What is due goes in any case: garbage, and what was kept as long as the configuration says. The rest goes only for a
+// need, kind after kind, the least recently used of a kind first; kinds that can be made again come before the others.
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/base/clock.hpp"
+#include "runtime/base/digest.hpp"
+#include "runtime/base/units.hpp"
+
+namespace berth::jobs {
+
+// A number of bytes, or so many hundredths of the file system.
+struct DiskShare {
+  ByteSize size;
+  unsigned percent = 0;  // counts where it is not 0
+  std::uint64_t of(std::uint64_t total) const { return percent > 0 ? total / 100 * percent : size.bytes(); }
+  friend bool operator==(const DiskShare&, const DiskShare&) = default;
+};
+
+struct DiskLimits {
+  std::optional<DiskShare> budget;  // of all that is kept; nothing: no limit
+  unsigned high = 90;               // cleaning starts when the file system is so full, in percent
+  unsigned low = 80;                // and goes on down to here
+  ByteSize reserved;                // what the file system must have free for new work
+  std::chrono::milliseconds keep_at_least{std::chrono::hours(24)};  // no need takes anything of a job before
+  // How long after a job's end; nothing: for ever.
+  std::optional<std::chrono::milliseconds> keep_logs;
+  std::optional<std::chrono::milliseconds> keep_outputs;
+  std::optional<std::chrono::milliseconds> keep_jobs;
+  friend bool operator==(const DiskLimits&, const DiskLimits&) = default;
+};
+
+struct DiskState {
+  std::uint64_t free = 0;      // of the file system, in bytes
+  std::uint64_t total = 0;
+  std::uint64_t kept = 0;      // what counts against the budget; 0 where there is none and nobody asked
+  std::uint64_t incoming = 0;  // what is about to be written
+};
+
+// A reason to give space back.
+struct Need {
+  std::uint64_t bytes = 0;  // how much
+  // With less than this nothing is gained: what cannot be made again then stays.
+  std::uint64_t least = 0;
+  std::string why;  // "disk 93 % full, and cleaning starts at 90 %"
+};
+std::vector<Need> needs_of(const DiskState& state, const DiskLimits& limits);
+unsigned percent_full(const DiskState& state);
+
+// Stored objects: snapshots with all they need, and single ones.
+struct Roots {
+  std::vector<Digest> snapshots;
+  std::vector<Digest> objects;
+};
+
+struct Candidate {
+  std::size_t kind = 0;      // lower ones go first
+  std::int64_t number = 0;   // the kind's own
+  std::string what;          // "log of brave-heron-7k2m"
+  std::string why;           // that it may go
+  std::uint64_t bytes = 0;
+  Instant last_use{};
+  bool due = false;          // goes without a need
+  bool replaceable = false;  // can be made again
+  Roots roots;               // what it keeps in the store of objects, besides
+  bool useless = false;      // to remove it would give nothing back: others, which stay, need all that it holds
+};
+
+// Sorts them into the order in which they go; the useless ones come last.
+void put_in_order(std::vector<Candidate>& candidates);
+
+struct Choice {
+  std::size_t going = 0;      // so many, from the front
+  std::uint64_t bytes = 0;    // of those
+  const Need* need = nullptr;  // the greatest one
+  // Those for which nothing goes that cannot be made again, since all of it were not enough.
+  std::vector<const Need*> hopeless;
+};
+// `needs` outlives the choice.
+Choice choose(const std::vector<Candidate>& in_order, const std::vector<Need>& needs);
+
+}  // namespace berth::jobs

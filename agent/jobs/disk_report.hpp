@@ -1,0 +1,56 @@
+#pragma once
+
+// What the disk governor holds and gives back, as values: for the API and for people.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/jobs/disk_plan.hpp"
+
+namespace berth::jobs {
+
+struct Amount {
+  std::uint64_t count = 0;
+  std::uint64_t bytes = 0;
+};
+
+struct KindReport {
+  std::string name;   // "logs"
+  std::string words;  // "logs of jobs"
+  Amount held;
+  Amount going;
+  struct Staying {
+    std::string why;
+    Amount amount;
+  };
+  std::vector<Staying> staying;
+};
+
+struct DiskReport {
+  struct Item {
+    std::string kind;  // a KindReport's name
+    std::string what;  // "log of brave-heron-7k2m"
+    std::string why;
+    std::uint64_t bytes = 0;
+  };
+  DiskState state;                   // before
+  std::vector<std::string> remarks;  // why something has to go, or nothing; sentences without a full stop
+  std::vector<KindReport> kinds;
+  std::vector<Item> items;    // in the order in which they go
+  std::uint64_t bytes = 0;    // of all of them, as reckoned before
+};
+
+// What is kept at this moment; quick to tell.
+struct DiskUse {
+  DiskState state;
+  std::uint64_t stored = 0;     // objects: code and outputs
+  std::uint64_t checkouts = 0;
+  std::uint64_t logs = 0;       // of ended jobs
+  std::uint64_t records = 0;    // the database
+  std::optional<std::uint64_t> budget;
+  std::optional<std::string> refusal;  // why new work is refused, if it is
+};
+
+}  // namespace berth::jobs

@@ -1,0 +1,304 @@
+#include "agent/jobs/governor.hpp"
+
+#include <malloc.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "agent/jobs/governor_impl.hpp"
+#include "agent/jobs/kinds.hpp"
+#include "runtime/async/attempt.hpp"
+#include "runtime/async/wait.hpp"
+#include "runtime/base/error.hpp"
+#include "runtime/os/file.hpp"
+
+namespace berth::jobs {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::size_t kRemovedAtOnce = 500;
+constexpr auto kFruitlessFor = std::chrono::seconds(30);
+constexpr milliseconds kShortestDatePause{1'000};
+constexpr milliseconds kLongestDatePause{std::chrono::hours(6)};
+
+std::uint64_t size_of_file(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 ? static_cast<std::uint64_t>(info.st_blocks) * 512 : 0;
+}
+
+// When the next thing of an ended job is due.
+std::optional<Instant> next_date(const std::vector<store::Remains>& jobs, const DiskLimits& limits) {
+  std::optional<Instant> next;
+  const auto consider = [&](Instant finished, const std::optional<milliseconds>& time) {
+    if (time && (!next || finished + *time < *next)) next = finished + *time;
+  };
+  for (const auto& job : jobs) {
+    if (!job.finished) continue;
+    if (job.has_log) consider(*job.finished, limits.keep_logs);
+    if (!job.outputs.empty()) consider(*job.finished, limits.keep_outputs);
+    consider(*job.finished, limits.keep_jobs);
+  }
+  return next;
+}
+
+// Many jobs that are due one after the other are removed together.
+milliseconds least_date_pause(const DiskLimits& limits) {
+  auto shortest = kLongestDatePause * 20;
+  for (const auto& time : {limits.keep_logs, limits.keep_outputs, limits.keep_jobs})
+    if (time) shortest = std::min(shortest, *time);
+  return std::clamp(shortest / 20, kShortestDatePause, milliseconds(std::chrono::hours(1)));
+}
+
+}  // namespace
+
+Governor::Governor(async::Executor executor, std::string state_dir, DiskLimits limits, store::Store& store,
+                   objects::Store& objects, snapshot::Checkouts& checkouts, Workplaces& workplaces,
+                   DiskReserve& reserve, const Clock& clock, Log log)
+    : state_dir_(std::move(state_dir)),
+      limits_(std::move(limits)),
+      store_(store),
+      objects_(objects),
+      checkouts_(checkouts),
+      workplaces_(workplaces),
+      reserve_(reserve),
+      clock_(clock),
+      log_(std::move(log)),
+      nursery_(executor, [this](std::exception_ptr failure) {
+        log_.error("disk space could not be given back", kv("error", error_from(std::move(failure)).describe()));
+      }) {
+  limits_.reserved = reserve_.least();
+  kinds_.push_back(checkouts_of_code(checkouts_, pool_));
+  kinds_.push_back(unused_uploads(store_));
+  kinds_.push_back(logs_of_jobs(store_, workplaces_, clock_));
+  kinds_.push_back(outputs_of_jobs(store_, clock_));
+  kinds_.push_back(records_of_jobs(store_, clock_));
+}
+
+void Governor::start() {
+  nursery_.spawn(take_over());
+  if (limits_.keep_logs || limits_.keep_outputs || limits_.keep_jobs) nursery_.spawn(keep_dates());
+}
+
+Task<> Governor::stop() { co_await nursery_.stop_and_join(); }
+
+Task<> Governor::take_over() {
+  co_await remove_doomed();
+  if (store_.sweep_due()) co_await sweep(objects::Thorough::no);
+  auto measure = [this] {
+    std::uint64_t bytes = 0;
+    for (const auto& job : store_.remains())
+      if (job.finished && job.has_log) bytes += workplaces_.log_bytes(job.id);
+    return bytes;
+  };
+  logs_ += co_await async::offload(pool_, measure);
+  look();
+}
+
+// Wakes up only while something waits for its date.
+Task<> Governor::keep_dates() {
+  for (;;) {
+    auto ask = [this] { return next_date(store_.remains(), limits_); };
+    const auto next = co_await async::offload(pool_, ask);
+    if (!next) {
+      co_await ended_.wait();
+      continue;
+    }
+    const auto left = std::chrono::duration_cast<milliseconds>(*next - clock_.now());
+    if (left > milliseconds(0)) {
+      co_await async::sleep_for(std::clamp(left + milliseconds(1), least_date_pause(limits_), kLongestDatePause));
+      continue;
+    }
+    co_await clean_up(ByteSize());
+    co_await async::sleep_for(least_date_pause(limits_));
+  }
+}
+
+void Governor::job_ended(std::uint64_t log_bytes) {
+  logs_ += log_bytes;
+  ended_.notify_all();
+  look();
+}
+
+void Governor::look() {
+  if (cleaning_ || nursery_.stopping() || clock_.steady() < fruitless_until_) return;
+  if (needs_of(state(ByteSize(), logs_), limits_).empty()) return;
+  nursery_.spawn(clean_up(ByteSize()));
+}
+
+Task<> Governor::clean_up(ByteSize incoming) {
+  Cleaning wanted;
+  wanted.incoming = incoming;
+  const auto report = co_await clean(wanted);
+  if (report.bytes > 0 || !report.items.empty())
+    log_.info("disk space given back", kv("bytes", report.bytes), kv("items", static_cast<std::uint64_t>(report.items.size())),
+              kv("why", report.remarks.empty() ? "" : report.remarks.front()));
+  if (!needs_of(state(incoming, logs_), limits_).empty()) {
+    fruitless_until_ = clock_.steady() + kFruitlessFor;
+    if (!report.remarks.empty()) log_.warn("too little disk space could be given back", kv("why", report.remarks.back()));
+  }
+}
+
+Task<> Governor::make_room(ByteSize incoming) {
+  reserve_.restore();
+  if (!refusal(incoming)) {
+    look();
+    co_return;
+  }
+  if (clock_.steady() >= fruitless_until_) {
+    const auto cleaned = co_await async::attempt(clean_up(incoming));
+    if (!cleaned) log_.error("disk space could not be given back", kv("error", cleaned.error().describe()));
+  }
+  if (const auto why = refusal(incoming))
+    throw Error(Code::no_space, *why, "free some space; `berth gc --dry-run` shows what Berth could give back");
+}
+
+std::optional<std::string> Governor::refusal(ByteSize incoming) const {
+  try {
+    reserve_.require_room(incoming);
+  } catch (const Error& error) {
+    return error.message();
+  }
+  if (!limits_.budget) return std::nullopt;
+  const auto now = state(ByteSize(), logs_);
+  const auto budget = limits_.budget->of(now.total);
+  if (now.kept + incoming.bytes() <= budget) return std::nullopt;
+  return "Berth keeps " + to_text(ByteSize(now.kept)) + " on the disk" +
+         (incoming.bytes() > 0 ? ", " + to_text(incoming) + " are to come" : "") + ", and disk_budget is " +
+         to_text(ByteSize(budget));
+}
+
+Task<objects::Store::Hold> Governor::hold() {
+  async::Backoff pause(milliseconds(2), milliseconds(50));
+  for (;;) {
+    auto held = objects_.try_hold();
+    if (held) co_return std::move(*held);
+    co_await async::sleep_for(pause.next());
+  }
+}
+
+DiskState Governor::state(ByteSize incoming, std::uint64_t logs) const {
+  const auto space = os::space_of(state_dir_);
+  DiskState state;
+  state.free = space.free;
+  state.total = space.total;
+  if (limits_.budget) state.kept = objects_.usage().stored_bytes + checkouts_.usage() + logs + records_bytes();
+  state.incoming = incoming.bytes();
+  return state;
+}
+
+DiskUse Governor::use() const {
+  DiskUse use;
+  use.state = state(ByteSize(), logs_);
+  use.stored = objects_.usage().stored_bytes;
+  use.checkouts = checkouts_.usage();
+  use.logs = logs_;
+  use.records = records_bytes();
+  use.state.kept = use.stored + use.checkouts + use.logs + use.records;
+  if (limits_.budget) use.budget = limits_.budget->of(use.state.total);
+  use.refusal = refusal(ByteSize());
+  return use;
+}
+
+std::uint64_t Governor::records_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const char* file : {"berth.db", "berth.db-wal"}) bytes += size_of_file(os::join(state_dir_, file));
+  return bytes;
+}
+
+Task<DiskReport> Governor::clean(Cleaning wanted) {
+  while (cleaning_) co_await cleaned_.wait();
+  cleaning_ = true;
+  const auto end = [this](void*) {
+    cleaning_ = false;
+    cleaned_.notify_all();
+    ::malloc_trim(0);
+  };
+  const std::unique_ptr<void, decltype(end)> turn(this, end);
+  const auto logs_before = logs_;
+  std::optional<Plan> made;
+  auto make = [&] { made.emplace(plan(wanted)); };
+  co_await async::offload(pool_, make);
+  logs_ = made->logs + (logs_ - logs_before);
+  if (!wanted.dry_run) co_await carry_out(*made);
+  co_return report(*made);
+}
+
+Task<> Governor::carry_out(Plan& plan) {
+  std::vector<bool> stays(plan.candidates.size(), false);
+  for (std::size_t begin = 0; begin < plan.choice.going;) {
+    const auto end = end_of_batch(plan, begin);
+    auto numbers = std::vector<std::int64_t>();
+    for (auto i = begin; i < end; ++i) numbers.push_back(plan.candidates[i].number);
+    const auto done = co_await remove(*kinds_[plan.candidates[begin].kind], std::move(numbers),
+                                      reason(plan, plan.candidates[begin]));
+    const std::unordered_set<std::int64_t> gone(done.begin(), done.end());
+    for (auto i = begin; i < end; ++i) stays[i] = !gone.contains(plan.candidates[i].number);
+    co_await remove_doomed();
+    begin = end;
+  }
+  if (plan.leftovers > 0 || store_.sweep_due())
+    co_await sweep(plan.needs.empty() ? objects::Thorough::no : objects::Thorough::yes);
+  reserve_.restore();
+  note_what_went(plan, stays);
+}
+
+// Of one kind, for one reason.
+std::size_t Governor::end_of_batch(const Plan& plan, std::size_t begin) {
+  auto end = begin + 1;
+  while (end < plan.choice.going && end - begin < kRemovedAtOnce &&
+         plan.candidates[end].kind == plan.candidates[begin].kind &&
+         reason(plan, plan.candidates[end]) == reason(plan, plan.candidates[begin]))
+    ++end;
+  return end;
+}
+
+// What came to be needed meanwhile was not a candidate, then.
+void Governor::note_what_went(Plan& plan, const std::vector<bool>& stays) {
+  std::vector<Candidate> left;
+  const auto going = plan.choice.going;
+  for (std::size_t i = 0; i < plan.candidates.size(); ++i) {
+    if (stays[i])
+      --plan.choice.going;
+    else
+      left.push_back(std::move(plan.candidates[i]));
+    if (i >= going || stays[i] || kinds_[left.back().kind]->name() != "logs") continue;
+    logs_ -= std::min(logs_, left.back().bytes);
+  }
+  plan.candidates = std::move(left);
+}
+
+// That something is removed must be put on record: on a full disk the reserve makes the room for it.
+Task<std::vector<std::int64_t>> Governor::remove(Governed& kind, std::vector<std::int64_t> numbers, std::string why) {
+  auto done = co_await async::attempt(kind.remove(numbers, why));
+  if (!done && done.error().code() == Code::no_space && reserve_.release())
+    done = co_await async::attempt(kind.remove(std::move(numbers), std::move(why)));
+  if (!done) throw done.error();
+  co_return std::move(*done);
+}
+
+Task<> Governor::remove_doomed() {
+  const auto doomed = store_.doomed();
+  if (doomed.empty()) co_return;
+  auto work = [&] {
+    std::vector<model::JobId> gone;
+    for (const auto& one : doomed) {
+      workplaces_.remove(one.job, one.launch);
+      gone.push_back(one.job);
+    }
+    return gone;
+  };
+  auto gone = co_await async::offload(pool_, work);
+  co_await store_.settle(std::move(gone));
+}
+
+// What a transfer keeps from being swept now is swept later.
+Task<> Governor::sweep(objects::Thorough thorough) {
+  auto work = [&] { return objects_.sweep([this] { return live_objects(); }, objects::DryRun::no, thorough); };
+  auto report = co_await async::offload(pool_, work);
+  if (report.no_space && reserve_.release()) report = co_await async::offload(pool_, work);
+  if (!report.busy && !report.no_space) co_await store_.swept();
+}
+
+}  // namespace berth::jobs

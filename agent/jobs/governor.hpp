@@ -1,0 +1,109 @@
+#pragma once
+
+// The disk governor: keeps what Berth holds within the disk and its budget. It looks when a job has ended and when new
+// work comes, and at the dates on which something is due; else it sleeps. What goes first is in agent/jobs/kinds.hpp,
+// how much in agent/jobs/disk_plan.hpp. Nothing of a live job is ever touched, nor anything that a kept job refers to.
+//
+// Crash-safe: that something is removed is on record before its files go, and what files those are until they are gone.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/jobs/disk_report.hpp"
+#include "agent/jobs/disk_reserve.hpp"
+#include "agent/jobs/governed.hpp"
+#include "agent/jobs/workplace.hpp"
+#include "agent/store/store.hpp"
+#include "runtime/async/event.hpp"
+#include "runtime/async/nursery.hpp"
+#include "runtime/async/offload.hpp"
+#include "runtime/base/log.hpp"
+#include "runtime/objects/store.hpp"
+#include "runtime/snapshot/checkouts.hpp"
+
+namespace berth::jobs {
+
+using async::Task;
+
+struct Cleaning {
+  bool dry_run = false;
+  bool asked = false;  // by a person, who wants to be rid of all that costs nothing but time
+  ByteSize free;       // at least so much is to be given back
+  ByteSize incoming;   // and room made for so much
+};
+
+class Governor {
+ public:
+  // Everything given by reference outlives this. `state_dir` tells the file system and has the database.
+  Governor(async::Executor executor, std::string state_dir, DiskLimits limits, store::Store& store,
+           objects::Store& objects, snapshot::Checkouts& checkouts, Workplaces& workplaces, DiskReserve& reserve,
+           const Clock& clock, Log log);
+  Governor(const Governor&) = delete;
+  Governor& operator=(const Governor&) = delete;
+
+  // Finishes what an earlier agent began to remove, and begins to keep watch.
+  void start();
+  Task<> stop();
+
+  // One at a time; a second call waits for the first.
+  Task<DiskReport> clean(Cleaning wanted);
+  // Returns when so much more may be written; cleans up first where it must. Else Code::no_space, told in words.
+  Task<> make_room(ByteSize incoming = ByteSize());
+  // Keeps stored objects from being swept away until the root that needs them is on record; waits for a sweep.
+  Task<objects::Store::Hold> hold();
+  // A job's attempt is over, and so many bytes of log are kept of it.
+  void job_ended(std::uint64_t log_bytes);
+
+  DiskUse use() const;
+  DiskReserve& reserve() { return reserve_; }
+
+ private:
+  struct Plan;
+  struct Price;
+
+  // --- governor.cpp
+  std::optional<std::string> refusal(ByteSize incoming) const;
+  DiskState state(ByteSize incoming, std::uint64_t logs) const;
+  std::uint64_t records_bytes() const;
+  void look();
+  Task<> clean_up(ByteSize incoming);
+  Task<> take_over();
+  Task<> keep_dates();
+  Task<> carry_out(Plan& plan);
+  static std::size_t end_of_batch(const Plan& plan, std::size_t begin);
+  void note_what_went(Plan& plan, const std::vector<bool>& stays);
+  Task<std::vector<std::int64_t>> remove(Governed& kind, std::vector<std::int64_t> numbers, std::string why);
+  Task<> remove_doomed();
+  Task<> sweep(objects::Thorough thorough);
+
+  // --- governor_plan.cpp: all block
+  Plan plan(const Cleaning& wanted);
+  void price(Plan& plan) const;
+  void note_leftovers(Plan& plan, const Price& price) const;
+  static std::string reason(const Plan& plan, const Candidate& candidate);
+  DiskReport report(const Plan& plan) const;
+  std::vector<KindReport> kinds_of(const Plan& plan) const;
+  objects::DigestSet live_objects() const;
+
+  std::string state_dir_;
+  DiskLimits limits_;
+  store::Store& store_;
+  objects::Store& objects_;
+  snapshot::Checkouts& checkouts_;
+  Workplaces& workplaces_;
+  DiskReserve& reserve_;
+  const Clock& clock_;
+  Log log_;
+  async::Pool pool_{1};  // its own, so that a long look keeps no job waiting
+  std::vector<std::unique_ptr<Governed>> kinds_;
+  std::uint64_t logs_ = 0;  // bytes of ended jobs' logs
+  bool cleaning_ = false;
+  async::Event cleaned_;
+  Steady fruitless_until_{};  // the last cleaning gave too little: the next would, too
+  async::Event ended_;
+  async::Nursery nursery_;
+};
+
+}  // namespace berth::jobs
