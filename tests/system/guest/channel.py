@@ -32,8 +32,11 @@ def main(port):
         with lock, os.fdopen(line, "wb", closefd=False) as answers:
             answers.write(text)
     for text in requests:
-        if text.strip():
-            threading.Thread(target=serve, args=(json.loads(text),), daemon=True).start()
+        try:
+            request = json.loads(text)
+        except ValueError:
+            continue  # part of a line, sent before the line was read
+        threading.Thread(target=serve, args=(request,), daemon=True).start()
 
 
 main(sys.argv[1])
