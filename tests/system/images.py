@@ -19,6 +19,7 @@ from packages import BUILD
 from tools import Skip, locked, require, run
 
 GUEST = Path(__file__).resolve().parent / "guest"
+_CLIENT = GUEST.parents[1] / "integration/client.py"
 # Python runs what the tests put inside; the rest is what any server has.
 _PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "iproute2", "procps")
 MEMBERS = ("ann", "bob", "eve")  # may use the agent once it is installed
@@ -101,7 +102,7 @@ def kernel():
 
 def disk():
     """An ext4 file system image, with a journal: Berth installed, and the channel that the tests speak through."""
-    guests = [_content(path) for path in sorted(GUEST.iterdir()) if path.is_file()]
+    guests = [_content(path) for path in (*sorted(GUEST.iterdir()), _CLIENT) if path.is_file()]
     image = BUILD / f"disk-{_key(*(layer.name for layer in installed()), *guests, _DISK_SIZE)}.img"
     return _made(image, "disk-", _make_disk)
 
@@ -152,6 +153,7 @@ def _make_initrd(path, modules):
 def _make_disk(new):
     with layered(installed()) as root:
         shutil.copytree(GUEST, root / "opt/test", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(_CLIENT, root / "opt/test")
         unit = root / "etc/systemd/system/channel.service"
         shutil.move(root / "opt/test/channel.service", unit)
         wants = root / "etc/systemd/system/basic.target.wants"

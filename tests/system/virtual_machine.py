@@ -54,6 +54,10 @@ class VirtualMachine(Machine):
         self._end_with("reboot", patience)
         self.boot()
 
+    def await_end(self, patience=PATIENCE):
+        """Until it has powered off or wants to start again, which boot() does."""
+        self._process.wait(patience)
+
     def cut_power(self):
         """It ends within the instant. What it had not synced to its disk is lost."""
         self._process.kill()
@@ -116,7 +120,7 @@ class VirtualMachine(Machine):
 
     def _end_with(self, verb, patience):
         self.execute(["systemctl", "--no-block", verb], 30, "")
-        self._process.wait(patience)
+        self.await_end(patience)
 
     def _tail(self, name):
         path = self._place / name
