@@ -3,6 +3,7 @@
 // What a node is, for status and metrics: facts that do not change while the agent runs.
 
 #include <string>
+#include <vector>
 
 #include "runtime/base/clock.hpp"
 
@@ -15,6 +16,7 @@ struct Node {
   pid_t pid = 0;
   Instant started{};
   bool machine_agent = false;    // serves every user
+  std::vector<std::string> controllers;  // of memory, cpu, pids, io: those that limit jobs
   std::string cgroup_base;       // "" : no cgroup2, limits and group kill are off
   bool overlays = false;         // else each job's tree is a copy
 };

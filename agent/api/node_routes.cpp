@@ -15,9 +15,19 @@ Response status(const Services& services) {
   return Response::json(status_json(services.node, services.jobs, services.clock.now()).dump());
 }
 
-async::Task<Response> set_drained(Services& services, Request& request, bool drained) {
+async::Task<Response> drain(Services& services, Request& request) {
   services.access.require_node(request.peer);
-  co_await services.jobs.set_drained(drained);
+  const auto text = co_await request.read_body(ByteSize(1 << 16));
+  const auto body = text.empty() ? json::object() : model::parse_json(text);
+  const bool stop = body.is_object() && body.value("stop", json(false)) == json(true);
+  co_await services.jobs.set_drained(true);
+  if (stop) co_await services.jobs.preempt_all(model::Preempted::Cause::drain);
+  co_return status(services);
+}
+
+async::Task<Response> resume(Services& services, Request& request) {
+  services.access.require_node(request.peer);
+  co_await services.jobs.set_drained(false);
   co_return status(services);
 }
 
@@ -45,8 +55,8 @@ void add_node_routes(http::Router& router, Services& services) {
     auto text = metrics_text(services.node, services.jobs);
     co_return Response::with_type("text/plain; version=0.0.4", std::move(text));
   });
-  router.add("POST", "/v1/drain", [&](Request& request) { return set_drained(services, request, true); });
-  router.add("POST", "/v1/resume", [&](Request& request) { return set_drained(services, request, false); });
+  router.add("POST", "/v1/drain", [&](Request& request) { return drain(services, request); });
+  router.add("POST", "/v1/resume", [&](Request& request) { return resume(services, request); });
   router.add("POST", "/v1/gc", [&](Request& request) { return collect_garbage(services, request); });
 }
 

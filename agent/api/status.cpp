@@ -1,5 +1,6 @@
 #include "agent/api/status.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "agent/model/json.hpp"
@@ -14,6 +15,8 @@ std::vector<std::string> remarks_of(const Node& node) {
   std::vector<std::string> remarks;
   if (node.cgroup_base.empty())
     remarks.emplace_back("no cgroup2 hierarchy can be written: limits are off, and a job's tree is killed process by process");
+  else if (std::find(node.controllers.begin(), node.controllers.end(), "memory") == node.controllers.end())
+    remarks.emplace_back("the cgroup2 hierarchy has no memory controller: memory limits are off; `berth doctor` tells more");
   if (!node.overlays) remarks.emplace_back("overlays cannot be mounted: every job gets a copy of its code");
   return remarks;
 }
@@ -62,6 +65,7 @@ json status_json(const Node& node, const jobs::Jobs& jobs, Instant now) {
           {"health", remarks.empty() ? "ok" : "degraded"},
           {"remarks", remarks},
           {"cgroup", node.cgroup_base.empty() ? json(nullptr) : json(node.cgroup_base)},
+          {"controllers", node.controllers},
           {"overlays", node.overlays},
           {"capacity", model::to_json(queue.capacity())},
           {"in_use", model::to_json(queue.used())},

@@ -55,6 +55,17 @@ std::string names_of(const std::map<std::string, std::string>& variables) {
   return list_text(names);
 }
 
+// What was asked for beyond what the resources say.
+std::string limits_text(const model::LimitRequest& limits) {
+  std::string text;
+  const auto add = [&](const std::string& limit) { text += (text.empty() ? "" : ", ") + limit; };
+  if (limits.cpus) add("no more CPUs than asked for");
+  if (limits.pids) add(std::to_string(*limits.pids) + " processes and threads");
+  if (limits.tmp) add("TMPDIR of " + to_text(*limits.tmp));
+  if (!limits.network) add("no network");
+  return text;
+}
+
 void add_request(Page& page, const JobRecord& record) {
   const auto& job = record.job;
   const auto& request = job.request;
@@ -67,6 +78,7 @@ void add_request(Page& page, const JobRecord& record) {
             printable(request.working_directory.empty() ? "the snapshot's root" : request.working_directory));
   page.line("Variables", names_of(request.environment_variables));
   page.line("Resources", to_words(request.resources));
+  page.line("Limits", limits_text(request.limits));
   if (job.priority != 0) page.line("Priority", std::to_string(job.priority));
   if (request.timeout) page.line("Time limit", to_words(*request.timeout));
   page.line("Retries", pairs_text(request.retries));
@@ -91,6 +103,11 @@ void add_usage(Page& page, const Job& job) {
   if ((usage.user_cpu + usage.system_cpu).count() > 0)
     page.line("CPU time", to_words(usage.user_cpu + usage.system_cpu) + " (user " + to_words(usage.user_cpu) +
                               ", system " + to_words(usage.system_cpu) + ")");
+  if (usage.io_read.bytes() + usage.io_written.bytes() > 0)
+    page.line("Disk", "read " + to_text(usage.io_read) + ", wrote " + to_text(usage.io_written));
+  const auto& attempt = job.attempts.back();
+  if (job.request.resources.gpus > 0 && attempt.duration)
+    page.line("GPU time", to_words(*attempt.duration * job.request.resources.gpus));
 }
 
 void add_attempts(Page& page, const Job& job, Instant now) {

@@ -59,19 +59,23 @@ void declare(Options& options, Submission& submission) {
   options.list("--tag", flags.tags, "K=V", "tag of the run");
   options.group("Resources");
   options.option("--gpus", flags.gpus, "N", "GPUs (default 0)");
-  options.option("--cpus", flags.cpus, "N", "CPUs: 2, 0.5 (default 1)");
-  options.option("--memory", flags.memory, "SIZE", "memory: 512M, 4G (default: no claim)");
+  options.option("--cpus", flags.cpus, "N", "CPUs, kept for it and the most it gets: 2, 0.5 (default: 1 is kept, and what is idle may be used)");
+  options.option("--memory", flags.memory, "SIZE",
+                 "memory, kept for it and the most it gets: 512M, 4G (default: the node's, else no claim)");
   options.option("--slots", flags.slots, "N", "places among the jobs that run at a time (default 1)");
+  options.option("--pids", flags.pids, "N", "most processes and threads (default: the node's)");
+  options.option("--tmp", flags.tmp, "SIZE",
+                 "a TMPDIR of this size, in memory that counts as the job's (default: the node's, else on disk)");
+  options.flag("--no-network", flags.no_network, "run without network");
   options.group("Life");
   options.option("--priority", flags.priority, "N", "higher starts first, -1000 to 1000 (default 0)");
   options.flag("--hold", flags.hold, "do not start before `berth release`");
   options.option("--timeout", flags.timeout, "TIME", "stop it when it runs longer: 90s, 2h30m");
   options.list(
       "--retry", flags.retries, "[CAUSE=]N",
-      "start again up to N times when it failed, or for a CAUSE: timed_out, lost, environment_failed, "
-      "snapshot_failed, disk_full, start_failed");
+      "start again up to N times when it failed, or for a CAUSE: " + model::all_retry_causes());
   options.option("--stop-signal", flags.stop_signal, "SIGNAL", "what asks it to stop (default TERM)");
-  options.option("--grace", flags.grace, "TIME", "from that signal to the kill (default 10s)");
+  options.option("--grace", flags.grace, "TIME", "from that signal to the kill (default: the node's, 10s)");
   options.option("--log-cap", flags.log_cap, "SIZE",
                  "largest log; head and tail are kept (default: the node's)");
 }

@@ -53,6 +53,10 @@ struct BriefEnding {
   std::string operator()(const model::EnvironmentFailed&) const { return "environment"; }
   std::string operator()(const model::SnapshotFailed&) const { return "code"; }
   std::string operator()(const model::DiskFull&) const { return "disk full"; }
+  std::string operator()(const model::OutOfMemory&) const { return "out of memory"; }
+  std::string operator()(const model::Preempted& ending) const {
+    return ending.cause == model::Preempted::Cause::drain ? "node drained" : "machine shut down";
+  }
   std::string operator()(const model::Lost&) const { return "lost"; }
 };
 

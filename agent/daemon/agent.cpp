@@ -12,20 +12,23 @@
 #include <thread>
 
 #include "agent/api/services.hpp"
+#include "agent/daemon/idle.hpp"
+#include "agent/daemon/job_groups.hpp"
 #include "agent/daemon/version.hpp"
-#include "runtime/async/deadline.hpp"
 #include "runtime/async/cleanup.hpp"
+#include "runtime/async/deadline.hpp"
+#include "runtime/async/nursery.hpp"
 #include "runtime/async/run.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/http/listen.hpp"
 #include "runtime/http/server.hpp"
-#include "runtime/os/cgroup.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/lock.hpp"
 #include "runtime/os/mount.hpp"
 #include "runtime/os/process.hpp"
 #include "runtime/os/signals.hpp"
+#include "runtime/os/systemd.hpp"
 
 namespace berth::daemon {
 namespace {
@@ -82,6 +85,12 @@ model::Resources capacity_of(const Config& config) {
   return capacity;
 }
 
+// As systemd's DefaultTasksMax: enough for any honest job, and a fork bomb leaves the machine usable.
+std::uint32_t usual_pids() {
+  const auto threads = std::atoll(os::read_file("/proc/sys/kernel/threads-max").c_str());
+  return static_cast<std::uint32_t>(std::clamp(threads * 15 / 100, 256LL, 32'768LL));
+}
+
 std::string machine_name() {
   std::string name(256, '\0');
   ::gethostname(name.data(), name.size());
@@ -107,7 +116,7 @@ void keep_heap_small() {
 // The parts, in the order in which they need each other.
 class Agent {
  public:
-  Agent(async::Executor executor, const Options& options, const std::string& cgroup_base, os::Signals& signals)
+  Agent(async::Executor executor, const Options& options, JobGroups& groups, os::Signals& signals)
       : config_(options.config),
         signals_(signals),
         overlays_(os::overlay_works(config_.state_dir)),
@@ -118,7 +127,7 @@ class Agent {
         workplaces_({os::join(config_.state_dir, "jobs"), overlays_, options.machine_agent}, objects_, checkouts_),
         reserve_(os::join(config_.state_dir, "reserve"), config_.reserved_space),
         watcher_(executor, [this](std::exception_ptr failure) { report("watching files failed", failure); }),
-        jobs_(executor, settings(options, cgroup_base), store_, workplaces_, environments_, reserve_, watcher_, pool_,
+        jobs_(executor, settings(options, groups), store_, workplaces_, environments_, reserve_, watcher_, pool_,
               system_clock(), log_),
         upkeep_(store_, objects_, checkouts_, pool_, system_clock()),
         services_{jobs_,
@@ -130,10 +139,11 @@ class Agent {
                   pool_,
                   system_clock(),
                   api::Access(::geteuid(), options.machine_agent, config_.others_may_read),
-                  node(options, cgroup_base),
+                  node(options, groups),
                   os::join(config_.state_dir, "incoming"),
                   config_.max_upload},
-        router_(api::make_router(services_)) {
+        router_(api::make_router(services_)),
+        nursery_(executor, [this](std::exception_ptr failure) { report("a task of the agent failed", failure); }) {
     os::remove_tree(services_.incoming);
     os::make_directories(services_.incoming, 0700);
   }
@@ -147,14 +157,27 @@ class Agent {
     http::Server server(co_await async::this_coro::executor, listen(), router_, http::Limits{},
                         [this](std::exception_ptr failure) { report("a connection failed", failure); });
     log_.info("agent ready", kv("socket", config_.socket), kv("version", kVersion), kv("pid", ::getpid()));
+    os::notify_manager("READY=1\nSTATUS=Takes jobs at " + config_.socket);
+    nursery_.spawn(keep_watchdog_quiet());
+    nursery_.spawn(watch_idleness({config_.on_idle, config_.idle_after}, jobs_, pool_, log_));
     auto serving = server.run();
     auto told = stop_on_signal(server);
     co_await async::run_until(std::move(serving), std::move(told));
-    os::remove_file(config_.socket);
+    if (!activated_) os::remove_file(config_.socket);
     log_.info("agent stopped; jobs run on");
   }
 
+  // Proves that this loop turns. Without a watchdog there is nothing to wake up for.
+  static async::Task<> keep_watchdog_quiet() {
+    const auto interval = os::watchdog_interval();
+    while (interval) {
+      os::notify_manager("WATCHDOG=1");
+      co_await async::sleep_for(*interval / 2);
+    }
+  }
+
   async::Task<> stop() {
+    co_await nursery_.stop_and_join();
     co_await jobs_.stop();
     co_await watcher_.stop();
     store_.stop();
@@ -167,11 +190,31 @@ class Agent {
   async::Task<> stop_on_signal(http::Server& server) {
     co_await async::readable(signals_.fd().get());
     log_.info("agent stops", kv("signal", os::signal_name(signals_.read())));
+    os::notify_manager("STOPPING=1");
+    if (services_.node.machine_agent && os::machine_stops()) co_await stop_jobs();
     server.stop();
     for (;;) co_await async::sleep_for(std::chrono::hours(1));  // until serve() is done with its connections
   }
 
+  // The machine is being shut down: jobs get their grace, while the service manager waits.
+  async::Task<> stop_jobs() {
+    auto stopping = jobs_.preempt_all(model::Preempted::Cause::shutdown);
+    auto asking = ask_for_time();
+    co_await async::run_until(std::move(stopping), std::move(asking));
+  }
+
+  static async::Task<> ask_for_time() {
+    for (;;) {
+      os::notify_manager("STATUS=Waits for jobs that save their work\nEXTEND_TIMEOUT_USEC=30000000");
+      co_await async::sleep_for(std::chrono::seconds(10));
+    }
+  }
+
   os::Fd listen() {
+    if (auto socket = os::activated_socket()) {
+      activated_ = true;
+      return std::move(*socket);
+    }
     os::make_directories(os::parent_of(config_.socket));
     const auto group = services_.node.machine_agent ? os::group_id(config_.group) : std::nullopt;
     if (services_.node.machine_agent && !group)
@@ -179,20 +222,27 @@ class Agent {
     return http::listen_unix(config_.socket, group ? 0660 : 0600, group);
   }
 
-  static jobs::Settings settings(const Options& options, const std::string& cgroup_base) {
+  static jobs::Settings settings(const Options& options, JobGroups& groups) {
     jobs::Settings settings;
-    settings.shim_program = find_shim(options.shim_program);
+    settings.shim_program = options.shim_program;
     settings.boot_id = os::boot_id();
-    settings.cgroup_base = cgroup_base;
+    settings.cgroup_base = groups.base();
+    settings.renew_cgroup_base = [&groups] { groups.renew(); };
     settings.switch_user = options.machine_agent;
     settings.capacity = capacity_of(options.config);
     settings.patience = options.config.backfill_patience;
     settings.defaults.path = options.config.path;
     settings.defaults.log_cap = options.config.log_cap;
+    settings.defaults.stop_grace = options.config.stop_grace;
+    settings.defaults.memory = options.config.default_memory;
+    settings.defaults.pids = options.config.default_pids.value_or(usual_pids());
+    settings.defaults.tmp = options.config.default_tmp;
+    settings.defaults.network = options.config.network;
+    settings.defaults.core_dumps = options.config.core_dumps;
     return settings;
   }
 
-  api::Node node(const Options& options, const std::string& cgroup_base) const {
+  api::Node node(const Options& options, const JobGroups& groups) const {
     api::Node node;
     node.name = machine_name();
     node.version = kVersion;
@@ -200,7 +250,8 @@ class Agent {
     node.pid = ::getpid();
     node.started = system_clock().now();
     node.machine_agent = options.machine_agent;
-    node.cgroup_base = cgroup_base;
+    node.cgroup_base = groups.base();
+    node.controllers = groups.controllers();
     node.overlays = overlays_;
     return node;
   }
@@ -221,10 +272,12 @@ class Agent {
   jobs::Upkeep upkeep_;
   api::Services services_;
   http::Router router_;
+  async::Nursery nursery_;
+  bool activated_ = false;  // the socket belongs to the service manager
 };
 
-async::Task<> run_parts(const Options& options, const std::string& cgroup_base, os::Signals& signals) {
-  Agent agent(co_await async::this_coro::executor, options, cgroup_base, signals);
+async::Task<> run_parts(const Options& options, JobGroups& groups, os::Signals& signals) {
+  Agent agent(co_await async::this_coro::executor, options, groups, signals);
   co_await agent.run();
 }
 
@@ -241,12 +294,9 @@ void run_agent(Options options) {
   ::umask(0022);
   raise_descriptor_limit();
   keep_heap_small();
-  auto base = os::find_cgroup_base(config.cgroup);
-  if (!config.cgroup.empty() && !base)
-    throw Error(Code::invalid, "no groups can be made in the configured cgroup " + config.cgroup,
-                "it must be a directory of a cgroup2 file system that the agent may write");
-  if (base && config.cgroup.empty()) base = os::join(*base, "berth");
-  async::run_to_end(run_parts(options, base.value_or(""), signals));
+  options.shim_program = find_shim(options.shim_program);
+  JobGroups groups(config.cgroup, options.machine_agent, options.shim_program);
+  async::run_to_end(run_parts(options, groups, signals));
 }
 
 }  // namespace berth::daemon

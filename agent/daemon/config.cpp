@@ -72,6 +72,30 @@ std::uint16_t max_parallel(const Entry& entry) {
   return static_cast<std::uint16_t>(number);
 }
 
+std::uint32_t pids(const Entry& entry) {
+  const auto number = entry.number(1, 4 << 20, "a whole number from 1 to 4194304");
+  if (number != std::floor(number)) entry.fail("a whole number from 1 to 4194304");
+  return static_cast<std::uint32_t>(number);
+}
+
+ByteSize tmp_size(const Entry& entry) {
+  const auto size = entry.size();
+  if (size < 64_KiB) entry.fail("a size of at least 64KiB");
+  return size;
+}
+
+std::vector<std::string> command(const Entry& entry) {
+  const auto wanted = "a list: an absolute path and its arguments, such as [/usr/bin/systemctl, poweroff]";
+  if (!entry.value.IsSequence() || entry.value.size() == 0) entry.fail(wanted);
+  std::vector<std::string> words;
+  for (const auto& word : entry.value) {
+    if (!word.IsScalar()) entry.fail(wanted);
+    words.push_back(word.Scalar());
+  }
+  if (words.front().empty() || words.front().front() != '/') entry.fail(wanted);
+  return words;
+}
+
 LogLevel log_level(const Entry& entry) {
   static const std::map<std::string, LogLevel> kLevels{{"debug", LogLevel::debug},
                                                        {"info", LogLevel::info},
@@ -93,6 +117,13 @@ const std::map<std::string, Setter>& setters() {
       {"log_cap", [](Config& c, const Entry& e) { c.log_cap = e.size(); }},
       {"backfill_patience", [](Config& c, const Entry& e) { c.backfill_patience = e.duration(); }},
       {"stop_grace", [](Config& c, const Entry& e) { c.stop_grace = e.duration(); }},
+      {"default_memory", [](Config& c, const Entry& e) { c.default_memory = e.size(); }},
+      {"default_pids", [](Config& c, const Entry& e) { c.default_pids = pids(e); }},
+      {"default_tmp", [](Config& c, const Entry& e) { c.default_tmp = tmp_size(e); }},
+      {"network", [](Config& c, const Entry& e) { c.network = e.boolean(); }},
+      {"core_dumps", [](Config& c, const Entry& e) { c.core_dumps = e.boolean(); }},
+      {"on_idle", [](Config& c, const Entry& e) { c.on_idle = command(e); }},
+      {"idle_after", [](Config& c, const Entry& e) { c.idle_after = e.duration(); }},
       {"max_upload", [](Config& c, const Entry& e) { c.max_upload = e.size(); }},
       {"reserved_space", [](Config& c, const Entry& e) { c.reserved_space = e.size(); }},
       {"cgroup", [](Config& c, const Entry& e) { c.cgroup = e.absolute_path(); }},

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "runtime/base/log.hpp"
 #include "runtime/base/units.hpp"
@@ -24,7 +25,15 @@ struct Config {
 
   ByteSize log_cap = 1_GiB;                              // log_cap: per job; head and tail are kept
   std::chrono::milliseconds backfill_patience{300'000};  // backfill_patience: before the head's reservation is firm
-  std::chrono::milliseconds stop_grace{10'000};          // stop_grace: from the signal to SIGKILL
+  std::chrono::milliseconds stop_grace{10'000};          // stop_grace: from the signal to SIGKILL, unless a job asks
+                                                         // for another
+  std::optional<ByteSize> default_memory;                // default_memory: of jobs that ask for none; unset: no limit
+  std::optional<std::uint32_t> default_pids;             // default_pids: likewise; processes and threads
+  std::optional<ByteSize> default_tmp;                   // default_tmp: likewise; a TMPDIR in memory. Unset: on disk
+  bool network = true;                                   // network: false: jobs have none
+  bool core_dumps = false;                               // core_dumps: true: jobs may leave them
+  std::vector<std::string> on_idle;                      // on_idle: a program's absolute path and its arguments
+  std::chrono::milliseconds idle_after{1'800'000};       // idle_after: how long nothing is to be done before on_idle
   ByteSize max_upload{64ULL << 30};                      // max_upload: largest pack accepted
   ByteSize reserved_space = 64_MiB;                      // reserved_space: below it new jobs are refused
   std::string cgroup;                                    // cgroup: a cgroup2 directory for the jobs' groups

@@ -1,16 +1,21 @@
 // berthd: the node agent.
 
+#include <syslog.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cctype>
 #include <iostream>
 
 #include "agent/daemon/agent.hpp"
 #include "agent/daemon/version.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
+#include "runtime/os/systemd.hpp"
 
 namespace {
+
+constexpr const char* kSystemConfig = "/etc/berth/berthd.yaml";
 
 using berth::Code;
 using berth::Error;
@@ -22,9 +27,44 @@ berth::daemon::Options options_from(bool user, const std::string& state, const s
   daemon::Options options;
   options.machine_agent = !user;
   options.config = user ? daemon::user_defaults() : daemon::system_defaults();
-  if (!config.empty()) options.config = daemon::load_config(config, options.config);
+  if (!config.empty())
+    options.config = daemon::load_config(config, options.config);
+  else if (!user && berth::os::exists(kSystemConfig))
+    options.config = daemon::load_config(kSystemConfig, options.config);
   if (!state.empty()) options.config.state_dir = berth::os::absolute(state);
   return options;
+}
+
+int journal_priority(berth::LogLevel level) {
+  switch (level) {
+    case berth::LogLevel::debug:
+      return LOG_DEBUG;
+    case berth::LogLevel::info:
+      return LOG_INFO;
+    case berth::LogLevel::warn:
+      return LOG_WARNING;
+    case berth::LogLevel::error:
+      break;
+  }
+  return LOG_ERR;
+}
+
+// The job is JOB_ID, so that `journalctl JOB_ID=…` finds all about it; other fields keep their names in upper case.
+std::string journal_field(std::string name) {
+  if (name == "job") return "JOB_ID";
+  for (auto& letter : name) letter = static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
+  return name;
+}
+
+void write_to_journal(berth::LogLevel level, std::string_view event, const std::vector<berth::Field>& fields) {
+  berth::os::JournalFields all{{"BERTH_EVENT", std::string(event)}};
+  for (const auto& field : fields) all.emplace_back(journal_field(field.key), field.value);
+  berth::os::write_to_journal(journal_priority(level), berth::format_event(event, fields), all);
+}
+
+void configure_log(berth::LogLevel level) {
+  if (berth::os::stderr_is_journal()) return berth::Log::configure(level, write_to_journal);
+  berth::Log::configure(level, ::isatty(STDERR_FILENO) != 0 ? berth::LogFormat::logfmt : berth::LogFormat::json);
 }
 
 }  // namespace
@@ -42,8 +82,7 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   try {
     auto options = options_from(user, state, config);
-    berth::Log::configure(options.config.log_level,
-                          ::isatty(STDERR_FILENO) != 0 ? berth::LogFormat::logfmt : berth::LogFormat::json);
+    configure_log(options.config.log_level);
     berth::daemon::run_agent(std::move(options));
     return 0;
   } catch (const Error& error) {

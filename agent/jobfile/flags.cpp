@@ -70,6 +70,15 @@ model::Resources resources(const Flags& flags, model::Resources wanted) {
   return wanted;
 }
 
+model::LimitRequest limits(const Flags& flags) {
+  model::LimitRequest limits;
+  limits.cpus = flags.cpus.has_value();
+  if (flags.pids) limits.pids = static_cast<std::uint32_t>(whole_number("--pids", *flags.pids, 1, 4 << 20));
+  if (flags.tmp) limits.tmp = size("--tmp", *flags.tmp);
+  limits.network = !flags.no_network;
+  return limits;
+}
+
 std::string working_directory(const Flags& flags, const Place& place) {
   if (!place.code_root) return absolute_path(flags.working_directory.value_or("."), place.current_directory);
   if (!flags.working_directory) return path_within(place.current_directory, *place.code_root).value_or("");
@@ -109,6 +118,7 @@ model::JobRequest to_request(const Flags& flags, const Place& place) {
   request.environment_variables = variables(flags, place);
   request.working_directory = working_directory(flags, place);
   request.resources = resources(flags, request.resources);
+  request.limits = limits(flags);
   if (flags.priority)
     request.priority = static_cast<int>(
         whole_number("--priority", *flags.priority, model::kMinPriority, model::kMaxPriority));

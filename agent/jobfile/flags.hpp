@@ -35,6 +35,9 @@ struct Flags {
   std::optional<std::string> log_cap;
   std::optional<std::string> stop_signal;
   std::optional<std::string> grace;
+  std::optional<std::string> pids;
+  std::optional<std::string> tmp;
+  bool no_network = false;
   bool hold = false;
 };
 

@@ -1,10 +1,10 @@
 #include "agent/jobfile/parse.hpp"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <string_view>
 
+#include "agent/model/ending.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/os/process.hpp"
@@ -12,19 +12,11 @@
 namespace berth::jobfile {
 namespace {
 
-constexpr std::array<std::string_view, 7> kRetryCauses{
-    "failed", "timed_out", "lost", "environment_failed", "snapshot_failed", "disk_full", "start_failed"};
 constexpr int kMostRetries = 100;
 
 [[noreturn]] void refuse(const std::string& flag, const std::string& text, const std::string& reason,
                          const std::string& remedy) {
   throw Error(Code::invalid, flag + ": '" + printable(text) + "' " + reason, remedy);
-}
-
-std::string all_causes() {
-  std::string text;
-  for (const auto cause : kRetryCauses) (text += text.empty() ? "" : ", ") += cause;
-  return text;
 }
 
 }  // namespace
@@ -84,8 +76,8 @@ std::map<std::string, int> retries(const std::string& flag, const std::vector<st
   for (const auto& text : texts) {
     const auto equals = text.find('=');
     const auto cause = equals == std::string::npos ? "failed" : text.substr(0, equals);
-    if (std::find(kRetryCauses.begin(), kRetryCauses.end(), cause) == kRetryCauses.end())
-      refuse(flag, cause, "is not a cause a job can be retried for", "the causes are " + all_causes());
+    if (std::find(model::kRetryCauses.begin(), model::kRetryCauses.end(), cause) == model::kRetryCauses.end())
+      refuse(flag, cause, "is not a cause a job can be retried for", "the causes are " + model::all_retry_causes());
     const auto number = equals == std::string::npos ? text : text.substr(equals + 1);
     result[cause] = static_cast<int>(whole_number(flag, number, 0, kMostRetries));
   }

@@ -6,19 +6,30 @@
 namespace berth::jobs {
 namespace {
 
+// Of jobs that were submitted before the node filled it in.
+constexpr std::chrono::milliseconds kUnknownGrace{10'000};
 constexpr auto kIdentityKnownFor = std::chrono::seconds(5);
-
-queue::Entry entry_of(const model::Job& job, bool ready) {
-  queue::Entry entry{job.sequence, job.request.resources, job.priority, job.held, ready, std::nullopt};
-  if (job.request.timeout) entry.limit = *job.request.timeout + job.request.stop.grace;
-  return entry;
-}
 
 // An attempt that could not even be prepared has none.
 int last_launch(const model::Job& job) {
   int last = 0;
   for (const auto& attempt : job.attempts) last = std::max(last, attempt.launch);
   return last;
+}
+
+}  // namespace
+
+queue::Entry Jobs::queue_entry(const model::Job& job, bool ready) {
+  queue::Entry entry{job.sequence, job.request.resources, job.priority, job.held, ready, std::nullopt};
+  if (job.request.timeout) entry.limit = *job.request.timeout + job.request.stop.grace.value_or(kUnknownGrace);
+  return entry;
+}
+
+namespace {
+
+bool runs(model::State state) {
+  return state == model::State::running || state == model::State::cancel_requested ||
+         state == model::State::finalizing;
 }
 
 }  // namespace
@@ -51,6 +62,7 @@ Task<> Jobs::stop() { co_await nursery_.stop_and_join(); }
 Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs) {
   require_room();
   for (auto& job : jobs) {
+    fill_in(job.request, settings_.defaults);
     if (const auto reason = queue::never_fits(job.request.resources, settings_.capacity))
       throw Error(Code::invalid, "this job can never run here: it " + *reason, "`berth status` shows what the node has");
     job.state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
@@ -59,7 +71,7 @@ Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs
   for (const auto& [job, existed] : submitted) {
     if (existed) continue;
     const bool ready = job.state == model::State::queued;
-    admit(job.sequence, job.id, job.state, entry_of(job, ready));
+    admit(job.sequence, job.id, job.state, queue_entry(job, ready));
     log_.info("job submitted", kv("job", job.id), kv("user", job.user));
   }
   schedule();
@@ -77,6 +89,7 @@ void Jobs::admit(Sequence sequence, model::JobId id, model::State state, const q
   live.state = state;
   live.life = ++lives_;
   queue_.add(entry);
+  activity_.notify_all();
   if (state == model::State::preparing) nursery_.spawn(prepare(sequence, live.life));
 }
 
@@ -98,6 +111,7 @@ void Jobs::forget(Sequence sequence) {
   const auto changed = std::move(found->second.changed);
   live_.erase(found);
   canceled_by_.erase(sequence);
+  activity_.notify_all();
   if (changed) changed->notify_all();
 }
 
@@ -129,7 +143,7 @@ Task<> Jobs::cancel(Sequence sequence, std::string by) {
   enter(sequence, model::State::cancel_requested);
   // The supervisor is asked first, so that a full disk keeps no job alive; should the agent die in between, the
   // supervisor's ending tells of the cancellation.
-  co_await stop_supervisor(sequence);
+  co_await stop_supervisor(sequence, shim::kStoppedCanceled);
   auto write = [&] { return store_.cancel_requested(sequence, by); };
   const auto written = co_await async::attempt(persist(write, "a cancellation"));
   if (!written && !is_final(sequence)) throw written.error();  // it may have ended before this was written
@@ -143,6 +157,7 @@ Task<> Jobs::set_held(Sequence sequence, bool held) {
   if (held) queue_.set_held(sequence, true);  // at once, lest it starts while this is written
   co_await store_.set_held(sequence, held);
   queue_.set_held(sequence, held);
+  activity_.notify_all();
   schedule();
 }
 
@@ -166,7 +181,7 @@ Task<> Jobs::retry(Sequence sequence) {
   const auto state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
   co_await store_.reopen(sequence, state);
   job = record(sequence);
-  admit(sequence, job.id, state, entry_of(job, state == model::State::queued));
+  admit(sequence, job.id, state, queue_entry(job, state == model::State::queued));
   log_.info("job retried", kv("job", job.id));
   schedule();
 }
@@ -177,6 +192,26 @@ Task<> Jobs::set_drained(bool drained) {
   queue_.set_drained(drained);
   log_.info(drained ? "node drained" : "node resumed");
   schedule();
+}
+
+Task<> Jobs::preempt_all(model::Preempted::Cause cause) {
+  queue_.set_drained(true);
+  const auto* reason = cause == model::Preempted::Cause::drain ? shim::kStoppedDrain : shim::kStoppedShutdown;
+  std::vector<Sequence> running;
+  for (const auto& [sequence, live] : live_)
+    if (runs(live.state)) running.push_back(sequence);
+  log_.info("running jobs are asked to stop", kv("reason", reason), kv("jobs", static_cast<std::uint64_t>(running.size())));
+  for (const auto sequence : running) {
+    while (find(sequence) != nullptr && find(sequence)->state == model::State::running && find(sequence)->launch == 0)
+      co_await next_change(sequence);  // it is about to start, and can be told only then
+    if (find(sequence) != nullptr && !find(sequence)->stopping) co_await stop_supervisor(sequence, reason);
+  }
+  for (const auto sequence : running)
+    while (find(sequence) != nullptr && runs(find(sequence)->state)) co_await next_change(sequence);
+}
+
+bool Jobs::idle() const {
+  return live_.size() == queue_.waiting() && !queue_.any_released() && preparing_ == 0;
 }
 
 Task<> Jobs::next_change(Sequence sequence) {

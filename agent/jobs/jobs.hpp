@@ -4,6 +4,7 @@
 // watches their supervisors, records what became of them, and after a restart takes up where the last agent stopped.
 // All state lives on one loop; what is promised is in the store before a call returns.
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,6 +34,7 @@ struct Settings {
   std::string shim_program;
   std::string boot_id;
   std::string cgroup_base;   // "" where there is no cgroup2 to use
+  std::function<void()> renew_cgroup_base;  // makes it again when it is gone; blocks
   bool switch_user = false;  // jobs run as their submitters: the agent is root and serves the machine
   model::Resources capacity;
   std::chrono::milliseconds patience{300'000};
@@ -76,6 +78,14 @@ class Jobs {
   Task<> set_priority(Sequence job, int priority);
   Task<> retry(Sequence job);
   Task<> set_drained(bool drained);
+  // Asks every running job to stop for the node's sake; returns when none runs any more. Nothing new is started from
+  // now on, until the node is resumed or the agent started again.
+  Task<> preempt_all(model::Preempted::Cause cause);
+
+  // No job runs, is prepared, or waits for something else than to be released.
+  bool idle() const;
+  // Returns after idle() may have changed.
+  Task<> next_activity() { co_await activity_.wait(); }
 
   Task<> wait_until_final(Sequence job);
   bool is_final(Sequence job) const { return !live_.contains(job); }
@@ -148,7 +158,8 @@ class Jobs {
   Task<> finish(Sequence sequence, model::Attempt attempt, int launch);
   Task<> finalize(Sequence sequence, model::Attempt attempt, int launch);
   Task<> end(Sequence sequence, std::optional<model::Attempt> attempt, model::Ending ending);
-  Task<> stop_supervisor(Sequence sequence);
+  // `reason` is one of shim::kStopped….
+  Task<> stop_supervisor(Sequence sequence, std::string reason);
 
   // --- recovery.cpp
   Task<> resume(store::LiveJob job);
@@ -156,6 +167,7 @@ class Jobs {
   Task<> sweep_workplaces(std::vector<model::JobId> ended);
   Task<> finalize_again(Sequence sequence, int launch);
 
+  static queue::Entry queue_entry(const model::Job& job, bool ready);
   environment::Ready ensure_environment(const model::Job& job, const os::Identity& identity);  // blocks
   os::Identity identity_of(const model::Job& job);
   model::Job record(Sequence sequence);
@@ -184,6 +196,7 @@ class Jobs {
     Steady until;
   };
   std::unordered_map<uid_t, KnownIdentity> identities_;  // the user database is asked every few seconds only
+  async::Event activity_;
   shim::Launcher launcher_;
   async::Nursery nursery_;
 };

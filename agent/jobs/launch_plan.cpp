@@ -1,11 +1,18 @@
 #include "agent/jobs/launch_plan.hpp"
 
+#include <signal.h>
+
+#include <algorithm>
 #include <map>
 
 #include "runtime/os/file.hpp"
 
 namespace berth::jobs {
 namespace {
+
+// Sockets are made below TMPDIR, by Python's multiprocessing among others, and their paths end at 107 bytes. Without
+// it programs use /tmp.
+constexpr std::size_t kLongestTmp = 72;
 
 using Variables = std::map<std::string, std::string>;
 
@@ -30,6 +37,8 @@ Variables variables_of(const model::Job& job, int attempt, const Site& site, con
       {"AZUREML_ROOT_RUN_ID", job.id},
       {"AZUREML_EXPERIMENT_NAME", job.request.experiment},
   };
+  if (!site.stop_reason.empty()) all["BERTH_STOP_REASON"] = site.stop_reason;
+  if (site.tmp.size() <= kLongestTmp && !site.tmp.empty()) all["TMPDIR"] = site.tmp;
   if (!site.tree.empty()) all["BERTH_CODE_DIR"] = site.tree;
   for (const auto& [name, value] : ready.variables) all[name] = value;
   for (const auto& [name, value] : job.request.environment_variables) all[name] = value;
@@ -43,7 +52,31 @@ std::string working_directory_of(const model::Job& job, const Site& site) {
   return os::join(site.tree, job.request.working_directory);
 }
 
+constexpr std::uint32_t kWeightOfCpu = 100;  // the kernel's default weight
+constexpr std::uint32_t kLargestWeight = 10'000;
+
+os::Limits limits_of(const model::JobRequest& request) {
+  const auto& resources = request.resources;
+  os::Limits limits;
+  if (resources.memory.bytes() > 0) limits.memory = resources.memory.bytes();
+  if (request.limits.cpus) limits.cpu_milli = resources.cpu_milli;
+  limits.pids = request.limits.pids;
+  limits.cpu_weight = std::clamp(resources.cpu_milli * kWeightOfCpu / 1000, 1U, kLargestWeight);
+  return limits;
+}
+
+bool was_killed(const os::Exit& exit) {
+  return exit.signalled ? exit.status == SIGKILL : exit.status != 0;
+}
+
 }  // namespace
+
+void fill_in(model::JobRequest& request, const NodeDefaults& defaults) {
+  if (!request.stop.grace) request.stop.grace = defaults.stop_grace;
+  if (request.resources.memory.bytes() == 0 && defaults.memory) request.resources.memory = *defaults.memory;
+  if (!request.limits.pids) request.limits.pids = defaults.pids;
+  if (!request.limits.tmp) request.limits.tmp = defaults.tmp;
+}
 
 shim::Launch plan_launch(const model::Job& job, int attempt, const Site& site, const environment::Ready& ready,
                          const os::Identity& identity, bool switch_user, const NodeDefaults& defaults) {
@@ -56,24 +89,34 @@ shim::Launch plan_launch(const model::Job& job, int attempt, const Site& site, c
   if (switch_user) launch.identity = identity;
   launch.overlay = site.overlay;
   launch.cgroup = site.cgroup;
+  launch.limits = limits_of(job.request);
+  if (job.request.limits.tmp) launch.tmp = shim::Tmp{site.tmp, *job.request.limits.tmp};
+  launch.network = job.request.limits.network && defaults.network;
+  launch.core_dumps = defaults.core_dumps;
   launch.timeout = job.request.timeout;
   launch.stop_signal = job.request.stop.signal;
-  launch.stop_grace = job.request.stop.grace;
+  launch.stop_grace = job.request.stop.grace.value_or(defaults.stop_grace);
   launch.log_cap = job.request.log_cap.value_or(defaults.log_cap);
   return launch;
 }
 
 model::Ending ending_of(const shim::Ended& ended, const model::Job& job) {
-  if (ended.stopped_because == "timed_out")
+  if (ended.stopped_because == shim::kStoppedTimedOut)
     return model::TimedOut{job.request.timeout.value_or(std::chrono::milliseconds(0))};
-  if (ended.stopped_because == "canceled") return model::Canceled{job.canceled_by};
+  if (ended.stopped_because == shim::kStoppedCanceled) return model::Canceled{job.canceled_by};
+  if (ended.stopped_because == shim::kStoppedDrain) return model::Preempted{model::Preempted::Cause::drain};
+  if (ended.stopped_because == shim::kStoppedShutdown) return model::Preempted{model::Preempted::Cause::shutdown};
   if (const auto* not_started = std::get_if<shim::NotStarted>(&ended.outcome))
     return model::StartFailed{not_started->exit_code, not_started->reason};
   const auto& exit = std::get<os::Exit>(ended.outcome);
+  if (ended.out_of_memory_kills > 0 && was_killed(exit))
+    return model::OutOfMemory{job.request.resources.memory, ended.peak_memory};
   if (exit.signalled) return model::Signalled{exit.status};
   return model::Exited{exit.status};
 }
 
-model::Usage usage_of(const shim::Ended& ended) { return {ended.user_cpu, ended.system_cpu, ended.peak_memory}; }
+model::Usage usage_of(const shim::Ended& ended) {
+  return {ended.user_cpu, ended.system_cpu, ended.peak_memory, ended.io_read, ended.io_written};
+}
 
 }  // namespace berth::jobs

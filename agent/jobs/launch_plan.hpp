@@ -15,12 +15,24 @@ struct Site {
   std::string tree;                     // root of the job's code; "" for a job that runs where it was submitted
   std::optional<os::Overlay> overlay;   // mounted on `tree` by the supervisor
   std::string cgroup;                   // "" where there is none
+  std::string stop_reason;              // the file that tells the job why it is asked to stop
+  std::string tmp;                      // a directory of the job's own, gone with it
 };
 
+// What the node's configuration says about every job.
 struct NodeDefaults {
   std::string path;  // PATH of jobs
   ByteSize log_cap{1ULL << 30};
+  std::chrono::milliseconds stop_grace{10'000};
+  std::optional<ByteSize> memory;     // of jobs that ask for none
+  std::optional<std::uint32_t> pids;  // likewise
+  std::optional<ByteSize> tmp;        // likewise
+  bool network = true;                // false: no job has any
+  bool core_dumps = false;
 };
+
+// Fills in what the request leaves to the node.
+void fill_in(model::JobRequest& request, const NodeDefaults& defaults);
 
 // `identity` is whom the job runs as; it is applied only when `switch_user`.
 shim::Launch plan_launch(const model::Job& job, int attempt, const Site& site, const environment::Ready& ready,

@@ -209,6 +209,12 @@ Task<std::optional<os::Child>> Jobs::start_supervisor(Sequence sequence, int att
   const auto job = record(sequence);
   const auto identity = identity_of(job);
   auto& site = ground->site;
+  if (!settings_.cgroup_base.empty() && !os::exists(settings_.cgroup_base)) {
+    auto renew = [&] { settings_.renew_cgroup_base(); };
+    co_await async::offload(pool_, renew);
+    live = find(sequence);
+    if (live->stopping) co_return std::nullopt;
+  }
   if (!settings_.cgroup_base.empty()) site.cgroup = settings_.cgroup_base + "/" + job.id + "-" + std::to_string(launch);
   const auto plan =
       plan_launch(job, attempt, site, ground->environment, identity, settings_.switch_user, settings_.defaults);
@@ -326,9 +332,7 @@ Task<> Jobs::finalize(Sequence sequence, model::Attempt attempt, int launch) {
     live = find(sequence);
     live->launch = 0;
     live->started.reset();
-    queue::Entry entry{sequence, job.request.resources, job.priority, job.held, true, std::nullopt};
-    if (job.request.timeout) entry.limit = *job.request.timeout + job.request.stop.grace;
-    queue_.add(entry);
+    queue_.add(queue_entry(job, true));
     enter(sequence, model::State::queued);
     co_return schedule();
   }
@@ -369,14 +373,14 @@ Task<> Jobs::end(Sequence sequence, std::optional<model::Attempt> attempt, model
   forget(sequence);
 }
 
-Task<> Jobs::stop_supervisor(Sequence sequence) {
+Task<> Jobs::stop_supervisor(Sequence sequence, std::string reason) {
   const auto* live = find(sequence);
   if (live == nullptr || live->launch == 0) co_return;
   const auto job = record(sequence);
   shim::Stop stop;
   stop.signal = job.request.stop.signal;
-  stop.grace = job.request.stop.grace;
-  stop.reason = "canceled";
+  stop.grace = job.request.stop.grace.value_or(settings_.defaults.stop_grace);
+  stop.reason = std::move(reason);
   const auto directory = workplaces_.directory(job.id, live->launch);
   const auto request = [&]() -> Task<> {
     // Without a directory nobody runs there, and nobody will: who would start it looks for the cancellation.

@@ -102,7 +102,7 @@ Task<> Jobs::resume(store::LiveJob job) {
       find(sequence)->started = running->started->time;
       log_.info("job adopted", kv("job", job.id), kv("shim", running->started->shim.pid));
       // It may have been canceled by an agent that died before it could say so.
-      if (find(sequence)->stopping) co_await stop_supervisor(sequence);
+      if (find(sequence)->stopping) co_await stop_supervisor(sequence, shim::kStoppedCanceled);
       if (!running->shim) {  // it ended this very moment
         co_await async::sleep_for(kStartingPause);
         continue;
@@ -144,7 +144,7 @@ Task<std::optional<shim::Condition>> Jobs::readable_condition(const store::LiveJ
       if (canceled) co_return std::nullopt;
       if (unreadable->code() != Code::unsupported) co_return shim::Lost{std::nullopt, false};
     } else if (canceled && !std::exchange(stopped, true)) {
-      co_await stop_supervisor(job.sequence);
+      co_await stop_supervisor(job.sequence, shim::kStoppedCanceled);
     }
     co_await async::sleep_for(pause.next());
   }

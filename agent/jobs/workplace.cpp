@@ -18,6 +18,7 @@ namespace berth::jobs {
 namespace {
 
 constexpr const char* kTree = "tree";
+constexpr const char* kTmp = "tmp";
 constexpr const char* kUpper = "upper";
 constexpr const char* kOverlayWork = "overlay-work";
 constexpr ByteSize kRemarksCap = 1_MiB;
@@ -62,6 +63,9 @@ Site Workplaces::make(const model::Job& job, int launch, const os::Identity& own
   make_passage(place);
   os::open(os::join(place, shim::kLogFile), O_WRONLY | O_CREAT | O_APPEND, 0600);
   Site site;
+  site.stop_reason = os::join(place, shim::kStopReasonFile);
+  site.tmp = os::join(place, kTmp);
+  hand_over(site.tmp, owner);
   if (job.request.snapshot) make_tree(job, place, owner, site);
   return site;
 }

@@ -18,6 +18,7 @@ Overloaded(F...) -> Overloaded<F...>;
 constexpr int kTimeoutExit = 124;
 constexpr int kBerthFailedExit = 125;
 constexpr int kCanceledExit = 130;
+constexpr int kKilledExit = 137;  // 128 + SIGKILL
 
 std::string signal_in_words(int signal) {
   const char* name = ::sigabbrev_np(signal);
@@ -26,6 +27,12 @@ std::string signal_in_words(int signal) {
 
 std::string with_reason(std::string text, const std::string& reason) {
   return reason.empty() ? text : text + ": " + reason;
+}
+
+std::string out_of_memory_in_words(const OutOfMemory& ending) {
+  if (ending.limit.bytes() == 0) return "was killed because the machine's memory ran out";
+  return "was killed because it used all of its memory limit of " + to_text(ending.limit) +
+         (ending.peak.bytes() > 0 ? " (peak " + to_text(ending.peak) + ")" : "");
 }
 
 }  // namespace
@@ -37,7 +44,9 @@ std::string_view kind(const Ending& ending) {
                  [](const StartFailed&) { return "start_failed"; },
                  [](const EnvironmentFailed&) { return "environment_failed"; },
                  [](const SnapshotFailed&) { return "snapshot_failed"; },
-                 [](const DiskFull&) { return "disk_full"; }, [](const Lost&) { return "lost"; }},
+                 [](const DiskFull&) { return "disk_full"; },
+                 [](const OutOfMemory&) { return "out_of_memory"; },
+                 [](const Preempted&) { return "preempted"; }, [](const Lost&) { return "lost"; }},
       ending);
 }
 
@@ -56,6 +65,11 @@ std::string to_words(const Ending& ending) {
           },
           [](const SnapshotFailed& e) { return with_reason("its code could not be restored", e.reason); },
           [](const DiskFull& e) { return with_reason("the disk was full", e.reason); },
+          [](const OutOfMemory& e) { return out_of_memory_in_words(e); },
+          [](const Preempted& e) {
+            return std::string(e.cause == Preempted::Cause::drain ? "was stopped because the node was drained"
+                                                                  : "was stopped because the machine shut down");
+          },
           [](const Lost& e) {
             return std::string(e.cause == Lost::Cause::reboot
                                    ? "lost: the machine restarted while it ran"
@@ -72,10 +86,17 @@ bool succeeded(const Ending& ending) {
 int exit_code(const Ending& ending) {
   return std::visit(
       Overloaded{[](const Exited& e) { return e.code; }, [](const Signalled& e) { return 128 + e.signal; },
-                 [](const TimedOut&) { return kTimeoutExit; }, [](const Canceled&) { return kCanceledExit; },
+                 [](const TimedOut&) { return kTimeoutExit; },
+                 [](const OutOfMemory&) { return kKilledExit; }, [](const Canceled&) { return kCanceledExit; },
                  [](const StartFailed& e) { return e.exit_code; },
                  [](const auto&) { return kBerthFailedExit; }},
       ending);
+}
+
+std::string all_retry_causes() {
+  std::string text;
+  for (const auto cause : kRetryCauses) (text += text.empty() ? "" : ", ") += cause;
+  return text;
 }
 
 std::string_view retry_cause(const Ending& ending) {

@@ -2,9 +2,13 @@
 
 // What ended a job: a value, apart from the user's exit code, told in plain words.
 
+#include <array>
 #include <chrono>
 #include <string>
+#include <string_view>
 #include <variant>
+
+#include "runtime/base/units.hpp"
 
 namespace berth::model {
 
@@ -43,6 +47,18 @@ struct DiskFull {
   std::string reason;
   friend bool operator==(const DiskFull&, const DiskFull&) = default;
 };
+// The kernel killed it for using more memory than it may, or than there is.
+struct OutOfMemory {
+  ByteSize limit;  // zero: it had none, and the machine's memory ran out
+  ByteSize peak;
+  friend bool operator==(const OutOfMemory&, const OutOfMemory&) = default;
+};
+// It was asked to stop for the node's sake, not its user's.
+struct Preempted {
+  enum class Cause { drain, shutdown };
+  Cause cause = Cause::drain;
+  friend bool operator==(const Preempted&, const Preempted&) = default;
+};
 // Nobody saw it end.
 struct Lost {
   enum class Cause { reboot, shim_killed };
@@ -51,21 +67,26 @@ struct Lost {
 };
 
 using Ending = std::variant<Exited, Signalled, TimedOut, Canceled, StartFailed, EnvironmentFailed,
-                            SnapshotFailed, DiskFull, Lost>;
+                            SnapshotFailed, DiskFull, OutOfMemory, Preempted, Lost>;
 
 // The stable name of the kind: "exited", "signalled", "timed_out", "canceled", "start_failed",
-// "environment_failed", "snapshot_failed", "disk_full", "lost".
+// "environment_failed", "snapshot_failed", "disk_full", "out_of_memory", "preempted", "lost".
 std::string_view kind(const Ending& ending);
 // "exited with code 3", "was killed by SIGKILL", "lost: the machine restarted while it ran".
 std::string to_words(const Ending& ending);
 bool succeeded(const Ending& ending);
 // What `berth run` and `berth wait` exit with: the job's own code, 128 + signal, 124 on a time-out,
-// 130 when canceled, 125 when Berth or the machine failed it.
+// 130 when canceled, 137 when out of memory, 125 when Berth or the machine failed it.
 int exit_code(const Ending& ending);
 
-// Why a job may be started again, as users write it after --retry: "failed" (exited with a code or
-// signalled), "timed_out", "lost", "environment_failed", "snapshot_failed", "disk_full", "start_failed".
-// Empty for success and cancellation, which are never retried.
+// Why a job may be started again, as users write it after --retry. "failed": exited with a code, or signalled; the
+// others are kinds.
+inline constexpr std::array<std::string_view, 9> kRetryCauses{
+    "failed",    "timed_out",    "lost",          "environment_failed", "snapshot_failed",
+    "disk_full", "start_failed", "out_of_memory", "preempted"};
+// The one of this ending. Empty for success and cancellation, which are never retried.
 std::string_view retry_cause(const Ending& ending);
+// "failed, timed_out, …", for messages.
+std::string all_retry_causes();
 
 }  // namespace berth::model

@@ -43,8 +43,17 @@ struct EnvironmentRequest {
 // The signal asked for, then, after the grace time, SIGKILL for the whole tree.
 struct StopRequest {
   int signal = 15;
-  std::chrono::milliseconds grace{10'000};
+  std::optional<std::chrono::milliseconds> grace;  // nothing: the node's default
   friend bool operator==(const StopRequest&, const StopRequest&) = default;
+};
+
+// What a job may use at most. Its memory limit is the memory it asks for (Resources).
+struct LimitRequest {
+  bool cpus = false;  // the CPUs asked for are also the most it gets, else only its share when others want some
+  std::optional<std::uint32_t> pids;  // processes and threads; nothing: the node's default
+  std::optional<ByteSize> tmp;  // size of a TMPDIR in memory, which counts as the job's; nothing: the node's default
+  bool network = true;          // false: it sees no network but a loopback device of its own
+  friend bool operator==(const LimitRequest&, const LimitRequest&) = default;
 };
 
 // What a user asks for. Immutable once acknowledged, but for priority and held.
@@ -63,6 +72,7 @@ struct JobRequest {
   std::optional<Digest> diff;  // an object of the store
   EnvironmentRequest environment;
   Resources resources{1000, ByteSize(0), 0, 1};
+  LimitRequest limits;
   int priority = 0;  // higher first
   std::optional<std::chrono::milliseconds> timeout;
   std::map<std::string, int> retries;  // cause (see retry_cause) → how often
@@ -82,6 +92,8 @@ struct Usage {
   std::chrono::microseconds user_cpu{};
   std::chrono::microseconds system_cpu{};
   ByteSize peak_memory;  // of the largest process, or of the whole group where the kernel counts it
+  ByteSize io_read;      // from disks; what was cached is not counted
+  ByteSize io_written;
   friend bool operator==(const Usage&, const Usage&) = default;
 };
 

@@ -55,7 +55,25 @@ StopRequest stop_from_json(const json& value) {
   JsonReader fields(value, "stop");
   StopRequest result;
   result.signal = fields.whole<int>("signal", result.signal, 1, 64);
-  result.grace = fields.duration("grace_ms").value_or(result.grace);
+  result.grace = fields.duration("grace_ms");
+  fields.refuse_others();
+  return result;
+}
+
+json to_json(const LimitRequest& limits) {
+  return {{"cpus", limits.cpus},
+          {"pids", or_null(limits.pids, [](std::uint32_t pids) { return pids; })},
+          {"tmp_bytes", or_null(limits.tmp, [](ByteSize size) { return size.bytes(); })},
+          {"network", limits.network}};
+}
+
+LimitRequest limits_from_json(const json& value) {
+  JsonReader fields(value, "limits");
+  LimitRequest result;
+  result.cpus = fields.flag("cpus", result.cpus);
+  if (fields.find("pids") != nullptr) result.pids = fields.whole<std::uint32_t>("pids", 0);
+  if (fields.find("tmp_bytes") != nullptr) result.tmp = ByteSize(fields.whole<std::uint64_t>("tmp_bytes", 0));
+  result.network = fields.flag("network", result.network);
   fields.refuse_others();
   return result;
 }
@@ -86,7 +104,9 @@ void write_request(json& object, const JobRequest& request) {
   object["resources"] = to_json(request.resources);
   object["timeout_ms"] = or_null(request.timeout, [](milliseconds limit) { return limit.count(); });
   object["retries"] = request.retries;
-  object["stop"] = {{"signal", request.stop.signal}, {"grace_ms", request.stop.grace.count()}};
+  object["limits"] = to_json(request.limits);
+  object["stop"] = {{"signal", request.stop.signal},
+                    {"grace_ms", or_null(request.stop.grace, [](milliseconds grace) { return grace.count(); })}};
   object["log_cap_bytes"] = or_null(request.log_cap, [](ByteSize size) { return size.bytes(); });
   object["outputs"] = request.outputs;
 }
@@ -109,6 +129,7 @@ JobRequest read_request(JsonReader& fields) {
   if (const auto* resources = fields.find("resources")) request.resources = resources_from_json(*resources);
   request.timeout = fields.duration("timeout_ms");
   request.retries = retries_from(fields);
+  if (const auto* limits = fields.find("limits")) request.limits = limits_from_json(*limits);
   if (const auto* stop = fields.find("stop")) request.stop = stop_from_json(*stop);
   if (fields.find("log_cap_bytes") != nullptr)
     request.log_cap = ByteSize(fields.whole<std::uint64_t>("log_cap_bytes", 0));
@@ -160,6 +181,11 @@ json to_json(const Ending& ending) {
           object["limit_ms"] = e.limit.count();
         } else if constexpr (std::is_same_v<E, Canceled>) {
           object["by"] = e.by;
+        } else if constexpr (std::is_same_v<E, OutOfMemory>) {
+          object["limit_bytes"] = e.limit.bytes();
+          object["peak_bytes"] = e.peak.bytes();
+        } else if constexpr (std::is_same_v<E, Preempted>) {
+          object["cause"] = e.cause == Preempted::Cause::drain ? "drain" : "shutdown";
         } else if constexpr (std::is_same_v<E, Lost>) {
           object["cause"] = e.cause == Lost::Cause::reboot ? "reboot" : "shim_killed";
         } else {
@@ -182,6 +208,11 @@ Ending ending_from_json(const json& value) {
   if (kind == "environment_failed") return EnvironmentFailed{fields.text("reason")};
   if (kind == "snapshot_failed") return SnapshotFailed{fields.text("reason")};
   if (kind == "disk_full") return DiskFull{fields.text("reason")};
+  if (kind == "out_of_memory")
+    return OutOfMemory{ByteSize(fields.whole<std::uint64_t>("limit_bytes", 0)),
+                       ByteSize(fields.whole<std::uint64_t>("peak_bytes", 0))};
+  if (kind == "preempted")
+    return Preempted{fields.text("cause") == "shutdown" ? Preempted::Cause::shutdown : Preempted::Cause::drain};
   if (kind == "lost")
     return Lost{fields.text("cause") == "shim_killed" ? Lost::Cause::shim_killed : Lost::Cause::reboot};
   fields.refuse("kind", "is not a known kind of ending");
@@ -213,6 +244,8 @@ json to_json(const Attempt& attempt) {
           {"user_cpu_ms", to_ms(attempt.usage.user_cpu)},
           {"system_cpu_ms", to_ms(attempt.usage.system_cpu)},
           {"peak_memory_bytes", attempt.usage.peak_memory.bytes()},
+          {"io_read_bytes", attempt.usage.io_read.bytes()},
+          {"io_written_bytes", attempt.usage.io_written.bytes()},
           {"outputs", or_null(attempt.outputs, to_hex)}};
 }
 
@@ -228,6 +261,8 @@ Attempt attempt_from_json(const json& value) {
   attempt.usage.user_cpu = fields.duration("user_cpu_ms").value_or(milliseconds(0));
   attempt.usage.system_cpu = fields.duration("system_cpu_ms").value_or(milliseconds(0));
   attempt.usage.peak_memory = ByteSize(fields.whole<std::uint64_t>("peak_memory_bytes", 0));
+  attempt.usage.io_read = ByteSize(fields.whole<std::uint64_t>("io_read_bytes", 0));
+  attempt.usage.io_written = ByteSize(fields.whole<std::uint64_t>("io_written_bytes", 0));
   attempt.outputs = fields.digest("outputs");
   return attempt;
 }

@@ -22,8 +22,8 @@ constexpr int kMaxSignal = 64;
 constexpr milliseconds kMaxTimeout = std::chrono::hours(24 * 3650);
 constexpr milliseconds kMaxGrace = std::chrono::hours(24);
 constexpr ByteSize kMinLogCap = 64_KiB;
-constexpr std::array<std::string_view, 7> kRetryCauses{
-    "failed", "timed_out", "lost", "environment_failed", "snapshot_failed", "disk_full", "start_failed"};
+constexpr ByteSize kMinTmp = 64_KiB;
+constexpr std::uint32_t kMaxPids = 4U << 20;  // the kernel's own
 
 [[noreturn]] void refuse(const std::string& field, const std::string& complaint) {
   throw Error(Code::invalid, "job request: '" + field + "' " + complaint);
@@ -131,13 +131,16 @@ void check_limits(const JobRequest& request) {
   for (const auto& [cause, times] : request.retries) {
     if (std::find(kRetryCauses.begin(), kRetryCauses.end(), cause) == kRetryCauses.end())
       refuse("retries", "has the unknown cause '" + printable(cause.substr(0, kMaxName)) +
-                            "'; there are failed, timed_out, lost, environment_failed, snapshot_failed, "
-                            "disk_full and start_failed");
+                            "'; there are " + all_retry_causes());
     if (times < 0 || times > kMaxRetries) refuse("retries", "must be from 0 to 100");
   }
   if (request.stop.signal < 1 || request.stop.signal > kMaxSignal) refuse("stop", "has no valid signal");
-  if (request.stop.grace < milliseconds(0) || request.stop.grace > kMaxGrace)
+  const auto grace = request.stop.grace.value_or(milliseconds(0));
+  if (grace < milliseconds(0) || grace > kMaxGrace)
     refuse("stop", "must have a grace time of at most one day");
+  if (request.limits.pids && (*request.limits.pids < 1 || *request.limits.pids > kMaxPids))
+    refuse("limits", "must have from 1 to 4194304 pids");
+  if (request.limits.tmp && *request.limits.tmp < kMinTmp) refuse("limits", "must have a tmp of at least 64 KiB");
   if (request.log_cap && *request.log_cap < kMinLogCap) refuse("log_cap_bytes", "must be at least 64 KiB");
 }
 

@@ -73,6 +73,8 @@ class Queue {
   const model::Resources& used() const { return used_; }
   std::size_t waiting() const { return waiting_.size(); }
   std::size_t running() const { return running_.size(); }
+  // Whether a job waits for something else than to be released.
+  bool any_released() const { return !order_.empty(); }
   bool is_waiting(Sequence sequence) const { return waiting_.contains(sequence); }
   bool is_running(Sequence sequence) const { return running_.contains(sequence); }
 

@@ -26,7 +26,9 @@ Attempt attempt_row(const db::Statement& row) {
                   .ended = instant_column(row, 2),
                   .ending = ending_column(row, 4),
                   .usage = {microseconds(row.integer(5)), microseconds(row.integer(6)),
-                            ByteSize(static_cast<std::uint64_t>(row.integer(7)))},
+                            ByteSize(static_cast<std::uint64_t>(row.integer(7))),
+                            ByteSize(static_cast<std::uint64_t>(row.integer(10))),
+                            ByteSize(static_cast<std::uint64_t>(row.integer(11)))},
                   .outputs = optional_digest_column(row, 8)};
   if (const auto duration = row.optional_integer(3)) attempt.duration = microseconds(*duration);
   return attempt;
@@ -36,7 +38,7 @@ std::vector<Attempt> attempts_of(db::Connection& db, Sequence sequence) {
   std::vector<Attempt> result;
   auto rows = db.query(
       "SELECT number, started, ended, duration_us, ending, user_cpu_us, system_cpu_us, peak_memory, outputs, "
-      "launch"
+      "launch, io_read, io_written"
       " FROM attempt WHERE sequence = ? ORDER BY number",
       sequence);
   while (rows.step()) result.push_back(attempt_row(rows));

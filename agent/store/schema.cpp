@@ -77,7 +77,12 @@ CREATE TABLE node (
 ) STRICT, WITHOUT ROWID;
 )sql";
 
-constexpr std::array<std::string_view, 1> kSteps{kSchema1};
+constexpr std::string_view kSchema2 = R"sql(
+ALTER TABLE attempt ADD COLUMN io_read INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE attempt ADD COLUMN io_written INTEGER NOT NULL DEFAULT 0;
+)sql";
+
+constexpr std::array<std::string_view, 2> kSteps{kSchema1, kSchema2};
 
 }  // namespace
 

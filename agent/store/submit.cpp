@@ -55,7 +55,7 @@ Job insert(db::Connection& db, const NewJob& wanted, Instant now, const Random& 
       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       job.id, request.submission_id, job.uid, job.user, model::name(job.state), job.priority, job.held,
       request.experiment, request.resources.cpu_milli, to_column(request.resources.memory),
-      request.resources.gpus, request.resources.slots, to_column(request.timeout), request.stop.grace.count(),
+      request.resources.gpus, request.resources.slots, to_column(request.timeout), request.stop.grace.value_or(std::chrono::milliseconds(0)).count(),
       to_column(request.snapshot), to_column(request.diff), to_unix_micros(now));
   job.sequence = db.last_insert_id();
   db.run("INSERT INTO request (sequence, json) VALUES (?, ?)", job.sequence, to_text(request));

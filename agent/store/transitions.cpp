@@ -41,14 +41,17 @@ void record(db::Connection& db, Sequence sequence, const Attempt& attempt) {
   db.run(
       "INSERT INTO attempt (sequence, number, launch, boot_id, started, ended, duration_us, ending, "
       "user_cpu_us,"
-      " system_cpu_us, peak_memory, outputs) VALUES (?, ?, 0, '', ?, ?, ?, ?, ?, ?, ?, ?)"
+      " system_cpu_us, peak_memory, io_read, io_written, outputs)"
+      " VALUES (?, ?, 0, '', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
       " ON CONFLICT (sequence, number) DO UPDATE SET started = ifnull(excluded.started, started),"
       " ended = excluded.ended, duration_us = excluded.duration_us, ending = excluded.ending,"
       " user_cpu_us = excluded.user_cpu_us, system_cpu_us = excluded.system_cpu_us,"
-      " peak_memory = excluded.peak_memory, outputs = ifnull(excluded.outputs, outputs)",
+      " peak_memory = excluded.peak_memory, io_read = excluded.io_read, io_written = excluded.io_written,"
+      " outputs = ifnull(excluded.outputs, outputs)",
       sequence, attempt.number, to_column(attempt.started), to_column(attempt.ended),
       to_column(attempt.duration), to_column(attempt.ending), attempt.usage.user_cpu.count(),
-      attempt.usage.system_cpu.count(), to_column(attempt.usage.peak_memory), to_column(attempt.outputs));
+      attempt.usage.system_cpu.count(), to_column(attempt.usage.peak_memory), to_column(attempt.usage.io_read),
+      to_column(attempt.usage.io_written), to_column(attempt.outputs));
   db.run("UPDATE job SET attempt = max(attempt, ?) WHERE sequence = ?", attempt.number, sequence);
 }
 

@@ -13,6 +13,7 @@ namespace berth {
 namespace {
 
 LogFormat g_format = LogFormat::logfmt;
+Log::Sink g_sink;
 
 spdlog::logger& sink() {
   static const std::shared_ptr<spdlog::logger> logger = [] {
@@ -93,9 +94,15 @@ void Log::configure(LogLevel least, LogFormat format) {
   sink().set_level(spdlog_level(least));
 }
 
+void Log::configure(LogLevel least, Sink sink_of_caller) {
+  g_sink = std::move(sink_of_caller);
+  sink().set_level(spdlog_level(least));
+}
+
 void Log::write(LogLevel level, std::string_view event, std::vector<Field> fields) const {
   if (!sink().should_log(spdlog_level(level))) return;
   fields.insert(fields.begin(), fields_.begin(), fields_.end());
+  if (g_sink) return g_sink(level, event, fields);
   const auto line = format_line(g_format, level, to_rfc3339(system_clock().now()), event, fields);
   sink().log(spdlog_level(level), spdlog::string_view_t(line.data(), line.size()));
 }
@@ -116,12 +123,16 @@ std::string format_line(LogFormat format, LogLevel level, std::string_view time,
     return line += '}';
   }
   ((line += time) += ' ') += level_name(level);
-  (line += ' ') += event;
+  return (line += ' ') += format_event(event, fields);
+}
+
+std::string format_event(std::string_view event, const std::vector<Field>& fields) {
+  std::string text(event);
   for (const auto& field : fields) {
-    ((line += ' ') += field.key) += '=';
-    bare_word(field.value) ? void(line += field.value) : append_quoted(line, field.value);
+    ((text += ' ') += field.key) += '=';
+    bare_word(field.value) ? void(text += field.value) : append_quoted(text, field.value);
   }
-  return line;
+  return text;
 }
 
 }  // namespace berth

@@ -5,6 +5,7 @@
 // Secrets never get in: nothing here formats one.
 
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -56,12 +57,17 @@ class Log {
 
   // Process-wide: what is written and how. Call once, before threads start.
   static void configure(LogLevel least, LogFormat format);
+  // The same, to elsewhere than standard error. The sink may be called by several threads at once.
+  using Sink = std::function<void(LogLevel, std::string_view event, const std::vector<Field>&)>;
+  static void configure(LogLevel least, Sink sink);
 
  private:
   void write(LogLevel level, std::string_view event, std::vector<Field> fields) const;
   std::vector<Field> fields_;
 };
 
+// The event and its fields as logfmt: what a line says after time and level.
+std::string format_event(std::string_view event, const std::vector<Field>& fields);
 // One line without its line end, as it would be written; apart so that tests can hold it.
 std::string format_line(LogFormat format, LogLevel level, std::string_view time, std::string_view event,
                         const std::vector<Field>& fields);

@@ -19,6 +19,8 @@
 namespace berth::os {
 namespace {
 
+constexpr std::uint64_t kCpuPeriodMicros = 100'000;  // the kernel's own default
+
 bool is_cgroup2(const std::string& path) {
   struct statfs info {};
   return ::statfs(path.c_str(), &info) == 0 && info.f_type == CGROUP2_SUPER_MAGIC;
@@ -32,6 +34,22 @@ void each_line(std::string_view text, Visit visit) {
     visit(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
   }
+}
+
+template <class Visit>
+void each_word(std::string_view text, Visit visit) {
+  constexpr std::string_view kBlanks = " \n\t";
+  for (std::size_t at = 0; (at = text.find_first_not_of(kBlanks, at)) != std::string_view::npos;) {
+    const auto end = std::min(text.find_first_of(kBlanks, at), text.size());
+    visit(text.substr(at, end - at));
+    at = end;
+  }
+}
+
+bool has_word(std::string_view text, std::string_view wanted) {
+  bool found = false;
+  each_word(text, [&](std::string_view word) { found = found || word == wanted; });
+  return found;
 }
 
 // The field of /proc/self/mounts at the front, taken off; blanks in it stand as \040, which no cgroup path
@@ -51,15 +69,6 @@ std::vector<std::string> cgroup2_mounts() {
     if (take_field(line) == "cgroup2") mounts.emplace_back(target);
   });
   return mounts;
-}
-
-// This process' group in the version 2 hierarchy: the line "0::/path".
-std::string own_group() {
-  std::string group = "/";
-  each_line(read_file("/proc/self/cgroup"), [&](std::string_view line) {
-    if (line.starts_with("0::")) group = line.substr(3);
-  });
-  return group;
 }
 
 // Access rights alone do not tell: try it.
@@ -133,9 +142,26 @@ void write_interface(const Fd& directory, const char* name, std::string_view val
 
 }  // namespace
 
+// The line "0::/path" of /proc/PID/cgroup.
+std::optional<std::string> group_of(pid_t process) {
+  const auto text = read_file_if_exists("/proc/" + std::to_string(process) + "/cgroup");
+  if (!text) return std::nullopt;
+  std::string group = "/";
+  each_line(*text, [&](std::string_view line) {
+    if (line.starts_with("0::")) group = line.substr(3);
+  });
+  return group;
+}
+
+std::optional<std::string> directory_of_group(const std::string& group) {
+  for (const auto& mount : cgroup2_mounts())
+    if (exists(mount + group)) return mount + group;
+  return std::nullopt;
+}
+
 std::optional<std::string> find_cgroup_base(const std::string& configured) {
   if (!configured.empty()) return can_make_groups(configured) ? std::optional(configured) : std::nullopt;
-  const auto own = own_group();
+  const auto own = group_of(::getpid()).value_or("/");
   for (const auto& mount : cgroup2_mounts()) {
     if (own != "/" && can_make_groups(mount + own)) return mount + own;
     if (can_make_groups(mount)) return mount;
@@ -159,6 +185,35 @@ std::optional<Cgroup> Cgroup::open(const std::string& path) {
   Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory) return std::nullopt;
   return Cgroup(path, std::move(directory));
+}
+
+std::vector<std::string> Cgroup::enable_controllers() const {
+  const auto available = read_interface(directory_, "cgroup.controllers").value_or("");
+  std::vector<std::string> enabled;
+  for (const char* controller : {"memory", "cpu", "pids", "io"}) {
+    if (!has_word(available, controller)) continue;
+    try {
+      write_interface(directory_, "cgroup.subtree_control", std::string("+") + controller);
+      enabled.emplace_back(controller);
+    } catch (const Error&) {  // not delegated
+    }
+  }
+  return enabled;
+}
+
+void Cgroup::limit(const Limits& limits) const {
+  const auto set = [&](const char* name, const std::string& value) {
+    if (::faccessat(directory_.get(), name, F_OK, 0) == 0) write_interface(directory_, name, value);
+  };
+  if (limits.memory) {
+    set("memory.max", std::to_string(*limits.memory));
+    set("memory.swap.max", "0");
+    set("memory.oom.group", "1");
+  }
+  if (limits.cpu_milli)
+    set("cpu.max", std::to_string(*limits.cpu_milli * kCpuPeriodMicros / 1000) + " " + std::to_string(kCpuPeriodMicros));
+  if (limits.pids) set("pids.max", std::to_string(*limits.pids));
+  set("cpu.weight", std::to_string(limits.cpu_weight));
 }
 
 void Cgroup::add(pid_t pid) const {
@@ -193,6 +248,20 @@ std::optional<Cgroup::Cpu> Cgroup::cpu_micros() const {
 std::optional<std::uint64_t> Cgroup::peak_memory() const {
   const auto peak = read_interface(directory_, "memory.peak");
   return peak ? parse_number(*peak) : std::nullopt;
+}
+
+std::optional<Cgroup::Io> Cgroup::io_bytes() const {
+  const auto stat = read_interface(directory_, "io.stat");
+  if (!stat) return std::nullopt;
+  Io io;
+  each_word(*stat, [&](std::string_view word) {
+    const auto value = [&](std::string_view key) {
+      return word.starts_with(key) ? parse_number(word.substr(key.size())).value_or(0) : 0;
+    };
+    io.read += value("rbytes=");
+    io.written += value("wbytes=");
+  });
+  return io;
 }
 
 std::uint64_t Cgroup::out_of_memory_kills() const {

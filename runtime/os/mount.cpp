@@ -1,12 +1,16 @@
 #include "runtime/os/mount.hpp"
 
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
@@ -25,13 +29,21 @@ std::string escaped(const std::string& path) {
 }
 
 // A process without privileges gets the right to mount from a user namespace in which it stays who it is.
-void enter_user_namespace() {
+void enter_user_namespace(int others) {
   const auto user = std::to_string(::geteuid());
   const auto group = std::to_string(::getegid());
-  if (::unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) throw_errno("make", "a user namespace");
+  if (::unshare(CLONE_NEWUSER | others) < 0) throw_errno("make", "a user namespace");
   write_all(open("/proc/self/setgroups", O_WRONLY), "deny");
   write_all(open("/proc/self/uid_map", O_WRONLY), user + " " + user + " 1");
   write_all(open("/proc/self/gid_map", O_WRONLY), group + " " + group + " 1");
+}
+
+void bring_up_loopback() {
+  const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  std::strncpy(request.ifr_name, "lo", IFNAMSIZ - 1);
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  if (!socket || ::ioctl(socket.get(), SIOCSIFFLAGS, &request) < 0) throw_errno("bring up", "the loopback device");
 }
 
 bool in_user_namespace() {
@@ -41,13 +53,22 @@ bool in_user_namespace() {
 
 }  // namespace
 
-void enter_private_mounts() {
-  if (::unshare(CLONE_NEWNS) < 0) {
+void enter_private_mounts(Network network) {
+  const int namespaces = CLONE_NEWNS | (network == Network::none ? CLONE_NEWNET : 0);
+  if (::unshare(namespaces) < 0) {
     if (errno != EPERM) throw_errno("make", "a mount namespace");
-    enter_user_namespace();
+    enter_user_namespace(namespaces);
   }
+  if (network == Network::none) bring_up_loopback();
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) < 0)
     throw_errno("detach", "mount propagation");
+}
+
+void mount_tmpfs(const std::string& target, std::uint64_t size, uid_t uid, gid_t gid) {
+  const auto options = "mode=0700,size=" + std::to_string(size) + ",uid=" + std::to_string(uid) +
+                       ",gid=" + std::to_string(gid);
+  if (::mount("tmpfs", target.c_str(), "tmpfs", MS_NODEV | MS_NOSUID, options.c_str()) < 0)
+    throw_errno("mount a file system in memory on", target);
 }
 
 void mount_overlay(const Overlay& overlay) {

@@ -2,6 +2,9 @@
 
 // Overlay file systems in a mount namespace of their own.
 
+#include <sys/types.h>
+
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -15,10 +18,14 @@ struct Overlay {
 };
 
 // Gives the calling process (single-threaded) a mount namespace whose changes nobody else sees, while mounts
-// that the machine makes later still appear in it. Without CAP_SYS_ADMIN it takes a user namespace too, where
-// the kernel allows one: the process stays who it is, and supplementary groups can no longer be changed.
-void enter_private_mounts();
+// that the machine makes later still appear in it; with Network::none also a network namespace whose only
+// device is a loopback of its own. Without CAP_SYS_ADMIN it takes a user namespace too, where the kernel
+// allows one: the process stays who it is, and supplementary groups can no longer be changed.
+enum class Network { shared, none };
+void enter_private_mounts(Network network = Network::shared);
 void mount_overlay(const Overlay& overlay);
+// A file system in memory, of at most `size` bytes, whose root belongs to the user and the group given.
+void mount_tmpfs(const std::string& target, std::uint64_t size, uid_t uid, gid_t gid);
 
 // Whether overlays can be mounted with their upper layer in `directory`: tried in a child process.
 bool overlay_works(const std::string& directory);

@@ -5,10 +5,12 @@
 #include <linux/close_range.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -24,6 +26,7 @@ namespace berth::shim {
 namespace {
 
 // Over the status pipe: one byte kReady, or one exit code and the reason; its end means exec or death.
+constexpr rlim_t kOpenFiles = 65'536;  // data loaders with many workers need thousands
 constexpr char kReady = '\0';
 constexpr std::size_t kLongestReason = 4000;  // with its exit code within PIPE_BUF: written in one piece
 
@@ -73,13 +76,37 @@ void become(const Plan& plan, const os::Identity& identity) {
            failure("become user " + printable(identity.name) + " (" + std::to_string(identity.uid) + ")"));
 }
 
+void mount_tmp(const Launch& launch) {
+  const auto uid = launch.identity ? launch.identity->uid : ::geteuid();
+  const auto gid = launch.identity ? launch.identity->gid : ::getegid();
+  os::mount_tmpfs(launch.tmp->path, launch.tmp->size.bytes(), uid, gid);
+}
+
+// What a service's processes inherit is not for jobs: protection from the out-of-memory killer, which only root may
+// have, and many more descriptors than programs that close all of them can bear.
+void set_process_limits(const Plan& plan) {
+  const int fd = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (fd >= 0 && ::getuid() == 0) [[maybe_unused]]
+    const auto written = ::write(fd, "0", 1);
+  ::close(fd);
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = std::min(files.rlim_max, kOpenFiles);
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
+  rlimit core{0, 0};
+  if (plan.launch.core_dumps && ::getrlimit(RLIMIT_CORE, &core) == 0) core.rlim_cur = core.rlim_max;
+  if (::setrlimit(RLIMIT_CORE, &core) < 0) report(plan, failure("set the limit of core dumps"));
+}
+
 void prepare(const Plan& plan) {
   const auto& launch = plan.launch;
   ::setsid();
-  if (launch.overlay) {
-    os::enter_private_mounts();
-    os::mount_overlay(*launch.overlay);
-  }
+  if (launch.overlay || launch.tmp || !launch.network)
+    os::enter_private_mounts(launch.network ? os::Network::shared : os::Network::none);
+  if (launch.overlay) os::mount_overlay(*launch.overlay);
+  if (launch.tmp) mount_tmp(launch);
+  set_process_limits(plan);
   connect_standard_files(plan);
   if (launch.identity) become(plan, *launch.identity);
   // After the change of user, which clears it. That the shim is alive still is seen by waiting for its word.

@@ -160,6 +160,30 @@ Outcome outcome_from(const Json& json) {
   return not_started;
 }
 
+Json limits_json(const os::Limits& limits) {
+  Json json{{"cpu_weight", limits.cpu_weight}};
+  if (limits.memory) json["memory"] = *limits.memory;
+  if (limits.cpu_milli) json["cpu_milli"] = *limits.cpu_milli;
+  if (limits.pids) json["pids"] = *limits.pids;
+  return json;
+}
+
+os::Limits limits_from(const Json& json) {
+  os::Limits limits;
+  read(json, "cpu_weight", limits.cpu_weight);
+  if (json.contains("memory")) read(json, "memory", limits.memory.emplace());
+  if (json.contains("cpu_milli")) read(json, "cpu_milli", limits.cpu_milli.emplace());
+  if (json.contains("pids")) read(json, "pids", limits.pids.emplace());
+  return limits;
+}
+
+Tmp tmp_from(const Json& json) {
+  Tmp tmp;
+  read_bytes(json, "path", tmp.path);
+  read(json, "size", tmp.size);
+  return tmp;
+}
+
 std::string text_of(const Json& json) {
   return json.dump(2) + "\n";
 }
@@ -186,6 +210,10 @@ std::string to_text(const Launch& launch) {
   if (launch.identity) json["identity"] = identity_json(*launch.identity);
   if (launch.overlay) json["overlay"] = overlay_json(*launch.overlay);
   if (!launch.cgroup.empty()) json["cgroup"] = bytes_json(launch.cgroup);
+  json["limits"] = limits_json(launch.limits);
+  if (launch.tmp) json["tmp"] = {{"path", bytes_json(launch.tmp->path)}, {"size", launch.tmp->size.bytes()}};
+  json["network"] = launch.network;
+  json["core_dumps"] = launch.core_dumps;
   if (launch.timeout) json["timeout_ms"] = launch.timeout->count();
   json["stop_signal"] = launch.stop_signal;
   json["stop_grace_ms"] = launch.stop_grace.count();
@@ -205,6 +233,10 @@ Launch launch_from_text(std::string_view text) {
     if (json.contains("identity")) launch.identity = identity_from(json["identity"]);
     if (json.contains("overlay")) launch.overlay = overlay_from(json["overlay"]);
     read_bytes(json, "cgroup", launch.cgroup);
+    if (json.contains("limits")) launch.limits = limits_from(json["limits"]);
+    if (json.contains("tmp")) launch.tmp = tmp_from(json["tmp"]);
+    read(json, "network", launch.network);
+    read(json, "core_dumps", launch.core_dumps);
     if (json.contains("timeout_ms")) read(json, "timeout_ms", launch.timeout.emplace());
     read(json, "stop_signal", launch.stop_signal);
     read(json, "stop_grace_ms", launch.stop_grace);
@@ -264,6 +296,8 @@ std::string to_text(const Ended& ended) {
                   {"user_cpu_us", ended.user_cpu.count()},
                   {"system_cpu_us", ended.system_cpu.count()},
                   {"peak_memory", ended.peak_memory.bytes()},
+                  {"io_read", ended.io_read.bytes()},
+                  {"io_written", ended.io_written.bytes()},
                   {"out_of_memory_kills", ended.out_of_memory_kills},
                   {"log_bytes", ended.log_bytes}});
 }
@@ -280,6 +314,8 @@ Ended ended_from_text(std::string_view text) {
     read(json, "user_cpu_us", ended.user_cpu);
     read(json, "system_cpu_us", ended.system_cpu);
     read(json, "peak_memory", ended.peak_memory);
+    read(json, "io_read", ended.io_read);
+    read(json, "io_written", ended.io_written);
     read(json, "out_of_memory_kills", ended.out_of_memory_kills);
     read(json, "log_bytes", ended.log_bytes);
     return ended;

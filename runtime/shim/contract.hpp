@@ -5,14 +5,16 @@
 //
 //   launch.json  by the agent, before the shim starts: what to run (Launch)
 //   claim        a lock file; who holds its flock supervises the launch. The shim holds it for its whole
-//   life.
-//                When it holds the text "revoked", a shim that comes late must leave.
+//                life. When it holds the text "revoked", a shim that comes late must leave.
 //   started.json by the shim, immediately before exec (Started)
-//   stop.json    by the agent, renamed into place, to stop the job (Stop); a later one replaces an earlier
-//   one log          the job's standard output and error; log.index its (offset, time) index (runtime/logs)
+//   stop.json    by the agent, renamed into place, to stop the job (Stop); a later one replaces an earlier one
+//   stop-reason  by the shim, for the job, before it is asked to stop: the reason on the first line, the grace in
+//                seconds on the second. Its path is in the job's environment as BERTH_STOP_REASON.
+//   log          the job's standard output and error; log.index its (offset, time) index (runtime/logs)
 //   ending.json  by the shim, written atomically and synced, when the whole tree is gone (Ended)
 //   ending.part  the disk space for it, taken before the job starts, so that a full disk does not lose the
-//   ending upper, overlay-work, tree   the job's tree, where the launch asks for an overlay
+//                ending
+//   upper, overlay-work, tree, tmp   the job's tree, where the launch asks for an overlay
 //
 // Versions: a reader ignores fields it does not know, and refuses only a higher `major`. Fields are never
 // renamed. Only the ending is synced: after a reboot the absence of any other file proves nothing.
@@ -32,6 +34,7 @@
 
 #include "runtime/base/clock.hpp"
 #include "runtime/base/units.hpp"
+#include "runtime/os/cgroup.hpp"
 #include "runtime/os/identity.hpp"
 #include "runtime/os/mount.hpp"
 #include "runtime/os/process.hpp"
@@ -40,14 +43,15 @@ namespace berth::shim {
 
 struct Version {
   int major = 1;
-  int minor = 0;
+  int minor = 1;
 };
-inline constexpr Version kVersion{1, 0};
+inline constexpr Version kVersion{1, 1};
 
 inline constexpr const char* kLaunchFile = "launch.json";
 inline constexpr const char* kClaimFile = "claim";
 inline constexpr const char* kStartedFile = "started.json";
 inline constexpr const char* kStopFile = "stop.json";
+inline constexpr const char* kStopReasonFile = "stop-reason";
 inline constexpr const char* kLogFile = "log";
 inline constexpr const char* kLogIndexFile = "log.index";
 inline constexpr const char* kEndingFile = "ending.json";
@@ -55,6 +59,12 @@ inline constexpr const char* kEndingReserve = "ending.part";
 inline constexpr const char* kRevoked = "revoked";
 // In the job's environment, with the launch directory as its value: the mark by which leftovers are found.
 inline constexpr const char* kLaunchVariable = "BERTH_LAUNCH";
+
+// A directory that exists, owned by the job's user, which gets a file system of its own in memory.
+struct Tmp {
+  std::string path;
+  ByteSize size;
+};
 
 struct Launch {
   Version version = kVersion;
@@ -66,6 +76,10 @@ struct Launch {
   std::optional<os::Identity> identity;  // nothing: stay who the shim is
   std::optional<os::Overlay> overlay;    // mounted in a private mount namespace before the job starts
   std::string cgroup;  // the job's own group, made when missing; "" where there is no cgroup2
+  os::Limits limits;   // of that group, as far as its controllers go
+  std::optional<Tmp> tmp;
+  bool network = true;      // false: a network namespace of its own, with only a loopback device
+  bool core_dumps = false;  // false: RLIMIT_CORE is 0
   std::optional<std::chrono::milliseconds> timeout;
   int stop_signal = 15;  // for the timeout; stop.json brings its own
   std::chrono::milliseconds stop_grace{10'000};
@@ -85,8 +99,14 @@ struct Stop {
   Version version = kVersion;
   int signal = 15;
   std::chrono::milliseconds grace{10'000};
-  std::string reason;  // "canceled", "drain", …; comes back in Ended
+  std::string reason;  // one of the kStopped… below; comes back in Ended, and the job reads it
 };
+
+// Why a job is stopped.
+inline constexpr const char* kStoppedCanceled = "canceled";
+inline constexpr const char* kStoppedTimedOut = "timed_out";
+inline constexpr const char* kStoppedDrain = "drain";
+inline constexpr const char* kStoppedShutdown = "shutdown";
 
 // How the command itself ended.
 struct NotStarted {
@@ -106,6 +126,8 @@ struct Ended {
   std::chrono::microseconds user_cpu{};
   std::chrono::microseconds system_cpu{};
   ByteSize peak_memory;                   // of the group; without one, of the largest single process
+  ByteSize io_read;  // from and to disks; 0 where the kernel does not say
+  ByteSize io_written;
   std::uint64_t out_of_memory_kills = 0;  // processes killed because the group's memory limit was reached
   std::uint64_t log_bytes = 0;            // the log's final size, holes included
 };

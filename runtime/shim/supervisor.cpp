@@ -159,6 +159,7 @@ class Supervisor {
     if (launch_.overlay)
       for (const auto& path : {launch_.overlay->upper, launch_.overlay->work, launch_.overlay->target})
         make_owned(path, launch_.identity);
+    if (tree_.group()) tree_.group()->limit(launch_.limits);
     watches_.arm(log_);
     command_ = Command::start(launch_, directory_, log_, tree_.group());
   }
@@ -221,10 +222,21 @@ class Supervisor {
     }
     // Before it is the command it may still ignore what the supervisor ignores.
     if (!begun_ || signal_ == SIGKILL || stop.grace <= milliseconds(0)) return kill();
+    tell_reason(stop);
     grace_deadline_ = SteadyClock::now() + std::min<milliseconds>(stop.grace, std::chrono::hours(24 * 365));
     if (exit_) return tree_.signal(signal_);
     ::kill(command_->pid(), signal_);  // not reaped yet: the number is still its own
     ::kill(command_->pid(), SIGCONT);
+  }
+
+  // For the job, which may want to save its work according to it. A full disk is no reason not to stop.
+  void tell_reason(const Stop& stop) const {
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(stop.grace).count();
+    try {
+      os::write_file(file(kStopReasonFile), ended_.stopped_because + "\n" + std::to_string(seconds) + "\n", 0644,
+                     os::Durable::no);
+    } catch (const Error&) {
+    }
   }
 
   bool killing() const { return kill_deadline_.has_value(); }
@@ -304,7 +316,7 @@ class Supervisor {
     if (passed(timeout_deadline_)) {
       timeout_deadline_.reset();
       if (ended_.stopped_because.empty())
-        stop({kVersion, launch_.stop_signal, launch_.stop_grace, "timed_out"});
+        stop({kVersion, launch_.stop_signal, launch_.stop_grace, kStoppedTimedOut});
     }
     if (passed(grace_deadline_) || passed(kill_deadline_)) kill();
   }
@@ -318,6 +330,8 @@ class Supervisor {
     ended_.user_cpu = use.user;
     ended_.system_cpu = use.system;
     ended_.peak_memory = ByteSize(use.peak_memory);
+    ended_.io_read = ByteSize(use.io_read);
+    ended_.io_written = ByteSize(use.io_written);
     ended_.out_of_memory_kills = use.out_of_memory_kills;
     keeper_.finish();
     ended_.log_bytes = keeper_.size();

@@ -13,6 +13,8 @@
 namespace berth::shim {
 namespace {
 
+constexpr std::uint64_t kBlock = 512;  // getrusage's unit of input and output
+
 std::chrono::microseconds micros(const timeval& time) {
   return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
 }
@@ -76,12 +78,20 @@ void Tree::remove() const {
 Tree::Use Tree::use() const {
   rusage usage{};
   ::getrusage(RUSAGE_CHILDREN, &usage);
-  Use use{micros(usage.ru_utime), micros(usage.ru_stime), static_cast<std::uint64_t>(usage.ru_maxrss) * 1024,
-          0};
+  Use use;
+  use.user = micros(usage.ru_utime);
+  use.system = micros(usage.ru_stime);
+  use.peak_memory = static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+  use.io_read = static_cast<std::uint64_t>(usage.ru_inblock) * kBlock;
+  use.io_written = static_cast<std::uint64_t>(usage.ru_oublock) * kBlock;
   if (!group_) return use;
   if (const auto cpu = group_->cpu_micros()) {
     use.user = std::max(use.user, std::chrono::microseconds(cpu->user));
     use.system = std::max(use.system, std::chrono::microseconds(cpu->system));
+  }
+  if (const auto io = group_->io_bytes()) {
+    use.io_read = io->read;
+    use.io_written = io->written;
   }
   use.peak_memory = group_->peak_memory().value_or(use.peak_memory);
   use.out_of_memory_kills = group_->out_of_memory_kills();

@@ -36,6 +36,8 @@ class Tree {
     std::chrono::microseconds user{};
     std::chrono::microseconds system{};
     std::uint64_t peak_memory = 0;
+    std::uint64_t io_read = 0;
+    std::uint64_t io_written = 0;
     std::uint64_t out_of_memory_kills = 0;
   };
   // Of all its processes. Without a group only those count whose parents waited for them.

@@ -73,7 +73,8 @@ inline model::Job completed() {
   second.ended = *second.started + std::chrono::minutes(61);
   second.duration = std::chrono::minutes(61);
   second.ending = model::Exited{0};
-  second.usage = {std::chrono::minutes(58), std::chrono::seconds(30), ByteSize(1'500'000'000)};
+  second.usage = {std::chrono::minutes(58), std::chrono::seconds(30), ByteSize(1'500'000'000),
+                  ByteSize(0), ByteSize(0)};
   second.outputs = digest(0xEF);
   job.attempts = {first, second};
   job.ending = model::Exited{0};

@@ -125,6 +125,9 @@ TEST_CASE("every other flag has its place in the request") {
   flags.stop_signal = "SIGINT";
   flags.grace = "1m";
   flags.hold = true;
+  flags.pids = "300";
+  flags.tmp = "2G";
+  flags.no_network = true;
   const auto request = to_request(flags, in_project());
   CHECK(request.display_name == "first");
   CHECK(request.experiment == "digits");
@@ -137,6 +140,7 @@ TEST_CASE("every other flag has its place in the request") {
   CHECK(request.log_cap == 10_MiB);
   CHECK(request.stop == model::StopRequest{2, std::chrono::minutes(1)});
   CHECK(request.held);
+  CHECK(request.limits == model::LimitRequest{true, 300, 2_GiB, false});
 }
 
 TEST_CASE("a mistake names the flag") {

@@ -1,6 +1,7 @@
 #include "agent/jobs/launch_plan.hpp"
 
 #include <doctest/doctest.h>
+#include <signal.h>
 
 #include <algorithm>
 
@@ -66,9 +67,9 @@ TEST_CASE("the environment's directories come before the PATH, the user's own PA
 
 TEST_CASE("the working directory is within the tree, or the absolute one of a job without code") {
   auto asked = job();
-  CHECK(plan(asked, {"/j/tree", {}, ""}).working_directory == "/j/tree");
+  CHECK(plan(asked, {.tree = "/j/tree", .overlay = {}, .cgroup = {}, .stop_reason = {}, .tmp = {}}).working_directory == "/j/tree");
   asked.request.working_directory = "src/a";
-  CHECK(plan(asked, {"/j/tree", {}, ""}).working_directory == "/j/tree/src/a");
+  CHECK(plan(asked, {.tree = "/j/tree", .overlay = {}, .cgroup = {}, .stop_reason = {}, .tmp = {}}).working_directory == "/j/tree/src/a");
   asked.request.working_directory = "/home/ada/x";
   CHECK(plan(asked, {}).working_directory == "/home/ada/x");
 }
@@ -90,6 +91,68 @@ TEST_CASE("limits come from the job, else from the node") {
   CHECK(launch.timeout == std::chrono::seconds(9));
   CHECK(launch.stop_signal == 2);
   CHECK(launch.stop_grace == std::chrono::seconds(3));
+}
+
+TEST_CASE("limits of the control group are what was asked for") {
+  auto asked = job();
+  auto launch = plan(asked, {});
+  CHECK_FALSE(launch.limits.memory.has_value());
+  CHECK_FALSE(launch.limits.cpu_milli.has_value());
+  CHECK(launch.limits.cpu_weight == 100);
+  CHECK_FALSE(launch.tmp.has_value());
+  CHECK(launch.network);
+  asked.request.resources.memory = 2_GiB;
+  asked.request.resources.cpu_milli = 2500;
+  asked.request.limits = {true, 300, 64_MiB, false};
+  jobs::Site site;
+  site.tmp = "/j/tmp";
+  launch = plan(asked, site);
+  CHECK(launch.limits.memory == (2_GiB).bytes());
+  CHECK(launch.limits.cpu_milli == 2500U);
+  CHECK(launch.limits.cpu_weight == 250);
+  CHECK(launch.limits.pids == 300U);
+  CHECK(launch.tmp->path == "/j/tmp");
+  CHECK(launch.tmp->size == 64_MiB);
+  CHECK_FALSE(launch.network);
+  CHECK(variable(launch, "TMPDIR") == "/j/tmp");
+  asked.request.resources.cpu_milli = 1;
+  CHECK(plan(asked, {}).limits.cpu_weight == 1);
+}
+
+TEST_CASE("what a request leaves out is the node's, what it says stays") {
+  jobs::NodeDefaults defaults;
+  defaults.memory = 3_GiB;
+  defaults.pids = 400;
+  defaults.tmp = 5_MiB;
+  defaults.stop_grace = std::chrono::seconds(7);
+  auto request = job().request;
+  jobs::fill_in(request, defaults);
+  CHECK(request.resources.memory == 3_GiB);
+  CHECK(request.limits == model::LimitRequest{false, 400, 5_MiB, true});
+  CHECK(request.stop.grace == std::chrono::seconds(7));
+  const auto once = request;
+  defaults = {};
+  defaults.pids = 1;
+  jobs::fill_in(request, defaults);
+  CHECK(request == once);
+}
+
+TEST_CASE("an end for want of memory is told as such, unless it succeeded or was stopped") {
+  auto asked = job();
+  asked.request.resources.memory = 2_GiB;
+  shim::Ended ended;
+  ended.outcome = os::Exit{true, SIGKILL};
+  ended.peak_memory = 1_GiB;
+  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::Signalled{SIGKILL}));
+  ended.out_of_memory_kills = 1;
+  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::OutOfMemory{2_GiB, 1_GiB}));
+  ended.outcome = os::Exit{false, 1};
+  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::OutOfMemory{2_GiB, 1_GiB}));
+  ended.outcome = os::Exit{false, 0};
+  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::Exited{0}));
+  ended.outcome = os::Exit{true, SIGKILL};
+  ended.stopped_because = shim::kStoppedShutdown;
+  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::Preempted{model::Preempted::Cause::shutdown}));
 }
 
 TEST_CASE("endings: a stop by Berth wins over the signal it was done with") {

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+using namespace berth;
 using namespace berth::model;
 using namespace std::chrono_literals;
 
@@ -27,6 +28,13 @@ TEST_CASE("endings have words, an exit code and a cause to retry") {
        125, "environment_failed"},
       {SnapshotFailed{}, "snapshot_failed", "its code could not be restored", 125, "snapshot_failed"},
       {DiskFull{"/var"}, "disk_full", "the disk was full: /var", 125, "disk_full"},
+      {OutOfMemory{2_GiB, 1_GiB}, "out_of_memory",
+       "was killed because it used all of its memory limit of 2.0 GiB (peak 1.0 GiB)", 137, "out_of_memory"},
+      {OutOfMemory{}, "out_of_memory", "was killed because the machine's memory ran out", 137, "out_of_memory"},
+      {Preempted{Preempted::Cause::drain}, "preempted", "was stopped because the node was drained", 125,
+       "preempted"},
+      {Preempted{Preempted::Cause::shutdown}, "preempted", "was stopped because the machine shut down", 125,
+       "preempted"},
       {Lost{Lost::Cause::reboot}, "lost", "lost: the machine restarted while it ran", 125, "lost"},
       {Lost{Lost::Cause::shim_killed}, "lost", "lost: its supervisor was killed, so nobody saw it end", 125,
        "lost"},

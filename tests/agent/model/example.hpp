@@ -37,6 +37,7 @@ inline JobRequest full_request() {
   request.timeout = std::chrono::minutes(90);
   request.retries = {{"lost", 3}, {"failed", 0}};
   request.stop = {2, std::chrono::milliseconds(1500)};
+  request.limits = {true, 300, 2_MiB, false};
   request.log_cap = 1_MiB;
   request.outputs = {"outputs", "runs/a"};
   request.held = true;
@@ -66,7 +67,8 @@ inline Job full_job() {
   second.ended = from_unix_micros(1'773'500'998'000'000);
   second.duration = std::chrono::milliseconds(18'000);
   second.ending = Exited{3};
-  second.usage = {std::chrono::milliseconds(1200), std::chrono::milliseconds(30), 100_MiB};
+  second.usage = {std::chrono::milliseconds(1200), std::chrono::milliseconds(30), 100_MiB, 3_MiB,
+                  4_MiB};
   second.outputs = digest_of(0xef);
   job.attempts = {first, second};
   job.ending = Exited{3};

@@ -41,6 +41,7 @@ TEST_CASE("a request's JSON is the one that is documented") {
         R"({"command":["python","train.py","--x=\"a b\"",""],"diff":")" + digest_of(0xcd).hex() +
             R"(","environment":{"kind":"user_managed","python":"/opt/python"},)"
             R"("environment_variables":{"A":"line\nline","PATH":"/bin"},"experiment":"mnist","held":true,)"
+            R"("limits":{"cpus":true,"network":false,"pids":300,"tmp_bytes":2097152},)"
             R"("log_cap_bytes":1048576,"name":"Größe 1","outputs":["outputs","runs/a"],"priority":-5,)"
             R"("properties":{"mlflow.source.git.commit":"abc"},)"
             R"("resources":{"cpu_milli":2500,"gpus":1,"memory_bytes":4294967296,"slots":2},)"
@@ -94,6 +95,9 @@ TEST_CASE("every ending survives its JSON") {
                             EnvironmentFailed{"r"},
                             SnapshotFailed{"r"},
                             DiskFull{"r"},
+                            OutOfMemory{2_GiB, 3_MiB},
+                            Preempted{Preempted::Cause::drain},
+                            Preempted{Preempted::Cause::shutdown},
                             Lost{Lost::Cause::reboot},
                             Lost{Lost::Cause::shim_killed}};
   for (const auto& ending : endings) CHECK(ending_from_json(parse_json(to_json(ending).dump())) == ending);

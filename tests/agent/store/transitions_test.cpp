@@ -15,7 +15,7 @@ Attempt attempt_that_exited(int number, int code) {
   attempt.ended = at(3);
   attempt.duration = std::chrono::microseconds(1'999'999);
   attempt.ending = model::Exited{code};
-  attempt.usage = {std::chrono::microseconds(12), std::chrono::microseconds(34), 56_MiB};
+  attempt.usage = {std::chrono::microseconds(12), std::chrono::microseconds(34), 56_MiB, 7_MiB, 8_MiB};
   attempt.outputs = digest_of(3);
   return attempt;
 }
