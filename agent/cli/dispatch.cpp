@@ -14,13 +14,6 @@
 namespace berth::cli {
 namespace {
 
-const Verb* find(std::string_view name) {
-  const auto all = verbs();
-  const auto found =
-      std::find_if(all.begin(), all.end(), [&](const Verb& verb) { return verb.name == name; });
-  return found == all.end() ? nullptr : &*found;
-}
-
 [[noreturn]] void unknown(const std::string& name) {
   std::vector<std::string> names;
   for (const auto& verb : verbs()) names.emplace_back(verb.name);
@@ -63,7 +56,7 @@ int dispatch(Arguments arguments, Common& common) {
     print(overview());
     return 0;
   }
-  const auto* verb = find(name);
+  const auto* verb = find_verb(name);
   if (verb == nullptr) unknown(name);
   arguments.insert(arguments.begin(), options.begin(), options.end());
   return verb->run(arguments, common);

@@ -11,14 +11,18 @@
 namespace berth::cli {
 namespace {
 
+using Kind = Description::Kind;
+
 constexpr std::size_t kHelpColumn = 26;
 constexpr std::size_t kHelpWidth = 100;
 
-// "-n,--detach" → "-n, --detach", "--all" → "    --all".
-std::string shown(const std::string& names) {
+// "-n, --number N", "    --all", "JOB…".
+std::string shown(const Description::Entry& entry) {
+  const auto& names = entry.names;
   const auto comma = names.find(',');
-  if (comma != std::string::npos) return names.substr(0, comma) + ", " + names.substr(comma + 1);
-  return names.starts_with("--") ? "    " + names : names;
+  auto text = names.starts_with("--") ? "    " + names : names;
+  if (comma != std::string::npos) text = names.substr(0, comma) + ", " + names.substr(comma + 1);
+  return entry.value.empty() ? text : text + " " + entry.value;
 }
 
 // Breaks `text` at spaces; lines but the first start at `column`.
@@ -51,9 +55,7 @@ struct Options::Parser {
 };
 
 Options::Options(std::string verb, std::string usage, std::string summary)
-    : verb_(std::move(verb)),
-      usage_(std::move(usage)),
-      summary_(std::move(summary)),
+    : description_{std::move(verb), std::move(usage), std::move(summary), {}, {}},
       parser_(std::make_unique<Parser>()) {
   parser_->app.set_help_flag();
   parser_->app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
@@ -62,28 +64,28 @@ Options::Options(std::string verb, std::string usage, std::string summary)
 Options::~Options() = default;
 
 void Options::group(std::string heading) {
-  groups_.push_back({std::move(heading), {}});
+  description_.groups.push_back({std::move(heading), {}});
 }
 
-void Options::describe(std::string names, std::string help) {
-  if (groups_.empty()) group("Options");
-  groups_.back().lines.push_back({std::move(names), std::move(help)});
+void Options::describe(Kind kind, std::string names, std::string value, std::string help) {
+  if (description_.groups.empty()) group("Options");
+  description_.groups.back().entries.push_back({kind, std::move(names), std::move(value), std::move(help)});
 }
 
 void Options::flag(const std::string& names, bool& target, std::string help) {
   parser_->app.add_flag(names, target);
-  describe(shown(names), std::move(help));
+  describe(Kind::flag, names, "", std::move(help));
 }
 
 void Options::option(const std::string& names, std::optional<std::string>& target, std::string value,
                      std::string help) {
   parser_->app.add_option_function<std::string>(names, [&target](const std::string& text) { target = text; });
-  describe(shown(names) + " " + value, std::move(help));
+  describe(Kind::option, names, std::move(value), std::move(help));
 }
 
 void Options::option(const std::string& names, std::string& target, std::string value, std::string help) {
   parser_->app.add_option(names, target);
-  describe(shown(names) + " " + value, std::move(help));
+  describe(Kind::option, names, std::move(value), std::move(help));
 }
 
 void Options::list(const std::string& names, std::vector<std::string>& target, std::string value,
@@ -91,12 +93,12 @@ void Options::list(const std::string& names, std::vector<std::string>& target, s
   parser_->app.add_option(names, target)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false);
-  describe(shown(names) + " " + value, std::move(help));
+  describe(Kind::option, names, std::move(value), std::move(help));
 }
 
 void Options::argument(std::string name, std::string& target, std::string help) {
   parser_->app.add_option(name, target)->required();
-  describe(std::move(name), std::move(help));
+  describe(Kind::argument, std::move(name), "", std::move(help));
 }
 
 void Options::arguments(std::string name, std::vector<std::string>& target, bool required, std::string help) {
@@ -104,25 +106,33 @@ void Options::arguments(std::string name, std::vector<std::string>& target, bool
       ->required(required)
       ->expected(-1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  describe(name + "…", std::move(help));
+  describe(Kind::argument, name + "…", "", std::move(help));
 }
 
 void Options::command(std::vector<std::string>& target, std::string help) {
   parser_->app.prefix_command();
   command_ = &target;
-  describe("COMMAND…", std::move(help));
+  describe(Kind::command, "COMMAND…", "", std::move(help));
 }
 
 void Options::section(std::string heading, std::string text) {
-  sections_.emplace_back(std::move(heading), std::move(text));
+  description_.sections.emplace_back(std::move(heading), std::move(text));
 }
 
-bool Options::parse(const Arguments& arguments, Common& common) {
+void Options::declare_common(Common& common) {
   group("Common");
   flag("--json", common.json, "JSON on standard output with stable keys; errors as JSON on standard error");
   option("--socket", common.socket, "PATH",
          "the agent's socket (default: $BERTH_SOCKET, else your own agent's, else the machine's)");
   flag("-h,--help", parser_->help, "show this help");
+}
+
+bool Options::parse(const Arguments& arguments, Common& common) {
+  declare_common(common);
+  if (common.description != nullptr) {
+    *common.description = description_;
+    return false;
+  }
   try {
     parser_->app.parse(Arguments(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::ParseError& mistake) {
@@ -132,7 +142,7 @@ bool Options::parse(const Arguments& arguments, Common& common) {
       const std::string reason = extras != nullptr
                                      ? "does not know " + printable(parser_->app.remaining().front())
                                      : printable(mistake.what());
-      throw Error(Code::invalid, verb_ + ": " + reason, "`berth " + verb_ + " --help` lists what it takes");
+      throw Error(Code::invalid, description_.verb + ": " + reason, "`berth " + description_.verb + " --help` lists what it takes");
     }
   }
   if (parser_->help) {
@@ -153,25 +163,25 @@ void Options::take_command() {
       for (const auto& name : option->get_lnames()) known.push_back("--" + name);
     const auto similar = nearest(rest.front(), known);
     throw Error(
-        Code::invalid, verb_ + ": does not know the option " + printable(rest.front()),
-        similar ? "did you mean " + *similar + "?" : "`berth " + verb_ + " --help` lists the options");
+        Code::invalid, description_.verb + ": does not know the option " + printable(rest.front()),
+        similar ? "did you mean " + *similar + "?" : "`berth " + description_.verb + " --help` lists the options");
   }
   *command_ = std::move(rest);
 }
 
 std::string Options::help() const {
-  std::string text = "Usage: berth " + verb_ + " " + usage_ + "\n\n" + wrapped(summary_, 0) + "\n";
-  for (const auto& group : groups_) {
+  std::string text = "Usage: berth " + description_.verb + " " + description_.usage + "\n\n" + wrapped(description_.summary, 0) + "\n";
+  for (const auto& group : description_.groups) {
     text += "\n" + group.heading + ":\n";
-    for (const auto& line : group.lines) {
-      auto row = "  " + line.names;
+    for (const auto& entry : group.entries) {
+      auto row = "  " + shown(entry);
       const auto width = text_width(row);
       row += width + 2 > kHelpColumn ? "\n" + std::string(kHelpColumn, ' ')
                                      : std::string(kHelpColumn - width, ' ');
-      text += row + wrapped(line.help, kHelpColumn) + "\n";
+      text += row + wrapped(entry.help, kHelpColumn) + "\n";
     }
   }
-  for (const auto& [heading, body] : sections_) text += "\n" + heading + ":\n" + body;
+  for (const auto& [heading, body] : description_.sections) text += "\n" + heading + ":\n" + body;
   return text;
 }
 

@@ -13,10 +13,31 @@ namespace berth::cli {
 
 using Arguments = std::vector<std::string>;
 
+// What a verb takes: what --help tells, man pages are made from, and shells complete by.
+struct Description {
+  enum class Kind { flag, option, argument, command };
+  struct Entry {
+    Kind kind = Kind::flag;
+    std::string names;  // "-n,--number"; of an argument "JOB", or "JOB…" where there may be several
+    std::string value;  // placeholder of an option's value: "N"
+    std::string help;
+  };
+  struct Group {
+    std::string heading;
+    std::vector<Entry> entries;
+  };
+  std::string verb;
+  std::string usage;
+  std::string summary;
+  std::vector<Group> groups;
+  std::vector<std::pair<std::string, std::string>> sections;  // heading, text
+};
+
 // What every verb takes.
 struct Common {
   bool json = false;
   std::string socket;  // "": $BERTH_SOCKET, else the user's own agent, else the machine's
+  Description* description = nullptr;  // where set, a verb only tells here what it takes
 };
 
 class Options {
@@ -43,29 +64,18 @@ class Options {
   // A paragraph of the help: "Examples" and its lines.
   void section(std::string heading, std::string text);
 
-  // False when help was asked for (and printed): there is nothing to do then. Error Code::invalid for a
-  // mistake.
+  // False when help (which is printed then) or a description was asked for: there is nothing to do. Error
+  // Code::invalid for a mistake.
   bool parse(const Arguments& arguments, Common& common);
   std::string help() const;
 
  private:
   struct Parser;
-  struct Line {
-    std::string names;
-    std::string help;
-  };
-  struct Group {
-    std::string heading;
-    std::vector<Line> lines;
-  };
-  void describe(std::string names, std::string help);
+  void describe(Description::Kind kind, std::string names, std::string value, std::string help);
+  void declare_common(Common& common);
   void take_command();
 
-  std::string verb_;
-  std::string usage_;
-  std::string summary_;
-  std::vector<Group> groups_;
-  std::vector<std::pair<std::string, std::string>> sections_;
+  Description description_;
   std::vector<std::string>* command_ = nullptr;
   std::unique_ptr<Parser> parser_;
 };

@@ -41,6 +41,8 @@ struct Config {
       "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
   bool others_may_read = false;  // others_may_read: logs and files of a job for everybody on the socket
   LogLevel log_level = LogLevel::info;
+
+  friend bool operator==(const Config&, const Config&) = default;
 };
 
 // Reads the file over the defaults given.

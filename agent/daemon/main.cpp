@@ -67,6 +67,14 @@ void configure_log(berth::LogLevel level) {
   berth::Log::configure(level, ::isatty(STDERR_FILENO) != 0 ? berth::LogFormat::logfmt : berth::LogFormat::json);
 }
 
+// Whether an agent of that kind would accept the file; an Error tells the line where it would not.
+int check_config(bool user, const std::string& file) {
+  namespace daemon = berth::daemon;
+  daemon::load_config(file, user ? daemon::user_defaults() : daemon::system_defaults());
+  std::cout << file << ": ok\n";
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -78,9 +86,13 @@ int main(int argc, char** argv) {
   app.add_flag("--user", user, "Serve only the user who starts it (XDG paths, no privileges)");
   app.add_option("--state", state, "Where everything is kept")->type_name("DIR");
   app.add_option("--config", config, "Configuration, YAML")->type_name("FILE");
+  std::string checked;
+  app.add_option("--check-config", checked, "Only tell whether this configuration is right, and where it is not")
+      ->type_name("FILE");
   app.set_version_flag("--version", std::string("berthd ") + berth::daemon::kVersion);
   CLI11_PARSE(app, argc, argv);
   try {
+    if (!checked.empty()) return check_config(user, checked);
     auto options = options_from(user, state, config);
     configure_log(options.config.log_level);
     berth::daemon::run_agent(std::move(options));

@@ -84,4 +84,8 @@ std::map<std::string, int> retries(const std::string& flag, const std::vector<st
   return result;
 }
 
+std::span<const std::string_view> retry_causes() {
+  return model::kRetryCauses;
+}
+
 }  // namespace berth::jobfile

@@ -5,7 +5,9 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -25,5 +27,7 @@ int signal_number(const std::string& flag, const std::string& text);
 std::pair<std::string, std::string> pair(const std::string& flag, const std::string& text);
 // "3" → failed: 3; "lost=2" → lost: 2.
 std::map<std::string, int> retries(const std::string& flag, const std::vector<std::string>& texts);
+// The causes that it knows.
+std::span<const std::string_view> retry_causes();
 
 }  // namespace berth::jobfile

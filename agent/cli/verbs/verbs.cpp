@@ -1,5 +1,6 @@
 #include "agent/cli/verbs/verbs.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace berth::cli {
@@ -24,10 +25,33 @@ constexpr std::array<Verb, 16> kVerbs{{
     {"gc", "give disk space back", verb::gc},
 }};
 
+constexpr std::array<Verb, 2> kVerbsForPrograms{{
+    {"__complete", "", verb::complete},
+    {"__describe", "", verb::describe},
+}};
+
+const Verb* find_in(std::span<const Verb> verbs, std::string_view name) {
+  const auto found = std::find_if(verbs.begin(), verbs.end(), [&](const Verb& verb) { return verb.name == name; });
+  return found == verbs.end() ? nullptr : &*found;
+}
+
 }  // namespace
 
 std::span<const Verb> verbs() {
   return kVerbs;
+}
+
+const Verb* find_verb(std::string_view name) {
+  const auto* listed = find_in(kVerbs, name);
+  return listed != nullptr ? listed : find_in(kVerbsForPrograms, name);
+}
+
+Description describe(const Verb& verb) {
+  Description description;
+  Common common;
+  common.description = &description;
+  verb.run({}, common);
+  return description;
 }
 
 }  // namespace berth::cli

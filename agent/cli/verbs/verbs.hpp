@@ -17,6 +17,10 @@ struct Verb {
 
 // In the order of `berth --help`.
 std::span<const Verb> verbs();
+// The one of this name, also of those that are for programs and that nothing lists; null where there is none.
+const Verb* find_verb(std::string_view name);
+// What the verb takes.
+Description describe(const Verb& verb);
 
 namespace verb {
 int run(const Arguments& arguments, Common& common);
@@ -35,6 +39,12 @@ int status(const Arguments& arguments, Common& common);
 int drain(const Arguments& arguments, Common& common);
 int resume(const Arguments& arguments, Common& common);
 int gc(const Arguments& arguments, Common& common);
+
+// For the completions of shells: the words after `berth`, the last one being typed. Prints a candidate a line, with
+// a tab and a remark; ":files", ":directories" and ":commands" ask the shell to offer its own. Silent about failures.
+int complete(const Arguments& arguments, Common& common);
+// For the makers of documentation: what every verb takes, as JSON.
+int describe(const Arguments& arguments, Common& common);
 }  // namespace verb
 
 }  // namespace berth::cli

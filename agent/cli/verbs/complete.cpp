@@ -1,0 +1,70 @@
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "agent/cli/agent.hpp"
+#include "agent/cli/completion.hpp"
+#include "agent/cli/settings.hpp"
+#include "agent/cli/verbs/verbs.hpp"
+#include "agent/cli/words.hpp"
+#include "runtime/base/error.hpp"
+#include "runtime/base/text.hpp"
+
+namespace berth::cli {
+namespace {
+
+constexpr int kMost = 200;
+constexpr unsigned kPatience = 1;  // seconds; somebody waits at the keyboard
+
+void give_up_in_time() {
+  ::signal(SIGALRM, [](int) { ::_exit(0); });
+  ::alarm(kPatience);
+}
+
+std::string remark_on(const model::Job& job) {
+  const auto& name = job.request.display_name;
+  return fitted(brief_state_text(job) + "  " + (name.empty() ? command_text(job.request.command) : printable(name)), 60);
+}
+
+// Other people's jobs are nothing to offer: what one may do to them is to look, and root does everything.
+void offer_jobs(Completion& completion, const std::string& typed) {
+  Common common;
+  common.socket = completion.socket;
+  Agent agent(socket_path(common));
+  const bool live_only = *completion.jobs != JobChoice::any && *completion.jobs != JobChoice::ended;
+  const auto list = agent.jobs(!live_only, ::getuid() != 0, kMost);
+  const auto& named = completion.named;
+  for (auto record = list.jobs.rbegin(); record != list.jobs.rend(); ++record)  // the newest first
+    if (record->job.id.starts_with(typed) && is_choice(*completion.jobs, record->job) &&
+        std::find(named.begin(), named.end(), record->job.id) == named.end())
+      completion.candidates.push_back({record->job.id, remark_on(record->job)});
+  if (!list.jobs.empty() && typed.starts_with('@'))
+    completion.candidates.push_back({"@last", "your latest"});
+}
+
+void tell(const Completion& completion) {
+  std::string text;
+  for (const auto& [candidate, remark] : completion.candidates)
+    text += candidate + (remark.empty() ? "" : "\t" + remark) + "\n";
+  if (completion.from_shell == FromShell::files) text += ":files\n";
+  if (completion.from_shell == FromShell::directories) text += ":directories\n";
+  if (completion.from_shell == FromShell::commands) text += ":commands\n";
+  print(text);
+}
+
+}  // namespace
+
+int verb::complete(const Arguments& arguments, Common&) {
+  give_up_in_time();
+  auto completion = cli::complete(arguments);
+  try {
+    if (completion.jobs) offer_jobs(completion, arguments.back());
+  } catch (const Error&) {
+    // No agent, no jobs to offer.
+  }
+  tell(completion);
+  return 0;
+}
+
+}  // namespace berth::cli
