@@ -36,7 +36,7 @@ void run(const IdlePolicy& policy, const Log& log) {
 
 }  // namespace
 
-async::Task<> watch_idleness(const IdlePolicy& policy, jobs::Jobs& jobs, async::Pool& pool, const Log& log) {
+async::Task<> watch_idleness(IdlePolicy policy, jobs::Jobs& jobs, async::Pool& pool, Log log) {
   while (!policy.command.empty()) {
     co_await until_idle(jobs);
     auto pause = async::sleep_for(policy.after);

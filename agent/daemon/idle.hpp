@@ -19,6 +19,6 @@ struct IdlePolicy {
 
 // Until it is cancelled. The command runs once for each time the node becomes idle, with the agent's rights; while it
 // runs, and when it fails, the node goes on as before. Without a command there is nothing to wake up for.
-async::Task<> watch_idleness(const IdlePolicy& policy, jobs::Jobs& jobs, async::Pool& pool, const Log& log);
+async::Task<> watch_idleness(IdlePolicy policy, jobs::Jobs& jobs, async::Pool& pool, Log log);
 
 }  // namespace berth::daemon

@@ -66,6 +66,7 @@ TEST_CASE("show tells the whole record of an ended job, but no values of variabl
   Directory    the snapshot's root
   Variables    TOKEN
   Resources    2 CPUs, 4.0 GiB of memory, 1 GPU, 1 slot
+  Limits       no more CPUs than asked for, 300 processes and threads, TMPDIR of 2.0 MiB, no network
   Time limit   2 hours
   Retries      failed=2
 
@@ -76,6 +77,8 @@ Timing
   Ran          1 hour 1 minute
   Peak memory  1.4 GiB
   CPU time     58 minutes 30 seconds (user 58 minutes, system 30.0 seconds)
+  Disk         read 3.0 MiB, wrote 4.0 MiB
+  GPU time     1 hour 1 minute
 
 Attempts
   1            was killed by SIGKILL, ran 3.0 seconds, started 2026-03-12 10:00:02 (2 days ago)

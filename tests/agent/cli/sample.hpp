@@ -54,6 +54,7 @@ inline model::Job completed() {
   request.outputs = {"outputs", "checkpoints"};
   request.environment = {model::EnvironmentRequest::Kind::user_managed, "python3"};
   request.resources = {2000, 4_GiB, 1, 1};
+  request.limits = {true, 300, 2_MiB, false};
   request.timeout = std::chrono::hours(2);
   request.retries = {{"failed", 2}};
   request.properties = {{"mlflow.source.git.repoURL", "https://example.org/digits.git"},
@@ -73,8 +74,7 @@ inline model::Job completed() {
   second.ended = *second.started + std::chrono::minutes(61);
   second.duration = std::chrono::minutes(61);
   second.ending = model::Exited{0};
-  second.usage = {std::chrono::minutes(58), std::chrono::seconds(30), ByteSize(1'500'000'000),
-                  ByteSize(0), ByteSize(0)};
+  second.usage = {std::chrono::minutes(58), std::chrono::seconds(30), ByteSize(1'500'000'000), 3_MiB, 4_MiB};
   second.outputs = digest(0xEF);
   job.attempts = {first, second};
   job.ending = model::Exited{0};
