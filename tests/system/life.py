@@ -11,7 +11,7 @@ class LastingJob:
         self.machine = test.machine
         self.user = user
         self.id = self.machine.submit_sh(COMMAND, user=user, options=options)
-        self.process = self.machine.process(self.id, "while [ ! -e")
+        self.process = self.machine.process(self.id, f"/bin/sh -c {COMMAND}")
 
     def assert_runs_on(self):
         """The agent knows it as running, and it is the process that it was."""

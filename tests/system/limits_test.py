@@ -143,7 +143,7 @@ time.sleep(100000)"""
     def test_limits_outlive_the_agent(self):
         script = f"while [ ! -e ~/eat ]; do sleep 0.1; done; {_HOG}"
         job = self.machine.submit_sh(script, options=("--memory", "80M", "--pids", "50"))
-        process = self.machine.process(job, "while [ ! -e")
+        process = self.machine.process(job, "/bin/sh -c while [ ! -e")
         group = self.group_of(process)
         self.assertIn("/berth.slice/berth-jobs.scope/", group)
         pid = self.machine.agent_pid()

@@ -14,10 +14,11 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Lines "pid, start time in ticks, uid, command line" of the living processes that have $1 in their environment.
 _PROCESSES = r"""for file in $(grep -lzsxF -- "$1" /proc/[0-9]*/environ); do
   pid=${file%/environ}; pid=${pid#/proc/}
-  stat=$(cat /proc/$pid/stat 2>/dev/null) && set -- ${stat##*) } || continue
+  stat=$(cat /proc/$pid/stat 2>/dev/null) && uid=$(stat -c %u /proc/$pid 2>/dev/null) &&
+    command=$(tr '\0' ' ' 2>/dev/null </proc/$pid/cmdline) && set -- ${stat##*) } || continue
   [ "$1" != Z ] || continue
   shift 19
-  printf '%s\t%s\t%s\t%s\n' $pid $1 $(stat -c %u /proc/$pid) "$(tr '\0' ' ' </proc/$pid/cmdline)"
+  printf '%s\t%s\t%s\t%s\n' $pid $1 $uid "$command"
 done; true"""
 
 Done = namedtuple("Done", "code out err")
@@ -159,11 +160,11 @@ class Machine(ABC):
         return [Process(int(pid), int(start), int(uid), command) for pid, start, uid, command in fields]
 
     def process(self, job, command):
-        """The one process of the job whose command line has `command` in it, once it runs."""
+        """The one process of the job whose command line begins so, once it runs."""
         def found():
-            matching = [process for process in self.processes(job) if command in process.command]
+            matching = [process for process in self.processes(job) if process.command.startswith(command)]
             return matching[0] if len(matching) == 1 else None
-        return eventually(found, f"{job} runs one process with {command!r}")
+        return eventually(found, f"{job} runs one process {command!r}")
 
     def runs_on(self, process):
         """Whether it is alive: the same process, not another one with its pid."""

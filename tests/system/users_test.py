@@ -3,7 +3,7 @@
 import images
 from harness import ContainerTest, eventually, main
 
-REFUSED = 125
+REFUSED = 2
 
 
 class UsersTest(ContainerTest):
@@ -46,8 +46,9 @@ class UsersTest(ContainerTest):
 
     def test_a_job_cannot_touch_another_users_job(self):
         victim = self.machine.submit_sh("echo secret > $HOME/file; chmod 600 $HOME/file; echo secret; sleep 600", user="ann")
-        process = self.machine.process(victim, "sleep 600")
+        process = self.machine.process(victim, "/bin/sh -c echo secret")
         shim = int(self.machine.sh(r"sed 's/.*) . \([0-9]*\).*/\1/' /proc/$1/stat", process.pid))
+        self.assertEqual(self.machine.read(f"/proc/{shim}/comm"), "berth-shim\n")
         state = f"/var/lib/berth/jobs/{victim}"
         attempts = [f"kill -9 {process.pid}", f"kill -9 {shim}", f"cat /proc/{process.pid}/environ", "cat /home/ann/file",
                     f"cat {state}/1/log", f"ls {state}", "ls /var/lib/berth", "cat /var/lib/berth/berth.db",
@@ -68,9 +69,11 @@ class UsersTest(ContainerTest):
                         "done' > job.sh", user="ann")
         job = self.machine.berth("submit", "--", "sh", "job.sh", user="ann", cwd="/home/ann/code").out.strip()
         tree = eventually(lambda: self.machine.log(job).strip(), "the job tells its directory")
-        self.assertEqual(self.machine.sh("cat $1/outputs/file", tree), "private\n")
-        self.assertEqual(self.machine.sh("stat -c %U $1/file $1/outputs/file", tree).split(), ["ann", "ann"])
-        for path in (tree, f"{tree}/file", f"{tree}/outputs"):
+        seen = f"/proc/{self.machine.process(job, 'sh job.sh').pid}/root{tree}"  # as the job itself sees it
+        eventually(lambda: self.machine.exists(f"{seen}/outputs/file"), "the job has written its output")
+        self.assertEqual(self.machine.read(f"{seen}/outputs/file"), "private\n")
+        self.assertEqual(self.machine.sh("stat -c %U $1/file $1/outputs/file", seen).split(), ["ann", "ann"])
+        for path in (tree, f"{tree}/file", f"{tree}/outputs", seen, f"{seen}/file"):
             self.assertNotEqual(self.machine.run("ls", path, user="bob", expect=None).code, 0, path)
         self.machine.berth("cancel", job, user="ann")
         self.machine.wait(job)
