@@ -20,7 +20,6 @@ from machine import PATIENCE, eventually  # noqa: F401: for the tests
 from tools import Skip
 from virtual_machine import VirtualMachine
 
-SKIPPED = 77  # the exit code by which ctest knows
 
 
 class SystemTest(unittest.TestCase):
@@ -100,7 +99,7 @@ def main(needs):
         packages.current()
     except Skip as skip:
         print(f"SKIPPED: {skip}", flush=True)
-        sys.exit(SKIPPED)
+        sys.exit(images.SKIPPED)
     begin = time.monotonic()
     program = unittest.main(exit=False, verbosity=0)
     print(f"{time.monotonic() - begin:.1f} s in all", flush=True)
