@@ -103,7 +103,7 @@ def kernel():
 
 def disk():
     """An ext4 file system image, with a journal: Berth installed, and the channel that the tests speak through."""
-    guests = [_content(path) for path in (*sorted(GUEST.iterdir()), _CLIENT) if path.is_file()]
+    guests = [_content(path) for path in (*sorted(GUEST.iterdir()), _CLIENT, __file__) if Path(path).is_file()]
     image = BUILD / f"disk-{_key(*(layer.name for layer in installed()), *guests, _DISK_SIZE)}.img"
     return _made(image, "disk-", _make_disk)
 
@@ -160,6 +160,7 @@ def _make_disk(new):
         wants = root / "etc/systemd/system/basic.target.wants"
         wants.mkdir(exist_ok=True)
         (wants / "channel.service").symlink_to("../channel.service")
+        (root / "etc/tmpfiles.d/witness.conf").write_text("z /dev/ttyS2 0666 - -\n")
         (root / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 0\n")
         (root / "etc/hostname").write_text("machine\n")
         run("mke2fs", "-q", "-t", "ext4", "-m", "0", "-d", root, new, _DISK_SIZE)

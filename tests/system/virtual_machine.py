@@ -57,17 +57,18 @@ class VirtualMachine(Machine):
     def await_end(self, patience=PATIENCE):
         """Until it has powered off or wants to start again, which boot() does."""
         self._process.wait(patience)
+        if self._channel:
+            self._channel.close()
+            self._channel = None
 
     def cut_power(self):
         """It ends within the instant. What it had not synced to its disk is lost."""
         self._process.kill()
-        self._process.wait(20)
+        self.await_end(20)
 
     def destroy(self):
         if self._process and self._process.poll() is None:
             self.cut_power()
-        if self._channel:
-            self._channel.close()
         shutil.rmtree(self._sockets, ignore_errors=True)
         shutil.rmtree(self._place, ignore_errors=True)
 
@@ -110,10 +111,13 @@ class VirtualMachine(Machine):
     def _connect(self):
         if self._process.poll() is not None:
             raise AssertionError(f"qemu ended with {self._process.returncode}: {self._tail('qemu')}")
+        line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            return _Channel(f"{self._sockets}/channel")
+            line.connect(f"{self._sockets}/channel")
         except OSError:
+            line.close()
             return None
+        return _Channel(line)
 
     def _is_up(self):
         return self.execute(["systemctl", "is-system-running"], 30, "").out.strip() in ("running", "degraded")
@@ -130,13 +134,13 @@ class VirtualMachine(Machine):
 class _Channel:
     """Requests and answers over the serial line; several threads may ask at a time."""
 
-    def __init__(self, path):
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.connect(path)
+    def __init__(self, line):
+        self._socket = line
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._waiting = {}  # id → [event, answer]
-        threading.Thread(target=self._receive, daemon=True).start()
+        self._receiver = threading.Thread(target=self._receive, daemon=True)
+        self._receiver.start()
 
     def greet(self, patience):
         """Waits until somebody answers; what is sent before that is lost."""
@@ -164,6 +168,8 @@ class _Channel:
         return Done(answer["code"], answer["out"], answer["err"])
 
     def close(self):
+        """Once qemu has ended."""
+        self._receiver.join()
         self._socket.close()
 
     def _receive(self):
