@@ -8,14 +8,12 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import images
 from machine import PATIENCE, Done, Machine, eventually
-from packages import BUILD
 from tools import run
 
 _numbers = itertools.count(1)
@@ -28,7 +26,7 @@ class Container(Machine):
     def __init__(self, layers, packages=()):
         """`layers`: directories, the uppermost first. `packages` are files that it finds in /opt/packages."""
         self.name = f"berth-system-{os.getpid()}-{next(_numbers)}"
-        self._place = Path(tempfile.mkdtemp(dir=BUILD, prefix="container-"))
+        self._place = images.scratch("container")
         self._undo = ExitStack()
         self._process = None
         self._leader = None
@@ -100,13 +98,14 @@ class Container(Machine):
                   f"--bind={self.var}:/var", f"--bind-ro={images.GUEST}:/opt/test",
                   f"--bind-ro={self._place / 'packages'}:/opt/packages", "--private-network", "--kill-signal=SIGRTMIN+4",
                   "-b"]
+        mortal = ["setpriv", "--pdeathsig", "KILL"]  # a test that is killed leaves no machine behind
         if _HOST_HAS_SYSTEMD:
-            return ["systemd-run", "-q", "--scope", "-p", "Delegate=yes", *nspawn]
+            return [*mortal, "systemd-run", "-q", "--scope", "-p", "Delegate=yes", *nspawn]
         groups = [hierarchy / self.name for hierarchy in _HIERARCHIES]
         for group in groups:
             group.mkdir()
         joins = "; ".join(f"echo $$ > {group}/cgroup.procs" for group in groups)
-        return ["sh", "-ec", f'{joins}; exec "$@"', "sh", *nspawn]
+        return [*mortal, "sh", "-ec", f'{joins}; exec "$@"', "sh", *nspawn]
 
     def _find_leader(self):
         if self._process.poll() is not None:

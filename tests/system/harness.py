@@ -96,6 +96,7 @@ def main(needs):
     """Runs the tests of the calling module; `needs` skips by raising Skip."""
     try:
         needs()
+        images.sweep()
         packages.current()
     except Skip as skip:
         print(f"SKIPPED: {skip}", flush=True)

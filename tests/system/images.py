@@ -79,7 +79,7 @@ def _install(new):
 @contextmanager
 def layered(lower, upper=None):
     """A directory where the lower ones, the uppermost first, are seen as one; what is changed goes to `upper`."""
-    place = Path(tempfile.mkdtemp(dir=BUILD, prefix="layers-"))
+    place = scratch("layers")
     upper = upper or place / "upper"
     for folder in (upper, place / "work", place / "merged"):
         folder.mkdir(exist_ok=True)
@@ -164,6 +164,28 @@ def _make_disk(new):
         (root / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 0\n")
         (root / "etc/hostname").write_text("machine\n")
         run("mke2fs", "-q", "-t", "ext4", "-m", "0", "-d", root, new, _DISK_SIZE)
+
+
+# --- places of a run
+
+def scratch(kind):
+    """A new directory of this process; sweep() removes it where the process could not."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=BUILD, prefix=f"run-{os.getpid()}-{kind}-"))
+
+
+def sweep():
+    """Removes what test processes left that were killed."""
+    for place in BUILD.glob("run-*"):
+        if not os.path.exists(f"/proc/{place.name.split('-')[1]}"):
+            for mount in sorted(_mounts_below(place), reverse=True):
+                run("umount", "-l", mount)
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _mounts_below(place):
+    mounts = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return [mount for mount in mounts if Path(mount).is_relative_to(place)]
 
 
 # --- the cache

@@ -42,6 +42,20 @@ class RebootTest(VirtualMachineTest):
         self.assertEqual(self.machine.job(held)["state"], "Queued")
         self.assertEqual(self.machine.status()["health"], "ok")
 
+    def test_a_reboot_in_good_order_gives_jobs_their_grace(self):
+        script = "trap 'echo saved >> ~/work; sync ~/work; exit 0' TERM; echo begun >> ~/work; while :; do sleep 0.2; done"
+        resumed = "if [ -e ~/work ]; then echo resumed >> ~/work; else " + script + "; fi"
+        job = self.machine.submit_sh(resumed, options=("--retry", "preempted=1", "--grace", "30s"))
+        eventually(lambda: self.machine.exists("/home/ann/work"), "the job works")
+        waiting = self.machine.submit_sh("echo ran >> ~/queued", options=("--hold",))
+        self.machine.reboot()
+        record = self.succeeded(job)
+        self.assertEqual([attempt["ending"]["kind"] for attempt in record["attempts"]], ["preempted", "exited"])
+        self.assertEqual(self.machine.read("/home/ann/work").split(), ["begun", "saved", "resumed"])
+        self.machine.berth("release", waiting, user="ann")
+        self.succeeded(waiting)
+        self.assertEqual(self.machine.read("/home/ann/queued"), "ran\n")
+
 
 if __name__ == "__main__":
     main(images.require_virtual_machines)

@@ -1,6 +1,7 @@
 """The agent under systemd: whatever happens to it, jobs run on, and it comes back."""
 
 import json
+import time
 
 import images
 from harness import ContainerTest, eventually, main
@@ -37,6 +38,17 @@ class ServiceTest(ContainerTest):
         job.let_go()
         eventually(lambda: not self.machine.runs_on(job.process), "the job has ended")
         self.machine.systemctl("start", "berthd.socket", "berthd.service")
+        job.assert_ended_well()
+
+    def test_an_agent_without_jobs_leaves_no_scope_and_the_next_one_gets_one(self):
+        self.machine.systemctl("stop", "berthd.socket", "berthd.service")
+        eventually(lambda: self.machine.property("berth-jobs.scope", "ActiveState") == "inactive", "the scope has ended")
+        begin = time.monotonic()
+        self.machine.systemctl("start", "berthd.socket", "berthd.service")
+        self.assertLess(time.monotonic() - begin, 5)
+        job = LastingJob(self)
+        self.assertIn("/berth-jobs.scope/", self.machine.read(f"/proc/{job.process.pid}/cgroup"))
+        job.let_go()
         job.assert_ended_well()
 
     def test_a_killed_agent_comes_back_and_adopts(self):

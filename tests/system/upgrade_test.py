@@ -2,6 +2,7 @@
 
 import images
 import packages
+from clients import Clients
 from harness import ContainerTest, main
 from life import LastingJob
 
@@ -51,6 +52,14 @@ class UpgradeTest(ContainerTest):
 
     def test_a_downgrade_leaves_jobs_alone(self):
         self.replace(self.newer, self.older, "--allow-downgrades")
+
+    def test_no_request_is_lost_during_an_upgrade(self):
+        self.install_first(self.older)
+        with Clients(self, "ann") as clients:
+            self.install(self.newer)
+            clients.await_more()
+        self.assert_version(self.newer)
+        clients.assert_served(at_least=10)
 
     def test_a_service_that_was_disabled_stays_so(self):
         self.install_first(self.older)

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import images
 from machine import PATIENCE, Done, Machine, eventually
-from packages import BUILD
 from tools import run
 
 BOOT_PATIENCE = 120
@@ -28,7 +27,7 @@ class VirtualMachine(Machine):
 
     def __init__(self, keeps_disk=False):
         """`keeps_disk`: it has a disk of its own, which stays over reboots and power cuts."""
-        self._place = Path(tempfile.mkdtemp(dir=BUILD, prefix="machine-"))
+        self._place = images.scratch("machine")
         self._sockets = tempfile.mkdtemp(prefix="berth-")  # a socket's path must be short
         self._keeps_disk = keeps_disk
         self._disk = images.disk()
@@ -95,7 +94,8 @@ class VirtualMachine(Machine):
     def _command(self):
         kernel = images.kernel()
         snapshot = "off" if self._keeps_disk else "on"
-        return ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max", "-m", "1536",
+        return ["setpriv", "--pdeathsig", "KILL",  # a test that is killed leaves no machine behind
+                "qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max", "-m", "1536",
                 "-smp", "2", "-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none",
                 "-kernel", str(kernel / "vmlinuz"), "-initrd", str(kernel / "initrd.gz"), "-append", _KERNEL_ARGUMENTS,
                 "-drive", f"file={self._disk},if=virtio,format=raw,snapshot={snapshot}",
