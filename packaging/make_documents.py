@@ -1,6 +1,6 @@
 """Writes what the package tells about itself, at build time: the man pages, and the changelog in Debian's form.
 
-The pages of the verbs come from the programs, that of the configuration from the commented file: they cannot go stale."""
+The pages of the verbs come from the programs, that of the configuration from the commented file: none can go stale."""
 
 import argparse
 import email.utils
@@ -29,7 +29,7 @@ def write_compressed(path, text):
 
 
 def build_time():
-    """SOURCE_DATE_EPOCH, else the time of the last commit, else that of the changelog: equal sources, equal packages."""
+    """SOURCE_DATE_EPOCH, else the time of the last commit, else that of the changelog: equal sources, equal pages."""
     if "SOURCE_DATE_EPOCH" in os.environ:
         return int(os.environ["SOURCE_DATE_EPOCH"])
     changelog = ROOT / "CHANGELOG.md"

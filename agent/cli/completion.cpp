@@ -40,7 +40,8 @@ void offer_value(Completion& completion, const std::string& placeholder) {
   if (placeholder == "SIGNAL")
     for (const auto signal : kSignals) completion.candidates.push_back({std::string(signal), ""});
   if (placeholder.starts_with("[CAUSE=]"))
-    for (const auto cause : jobfile::retry_causes()) completion.candidates.push_back({std::string(cause) + "=", ""});
+    for (const auto cause : jobfile::retry_causes())
+      completion.candidates.push_back({std::string(cause) + "=", ""});
 }
 
 // Reads the words of one verb up to the one being typed.
@@ -153,7 +154,8 @@ std::size_t verb_place(const Arguments& words) {
 Completion before_the_verb(const std::string& word) {
   Completion completion;
   if (word.starts_with('-')) {
-    for (const char* option : {"--help", "--version", "--json", "--socket"}) completion.candidates.push_back({option, ""});
+    for (const char* option : {"--help", "--version", "--json", "--socket"})
+      completion.candidates.push_back({option, ""});
   } else {
     offer_verbs(completion);
     completion.candidates.push_back({"help", "explain a verb"});
@@ -166,7 +168,8 @@ Completion in_verb(const Arguments& words, std::size_t place) {
   const auto& name = words[place];
   if (name == "help" && place + 2 == words.size()) offer_verbs(completion);
   const auto all = verbs();
-  const auto verb = std::find_if(all.begin(), all.end(), [&](const Verb& known) { return known.name == name; });
+  const auto verb =
+      std::find_if(all.begin(), all.end(), [&](const Verb& known) { return known.name == name; });
   if (verb == all.end()) return completion;
   Line line(describe(*verb));
   for (std::size_t i = 0; i + 1 < words.size(); ++i)
@@ -184,7 +187,8 @@ Completion complete(const Arguments& words) {
     completion.from_shell = FromShell::files;  // the value of --socket
   else
     completion = place + 1 == words.size() ? before_the_verb(words.back()) : in_verb(words, place);
-  std::erase_if(completion.candidates, [&](const Candidate& candidate) { return !candidate.text.starts_with(words.back()); });
+  std::erase_if(completion.candidates,
+                [&](const Candidate& candidate) { return !candidate.text.starts_with(words.back()); });
   return completion;
 }
 

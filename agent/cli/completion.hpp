@@ -1,6 +1,7 @@
 #pragma once
 
-// What may come next on a command line of `berth`: found from what the verbs say they take, without asking anybody.
+// What may come next on a command line of `berth`: found from what the verbs say they take, without asking
+// anybody.
 
 #include <optional>
 #include <string>

@@ -142,7 +142,8 @@ bool Options::parse(const Arguments& arguments, Common& common) {
       const std::string reason = extras != nullptr
                                      ? "does not know " + printable(parser_->app.remaining().front())
                                      : printable(mistake.what());
-      throw Error(Code::invalid, description_.verb + ": " + reason, "`berth " + description_.verb + " --help` lists what it takes");
+      throw Error(Code::invalid, description_.verb + ": " + reason,
+                  "`berth " + description_.verb + " --help` lists what it takes");
     }
   }
   if (parser_->help) {
@@ -162,15 +163,16 @@ void Options::take_command() {
     for (const auto* option : parser_->app.get_options())
       for (const auto& name : option->get_lnames()) known.push_back("--" + name);
     const auto similar = nearest(rest.front(), known);
-    throw Error(
-        Code::invalid, description_.verb + ": does not know the option " + printable(rest.front()),
-        similar ? "did you mean " + *similar + "?" : "`berth " + description_.verb + " --help` lists the options");
+    throw Error(Code::invalid, description_.verb + ": does not know the option " + printable(rest.front()),
+                similar ? "did you mean " + *similar + "?"
+                        : "`berth " + description_.verb + " --help` lists the options");
   }
   *command_ = std::move(rest);
 }
 
 std::string Options::help() const {
-  std::string text = "Usage: berth " + description_.verb + " " + description_.usage + "\n\n" + wrapped(description_.summary, 0) + "\n";
+  std::string text = "Usage: berth " + description_.verb + " " + description_.usage + "\n\n" +
+                     wrapped(description_.summary, 0) + "\n";
   for (const auto& group : description_.groups) {
     text += "\n" + group.heading + ":\n";
     for (const auto& entry : group.entries) {

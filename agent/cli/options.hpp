@@ -36,7 +36,7 @@ struct Description {
 // What every verb takes.
 struct Common {
   bool json = false;
-  std::string socket;  // "": $BERTH_SOCKET, else the user's own agent, else the machine's
+  std::string socket;                  // "": $BERTH_SOCKET, else the user's own agent, else the machine's
   Description* description = nullptr;  // where set, a verb only tells here what it takes
 };
 

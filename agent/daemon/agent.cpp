@@ -159,7 +159,8 @@ class Agent {
     log_.info("agent ready", kv("socket", config_.socket), kv("version", kVersion), kv("pid", ::getpid()));
     os::notify_manager("READY=1\nSTATUS=Takes jobs at " + config_.socket);
     nursery_.spawn(keep_watchdog_quiet());
-    nursery_.spawn(watch_idleness({config_.on_idle, config_.idle_after}, jobs_, pool_, log_));
+    IdlePolicy idle{config_.on_idle, config_.idle_after};
+    nursery_.spawn(watch_idleness(std::move(idle), jobs_, pool_, log_));
     auto serving = server.run();
     auto told = stop_on_signal(server);
     co_await async::run_until(std::move(serving), std::move(told));

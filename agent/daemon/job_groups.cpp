@@ -90,11 +90,11 @@ void JobGroups::hold(const std::string& base) {
   scoped_ = true;
 }
 
-// A supervisor that is never given a job: it waits for its orders to end.
+// A process that only is there, until its input ends.
 JobGroups::Holder JobGroups::start_holder(int cgroup) {
   auto pipe = os::make_pipe();
   os::SpawnOptions options;
-  options.arguments = {shim_program_, "--spare"};
+  options.arguments = {shim_program_, "--hold"};
   options.new_session = true;
   options.standard_input = pipe.read.get();
   options.cgroup = cgroup;

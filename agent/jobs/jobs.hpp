@@ -146,12 +146,9 @@ class Jobs {
   model::Attempt canceled_attempt(Sequence sequence, int attempt, int launch);
   Task<> lay_ground(Sequence sequence, int launch, std::shared_ptr<Ground> ground);
   Task<> make_ground(Sequence sequence, int launch, Ground& ground);
-  Task<std::optional<os::Child>> start_supervisor(Sequence sequence, int attempt, int launch, std::shared_ptr<Ground> ground);
+  Task<std::optional<shim::Supervisor>> start_supervisor(Sequence sequence, int attempt, int launch, std::shared_ptr<Ground> ground);
   Task<> watch(Sequence sequence, int attempt, int launch, os::Fd supervisor);
   Task<shim::Condition> outcome(std::string directory, int supervisor);
-  static Task<> reap(os::Child child);
-  // A supervisor for the next job, once this loop has nothing better to do.
-  Task<> prepare_supervisor();
   Task<> strip(model::JobId id, int launch);
   Task<> settle(Sequence sequence, int attempt, int launch, shim::Condition condition);
   Task<> kill_leftovers(model::JobId id, std::string directory);

@@ -156,14 +156,13 @@ Task<> Jobs::launch_and_watch(Sequence sequence, int attempt, int launch) {
       failed.ending = preparation_failed(job, *ground->failure);
       co_return co_await finish(sequence, std::move(failed), launch);
     }
-    auto child = co_await start_supervisor(sequence, attempt, launch, ground);
-    if (!child) {  // canceled before it could start
+    const auto supervisor = co_await start_supervisor(sequence, attempt, launch, ground);
+    if (!supervisor) {  // canceled before it could start
       auto canceled = canceled_attempt(sequence, attempt, launch);
       co_return co_await finish(sequence, std::move(canceled), launch);
     }
     const auto directory = workplaces_.directory(find(sequence)->id, launch);
-    auto condition = co_await outcome(directory, child->pidfd.get());
-    nursery_.spawn(reap(std::move(*child)));
+    auto condition = co_await outcome(directory, supervisor->pidfd.get());
     if (!std::holds_alternative<shim::NeverRan>(condition) || tries == kLaunchTries)
       co_return co_await settle(sequence, attempt, launch, std::move(condition));
     log_.warn("supervisor died before it started the job; trying again", kv("job", find(sequence)->id));
@@ -202,7 +201,7 @@ Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
 }
 
 // Nothing when the job was canceled meanwhile.
-Task<std::optional<os::Child>> Jobs::start_supervisor(Sequence sequence, int attempt, int launch,
+Task<std::optional<shim::Supervisor>> Jobs::start_supervisor(Sequence sequence, int attempt, int launch,
                                                        std::shared_ptr<Ground> ground) {
   auto* live = find(sequence);
   if (live->stopping) co_return std::nullopt;
@@ -218,13 +217,12 @@ Task<std::optional<os::Child>> Jobs::start_supervisor(Sequence sequence, int att
   if (!settings_.cgroup_base.empty()) site.cgroup = settings_.cgroup_base + "/" + job.id + "-" + std::to_string(launch);
   const auto plan =
       plan_launch(job, attempt, site, ground->environment, identity, settings_.switch_user, settings_.defaults);
-  std::optional<os::Child> child = launcher_.launch(workplaces_.directory(job.id, launch), plan);
-  nursery_.spawn(prepare_supervisor());
+  std::optional<shim::Supervisor> supervisor = launcher_.launch(workplaces_.directory(job.id, launch), plan);
   live->launch = launch;
   live->started = clock_.now();
   enter(sequence, live->state);  // for those who wait for the launch
-  log_.info("job started", kv("job", job.id), kv("attempt", attempt), kv("shim", child->id.pid));
-  co_return child;
+  log_.info("job started", kv("job", job.id), kv("attempt", attempt), kv("shim", supervisor->pid));
+  co_return supervisor;
 }
 
 // What became of the launch, once the supervisor has written it, or is gone. It needs many milliseconds more to exit,
@@ -245,16 +243,6 @@ Task<shim::Condition> Jobs::outcome(std::string directory, int supervisor) {
     condition = shim::inspect(directory);
   }
   co_return condition;
-}
-
-Task<> Jobs::prepare_supervisor() {
-  launcher_.prepare(settings_.cgroup_base.empty() ? "" : settings_.cgroup_base + "/any");
-  co_return;
-}
-
-Task<> Jobs::reap(os::Child child) {
-  co_await async::readable(child.pidfd.get());
-  os::reap(child.pidfd);
 }
 
 // For a supervisor that an earlier agent started.

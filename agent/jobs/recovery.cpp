@@ -68,7 +68,7 @@ Task<> Jobs::recover() {
   auto ended = workplaces_.list();
   std::erase_if(ended, [&](const model::JobId& id) { return live.contains(id); });
   nursery_.spawn(sweep_workplaces(std::move(ended)));
-  nursery_.spawn(prepare_supervisor());
+  launcher_.prepare(settings_.cgroup_base.empty() ? "" : settings_.cgroup_base + "/any");
   schedule();
   co_return;
 }

@@ -8,6 +8,7 @@
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -82,10 +83,11 @@ class Manager {
     BusError error;
     const int result = sd_bus_call_method(
         bus_, kManager, kManagerPath, kManagerInterface, "StartTransientUnit", &error.error, nullptr,
-        "ssa(sv)a(sa(sv))", scope.name.c_str(), "fail", 6,                    //
+        "ssa(sv)a(sa(sv))", scope.name.c_str(), "fail", 7,                    //
         "Description", "s", scope.description.c_str(),                        //
         "Slice", "s", scope.slice.c_str(),                                    //
         "Delegate", "b", 1,                                                   //
+        "TasksMax", "t", UINT64_MAX,  // limits are set below it
         "Before", "as", 1, scope.stop_after.c_str(),  // stopping goes the other way round
         "CollectMode", "s", "inactive-or-failed",                             //
         "PIDs", "au", 1, static_cast<std::uint32_t>(process),                 //

@@ -5,10 +5,14 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstring>
 #include <thread>
 
 #include "runtime/base/error.hpp"
@@ -16,9 +20,12 @@
 #include "runtime/os/cgroup.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/lock.hpp"
+#include "runtime/shim/server.hpp"
 
 namespace berth::shim {
 namespace {
+
+constexpr int kAnswerSeconds = 10;
 
 using os::join;
 
@@ -163,46 +170,72 @@ os::Child launch(const std::string& shim_program, const std::string& directory, 
   return start_shim(shim_program, canonical(directory), launch.cgroup, -1);
 }
 
-Launcher::~Launcher() {
-  drop_spare();
-}
+Launcher::~Launcher() { drop_server(); }
 
-os::Child Launcher::launch(const std::string& directory, const Launch& launch) {
+Supervisor Launcher::launch(const std::string& directory, const Launch& launch) {
   write_launch(directory, launch);
-  if (auto child = use_spare(directory, launch)) return std::move(*child);
-  return start_shim(shim_program_, canonical(directory), launch.cgroup, -1);
-}
-
-std::optional<os::Child> Launcher::use_spare(const std::string& directory, const Launch& launch) {
-  if (!spare_ || spare_->cgroup_parent != os::parent_of(launch.cgroup)) return std::nullopt;
-  const auto path = canonical(directory) + "\n";
-  if (path.size() > PIPE_BUF || path.find('\n') != path.size() - 1) return std::nullopt;
-  try {
-    os::write_all(spare_->orders, path);
-  } catch (const Error&) {  // it was killed
-    drop_spare();
-    return std::nullopt;
+  const auto path = canonical(directory);
+  if (path.size() > kLongestRequest) throw Error(Code::invalid, "the path " + printable(path) + " is too long");
+  if (!server_ || server_->cgroup_parent != os::parent_of(launch.cgroup)) start_server(launch.cgroup);
+  if (!send(path)) {  // the server was killed; nobody has heard of this launch
+    start_server(launch.cgroup);
+    if (!send(path)) throw Error(Code::unavailable, "the supervisors' server does not take work");
   }
-  std::optional<os::Child> child = std::move(spare_->child);
-  spare_.reset();
-  return child;
+  if (auto supervisor = receive()) return std::move(*supervisor);
+  // Whether a supervisor took it is for the directory to tell, once whoever waits sees that there is none.
+  Supervisor gone{server_->child.id.pid, os::Fd(::fcntl(server_->child.pidfd.get(), F_DUPFD_CLOEXEC, 0))};
+  drop_server();
+  return gone;
 }
 
 void Launcher::prepare(const std::string& cgroup) noexcept {
-  if (spare_) return;
   try {
-    auto pipe = os::make_pipe();
-    auto child = start_shim(shim_program_, "--spare", cgroup, pipe.read.get());
-    spare_ = Spare{std::move(child), std::move(pipe.write), os::parent_of(cgroup)};
+    if (!server_) start_server(cgroup);
   } catch (const Error&) {  // the next launch tells why, if it still matters
   }
 }
 
-void Launcher::drop_spare() {
-  if (!spare_) return;
-  spare_->orders.reset();
-  os::reap(spare_->child.pidfd);
-  spare_.reset();
+void Launcher::start_server(const std::string& cgroup) {
+  drop_server();
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) < 0) throw_errno("make", "a socket pair");
+  os::Fd ours(ends[0]);
+  const os::Fd theirs(ends[1]);
+  const timeval limit{kAnswerSeconds, 0};
+  ::setsockopt(ours.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  ::setsockopt(ours.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  auto child = start_shim(shim_program_, "--server", cgroup, theirs.get());
+  server_ = Server{std::move(child), std::move(ours), os::parent_of(cgroup)};
+}
+
+bool Launcher::send(const std::string& directory) const {
+  return ::send(server_->socket.get(), directory.data(), directory.size(), MSG_NOSIGNAL) >= 0;
+}
+
+std::optional<Supervisor> Launcher::receive() const {
+  pid_t pid = 0;
+  iovec part{&pid, sizeof pid};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  ssize_t length = 0;
+  while ((length = ::recvmsg(server_->socket.get(), &message, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) continue;
+  const auto* rights = CMSG_FIRSTHDR(&message);
+  if (length != sizeof pid || rights == nullptr || rights->cmsg_type != SCM_RIGHTS) return std::nullopt;
+  int pidfd = -1;
+  std::memcpy(&pidfd, CMSG_DATA(rights), sizeof pidfd);
+  return Supervisor{pid, os::Fd(pidfd)};
+}
+
+void Launcher::drop_server() {
+  if (!server_) return;
+  server_->socket.reset();
+  os::send_signal(server_->child.pidfd, SIGKILL);
+  os::reap(server_->child.pidfd);
+  server_.reset();
 }
 
 Condition inspect(const std::string& directory, const std::string& launched_in_boot) {

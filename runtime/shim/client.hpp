@@ -19,8 +19,15 @@ namespace berth::shim {
 // ever.
 os::Child launch(const std::string& shim_program, const std::string& directory, const Launch& launch);
 
-// The same with a supervisor started in advance, which only has to be told its directory: that takes the start of a
-// program off a job's way. The spare one ends with this process.
+// A supervisor that is not this process' child.
+struct Supervisor {
+  pid_t pid = 0;
+  os::Fd pidfd;  // readable when it has ended
+};
+
+// The same with supervisors that a process of their own (server.hpp) has in readiness: it takes the start of a program
+// and a fork of this process off a job's way, and needs no reaping. That process and its idle supervisors end with this
+// process.
 class Launcher {
  public:
   explicit Launcher(std::string shim_program) : shim_program_(std::move(shim_program)) {}
@@ -28,21 +35,24 @@ class Launcher {
   Launcher& operator=(const Launcher&) = delete;
   ~Launcher();
 
-  os::Child launch(const std::string& directory, const Launch& launch);
-  // Starts a spare unless there is one; `cgroup` is that of any job. Failing costs only time.
+  Supervisor launch(const std::string& directory, const Launch& launch);
+  // Has supervisors ready for jobs whose control group is beside `cgroup`. Failing costs only time.
   void prepare(const std::string& cgroup) noexcept;
 
  private:
-  struct Spare {
+  struct Server {
     os::Child child;
-    os::Fd orders;
+    os::Fd socket;
     std::string cgroup_parent;
   };
-  std::optional<os::Child> use_spare(const std::string& directory, const Launch& launch);
-  void drop_spare();
+  void start_server(const std::string& cgroup);
+  bool send(const std::string& directory) const;
+  // Nothing when no supervisor answers.
+  std::optional<Supervisor> receive() const;
+  void drop_server();
 
   std::string shim_program_;
-  std::optional<Spare> spare_;
+  std::optional<Server> server_;
 };
 
 // What a launch directory tells, after any crash.

@@ -1,11 +1,11 @@
 // berth-shim DIRECTORY: runs the launch of that directory. See supervisor.hpp.
-// berth-shim --spare: the same for the directory that comes as a line on standard input; ends with it.
+// berth-shim --server: forks supervisors in advance for the directories that come over standard input. See server.hpp.
+// berth-shim --hold: does nothing until its standard input ends.
 
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +13,7 @@
 #include <string>
 
 #include "runtime/base/error.hpp"
+#include "runtime/shim/server.hpp"
 #include "runtime/shim/supervisor.hpp"
 
 namespace {
@@ -21,8 +22,6 @@ namespace {
 void stand_alone() {
   for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM, SIGUSR1, SIGUSR2})
     ::signal(signal, SIG_IGN);
-  ::setsid();
-  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   ::umask(022);
   ::setenv("TZ", "UTC0", 1);  // no time of ours is local: spares reading the zone's file
   if (::chdir("/") < 0) return;
@@ -35,15 +34,21 @@ void use_null_files() {
     if (null >= 0) ::dup2(null, fd);
 }
 
-// The line on standard input without its end; "" when nobody has work any more.
-std::string wait_for_directory() {
-  std::string line;
-  char letter = 0;
-  while (::read(STDIN_FILENO, &letter, 1) == 1) {
-    if (letter == '\n') return line;
-    line += letter;
+// Neither being a subreaper nor a session is inherited from the server.
+void supervise(const char* directory) {
+  ::setsid();
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  use_null_files();
+  try {
+    berth::shim::supervise(directory);
+  } catch (const berth::Error&) {  // it could not even be claimed; whoever waits sees that nothing was started
+    ::_exit(1);
   }
-  return {};
+}
+
+void wait_for_end_of_input() {
+  char letter = 0;
+  while (::read(STDIN_FILENO, &letter, 1) == 1) continue;
 }
 
 std::string resolved(const char* path) {
@@ -56,20 +61,19 @@ std::string resolved(const char* path) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool spare = argc == 2 && ::strcmp(argv[1], "--spare") == 0;
-  auto path = argc == 2 && !spare ? resolved(argv[1]) : std::string();
-  if (path.empty() && !spare) {
+  const std::string argument = argc == 2 ? argv[1] : "";
+  const bool option = argument.starts_with("--");
+  const auto path = option ? std::string() : resolved(argument.c_str());
+  if (path.empty() && argument != "--server" && argument != "--hold") {
     ::fprintf(stderr, "usage: berth-shim DIRECTORY (an existing launch directory)\n");
     return 2;
   }
   stand_alone();
-  if (spare) path = wait_for_directory();
-  if (path.empty()) return 0;
-  use_null_files();
-  try {
-    berth::shim::supervise(path);
-  } catch (const berth::Error&) {
-    return 1;  // it could not even be claimed; whoever waits sees that nothing was started
-  }
+  if (argument == "--server")
+    berth::shim::serve(STDIN_FILENO, supervise);
+  else if (argument == "--hold")
+    wait_for_end_of_input();
+  else
+    supervise(path.c_str());
   return 0;
 }

@@ -45,7 +45,8 @@ class ManPagesTest(unittest.TestCase):
                 page = self.pages[f"berth-{verb}.1"].replace("\\-", "-")
                 headings = [heading for heading in re.findall(r'^\.SH "?(.*?)"?$', page, re.M) if heading in SECTIONS]
                 self.assertEqual(headings, SECTIONS)
-                for option in re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", output_of(str(BIN / "berth"), verb, "--help"), re.M):
+                told = output_of(str(BIN / "berth"), verb, "--help")
+                for option in re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", told, re.M):
                     self.assertIn(f"\\fB{option}\\fR", page)
 
     def test_the_page_of_the_configuration_has_every_key(self):
@@ -56,8 +57,8 @@ class ManPagesTest(unittest.TestCase):
     def test_mandoc_finds_no_mistake(self):
         for name, page in self.pages.items():
             with self.subTest(name):
-                said = subprocess.run(["mandoc", "-T", "lint", "-W", "warning"], input=page, capture_output=True, text=True,
-                                      timeout=60)
+                said = subprocess.run(["mandoc", "-T", "lint", "-W", "warning"], input=page, capture_output=True,
+                                      text=True, timeout=60)
                 self.assertEqual(said.stdout + said.stderr, "")
 
     def test_nothing_of_the_templates_is_left(self):

@@ -1,4 +1,4 @@
-"""Asks the real bash, zsh and fish what they would complete: bash and zsh at a terminal of their own, as a person does."""
+"""Asks the real bash, zsh and fish what they would complete: bash and zsh at a terminal, as a person does."""
 
 import os
 import pty

@@ -24,7 +24,9 @@ void give_up_in_time() {
 
 std::string remark_on(const model::Job& job) {
   const auto& name = job.request.display_name;
-  return fitted(brief_state_text(job) + "  " + (name.empty() ? command_text(job.request.command) : printable(name)), 60);
+  return fitted(
+      brief_state_text(job) + "  " + (name.empty() ? command_text(job.request.command) : printable(name)),
+      60);
 }
 
 // Other people's jobs are nothing to offer: what one may do to them is to look, and root does everything.
@@ -39,8 +41,7 @@ void offer_jobs(Completion& completion, const std::string& typed) {
     if (record->job.id.starts_with(typed) && is_choice(*completion.jobs, record->job) &&
         std::find(named.begin(), named.end(), record->job.id) == named.end())
       completion.candidates.push_back({record->job.id, remark_on(record->job)});
-  if (!list.jobs.empty() && typed.starts_with('@'))
-    completion.candidates.push_back({"@last", "your latest"});
+  if (!list.jobs.empty() && typed.starts_with('@')) completion.candidates.push_back({"@last", "your latest"});
 }
 
 void tell(const Completion& completion) {

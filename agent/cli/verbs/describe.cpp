@@ -25,7 +25,8 @@ const char* name(Description::Kind kind) {
 ordered_json to_json(const Description::Group& group) {
   auto entries = ordered_json::array();
   for (const auto& entry : group.entries)
-    entries.push_back({{"kind", name(entry.kind)}, {"names", entry.names}, {"value", entry.value}, {"help", entry.help}});
+    entries.push_back(
+        {{"kind", name(entry.kind)}, {"names", entry.names}, {"value", entry.value}, {"help", entry.help}});
   return {{"heading", group.heading}, {"entries", entries}};
 }
 
@@ -34,9 +35,11 @@ ordered_json to_json(const Verb& verb) {
   auto groups = ordered_json::array();
   for (const auto& group : description.groups) groups.push_back(to_json(group));
   auto sections = ordered_json::array();
-  for (const auto& [heading, text] : description.sections) sections.push_back({{"heading", heading}, {"text", text}});
-  return {{"name", verb.name},       {"brief", verb.summary}, {"usage", description.usage}, {"summary", description.summary},
-          {"groups", groups}, {"sections", sections}};
+  for (const auto& [heading, text] : description.sections)
+    sections.push_back({{"heading", heading}, {"text", text}});
+  return {{"name", verb.name},          {"brief", verb.summary},
+          {"usage", description.usage}, {"summary", description.summary},
+          {"groups", groups},           {"sections", sections}};
 }
 
 }  // namespace

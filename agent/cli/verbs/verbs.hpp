@@ -40,8 +40,9 @@ int drain(const Arguments& arguments, Common& common);
 int resume(const Arguments& arguments, Common& common);
 int gc(const Arguments& arguments, Common& common);
 
-// For the completions of shells: the words after `berth`, the last one being typed. Prints a candidate a line, with
-// a tab and a remark; ":files", ":directories" and ":commands" ask the shell to offer its own. Silent about failures.
+// For the completions of shells: the words after `berth`, the last one being typed. Prints a candidate a
+// line, with a tab and a remark; ":files", ":directories" and ":commands" ask the shell to offer its own.
+// Silent about failures.
 int complete(const Arguments& arguments, Common& common);
 // For the makers of documentation: what every verb takes, as JSON.
 int describe(const Arguments& arguments, Common& common);

@@ -41,7 +41,8 @@ TEST_CASE("every option of every verb is offered, with its help") {
   for (const auto& verb : verbs()) {
     INFO(verb.name);
     CHECK(offers({std::string(verb.name), "-"}, "--json"));
-    for (const auto& candidate : complete({std::string(verb.name), "--"}).candidates) CHECK_FALSE(candidate.remark.empty());
+    for (const auto& candidate : complete({std::string(verb.name), "--"}).candidates)
+      CHECK_FALSE(candidate.remark.empty());
   }
   CHECK(texts({"run", "--gp"}) == Arguments{"--gpus"});
 }
@@ -75,7 +76,7 @@ TEST_CASE("jobs are completed by what the verb can do with them") {
   CHECK(complete({"logs", "-f", ""}).jobs == JobChoice::any);
   CHECK(complete({"logs", "--tail", "3", ""}).jobs == JobChoice::any);
   CHECK_FALSE(complete({"logs", "--tail", ""}).jobs);
-  CHECK_FALSE(complete({"logs", "a-job", ""}).jobs);      // it takes one
+  CHECK_FALSE(complete({"logs", "a-job", ""}).jobs);               // it takes one
   CHECK(complete({"wait", "a-job", ""}).jobs == JobChoice::live);  // it takes several
   CHECK(complete({"wait", "a-job", ""}).named == Arguments{"a-job"});
   CHECK(complete({"priority", ""}).jobs == JobChoice::waiting);

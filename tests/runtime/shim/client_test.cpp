@@ -1,5 +1,8 @@
 #include <doctest/doctest.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+
+#include <fstream>
 
 #include "runtime/base/error.hpp"
 #include "runtime/os/lock.hpp"
@@ -135,4 +138,66 @@ TEST_CASE("a shim program that is not there is an error of the launch") {
 TEST_CASE("a command with a NUL byte is refused") {
   ShimJob job({"true", std::string("a\0b", 3)});
   CHECK_THROWS_AS(job.start(), Error);
+}
+
+namespace {
+
+void await(const os::Fd& pidfd) {
+  pollfd poll{pidfd.get(), POLLIN, 0};
+  REQUIRE(::poll(&poll, 1, std::chrono::milliseconds(kPatience).count()) == 1);
+}
+
+Ended ended_of(const ShimJob& job) { return ended_from_text(os::read_file(job.file(kEndingFile))); }
+
+pid_t server_of(const Supervisor& supervisor) {
+  const auto stat = os::read_file("/proc/" + std::to_string(supervisor.pid) + "/stat");
+  return std::stoi(stat.substr(stat.rfind(')') + 4));
+}
+
+}  // namespace
+
+TEST_CASE("a launcher's supervisors run one job each, and outlive it") {
+  ShimJob first(shell("echo first; exit 3"));
+  ShimJob second(shell("echo second; sleep 0.3; echo done"));
+  ShimJob third({"true"});
+  std::optional<Supervisor> running;
+  {
+    Launcher launcher(BERTH_SHIM);
+    launcher.prepare("");
+    const auto one = launcher.launch(first.directory, first.launch);
+    running = launcher.launch(second.directory, second.launch);
+    const auto three = launcher.launch(third.directory, third.launch);
+    CHECK(one.pid != running->pid);
+    await(one.pidfd);
+    await(three.pidfd);
+  }
+  CHECK(std::get<os::Exit>(ended_of(first).outcome).status == 3);
+  CHECK(first.log() == "first\n");
+  await(running->pidfd);
+  CHECK(second.log() == "second\ndone\n");
+  CHECK(std::get<os::Exit>(ended_of(second).outcome).status == 0);
+}
+
+TEST_CASE("when the supervisors' server is killed, its jobs run on and the next launch has another") {
+  ShimJob first(shell("read x < \"$F\"; echo $x"));
+  const auto fifo = first.scratch("fifo");
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  first.launch.environment.push_back("F=" + fifo);
+  Launcher launcher(BERTH_SHIM);
+  const auto one = launcher.launch(first.directory, first.launch);
+  first.await_started();
+  const auto server = server_of(one);
+  REQUIRE(os::read_file("/proc/" + std::to_string(server) + "/cmdline").find("--server") != std::string::npos);
+  REQUIRE(::kill(server, SIGKILL) == 0);
+  wait_until("the server is dead", [&] { return !alive(server); });
+  // Its idle supervisors serve on; then there is a new server.
+  for (int i = 0; i < 4; ++i) {
+    ShimJob next(shell("echo next"));
+    const auto supervisor = launcher.launch(next.directory, next.launch);
+    await(supervisor.pidfd);
+    CHECK(next.log() == "next\n");
+  }
+  std::ofstream(fifo) << "on\n";
+  await(one.pidfd);
+  CHECK(first.log() == "on\n");
 }

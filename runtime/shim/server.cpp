@@ -1,0 +1,138 @@
+#include "runtime/shim/server.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "runtime/os/fd.hpp"
+
+namespace berth::shim {
+namespace {
+
+constexpr std::size_t kIdle = 2;  // supervisors in advance
+constexpr int kForkAgainMs = 100;
+
+sigset_t only_sigchld() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  return set;
+}
+
+void answer(int socket) {
+  const pid_t pid = ::getpid();
+  const os::Fd self(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  iovec part{const_cast<pid_t*>(&pid), sizeof pid};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (self) {
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    auto* rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof(int));
+    const int fd = self.get();
+    std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+  }
+  [[maybe_unused]] const auto sent = ::sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+
+// One idle supervisor, until it has had a job or there will be none.
+[[noreturn]] void be_supervisor(int socket, os::Fd taken, void (*supervise)(const char*)) {
+  std::array<char, kLongestRequest + 1> directory{};
+  ssize_t length = 0;
+  while ((length = ::recv(socket, directory.data(), kLongestRequest, 0)) < 0 && errno == EINTR) continue;
+  if (length <= 0) ::_exit(0);
+  const pid_t pid = ::getpid();
+  [[maybe_unused]] const auto written = ::write(taken.get(), &pid, sizeof pid);
+  answer(socket);
+  taken.reset();
+  ::close(socket);
+  supervise(directory.data());
+  ::_exit(0);
+}
+
+class Server {
+ public:
+  Server(int socket, void (*supervise)(const char*))
+      : socket_(socket), supervise_(supervise), taken_(os::make_pipe()), ended_(watch_children()) {
+    ::fcntl(taken_.read.get(), F_SETFL, O_NONBLOCK);
+  }
+
+  void run() {
+    while (!closed_) {
+      fork_idle();
+      wait();
+      note_taken();
+      reap();
+    }
+  }
+
+ private:
+  static os::Fd watch_children() {
+    const auto set = only_sigchld();
+    ::sigprocmask(SIG_BLOCK, &set, nullptr);
+    return os::Fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  }
+
+  void fork_idle() {
+    while (idle_.size() < kIdle) {
+      const pid_t pid = ::fork();
+      if (pid < 0) return;
+      if (pid == 0) {
+        const auto set = only_sigchld();
+        ::sigprocmask(SIG_UNBLOCK, &set, nullptr);
+        ended_.reset();
+        taken_.read.reset();
+        be_supervisor(socket_, std::move(taken_.write), supervise_);
+      }
+      idle_.push_back(pid);
+    }
+  }
+
+  // Without a time limit unless a fork has failed.
+  void wait() {
+    std::array<pollfd, 3> polls{
+        {{socket_, 0, 0}, {taken_.read.get(), POLLIN, 0}, {ended_.get(), POLLIN, 0}}};
+    ::poll(polls.data(), polls.size(), idle_.size() < kIdle ? kForkAgainMs : -1);
+    closed_ = (polls[0].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+  }
+
+  void note_taken() {
+    pid_t pid = 0;
+    while (::read(taken_.read.get(), &pid, sizeof pid) == sizeof pid) std::erase(idle_, pid);
+  }
+
+  void reap() {
+    std::array<signalfd_siginfo, 8> drained;
+    while (::read(ended_.get(), drained.data(), sizeof drained) > 0) continue;
+    for (pid_t pid = 0; (pid = ::waitpid(-1, nullptr, WNOHANG)) > 0;) std::erase(idle_, pid);
+  }
+
+  int socket_;
+  void (*supervise_)(const char*);
+  os::Pipe taken_;
+  os::Fd ended_;
+  std::vector<pid_t> idle_;
+  bool closed_ = false;
+};
+
+}  // namespace
+
+void serve(int socket, void (*supervise)(const char* directory)) { Server(socket, supervise).run(); }
+
+}  // namespace berth::shim

@@ -1,0 +1,19 @@
+#pragma once
+
+// Supervisors that are there before they are needed: a process that forks them in advance, so that launching a job
+// costs neither the start of a program nor a fork of the agent.
+//
+// Over a SOCK_SEQPACKET socket each request is the path of a launch directory. The idle supervisor that takes it
+// answers with its process id (a pid_t) and, as SCM_RIGHTS, a pidfd of itself. When the other end of the socket is
+// closed, the server and its idle supervisors end; those that have a job do not.
+
+#include <cstddef>
+
+namespace berth::shim {
+
+inline constexpr std::size_t kLongestRequest = 4096;
+
+// Serves the socket until its other end is closed. `supervise` is called in a fresh process.
+void serve(int socket, void (*supervise)(const char* directory));
+
+}  // namespace berth::shim
