@@ -80,12 +80,37 @@ async::Task<Response> submit(Services& services, Request& request) {
   co_return Response::json(json{{"jobs", std::move(out)}}.dump(), 201);
 }
 
+std::size_t limit_of(const Request& request) {
+  const auto limit = static_cast<std::size_t>(whole_number(request, "limit").value_or(1000));
+  if (limit == 0 || limit > kMostJobs)
+    throw Error(Code::invalid, "query parameter 'limit' must be from 1 to " + std::to_string(kMostJobs));
+  return limit;
+}
+
+// The live jobs as the queue has them, from its front.
+Response list_in_queue_order(Services& services, const Request& request) {
+  services.access.submitter(request.peer);
+  for (const auto* other : {"all", "before", "mine"})
+    if (request.query_value(other))
+      throw Error(Code::invalid, std::string("query parameter '") + other + "' does not go with order=queue");
+  json out = json::array();
+  std::size_t explained = 0;
+  for (const auto sequence : services.jobs.in_order(limit_of(request))) {
+    auto job = services.store.find(sequence);
+    if (!job) continue;
+    services.jobs.complete(*job);
+    out.push_back(explained++ < kExplained ? job_json(services, *job) : model::to_json(*job));
+  }
+  return Response::json(json{{"jobs", std::move(out)}}.dump());
+}
+
 async::Task<Response> list(Services& services, Request& request) {
+  const auto order = request.query_value("order").value_or("submission");
+  if (order == "queue") co_return list_in_queue_order(services, request);
+  if (order != "submission") throw Error(Code::invalid, "query parameter 'order' must be submission or queue");
   const auto uid = services.access.submitter(request.peer);
   store::Filter filter;
-  filter.limit = static_cast<std::size_t>(whole_number(request, "limit").value_or(1000));
-  if (filter.limit == 0 || filter.limit > kMostJobs)
-    throw Error(Code::invalid, "query parameter 'limit' must be from 1 to " + std::to_string(kMostJobs));
+  filter.limit = limit_of(request);
   filter.before = whole_number(request, "before");
   if (flag(request, "mine")) filter.uid = uid;
   if (!flag(request, "all"))

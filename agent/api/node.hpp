@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runtime/base/clock.hpp"
+#include "runtime/base/units.hpp"
 
 namespace berth::api {
 
@@ -18,6 +19,10 @@ struct Node {
   bool machine_agent = false;    // serves every user
   std::vector<std::string> controllers;  // of memory, cpu, pids, io: those that limit jobs
   std::string cgroup_base;       // "" : no cgroup2, limits and group kill are off
+  std::string socket;
+  std::string group;             // of the socket; "" for a user's own agent
+  std::string shim_program;
+  ByteSize reserved_space;       // with less free, new jobs are refused
   bool overlays = false;         // else each job's tree is a copy
 };
 

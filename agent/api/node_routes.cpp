@@ -1,7 +1,9 @@
 #include <nlohmann/json.hpp>
 
+#include "agent/api/doctor.hpp"
 #include "agent/api/services.hpp"
 #include "agent/api/status.hpp"
+#include "agent/api/usage.hpp"
 #include "agent/model/json.hpp"
 
 namespace berth::api {
@@ -43,6 +45,22 @@ async::Task<Response> collect_garbage(Services& services, Request& request) {
   co_return Response::json(json{{"dry_run", dry_run}, {"items", std::move(items)}, {"bytes", report.bytes()}}.dump());
 }
 
+async::Task<Response> usage(Services& services, Request& request) {
+  services.access.submitter(request.peer);
+  std::vector<RunningJob> running;
+  for (const auto& [id, launch] : services.jobs.running())
+    running.push_back({id, launch, services.workplaces.directory(id, launch)});
+  auto read = [&] { return usage_json(running, services.clock); };
+  const auto answer = co_await async::offload(services.pool, read);
+  co_return Response::json(answer.dump());
+}
+
+async::Task<Response> doctor(Services& services, Request& request) {
+  services.access.submitter(request.peer);
+  auto answer = co_await doctor_json(services);
+  co_return Response::json(answer.dump());
+}
+
 }  // namespace
 
 void add_node_routes(http::Router& router, Services& services) {
@@ -50,6 +68,8 @@ void add_node_routes(http::Router& router, Services& services) {
     services.access.submitter(request.peer);
     co_return status(services);
   });
+  router.add("GET", "/v1/usage", [&](Request& request) { return usage(services, request); });
+  router.add("GET", "/v1/doctor", [&](Request& request) { return doctor(services, request); });
   router.add("GET", "/metrics", [&](Request& request) -> async::Task<Response> {
     services.access.submitter(request.peer);
     auto text = metrics_text(services.node, services.jobs);

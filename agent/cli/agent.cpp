@@ -102,7 +102,8 @@ LogIndex index_from_json(std::string_view text) {
   return index;
 }
 
-Agent::Agent(std::string socket) : socket_(std::move(socket)), client_(socket_) {}
+Agent::Agent(std::string socket, http::Client::Options options)
+    : socket_(std::move(socket)), client_(socket_, std::move(options)) {}
 
 // The submission_id makes a repetition the same job, so a broken connection is no reason to give up.
 Submitted Agent::submit(const model::JobRequest& request) {

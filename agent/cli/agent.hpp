@@ -56,7 +56,7 @@ LogIndex index_from_json(std::string_view json);
 
 class Agent {
  public:
-  explicit Agent(std::string socket);
+  explicit Agent(std::string socket, http::Client::Options options = {});
 
   Submitted submit(const model::JobRequest& request);
   JobRecord job(const std::string& reference);

@@ -253,6 +253,10 @@ class Agent {
     node.machine_agent = options.machine_agent;
     node.cgroup_base = groups.base();
     node.controllers = groups.controllers();
+    node.socket = config_.socket;
+    node.group = options.machine_agent ? config_.group : "";
+    node.shim_program = find_shim(options.shim_program);
+    node.reserved_space = config_.reserved_space;
     node.overlays = overlays_;
     return node;
   }

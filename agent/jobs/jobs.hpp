@@ -99,6 +99,17 @@ class Jobs {
   // Why a live job waits, in words; nothing for one that does not.
   std::optional<std::string> why_waiting(Sequence job) const;
   Counts counts() const;
+  // At most so many live jobs: those that run or finalize, oldest first, then the waiting ones in the order in which
+  // the queue considers them, the held ones last.
+  std::vector<Sequence> in_order(std::size_t most) const;
+  struct RunningLaunch {
+    model::JobId id;
+    int launch = 0;
+  };
+  // The jobs that have a supervisor, oldest first.
+  std::vector<RunningLaunch> running() const;
+  // Jobs that have not ended.
+  std::vector<model::JobId> live() const;
   // Throws Code::no_space when the disk is too full for new work.
   void require_room();
   const queue::Queue& queue() const { return queue_; }

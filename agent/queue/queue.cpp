@@ -123,6 +123,17 @@ bool Queue::finish(Sequence sequence) {
   return true;
 }
 
+std::vector<Sequence> Queue::first_waiting(std::size_t most) const {
+  std::vector<Sequence> first;
+  for (auto rank = order_.begin(); rank != order_.end() && first.size() < most; ++rank) first.push_back(rank->sequence);
+  if (first.size() == most || order_.size() == waiting_.size()) return first;
+  std::set<Rank> held;
+  for (const auto& [sequence, waiter] : waiting_)
+    if (waiter.held) held.insert(rank_of(sequence, waiter));
+  for (auto rank = held.begin(); rank != held.end() && first.size() < most; ++rank) first.push_back(rank->sequence);
+  return first;
+}
+
 Waiting Queue::why(Sequence sequence, Steady now) const {
   Waiting result{.sequence = sequence, .used = used_, .capacity = capacity_};
   const auto found = waiting_.find(sequence);

@@ -78,6 +78,9 @@ class Queue {
   bool is_waiting(Sequence sequence) const { return waiting_.contains(sequence); }
   bool is_running(Sequence sequence) const { return running_.contains(sequence); }
 
+  // The waiting jobs in the order in which they are considered, the held ones last; at most `most`.
+  std::vector<Sequence> first_waiting(std::size_t most) const;
+
   Waiting why(Sequence sequence, Steady now) const;
 
  private:

@@ -250,6 +250,16 @@ std::optional<std::uint64_t> Cgroup::peak_memory() const {
   return peak ? parse_number(*peak) : std::nullopt;
 }
 
+std::optional<std::uint64_t> Cgroup::current_memory() const {
+  const auto current = read_interface(directory_, "memory.current");
+  return current ? parse_number(*current) : std::nullopt;
+}
+
+std::optional<std::uint64_t> Cgroup::memory_limit() const {
+  const auto limit = read_interface(directory_, "memory.max");
+  return limit ? parse_number(*limit) : std::nullopt;  // "max" is no number
+}
+
 std::optional<Cgroup::Io> Cgroup::io_bytes() const {
   const auto stat = read_interface(directory_, "io.stat");
   if (!stat) return std::nullopt;

@@ -67,7 +67,12 @@ class Cgroup {
   std::optional<Cpu> cpu_micros() const;
   // The largest memory use in bytes; nothing without the memory controller.
   std::optional<std::uint64_t> peak_memory() const;
-  // Bytes read from and written to disks so far; nothing without the io controller.
+  // Bytes of memory in use at this moment, page cache included; nothing without the memory controller.
+  std::optional<std::uint64_t> current_memory() const;
+  // Nothing where there is none, or no memory controller.
+  std::optional<std::uint64_t> memory_limit() const;
+  // Bytes read from and written to block devices since it was made, each stacked device counted; nothing without
+  // the io controller.
   struct Io {
     std::uint64_t read = 0;
     std::uint64_t written = 0;

@@ -116,17 +116,20 @@ std::string boot_id() {
 }
 
 std::vector<pid_t> descendants_of(pid_t ancestor) {
-  struct Child {
-    pid_t parent;
-    pid_t pid;
-  };
-  std::vector<Child> children;
+  return ProcessTree().descendants_of(ancestor);
+}
+
+ProcessTree::ProcessTree() {
   for (const auto pid : all_processes())
-    if (const auto stat = read_stat(pid)) children.push_back({stat->parent, pid});
+    if (const auto stat = read_stat(pid)) children_.emplace(stat->parent, pid);
+}
+
+std::vector<pid_t> ProcessTree::descendants_of(pid_t ancestor) const {
   std::vector<pid_t> found{ancestor};
-  for (std::size_t i = 0; i < found.size(); ++i)
-    for (const auto& child : children)
-      if (child.parent == found[i]) found.push_back(child.pid);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const auto [first, last] = children_.equal_range(found[i]);
+    for (auto child = first; child != last; ++child) found.push_back(child->second);
+  }
   found.erase(found.begin());
   return found;
 }

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,6 +40,15 @@ std::string boot_id();
 
 // All processes whose ancestors include `ancestor`.
 std::vector<pid_t> descendants_of(pid_t ancestor);
+// The processes of one moment and their parents, for asking after several ancestors with one look at /proc.
+class ProcessTree {
+ public:
+  ProcessTree();
+  std::vector<pid_t> descendants_of(pid_t ancestor) const;
+
+ private:
+  std::multimap<pid_t, pid_t> children_;  // by their parents
+};
 // All processes that were started with NAME=VALUE in their environment, as far as this process may look.
 std::vector<pid_t> processes_with_environment(const std::string& name_and_value);
 

@@ -52,6 +52,16 @@ class UnprivilegedTest(BerthTest):
         agent.berth("download", "@last")
         self.assertEqual((self.place / "work" / agent.job("@last")["id"] / "outputs/o").read_text(), "o\n")
 
+    def test_what_a_job_uses_is_told_without_a_control_group(self):
+        agent = self.start()
+        job = agent.sh("i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; sleep 1000 & echo ready; wait")
+        eventually(lambda: b"ready" in agent.log_of(job), "the job has worked")
+        [use] = agent.get("/v1/usage")["jobs"]
+        self.assertEqual((use["id"], use["processes"], use["log_bytes"]), (job, 2, len("ready\n")))
+        self.assertGreater(use["cpu_us"], 10_000)
+        self.assertGreater(use["memory_bytes"], 100 << 10)
+        self.assertGreaterEqual(use["memory_peak_bytes"], use["memory_bytes"])
+
     def test_a_stubborn_tree_is_canceled(self):
         agent = self.start()
         self.assertIsNone(agent.get("/v1/status")["cgroup"])

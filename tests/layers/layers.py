@@ -37,6 +37,7 @@ LIBRARIES = {
     "sqlite3.h": ("runtime/db", 1),
     "zstd.h": (None, 1),
     "spdlog": ("runtime/base", 1),
+    "ncurses": ("agent/cli", 1),
     "systemd": ("runtime/os", 1),
 }
 

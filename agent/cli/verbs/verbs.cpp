@@ -6,7 +6,7 @@
 namespace berth::cli {
 namespace {
 
-constexpr std::array<Verb, 16> kVerbs{{
+constexpr std::array<Verb, 18> kVerbs{{
     {"run", "submit a job, follow its log, exit with its code", verb::run},
     {"submit", "submit a job and print its id", verb::submit},
     {"ps", "list jobs", verb::ps},
@@ -19,7 +19,9 @@ constexpr std::array<Verb, 16> kVerbs{{
     {"release", "let held jobs start", verb::release},
     {"priority", "change a waiting job's priority", verb::priority},
     {"download", "fetch a job's outputs, code or diff", verb::download},
+    {"top", "watch the node live: jobs, CPU, memory, logs", verb::top},
     {"status", "show the node: queue, resources, disk, health", verb::status},
+    {"doctor", "check what this node needs, and say what to do", verb::doctor},
     {"drain", "start no more jobs on this node", verb::drain},
     {"resume", "start jobs again", verb::resume},
     {"gc", "give disk space back", verb::gc},

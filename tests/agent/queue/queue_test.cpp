@@ -225,3 +225,19 @@ TEST_CASE("a hundred thousand waiting jobs are small, and do not slow a step") {
   CHECK(bytes < 512);
   CHECK(step < 1ms);
 }
+
+TEST_CASE("the waiting jobs are listed in their order, held ones last, as many as asked for") {
+  Queue queue(cpus(1));
+  for (Sequence i = 1; i <= 5; ++i) queue.add(job(i));
+  queue.set_priority(4, 10);
+  queue.set_held(1, true);
+  queue.set_held(5, true);
+  queue.set_priority(5, 3);
+  queue.set_ready(2, false);
+  CHECK(queue.first_waiting(10) == Started{4, 2, 3, 5, 1});
+  CHECK(queue.first_waiting(4) == Started{4, 2, 3, 5});
+  CHECK(queue.first_waiting(2) == Started{4, 2});
+  CHECK(queue.first_waiting(0).empty());
+  queue.start(4, kStart);
+  CHECK(queue.first_waiting(10) == Started{2, 3, 5, 1});
+}

@@ -144,3 +144,26 @@ TEST_CASE("what is no cgroup2 directory is not taken for one") {
   CHECK(!os::find_cgroup_base(directory.path()));
   CHECK(!os::find_cgroup_base("/nowhere"));
 }
+
+// The files of a group with all controllers, as the kernel writes them.
+TEST_CASE("memory, its limit and io are read where the controllers are") {
+  const os::TempDir directory;
+  const auto group = os::Cgroup::open(directory.path());
+  REQUIRE(group);
+  CHECK(!group->current_memory());
+  CHECK(!group->memory_limit());
+  CHECK(!group->io_bytes());
+  os::write_file(directory / "memory.current", "1052672\n", 0644, os::Durable::no);
+  os::write_file(directory / "memory.max", "max\n", 0644, os::Durable::no);
+  os::write_file(directory / "io.stat",
+                 "8:16 rbytes=1459200 wbytes=4096 rios=192 wios=353 dbytes=9 dios=0\n"
+                 "8:0 rbytes=800 wbytes=0 rios=1 wios=0 dbytes=0 dios=0\n",
+                 0644, os::Durable::no);
+  CHECK(group->current_memory() == 1'052'672U);
+  CHECK(!group->memory_limit());
+  os::write_file(directory / "memory.max", "2097152\n", 0644, os::Durable::no);
+  CHECK(group->memory_limit() == 2'097'152U);
+  REQUIRE(group->io_bytes());
+  CHECK(group->io_bytes()->read == 1'460'000);
+  CHECK(group->io_bytes()->written == 4096);
+}

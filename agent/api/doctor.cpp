@@ -1,0 +1,186 @@
+#include "agent/api/doctor.hpp"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "runtime/base/error.hpp"
+#include "runtime/os/cgroup.hpp"
+#include "runtime/os/file.hpp"
+#include "runtime/os/file_system.hpp"
+#include "runtime/shim/contract.hpp"
+
+namespace berth::api {
+namespace {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+constexpr std::size_t kRecordsLookedAt = 100;
+// What a launch or a group that is younger may be: still being made or taken away.
+constexpr auto kSettled = std::chrono::seconds(10);
+
+// Taken on the loop, so that a thread of the pool can look at files.
+struct Moment {
+  Node node;
+  std::string jobs_directory;
+  std::set<model::JobId> live;
+  std::vector<jobs::Jobs::RunningLaunch> running;
+};
+
+std::set<std::string> names_in(const std::string& directory) {
+  std::set<std::string> names;
+  std::error_code absent;
+  for (const auto& entry : fs::directory_iterator(directory, absent)) names.insert(entry.path().filename());
+  return names;
+}
+
+bool is_settled(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return false;
+  const auto changed = std::chrono::system_clock::from_time_t(info.st_mtim.tv_sec);
+  return std::chrono::system_clock::now() - changed > kSettled;
+}
+
+json words_of(const std::string& file) {
+  json words = json::array();
+  std::string word;
+  for (const char c : os::read_file_if_exists(file).value_or("") + "\n") {
+    if (c != ' ' && c != '\n')
+      word += c;
+    else if (!word.empty())
+      words.push_back(std::exchange(word, {}));
+  }
+  return words;
+}
+
+json cgroup_json(const std::string& base) {
+  if (base.empty()) return {{"base", nullptr}, {"controllers", json::array()}, {"delegated", json::array()}};
+  return {{"base", base},
+          {"controllers", words_of(os::join(base, "cgroup.controllers"))},
+          {"delegated", words_of(os::join(base, "cgroup.subtree_control"))}};
+}
+
+json state_json(const Node& node) {
+  const auto system = os::file_system_of(node.state_dir);
+  return {{"path", node.state_dir},
+          {"file_system", system.type},
+          {"free_bytes", system.space.free},
+          {"total_bytes", system.space.total},
+          {"files_free", system.files_free},
+          {"files_total", system.files_total},
+          {"reserved_bytes", node.reserved_space.bytes()}};
+}
+
+bool same_file(const std::string& a, const std::string& b) {
+  struct stat first {};
+  struct stat second {};
+  return ::stat(a.c_str(), &first) == 0 && ::stat(b.c_str(), &second) == 0 && first.st_ino == second.st_ino &&
+         first.st_dev == second.st_dev;
+}
+
+// Whether each job's supervisor is the program that the agent would start today.
+json supervisors_json(const Moment& moment) {
+  json out = json::array();
+  for (const auto& [id, launch] : moment.running) {
+    const auto file =
+        os::join(moment.jobs_directory, id + "/" + std::to_string(launch) + "/" + shim::kStartedFile);
+    pid_t pid = 0;
+    try {
+      pid = shim::started_from_text(os::read_file(file)).shim.pid;
+    } catch (const Error&) {  // it has not started, or ended meanwhile
+      continue;
+    }
+    const auto program = "/proc/" + std::to_string(pid) + "/exe";
+    out.push_back({{"job", id}, {"pid", pid}, {"outdated", !same_file(program, moment.node.shim_program)}});
+  }
+  return out;
+}
+
+// What launches of ended jobs have besides their logs.
+json directories_left(const Moment& moment) {
+  json left = json::array();
+  for (const auto& id : names_in(moment.jobs_directory)) {
+    if (moment.live.contains(id)) continue;
+    const auto job = os::join(moment.jobs_directory, id);
+    for (const auto& launch : names_in(job)) {
+      const auto place = os::join(job, launch);
+      auto files = names_in(place);
+      files.erase(shim::kLogFile);
+      files.erase(shim::kLogIndexFile);
+      if (!files.empty() && is_settled(place)) left.push_back(place);
+    }
+  }
+  return left;
+}
+
+// "JOB-LAUNCH" → "JOB"; nothing for a group that is no job's.
+std::optional<model::JobId> job_of_group(const std::string& name) {
+  const auto dash = name.rfind('-');
+  if (dash == std::string::npos || dash + 1 == name.size()) return std::nullopt;
+  if (name.find_first_not_of("0123456789", dash + 1) != std::string::npos) return std::nullopt;
+  return name.substr(0, dash);
+}
+
+json cgroups_left(const Moment& moment) {
+  json left = json::array();
+  const auto& base = moment.node.cgroup_base;
+  std::error_code absent;
+  for (const auto& entry : fs::directory_iterator(base, absent)) {
+    const auto job = job_of_group(entry.path().filename());
+    if (!job || moment.live.contains(*job)) continue;
+    const auto group = os::Cgroup::open(entry.path());
+    if (group && is_settled(group->path()))
+      left.push_back({{"path", group->path()}, {"processes", group->processes().size()}});
+  }
+  return left;
+}
+
+json files_json(const Moment& moment) {
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  const auto& node = moment.node;
+  return {{"version", node.version},
+          {"mode", node.machine_agent ? "machine" : "user"},
+          {"pid", node.pid},
+          {"socket", {{"path", node.socket}, {"group", node.group}}},
+          {"state", state_json(node)},
+          {"cgroup", cgroup_json(node.cgroup_base)},
+          {"overlays", node.overlays},
+          {"open_files", files.rlim_cur},
+          {"supervisors", supervisors_json(moment)},
+          {"leftovers", {{"directories", directories_left(moment)}, {"cgroups", cgroups_left(moment)}}}};
+}
+
+// The latest time in the records of the youngest jobs; a clock that is behind it has been set back.
+async::Task<json> newest_record(Services& services) {
+  store::Filter filter;
+  filter.limit = kRecordsLookedAt;
+  auto jobs = co_await services.store.list(std::move(filter));
+  if (jobs.empty()) co_return json(nullptr);
+  Instant newest = jobs.front().submitted;
+  for (const auto& job : jobs) newest = std::max({newest, job.submitted, job.finished.value_or(newest)});
+  co_return json(to_rfc3339(newest));
+}
+
+}  // namespace
+
+async::Task<json> doctor_json(Services& services) {
+  Moment moment;
+  moment.node = services.node;
+  moment.jobs_directory = os::parent_of(os::parent_of(services.workplaces.directory("any", 1)));
+  for (auto& id : services.jobs.live()) moment.live.insert(std::move(id));
+  moment.running = services.jobs.running();
+  auto look = [&] { return files_json(moment); };
+  auto facts = co_await async::offload(services.pool, look);
+  auto newest = co_await newest_record(services);
+  facts["newest_record"] = std::move(newest);
+  co_return facts;
+}
+
+}  // namespace berth::api

@@ -1,0 +1,327 @@
+#include "agent/cli/doctor/facts.hpp"
+
+#include <dlfcn.h>
+#include <grp.h>
+#include <link.h>
+#include <sys/stat.h>
+#include <sys/timex.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "agent/model/json.hpp"
+#include "runtime/http/client.hpp"
+#include "runtime/os/file.hpp"
+#include "runtime/os/identity.hpp"
+#include "runtime/os/spawn.hpp"
+
+namespace berth::cli::doctor {
+namespace {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+constexpr const char* kPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr int kProgramSeconds = 10;
+constexpr std::chrono::milliseconds kDockerPatience{3000};
+constexpr std::string_view kNvidiaVendor = "0x10de";
+constexpr std::string_view kDisplayClass = "0x03";
+
+std::string without_line_ends(std::string text) {
+  while (text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
+std::optional<std::string> find_program(const std::string& name) {
+  const char* given = std::getenv("PATH");
+  std::string rest = given == nullptr ? kPath : given;
+  while (!rest.empty()) {
+    const auto end = std::min(rest.find(':'), rest.size());
+    const auto candidate = os::join(rest.substr(0, end), name);
+    if (candidate.starts_with('/') && ::access(candidate.c_str(), X_OK) == 0) return candidate;
+    rest.erase(0, std::min(end + 1, rest.size()));
+  }
+  return std::nullopt;
+}
+
+std::optional<Machine::Answer> run_here(const std::vector<std::string>& command) {
+  const auto program = find_program(command.front());
+  if (!program) return std::nullopt;
+  os::SpawnOptions options;
+  options.arguments = command;
+  options.arguments.front() = *program;
+  options.environment = {std::string("PATH=") + kPath, "LC_ALL=C.UTF-8"};
+  options.working_directory = "/";
+  options.new_session = true;
+  try {
+    const auto finished = os::run_program(std::move(options), kProgramSeconds, 1U << 16);
+    return Machine::Answer{finished.exit.signalled ? 128 + finished.exit.status : finished.exit.status,
+                           without_line_ends(finished.output)};
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+std::string group_name(gid_t gid) {
+  const auto* entry = ::getgrgid(gid);
+  return entry == nullptr ? std::to_string(gid) : entry->gr_name;
+}
+
+bool in_session(gid_t group) {
+  std::vector<gid_t> groups(static_cast<std::size_t>(std::max(::getgroups(0, nullptr), 0)));
+  groups.resize(
+      static_cast<std::size_t>(std::max(::getgroups(static_cast<int>(groups.size()), groups.data()), 0)));
+  return ::getegid() == group || std::find(groups.begin(), groups.end(), group) != groups.end();
+}
+
+// --- members of the agent's JSON, which may be another version's
+
+json at(const json& object, const char* key) {
+  const auto found = object.is_object() ? object.find(key) : object.end();
+  return found != object.end() ? *found : json();
+}
+std::string text_at(const json& object, const char* key) {
+  const auto value = at(object, key);
+  return value.is_string() ? value.get<std::string>() : "";
+}
+std::uint64_t number_at(const json& object, const char* key) {
+  const auto value = at(object, key);
+  return value.is_number_unsigned() ? value.get<std::uint64_t>() : 0;
+}
+json list_at(const json& object, const char* key) {
+  auto value = at(object, key);
+  return value.is_array() ? value : json::array();
+}
+std::vector<std::string> texts_at(const json& object, const char* key) {
+  std::vector<std::string> texts;
+  for (const auto& each : list_at(object, key))
+    if (each.is_string()) texts.push_back(each.get<std::string>());
+  return texts;
+}
+
+std::optional<long> number_in(const Machine& machine, const std::string& path) {
+  const auto text = machine.text(path);
+  return text && !text->empty() ? std::optional(std::atol(text->c_str())) : std::nullopt;
+}
+
+// "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.161.08  Sat …": the first word that begins with a
+// digit and has a dot.
+std::string driver_version(const std::string& text) {
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const auto begin = text.find_first_not_of(" \t\n", at);
+    if (begin == std::string::npos) break;
+    const auto end = std::min(text.find_first_of(" \t\n", begin), text.size());
+    const auto word = text.substr(begin, end - begin);
+    if (word.front() >= '0' && word.front() <= '9' && word.find('.') != std::string::npos) return word;
+    at = end;
+  }
+  return {};
+}
+
+}  // namespace
+
+Machine::Machine() : run_(run_here) {}
+
+std::optional<std::string> Machine::text(const std::string& path) const {
+  try {
+    auto text = os::read_file_if_exists(root_ + path, 1U << 20);
+    return text ? std::optional(without_line_ends(std::move(*text))) : std::nullopt;
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+bool Machine::exists(const std::string& path) const {
+  return os::exists(root_ + path);
+}
+
+std::vector<std::string> Machine::names(const std::string& directory) const {
+  std::vector<std::string> names;
+  std::error_code absent;
+  for (const auto& entry : fs::directory_iterator(root_ + directory, absent))
+    names.push_back(entry.path().filename());
+  return names;
+}
+
+UserFacts read_user(const std::string& group) {
+  UserFacts facts;
+  facts.name = os::user_name(::geteuid());
+  facts.root = ::geteuid() == 0;
+  const auto gid = group.empty() ? std::nullopt : os::group_id(group);
+  if (!gid) return facts;
+  facts.group_in_session = in_session(*gid);
+  const auto identity = os::identity_of(::geteuid());
+  facts.group_in_database =
+      identity && (identity->gid == *gid || std::find(identity->groups.begin(), identity->groups.end(),
+                                                      *gid) != identity->groups.end());
+  return facts;
+}
+
+SocketFacts read_socket(const std::string& path) {
+  SocketFacts facts;
+  facts.path = path;
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return facts;
+  facts.exists = true;
+  facts.mode = info.st_mode & 0777;
+  facts.owner = os::user_name(info.st_uid);
+  facts.group = group_name(info.st_gid);
+  return facts;
+}
+
+ServiceFacts read_service(const Machine& machine) {
+  ServiceFacts facts;
+  facts.systemd = machine.exists("/run/systemd/system");
+  for (const auto* directory : {"/etc/systemd/system/", "/lib/systemd/system/", "/usr/lib/systemd/system/"})
+    if (machine.exists(std::string(directory) + "berthd.service")) facts.installed = true;
+  for (const auto* link : {"multi-user.target.wants/berthd.service", "sockets.target.wants/berthd.socket"})
+    if (machine.exists(std::string("/etc/systemd/system/") + link)) facts.enabled = true;
+  if (!facts.systemd || !facts.installed) return facts;
+  if (const auto answer = machine.run({"systemctl", "is-active", "berthd.service"}))
+    facts.state = answer->output;
+  return facts;
+}
+
+AgentFacts agent_facts_from_json(std::string_view text) {
+  const auto answer = model::parse_json(text);
+  AgentFacts facts;
+  facts.version = text_at(answer, "version");
+  facts.machine_agent = text_at(answer, "mode") == "machine";
+  facts.pid = static_cast<int>(number_at(answer, "pid"));
+  facts.socket = text_at(at(answer, "socket"), "path");
+  facts.group = text_at(at(answer, "socket"), "group");
+  const auto state = at(answer, "state");
+  facts.state = {text_at(state, "path"),
+                 text_at(state, "file_system"),
+                 ByteSize(number_at(state, "free_bytes")),
+                 ByteSize(number_at(state, "total_bytes")),
+                 number_at(state, "files_free"),
+                 number_at(state, "files_total"),
+                 ByteSize(number_at(state, "reserved_bytes"))};
+  const auto cgroup = at(answer, "cgroup");
+  facts.cgroup_base = text_at(cgroup, "base");
+  facts.controllers = texts_at(cgroup, "controllers");
+  facts.delegated = texts_at(cgroup, "delegated");
+  facts.overlays = at(answer, "overlays") == json(true);
+  facts.open_files = number_at(answer, "open_files");
+  facts.newest_record = parse_rfc3339(text_at(answer, "newest_record"));
+  const auto supervisors = list_at(answer, "supervisors");
+  facts.supervisors = supervisors.size();
+  for (const auto& each : supervisors)
+    if (at(each, "outdated") == json(true))
+      facts.jobs_of_outdated_supervisors.push_back(text_at(each, "job"));
+  const auto leftovers = at(answer, "leftovers");
+  facts.directories_left = texts_at(leftovers, "directories");
+  for (const auto& group : list_at(leftovers, "cgroups"))
+    facts.cgroups_left.push_back({text_at(group, "path"), number_at(group, "processes")});
+  return facts;
+}
+
+CgroupMode read_cgroup_mode(const Machine& machine) {
+  const auto mounts = "\n" + machine.text("/proc/self/mounts").value_or("");
+  if (mounts.find(" /sys/fs/cgroup cgroup2 ") != std::string::npos) return CgroupMode::unified;
+  if (mounts.find(" cgroup ") == std::string::npos)
+    return mounts.find(" cgroup2 ") == std::string::npos ? CgroupMode::none : CgroupMode::unified;
+  return mounts.find(" cgroup2 ") == std::string::npos ? CgroupMode::version1 : CgroupMode::hybrid;
+}
+
+ClockFacts read_clock() {
+  timex state{};
+  const int result = ::adjtimex(&state);
+  ClockFacts facts;
+  facts.now = system_clock().now();
+  if (result >= 0) facts.synchronised = result != TIME_ERROR;
+  return facts;
+}
+
+PythonFacts read_python(const Machine& machine) {
+  const auto version = machine.run({"python3", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"});
+  if (!version || version->code != 0) return {};
+  const auto venv = machine.run({"python3", "-c", "import venv, ensurepip"});
+  return {version->output, venv && venv->code == 0};
+}
+
+std::string read_git(const Machine& machine) {
+  const auto answer = machine.run({"git", "--version"});
+  constexpr std::string_view kBefore = "git version ";
+  if (!answer || answer->code != 0 || !answer->output.starts_with(kBefore)) return {};
+  return answer->output.substr(kBefore.size());
+}
+
+DockerFacts read_docker() {
+  DockerFacts facts;
+  facts.socket = "/var/run/docker.sock";
+  if (const char* host = std::getenv("DOCKER_HOST");
+      host != nullptr && std::string_view(host).starts_with("unix://"))
+    facts.socket = host + 7;
+  if (!os::exists(facts.socket)) return facts;
+  http::Client::Options options;
+  options.server_name = "Docker";
+  options.patience = kDockerPatience;
+  try {
+    const auto answer =
+        json::parse(http::Client(facts.socket, options).request("GET", "/version").body, nullptr, false);
+    facts.version = text_at(answer, "Version");
+    facts.api = text_at(answer, "ApiVersion");
+    facts.state = DockerFacts::State::answers;
+  } catch (const Error& error) {
+    facts.state = error.code() == Code::denied ? DockerFacts::State::denied : DockerFacts::State::silent;
+  }
+  return facts;
+}
+
+std::optional<std::string> nvml_file() {
+  void* library = ::dlopen("libnvidia-ml.so.1", RTLD_LAZY | RTLD_LOCAL);
+  if (library == nullptr) return std::nullopt;
+  const link_map* map = nullptr;
+  const bool known = ::dlinfo(library, RTLD_DI_LINKMAP, static_cast<void*>(&map)) == 0 && map != nullptr;
+  std::error_code failure;
+  std::string file = known ? fs::canonical(map->l_name, failure).string() : "";
+  ::dlclose(library);
+  return file;
+}
+
+NvidiaFacts read_nvidia(const Machine& machine) {
+  NvidiaFacts facts;
+  for (const auto& device : machine.names("/sys/bus/pci/devices")) {
+    const auto directory = "/sys/bus/pci/devices/" + device;
+    if (machine.text(directory + "/vendor") == kNvidiaVendor &&
+        machine.text(directory + "/class").value_or("").starts_with(kDisplayClass))
+      ++facts.devices;
+  }
+  facts.driver = driver_version(machine.text("/proc/driver/nvidia/version").value_or(""));
+  const auto file = nvml_file();
+  facts.library = file.has_value();
+  constexpr std::string_view kStem = "libnvidia-ml.so.";
+  if (const auto at = file.value_or("").rfind(kStem); at != std::string::npos) {
+    const auto version = file->substr(at + kStem.size());
+    if (version.find('.') != std::string::npos) facts.library_version = version;
+  }
+  return facts;
+}
+
+BootFacts read_boot(const Machine& machine) {
+  BootFacts facts;
+  facts.up = std::chrono::seconds(std::atol(machine.text("/proc/uptime").value_or("0").c_str()));
+  facts.reboot_required =
+      machine.exists("/var/run/reboot-required") || machine.exists("/run/reboot-required");
+  facts.packages = machine.text("/var/run/reboot-required.pkgs").value_or("");
+  std::replace(facts.packages.begin(), facts.packages.end(), '\n', ' ');
+  return facts;
+}
+
+NamespaceFacts read_namespaces(const Machine& machine) {
+  NamespaceFacts facts;
+  facts.most = number_in(machine, "/proc/sys/user/max_user_namespaces");
+  if (const auto clone = number_in(machine, "/proc/sys/kernel/unprivileged_userns_clone"))
+    facts.unprivileged = *clone != 0;
+  facts.restricted_by_apparmor =
+      number_in(machine, "/proc/sys/kernel/apparmor_restrict_unprivileged_userns").value_or(0) != 0;
+  return facts;
+}
+
+}  // namespace berth::cli::doctor

@@ -1,0 +1,449 @@
+#include "agent/cli/doctor/judge.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "agent/cli/words.hpp"
+
+namespace berth::cli::doctor {
+namespace {
+
+constexpr std::array<const char*, 4> kControllers{"cpu", "io", "memory", "pids"};
+constexpr std::array<const char*, 2> kVolatile{"tmpfs", "ramfs"};
+constexpr std::array<const char*, 8> kRemote{"nfs",        "nfs4", "cifs", "smb3",
+                                             "fuse.sshfs", "9p",   "ceph", "glusterfs"};
+constexpr ByteSize kLittleSpace = 2_GiB;
+constexpr std::uint64_t kLittleShare = 20;  // one twentieth of the file system
+constexpr std::uint64_t kEnoughOpenFiles = 4096;
+constexpr auto kClockTolerance = std::chrono::seconds(60);
+constexpr std::size_t kNamed = 5;  // of a list; --verbose tells all
+
+Check unknown(std::string name) {
+  return {
+      std::move(name), Level::note, "not checked: only the agent can tell, and it does not answer", "", {}};
+}
+
+template <class List>
+std::string joined(const List& list, std::size_t most = 100) {
+  std::string text;
+  std::size_t number = 0;
+  for (const auto& each : list) {
+    if (number++ == most) return text + ", …";
+    text += (text.empty() ? "" : ", ") + std::string(each);
+  }
+  return text;
+}
+
+template <std::size_t N>
+bool among(const std::string& text, const std::array<const char*, N>& list) {
+  return std::find(list.begin(), list.end(), text) != list.end();
+}
+
+std::string octal(unsigned mode) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%04o", mode);
+  return text;
+}
+
+std::string restart_of(const AgentFacts& agent) {
+  return agent.machine_agent ? "sudo systemctl restart berthd" : "stop and start your `berthd --user`";
+}
+
+// --- the agent does not answer
+
+Check no_permission(const AccessFacts& access) {
+  const auto& [socket, user, service, failure] = access;
+  Check check{"agent", Level::problem, user.name + " may not use the socket " + socket.path, "", {}};
+  if (!socket.exists || socket.group.empty() || (socket.mode & 0060) == 0) {
+    check.advice =
+        "it is for its owner alone: start an agent of your own with `berthd --user`, or use the machine's";
+    return check;
+  }
+  check.what += ", which is open to group " + socket.group;
+  if (user.group_in_database && !user.group_in_session)
+    check.advice =
+        "you are in the group, but this session is from before that: log out and in again\n(for this shell "
+        "alone: newgrp " +
+        socket.group + ")";
+  else if (!user.group_in_database)
+    check.advice = "sudo usermod -aG " + socket.group + " " + user.name + "\nthen log out and in again";
+  else
+    check.advice = "the group is right; look at the directories above the socket";
+  return check;
+}
+
+Check not_running(const AccessFacts& access) {
+  const auto& service = access.service;
+  Check check{"agent", Level::problem, "no agent listens on " + access.socket.path, "", {}};
+  if (!service.installed) {
+    check.advice =
+        "start one for yourself with `berthd --user`, or install Berth's package for the whole machine;\nif "
+        "one runs elsewhere, name its socket with --socket or BERTH_SOCKET";
+  } else if (service.state == "failed") {
+    check.what += ": the service has failed";
+    check.advice = "journalctl -u berthd -n 50 tells why; then sudo systemctl restart berthd";
+  } else if (service.state == "active" || service.state == "activating") {
+    check.what += ", although the service is " + service.state;
+    check.advice = "it may be starting: try again; journalctl -u berthd -n 50 tells more";
+  } else if (!service.systemd) {
+    check.what += ": the service is installed, but systemd does not run this machine";
+    check.advice = "start it by hand: sudo berthd &";
+  } else {
+    check.what += service.enabled ? ": the service is stopped" : ": the service is stopped and not enabled";
+    check.advice = service.enabled ? "sudo systemctl start berthd.socket berthd.service"
+                                   : "sudo systemctl enable --now berthd.socket berthd.service";
+  }
+  return check;
+}
+
+// --- parts of the agent's own checks
+
+std::vector<std::string> missing_controllers(const AgentFacts& agent) {
+  std::vector<std::string> missing;
+  for (const auto* wanted : kControllers)
+    if (std::find(agent.delegated.begin(), agent.delegated.end(), wanted) == agent.delegated.end())
+      missing.emplace_back(wanted);
+  return missing;
+}
+
+bool are_available(const std::vector<std::string>& controllers, const AgentFacts& agent) {
+  return std::all_of(controllers.begin(), controllers.end(), [&](const std::string& each) {
+    return std::find(agent.controllers.begin(), agent.controllers.end(), each) != agent.controllers.end();
+  });
+}
+
+std::string delegation_advice(const std::vector<std::string>& missing, const AgentFacts& agent) {
+  if (are_available(missing, agent))
+    return "they are there, but not handed on to jobs: processes in " + agent.cgroup_base +
+           " itself prevent that;\n" + restart_of(agent);
+  if (agent.machine_agent)
+    return "let the agent run as the service of Berth's package, which asks systemd for all of them";
+  return "sudo mkdir -p /etc/systemd/system/user@.service.d\n"
+         "printf '[Service]\\nDelegate=cpu cpuset io memory pids\\n' | sudo tee "
+         "/etc/systemd/system/user@.service.d/delegate.conf\n"
+         "sudo systemctl daemon-reload, then log out and in again";
+}
+
+constexpr const char* kUnifiedAdvice =
+    "boot with cgroup v2: add systemd.unified_cgroup_hierarchy=1 to GRUB_CMDLINE_LINUX in "
+    "/etc/default/grub,\n"
+    "then sudo update-grub and reboot";
+
+std::string namespace_advice(const NamespaceFacts& namespaces) {
+  if (namespaces.restricted_by_apparmor)
+    return "AppArmor keeps them from users: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0\n"
+           "(to keep it: a file in /etc/sysctl.d), or use the machine's agent, which needs none";
+  if (namespaces.unprivileged == false) return "sudo sysctl kernel.unprivileged_userns_clone=1";
+  if (namespaces.most == 0) return "sudo sysctl user.max_user_namespaces=15000";
+  return {};
+}
+
+bool little(std::uint64_t free, std::uint64_t total) {
+  return free < total / kLittleShare;
+}
+
+}  // namespace
+
+Check judge_agent(const AccessFacts& access, const Agent& agent) {
+  if (agent)
+    return {"agent",
+            Level::ok,
+            "berthd " + agent->version + " answers on " + access.socket.path,
+            "",
+            {"pid " + std::to_string(agent->pid) +
+             (agent->machine_agent ? ", serves the machine" : ", serves its user")}};
+  if (access.failure && access.failure->code() == Code::denied) return no_permission(access);
+  if (!access.failure || access.failure->code() == Code::unavailable) return not_running(access);
+  if (access.failure->code() == Code::not_found)
+    return {"agent",
+            Level::warning,
+            "an agent of an older version answers on " + access.socket.path + "; it tells no facts",
+            "restart it with the version of this berth: jobs run on",
+            {}};
+  return {"agent", Level::problem, access.failure->message(), access.failure->hint(), {}};
+}
+
+Check judge_socket(const AccessFacts& access, const Agent& agent) {
+  const auto& socket = access.socket;
+  if (!socket.exists)
+    return {"socket", Level::note, "not checked: " + socket.path + " cannot be looked at", "", {}};
+  const auto what = socket.owner + ":" + socket.group + " " + octal(socket.mode);
+  if ((socket.mode & 0006) != 0)
+    return {"socket",
+            Level::problem,
+            "every user of the machine may use it: " + what,
+            "sudo chmod o= " + socket.path + ", and find out who opened it",
+            {}};
+  if (!agent) return {"socket", Level::ok, what, "", {}};
+  if (!agent->machine_agent) return {"socket", Level::ok, what + ", for its owner alone", "", {}};
+  if (socket.group != agent->group || (socket.mode & 0060) != 0060)
+    return {"socket",
+            Level::warning,
+            "only root may use it: " + what + " instead of root:" + agent->group + " 0660",
+            "make the group and let the agent take it: sudo groupadd --system " + agent->group + "; " +
+                restart_of(*agent),
+            {}};
+  return {"socket", Level::ok, what, "", {}};
+}
+
+Check judge_versions(std::string_view own_version, const Agent& agent) {
+  if (!agent) return unknown("versions");
+  Check check{"versions", Level::ok, "berth and berthd " + agent->version, "", {}};
+  const auto& old = agent->jobs_of_outdated_supervisors;
+  if (!old.empty()) {
+    check.level = Level::note;
+    check.what += "; " + std::to_string(old.size()) + " of " + std::to_string(agent->supervisors) +
+                  " jobs run under the berth-shim of another build, which is fine: " + joined(old, kNamed);
+    check.details = old;
+  }
+  if (agent->version != own_version) {
+    check.level = Level::warning;
+    check.what = "berth is " + std::string(own_version) + ", berthd is " + agent->version;
+    check.advice =
+        "the agent was not restarted after an upgrade, or this is another installation's berth\n(type -a "
+        "berth); " +
+        restart_of(*agent) + ": jobs run on";
+  }
+  return check;
+}
+
+Check judge_cgroup(CgroupMode mode, const Agent& agent) {
+  Check check{"cgroup", Level::ok, "version 2", "", {}};
+  if (agent && !agent->cgroup_base.empty()) check.details.push_back("jobs below " + agent->cgroup_base);
+  if (mode != CgroupMode::unified) {
+    check.level = Level::warning;
+    check.what = mode == CgroupMode::none
+                     ? "no control groups are mounted: limits are off"
+                     : "limits are off: the controllers are with version 1 of control groups";
+    check.advice = kUnifiedAdvice;
+    return check;
+  }
+  if (!agent) {
+    check.what += "; what the agent may use of it is not checked";
+    return check;
+  }
+  if (agent->cgroup_base.empty()) {
+    check.level = Level::warning;
+    check.what =
+        "the agent may not make control groups: limits are off, and trees are killed process by process";
+    check.advice = delegation_advice({"memory"}, *agent);
+    return check;
+  }
+  check.details.push_back("handed on to jobs: " + joined(agent->delegated));
+  const auto missing = missing_controllers(*agent);
+  if (missing.empty()) {
+    check.what += ", with " + joined(kControllers);
+    return check;
+  }
+  check.level = Level::warning;
+  check.what = "no limits on " + joined(missing) + ": these controllers do not reach the jobs";
+  check.advice = delegation_advice(missing, *agent);
+  return check;
+}
+
+Check judge_disk(const Agent& agent) {
+  if (!agent) return unknown("disk");
+  const auto& state = agent->state;
+  Check check{"disk",
+              Level::ok,
+              to_text(state.free) + " of " + to_text(state.total) + " free at " + state.path + " (" +
+                  state.file_system + ")",
+              "",
+              {}};
+  check.details.push_back(std::to_string(state.files_free) + " of " + std::to_string(state.files_total) +
+                          " inodes free");
+  check.details.push_back("new jobs are refused with less than " + to_text(state.reserved) + " free");
+  if (among(state.file_system, kVolatile)) {
+    check.level = Level::problem;
+    check.what =
+        state.path + " is on " + state.file_system + ": jobs and their records are gone after a reboot";
+    check.advice = "set state_dir to a directory on a disk";
+  } else if (state.free < state.reserved) {
+    check.level = Level::problem;
+    check.what += ": too little for new jobs";
+    check.advice = "berth gc gives some back; else delete or add space";
+  } else if (state.files_total > 0 && state.files_free == 0) {
+    check.level = Level::problem;
+    check.what = "no inode is free at " + state.path;
+    check.advice = "berth gc gives some back; else delete files there";
+  } else if (state.free < kLittleSpace || little(state.free.bytes(), state.total.bytes()) ||
+             little(state.files_free, state.files_total)) {
+    check.level = Level::warning;
+    check.what += little(state.files_free, state.files_total) ? ", and few inodes" : "";
+    check.advice = "berth gc --dry-run tells what could go";
+  } else if (among(state.file_system, kRemote)) {
+    check.level = Level::warning;
+    check.what += ": over the network, where locks and syncs are slow or do not hold";
+    check.advice = "set state_dir to a directory on a local disk";
+  }
+  return check;
+}
+
+Check judge_clock(const ClockFacts& clock, const Agent& agent) {
+  Check check{"clock", Level::ok, "synchronised", "", {to_rfc3339(clock.now)}};
+  if (!clock.synchronised) {
+    check.level = Level::note;
+    check.what = "whether it is synchronised cannot be told from here";
+  } else if (!*clock.synchronised) {
+    check.level = Level::warning;
+    check.what = "not synchronised: times in records may be wrong";
+    check.advice = "sudo timedatectl set-ntp true (systemd-timesyncd or chrony must be installed)";
+  }
+  if (agent && agent->newest_record && clock.now + kClockTolerance < *agent->newest_record) {
+    check.level = Level::problem;
+    check.what =
+        "set back: the latest record is " + to_words(*agent->newest_record - clock.now) + " in the future";
+    check.advice =
+        "set the clock right: sudo timedatectl set-ntp true, or sudo date -s …; durations are not affected";
+  }
+  return check;
+}
+
+Check judge_overlay(const NamespaceFacts& namespaces, const Agent& agent) {
+  if (!agent) return unknown("overlay");
+  if (agent->overlays) return {"overlay", Level::ok, "a job's tree is an overlay on its snapshot", "", {}};
+  Check check{"overlay",
+              Level::warning,
+              "overlays cannot be mounted: every job gets a copy of its code, which is slower",
+              "",
+              {}};
+  const auto advice = agent->machine_agent ? std::string() : namespace_advice(namespaces);
+  check.advice =
+      advice.empty() ? "sudo modprobe overlay; the state directory must be on ext4, xfs or btrfs" : advice;
+  return check;
+}
+
+Check judge_namespaces(const NamespaceFacts& namespaces) {
+  const auto advice = namespace_advice(namespaces);
+  if (advice.empty()) return {"namespaces", Level::ok, "users may make user namespaces", "", {}};
+  return {"namespaces",
+          Level::note,
+          "users may not make user namespaces: `berthd --user` copies code and cannot cut off the network",
+          advice,
+          {}};
+}
+
+Check judge_leftovers(const Agent& agent) {
+  if (!agent) return unknown("leftovers");
+  Check check{"leftovers", Level::ok, "none", "", {}};
+  std::uint64_t processes = 0;
+  for (const auto& directory : agent->directories_left) check.details.push_back(directory);
+  for (const auto& group : agent->cgroups_left) {
+    processes += group.processes;
+    check.details.push_back(group.path + " (" + std::to_string(group.processes) +
+                            (group.processes == 1 ? " process)" : " processes)"));
+  }
+  if (check.details.empty()) return check;
+  check.level = Level::warning;
+  check.what = "of ended jobs: " + joined(check.details, kNamed);
+  if (!agent->directories_left.empty())
+    check.advice = "directories are cleared when the agent starts: " + restart_of(*agent) + "; jobs run on";
+  if (!agent->cgroups_left.empty()) {
+    const auto& path = agent->cgroups_left.front().path;
+    check.advice += check.advice.empty() ? "" : "\n";
+    if (processes > 0)
+      check.advice += "end what still runs there: echo 1 | sudo tee " + path + "/cgroup.kill\n";
+    check.advice += "remove the group: sudo rmdir " + path;
+  }
+  return check;
+}
+
+Check judge_files(const Agent& agent) {
+  if (!agent) return unknown("open files");
+  Check check{"open files", Level::ok, "the agent may open " + std::to_string(agent->open_files), "", {}};
+  if (agent->open_files >= kEnoughOpenFiles) return check;
+  check.level = Level::warning;
+  check.what += ": few for many jobs and followers";
+  check.advice = agent->machine_agent
+                     ? "set LimitNOFILE=524288 with `sudo systemctl edit berthd`"
+                     : "raise the hard limit (ulimit -Hn, /etc/security/limits.conf) before starting it";
+  return check;
+}
+
+Check judge_python(const PythonFacts& python) {
+  if (python.version.empty())
+    return {"python",
+            Level::warning,
+            "there is no python3: jobs must name an interpreter of their own",
+            "sudo apt install python3 python3-venv",
+            {}};
+  if (!python.venv)
+    return {"python",
+            Level::warning,
+            "python3 " + python.version + " cannot make virtual environments",
+            "sudo apt install python3-venv",
+            {}};
+  return {"python", Level::ok, "python3 " + python.version + " with venv", "", {}};
+}
+
+Check judge_git(const std::string& version) {
+  if (version.empty())
+    return {"git",
+            Level::note,
+            "not installed; the git state of submitted code is recorded all the same",
+            "",
+            {}};
+  return {"git", Level::ok, "git " + version, "", {}};
+}
+
+Check judge_docker(const DockerFacts& docker) {
+  switch (docker.state) {
+    case DockerFacts::State::absent:
+      return {
+          "docker", Level::note, "not installed: image jobs will not work", "sudo apt install docker.io", {}};
+    case DockerFacts::State::denied:
+      return {"docker",
+              Level::note,
+              "you may not use " + docker.socket + "; a machine's agent is root and may",
+              "sudo berth doctor looks closer",
+              {}};
+    case DockerFacts::State::silent:
+      return {"docker",
+              Level::warning,
+              "nobody answers on " + docker.socket + ": image jobs will not work",
+              "sudo systemctl start docker; journalctl -u docker -n 50 tells more",
+              {}};
+    case DockerFacts::State::answers:
+      break;
+  }
+  return {"docker", Level::ok, "Docker " + docker.version + " (API " + docker.api + ")", "", {docker.socket}};
+}
+
+Check judge_nvidia(const NvidiaFacts& nvidia) {
+  if (nvidia.driver.empty() && nvidia.devices == 0)
+    return {"nvidia", Level::ok, "no NVIDIA GPU in this machine", "", {}};
+  const auto gpus = std::to_string(nvidia.devices) + (nvidia.devices == 1 ? " GPU" : " GPUs");
+  if (nvidia.driver.empty())
+    return {"nvidia",
+            Level::warning,
+            gpus + " on the PCI bus, but no driver is loaded",
+            "Ubuntu: sudo ubuntu-drivers install; Debian: sudo apt install nvidia-driver; then reboot\n"
+            "(with Secure Boot on, the module's key must be enrolled)",
+            {}};
+  if (!nvidia.library)
+    return {"nvidia",
+            Level::warning,
+            "driver " + nvidia.driver + ", but libnvidia-ml.so.1 cannot be loaded",
+            "install the driver's libraries: libnvidia-ml1 (Debian), libnvidia-compute-… (Ubuntu), of the "
+            "same version",
+            {}};
+  if (!nvidia.library_version.empty() && nvidia.library_version != nvidia.driver)
+    return {"nvidia",
+            Level::problem,
+            "the loaded driver is " + nvidia.driver + ", its libraries are " + nvidia.library_version,
+            "the driver was upgraded: berth drain, wait for the jobs, reboot",
+            {}};
+  return {"nvidia", Level::ok, "driver " + nvidia.driver + (nvidia.devices > 0 ? ", " + gpus : ""), "", {}};
+}
+
+Check judge_boot(const BootFacts& boot) {
+  Check check{"boot", Level::ok, "up for " + to_words(boot.up), "", {}};
+  if (!boot.reboot_required) return check;
+  check.level = Level::note;
+  check.what += "; a reboot is pending" + (boot.packages.empty() ? "" : " (" + boot.packages + ")");
+  check.advice = "berth drain, wait for the running jobs, reboot; waiting jobs stay in the queue";
+  return check;
+}
+
+}  // namespace berth::cli::doctor
