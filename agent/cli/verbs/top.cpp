@@ -182,6 +182,7 @@ int verb::top(const Arguments& arguments, Common& common) {
       "  CPU%    since the last reading, of one core: four busy cores are 400%\n"
       "  MEMORY  in use, and the job's limit where it has one; without the memory controller of cgroup v2\n"
       "          the sum of its processes, in which shared pages count several times\n");
+  options.section("Examples", "  berth top\n  berth top --socket ~/.local/state/berth/berth.sock\n");
   options.section("Exit codes", kPlainExits);
   if (!options.parse(arguments, common)) return 0;
   if (common.json)

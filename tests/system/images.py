@@ -1,0 +1,247 @@
+"""What machines boot from: a root file system, layers on top of it, a kernel and disk images. Each is made once and kept
+below build/system under a name that tells what went into it.
+
+As a program it says what the system tests miss on this machine, a line each; without --check it makes the images."""
+
+import gzip
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import packages
+from packages import BUILD
+from tools import Skip, locked, require, run
+
+GUEST = Path(__file__).resolve().parent / "guest"
+_CLIENT = GUEST.parents[1] / "integration/client.py"
+# Python runs what the tests put inside; the rest is what any server has.
+_PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "iproute2", "procps")
+MEMBERS = ("ann", "bob", "eve")  # may use the agent once it is installed
+OUTSIDER = "max"
+# In this order each finds what it needs.
+_MODULES = ("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk", "overlay")
+_DISK_SIZE = "1G"
+SKIPPED = 77  # the exit code by which ctest knows
+
+
+def require_containers():
+    require("mmdebstrap", "systemd-nspawn", "nsenter", "dpkg-deb")
+
+
+def require_virtual_machines():
+    require_containers()
+    require("qemu-system-x86_64", "mke2fs", "busybox")
+    if platform.machine() != "x86_64":
+        raise Skip(f"the virtual machines are x86_64, this machine is {platform.machine()}")
+    if "debian" not in _release().get("ID", ""):
+        raise Skip(f"the virtual machines boot Debian's cloud kernel; this is {_release().get('PRETTY_NAME')}")
+
+
+# --- root file systems
+
+def base():
+    """A directory: this release's root file system with what Berth depends on, without Berth."""
+    wanted = sorted({*_PACKAGES, *packages.dependencies(packages.current())})
+    folder = BUILD / f"root-{_key(_release()['VERSION_CODENAME'], *wanted, *MEMBERS, OUTSIDER)}"
+    return _made(folder, "root-", lambda new: _bootstrap(new, wanted))
+
+
+def installed():
+    """Directories, the uppermost first: the base with Berth installed and its users in the group."""
+    folder = BUILD / f"installed-{_key(base().name, _content(packages.current()))}"
+    return [_made(folder, "installed-", _install), base()]
+
+
+def _bootstrap(new, wanted):
+    users = "; ".join(f"useradd --root $1 --create-home --shell /bin/sh {name}" for name in (*MEMBERS, OUTSIDER))
+    run("mmdebstrap", "--variant=minbase", "--format=directory", f"--include={','.join(wanted)}",
+        "--aptopt=Acquire::Languages none", "--dpkgopt=path-exclude=/usr/share/doc/*",
+        "--dpkgopt=path-exclude=/usr/share/locale/*", f"--customize-hook={users}",
+        _release()["VERSION_CODENAME"], new, timeout=600)
+
+
+def _install(new):
+    new.mkdir()
+    groups = "; ".join(f"usermod -aG berth {name}" for name in MEMBERS)
+    with layered([base()], upper=new) as root:
+        shutil.copy(packages.current(), root / "opt/berth.deb")
+        run("systemd-nspawn", "-q", "--pipe", "--register=no", "--keep-unit", "--private-network", "-D", root, "sh", "-ec",
+            f"dpkg -i /opt/berth.deb; rm /opt/berth.deb; {groups}", timeout=120,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+
+
+@contextmanager
+def layered(lower, upper=None):
+    """A directory where the lower ones, the uppermost first, are seen as one; what is changed goes to `upper`."""
+    place = scratch("layers")
+    upper = upper or place / "upper"
+    for folder in (upper, place / "work", place / "merged"):
+        folder.mkdir(exist_ok=True)
+    run("mount", "-t", "overlay", "berth-test", "-o",
+        f"lowerdir={':'.join(map(str, lower))},upperdir={upper},workdir={place / 'work'}", place / "merged")
+    try:
+        yield place / "merged"
+    finally:
+        run("umount", "-l", place / "merged")
+        shutil.rmtree(place, ignore_errors=True)
+
+
+# --- for virtual machines
+
+def kernel():
+    """A directory with vmlinuz and the initrd that starts it on a virtio disk."""
+    name = _kernel_package()
+    folder = BUILD / f"kernel-{_key(name, *_MODULES, _INIT)}"
+    return _made(folder, "kernel-", lambda new: _fetch_kernel(new, name))
+
+
+def disk():
+    """An ext4 file system image, with a journal: Berth installed, and the channel that the tests speak through."""
+    guests = [_content(path) for path in (*sorted(GUEST.iterdir()), _CLIENT, __file__) if Path(path).is_file()]
+    image = BUILD / f"disk-{_key(*(layer.name for layer in installed()), *guests, _DISK_SIZE)}.img"
+    return _made(image, "disk-", _make_disk)
+
+
+_INIT = f"""#!/bin/sh
+mount -t devtmpfs dev /dev
+for module in {' '.join(_MODULES)}; do insmod /$module.ko || echo "initrd: $module cannot be loaded"; done
+mount -t ext4 /dev/vda /root || exec sh
+exec switch_root /root /sbin/init
+"""
+
+
+def _kernel_package():
+    lines = run("apt-cache", "depends", "linux-image-cloud-amd64").splitlines()
+    names = [line.split(":", 1)[1].strip() for line in lines if "Depends: linux-image-" in line]
+    if not names:
+        raise Skip("apt knows no linux-image-cloud-amd64; run apt-get update")
+    return names[0]
+
+
+def _fetch_kernel(new, name):
+    new.mkdir()
+    run("apt-get", "-q", "download", name, cwd=new)
+    run("dpkg-deb", "-x", next(new.glob("*.deb")), new / "x")
+    shutil.copy(next((new / "x/boot").glob("vmlinuz-*")), new / "vmlinuz")
+    _make_initrd(new / "initrd.gz", new / "x/lib/modules")
+    shutil.rmtree(new / "x")
+    next(new.glob("*.deb")).unlink()
+
+
+def _make_initrd(path, modules):
+    tree = path.parent / "tree"
+    for folder in ("bin", "dev", "root"):
+        (tree / folder).mkdir(parents=True)
+    shutil.copy(shutil.which("busybox"), tree / "bin/busybox")
+    for name in ("sh", "mount", "insmod", "switch_root", "echo"):
+        (tree / "bin" / name).symlink_to("busybox")
+    for name in _MODULES:
+        shutil.copy(next(modules.rglob(f"{name}.ko")), tree)
+    (tree / "init").write_text(_INIT)
+    (tree / "init").chmod(0o755)
+    archive = subprocess.run("find . | busybox cpio -o -H newc", shell=True, cwd=tree, check=True, capture_output=True,
+                             timeout=60).stdout
+    path.write_bytes(gzip.compress(archive, 1))
+    shutil.rmtree(tree)
+
+
+def _make_disk(new):
+    with layered(installed()) as root:
+        shutil.copytree(GUEST, root / "opt/test", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(_CLIENT, root / "opt/test")
+        unit = root / "etc/systemd/system/channel.service"
+        shutil.move(root / "opt/test/channel.service", unit)
+        wants = root / "etc/systemd/system/basic.target.wants"
+        wants.mkdir(exist_ok=True)
+        (wants / "channel.service").symlink_to("../channel.service")
+        (root / "etc/tmpfiles.d/witness.conf").write_text("z /dev/ttyS2 0666 - -\n")
+        (root / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 0\n")
+        (root / "etc/hostname").write_text("machine\n")
+        run("mke2fs", "-q", "-t", "ext4", "-m", "0", "-d", root, new, _DISK_SIZE)
+
+
+# --- places of a run
+
+def scratch(kind):
+    """A new directory of this process; sweep() removes it where the process could not."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=BUILD, prefix=f"run-{os.getpid()}-{kind}-"))
+
+
+def sweep():
+    """Removes what test processes left that were killed."""
+    for place in BUILD.glob("run-*"):
+        if not os.path.exists(f"/proc/{place.name.split('-')[1]}"):
+            for mount in sorted(_mounts_below(place), reverse=True):
+                run("umount", "-l", mount)
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _mounts_below(place):
+    mounts = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return [mount for mount in mounts if Path(mount).is_relative_to(place)]
+
+
+# --- the cache
+
+def _made(path, prefix, make):
+    """The path, made first where it is not there. Earlier ones of its kind are removed then."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with locked(BUILD / f"{prefix}lock"):
+        if path.exists():
+            return path
+        for other in BUILD.glob(prefix + "*"):
+            if not other.name.endswith("lock"):
+                _remove(other)
+        new = path.with_name(path.name + ".new")
+        make(new)
+        new.rename(path)
+    return path
+
+
+def _remove(path):
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _key(*parts):
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _content(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _release():
+    lines = Path("/etc/os-release").read_text().splitlines()
+    return {name: value.strip('"') for name, _, value in (line.partition("=") for line in lines)}
+
+
+def missing():
+    """What keeps tests from running here, in words."""
+    reasons = []
+    for kind, needs in (("container tests", require_containers), ("virtual machine tests", require_virtual_machines)):
+        try:
+            needs()
+        except Skip as skip:
+            reasons.append(f"{kind}: {skip}")
+    return reasons
+
+
+def main():
+    reasons = missing()
+    for reason in reasons:
+        print(reason)
+    if "--check" not in sys.argv:
+        if reasons:
+            sys.exit(SKIPPED)
+        print(packages.current(), packages.older(), *installed(), kernel(), disk(), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

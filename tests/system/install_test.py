@@ -1,0 +1,37 @@
+"""The package on a running machine: what it installs, starts and tells."""
+
+import images
+import packages
+from harness import ContainerTest, main
+
+
+class InstallTest(ContainerTest):
+    installed = False
+
+    def install(self):
+        self.machine.sh("DEBIAN_FRONTEND=noninteractive apt-get install -q -y /opt/packages/$1", packages.current().name,
+                        timeout=120)
+        for name in images.MEMBERS:
+            self.machine.run("usermod", "-aG", "berth", name)
+
+    def test_the_service_runs_once_the_package_is_there(self):
+        self.install()
+        for unit in ("berthd.socket", "berthd.service"):
+            self.assertEqual(self.machine.systemctl("is-active", unit), "active")
+            self.assertEqual(self.machine.systemctl("is-enabled", unit), "enabled")
+        self.assertEqual(self.machine.sh("stat -c '%U:%G %a %F' /run/berth/berth.sock").strip(), "root:berth 660 socket")
+        self.assertEqual(self.machine.sh("stat -c '%U:%G %a %F' /var/lib/berth").strip(), "root:root 711 directory")
+        self.assertTrue(self.machine.sh("getent group berth").startswith("berth:"))
+        self.assertTrue(self.machine.sh("getent passwd berth").startswith("berth:"))
+        self.machine.agent_pid()
+        status = self.machine.status()
+        self.assertEqual(status["mode"], "machine")
+        self.assertEqual([remark for remark in status["remarks"] if "limits are off" not in remark], [])
+        self.assertEqual(self.machine.systemctl("--failed", "--plain", "--no-legend"), "")
+        job = self.machine.submit_sh("id -un; pwd")
+        self.succeeded(job)
+        self.assertEqual(self.machine.log(job).split(), ["ann", "/home/ann"])
+
+
+if __name__ == "__main__":
+    main(images.require_containers)

@@ -1,0 +1,121 @@
+"""The agent under systemd: whatever happens to it, jobs run on, and it comes back."""
+
+import json
+import time
+
+import images
+from harness import ContainerTest, eventually, main
+from life import LastingJob
+
+
+class ServiceTest(ContainerTest):
+    def test_jobs_live_in_a_scope_of_their_own(self):
+        job = LastingJob(self)
+        group = self.machine.read(f"/proc/{job.process.pid}/cgroup").strip().split(":")[-1]
+        self.assertRegex(group, r"^/berth\.slice/berth-jobs\.scope/.+")
+        self.assertEqual(self.machine.property("berth-jobs.scope", "Delegate"), "yes")
+        self.assertEqual(self.machine.property("berth-jobs.scope", "ActiveState"), "active")
+        shims = self.machine.sh("cat /sys/fs/cgroup/system.slice/berthd.service/cgroup.procs").split()
+        self.assertEqual(shims, [str(self.machine.agent_pid())], "nothing but the agent is in its own group")
+        job.let_go()
+        job.assert_ended_well()
+
+    def test_a_restart_leaves_jobs_alone(self):
+        job = LastingJob(self)
+        before = self.machine.agent_pid()
+        self.machine.systemctl("restart", "berthd.service")
+        self.assertNotEqual(self.machine.agent_pid(), before)
+        job.assert_runs_on()
+        seen = job.lines()
+        eventually(lambda: job.lines() > seen, "its log grows on")
+        job.let_go()
+        job.assert_ended_well()
+
+    def test_a_job_that_ends_while_the_agent_is_stopped_is_recorded(self):
+        job = LastingJob(self)
+        self.machine.systemctl("stop", "berthd.socket", "berthd.service")
+        self.assertAlive(job.process)
+        job.let_go()
+        eventually(lambda: not self.machine.runs_on(job.process), "the job has ended")
+        self.machine.systemctl("start", "berthd.socket", "berthd.service")
+        job.assert_ended_well()
+
+    def test_an_agent_without_jobs_leaves_no_scope_and_the_next_one_gets_one(self):
+        self.machine.systemctl("stop", "berthd.socket", "berthd.service")
+        eventually(lambda: self.machine.property("berth-jobs.scope", "ActiveState") == "inactive", "the scope has ended")
+        begin = time.monotonic()
+        self.machine.systemctl("start", "berthd.socket", "berthd.service")
+        self.assertLess(time.monotonic() - begin, 5)
+        job = LastingJob(self)
+        self.assertIn("/berth-jobs.scope/", self.machine.read(f"/proc/{job.process.pid}/cgroup"))
+        job.let_go()
+        job.assert_ended_well()
+
+    def test_a_killed_agent_comes_back_and_adopts(self):
+        job = LastingJob(self)
+        pid = self.machine.agent_pid()
+        self.machine.run("kill", "-9", pid)
+        self.machine.new_agent(pid)
+        job.assert_runs_on()
+        job.let_go()
+        job.assert_ended_well()
+        self.assertIn("adopted", self.machine.sh("journalctl -u berthd.service -o cat"))
+
+    def test_a_burst_of_crashes_stops_neither_service_nor_socket(self):
+        job = LastingJob(self)
+        for _ in range(8):
+            pid = self.machine.agent_pid()
+            self.machine.run("kill", "-9", pid)
+            self.machine.new_agent(pid)
+        self.assertEqual(self.machine.systemctl("is-active", "berthd.socket", "berthd.service").split(), ["active", "active"])
+        job.assert_runs_on()
+        job.let_go()
+        job.assert_ended_well()
+
+    def test_the_watchdog_restarts_an_agent_that_hangs(self):
+        self.machine.run("mkdir", "/etc/systemd/system/berthd.service.d")
+        self.machine.write("/etc/systemd/system/berthd.service.d/watchdog.conf", "[Service]\nWatchdogSec=2s\n")
+        self.machine.systemctl("daemon-reload")
+        self.machine.systemctl("restart", "berthd.service")
+        job = LastingJob(self)
+        pid = self.machine.agent_pid()
+        self.machine.run("sleep", "5")
+        self.assertEqual(self.machine.agent_pid(), pid, "an agent that works is left alone")
+        self.machine.run("kill", "-STOP", pid)
+        self.machine.new_agent(pid)
+        self.assertIn("watchdog", self.machine.sh("journalctl -u berthd.service -o cat").lower())
+        job.assert_runs_on()
+        job.let_go()
+        job.assert_ended_well()
+
+    def test_a_request_starts_an_agent_that_is_stopped(self):
+        self.machine.systemctl("stop", "berthd.service")
+        self.assertEqual(self.machine.property("berthd.service", "MainPID"), "0")
+        self.succeeded(self.machine.submit("true"))
+        self.machine.agent_pid()
+
+    def test_systemd_is_told_how_the_agent_is(self):
+        self.assertEqual(self.machine.property("berthd.service", "Type"), "notify")
+        job = LastingJob(self)
+        status = eventually(lambda: self.machine.property("berthd.service", "StatusText"), "it says how it is")
+        self.assertTrue(status)
+        job.let_go()
+        job.assert_ended_well()
+
+    def test_the_journal_finds_what_concerns_a_job(self):
+        job, other = self.machine.submit_sh("exit 3"), self.machine.submit("true")
+        self.machine.wait(job), self.machine.wait(other)
+        entries = eventually(lambda: self.entries(f"JOB_ID={job}"), "the journal has entries of the job")
+        self.assertTrue(any("ended" in entry["MESSAGE"] for entry in entries), entries)
+        for entry in entries:
+            self.assertEqual((entry["JOB_ID"], entry["_SYSTEMD_UNIT"]), (job, "berthd.service"))
+            self.assertIn(entry["PRIORITY"], "0123456")
+        self.assertTrue(self.entries(f"JOB_ID={other}"))
+
+    def entries(self, *matches):
+        text = self.machine.sh('journalctl --sync; journalctl -o json "$@"', *matches)
+        return [json.loads(line) for line in text.splitlines()]
+
+
+if __name__ == "__main__":
+    main(images.require_containers)
