@@ -180,6 +180,9 @@ async::Task<json> doctor_json(Services& services) {
   auto facts = co_await async::offload(services.pool, look);
   auto newest = co_await newest_record(services);
   facts["newest_record"] = std::move(newest);
+  const auto use = services.governor.use();
+  facts["state"]["refusal"] = use.refusal ? json(*use.refusal) : json(nullptr);
+  facts["state"]["disk_high_percent"] = services.governor.limits().high;
   co_return facts;
 }
 

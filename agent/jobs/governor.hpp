@@ -57,6 +57,7 @@ class Governor {
   void job_ended(std::uint64_t log_bytes);
 
   DiskUse use() const;
+  const DiskLimits& limits() const { return limits_; }
   DiskReserve& reserve() { return reserve_; }
 
  private:

@@ -201,7 +201,9 @@ AgentFacts agent_facts_from_json(std::string_view text) {
                  ByteSize(number_at(state, "total_bytes")),
                  number_at(state, "files_free"),
                  number_at(state, "files_total"),
-                 ByteSize(number_at(state, "reserved_bytes"))};
+                 ByteSize(number_at(state, "reserved_bytes")),
+                 text_at(state, "refusal"),
+                 number_at(state, "disk_high_percent")};
   const auto cgroup = at(answer, "cgroup");
   facts.cgroup_base = text_at(cgroup, "base");
   facts.controllers = texts_at(cgroup, "controllers");

@@ -87,6 +87,8 @@ struct AgentFacts {
     std::uint64_t files_free = 0;
     std::uint64_t files_total = 0;
     ByteSize reserved;
+    std::string refusal;      // why new work is refused; "" when it is not
+    std::uint64_t high = 0;   // percent of the disk above which the agent gives space back; 0: unknown
   } state;
   std::string cgroup_base;  // "" without
   std::vector<std::string> controllers;

@@ -139,6 +139,11 @@ std::string namespace_advice(const NamespaceFacts& namespaces) {
   return {};
 }
 
+// Percent of the whole; 0 is unknown, and nothing is fuller than that.
+bool fuller_than(std::uint64_t percent, std::uint64_t free, std::uint64_t total) {
+  return percent > 0 && free < total && (total - free) * 100 >= percent * total;
+}
+
 bool little(std::uint64_t free, std::uint64_t total) {
   return free < total / kLittleShare;
 }
@@ -259,14 +264,18 @@ Check judge_disk(const Agent& agent) {
     check.what =
         state.path + " is on " + state.file_system + ": jobs and their records are gone after a reboot";
     check.advice = "set state_dir to a directory on a disk";
-  } else if (state.free < state.reserved) {
+  } else if (!state.refusal.empty() || state.free < state.reserved) {
     check.level = Level::problem;
-    check.what += ": too little for new jobs";
+    check.what += state.refusal.empty() ? ": too little for new jobs" : ": new work is refused, " + state.refusal;
     check.advice = "berth gc gives some back; else delete or add space";
   } else if (state.files_total > 0 && state.files_free == 0) {
     check.level = Level::problem;
     check.what = "no inode is free at " + state.path;
     check.advice = "berth gc gives some back; else delete files there";
+  } else if (fuller_than(state.high, state.free.bytes(), state.total.bytes())) {
+    check.level = Level::warning;
+    check.what += ": fuller than disk_high, " + std::to_string(state.high) + "%";
+    check.advice = "the agent removes what may go, oldest first; berth gc --dry-run tells what is left to go";
   } else if (state.free < kLittleSpace || little(state.free.bytes(), state.total.bytes()) ||
              little(state.files_free, state.files_total)) {
     check.level = Level::warning;

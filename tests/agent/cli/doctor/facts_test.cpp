@@ -147,13 +147,15 @@ TEST_CASE("the socket's owner, group and mode are read, and the user's groups") 
 TEST_CASE("the agent's facts are read, and those of another version as far as they go") {
   const auto facts = agent_facts_from_json(
       R"({"version":"0.1.0","mode":"machine","pid":4,"socket":{"path":"/s","group":"berth"},
-          "state":{"path":"/v","file_system":"ext4","free_bytes":5,"total_bytes":9,"files_free":1,"files_total":2,"reserved_bytes":3},
+          "state":{"path":"/v","file_system":"ext4","free_bytes":5,"total_bytes":9,"files_free":1,"files_total":2,"reserved_bytes":3,"refusal":"full","disk_high_percent":90},
           "cgroup":{"base":"/b","controllers":["cpu","io"],"delegated":["cpu"]},"overlays":true,"open_files":1024,
           "newest_record":"2026-03-14T12:00:00Z","supervisors":[{"job":"a","pid":1,"outdated":true},{"job":"b","pid":2,"outdated":false}],
           "leftovers":{"directories":["/d"],"cgroups":[{"path":"/c","processes":2}]}})");
   CHECK(facts.machine_agent);
   CHECK(facts.group == "berth");
   CHECK(facts.state.free == ByteSize(5));
+  CHECK(facts.state.refusal == "full");
+  CHECK(facts.state.high == 90);
   CHECK(facts.controllers.size() == 2);
   CHECK(facts.jobs_of_outdated_supervisors == std::vector<std::string>{"a"});
   CHECK(facts.supervisors == 2);

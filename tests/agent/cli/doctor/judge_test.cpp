@@ -20,7 +20,7 @@ AgentFacts healthy() {
   agent.pid = 42;
   agent.socket = "/run/berth/berth.sock";
   agent.group = "berth";
-  agent.state = {"/var/lib/berth", "ext4", 50_GiB, 100_GiB, 900, 1000, 64_MiB};
+  agent.state = {"/var/lib/berth", "ext4", 50_GiB, 100_GiB, 900, 1000, 64_MiB, "", 0};
   agent.cgroup_base = "/sys/fs/cgroup/berth.slice/berth-jobs.scope";
   agent.controllers = agent.delegated = {"cpu", "io", "memory", "pids"};
   agent.overlays = true;
@@ -172,6 +172,16 @@ TEST_CASE("a state directory in memory, over the network, or without room is tol
   CHECK(with([](auto& state) { state.free = 10_MiB; }).level == Level::problem);
   CHECK(with([](auto& state) { state.free = 1_GiB; }).level == Level::warning);
   CHECK(with([](auto& state) { state.total = ByteSize(10'000ULL << 30); }).level == Level::warning);
+  CHECK(with([](auto& state) { state.refusal = "the budget is reached"; }).what.find("the budget is reached") !=
+        std::string::npos);
+  CHECK(with([](auto& state) { state.high = 90; }).level == Level::ok);
+  const auto full = with([](auto& state) {
+    state.high = 90;
+    state.total = 1000_GiB;
+    state.free = 99_GiB;
+  });
+  CHECK(full.level == Level::warning);
+  CHECK(has(full.what, "fuller than disk_high, 90%"));
   CHECK(with([](auto& state) { state.files_free = 0; }).level == Level::problem);
   CHECK(with([](auto& state) { state.files_free = 10; }).level == Level::warning);
   CHECK(with([](auto& state) { state.files_free = state.files_total = 0; }).level ==
