@@ -149,9 +149,10 @@ class FullTmpfsTest(BerthTest):
 
     def test_gc_works(self):
         agent = self.start_agent(config=CONFIG + "\nkeep_at_least: 0s\ndisk_high: 100%")
-        jobs = [agent.sh("head -c 1000000 /dev/urandom") for _ in range(3)]
-        for job in jobs:
-            agent.wait(job)
+        jobs = []
+        for _ in range(3):  # one after the other: what ended first goes first
+            jobs.append(agent.sh("head -c 1000000 /dev/urandom"))
+            agent.wait(jobs[-1])
         agent.kill()
         self.fill()
         agent.start()
