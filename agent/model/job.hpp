@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "agent/model/ending.hpp"
+#include "agent/model/environment_request.hpp"
 #include "agent/model/resources.hpp"
 #include "runtime/base/clock.hpp"
 #include "runtime/base/digest.hpp"
@@ -32,13 +33,6 @@ bool may_follow(State from, State to);
 
 constexpr int kMinPriority = -1000;
 constexpr int kMaxPriority = 1000;
-
-struct EnvironmentRequest {
-  enum class Kind { none, user_managed };
-  Kind kind = Kind::none;
-  std::string python;  // user_managed: an absolute path, or a name for PATH
-  friend bool operator==(const EnvironmentRequest&, const EnvironmentRequest&) = default;
-};
 
 // The signal asked for, then, after the grace time, SIGKILL for the whole tree.
 struct StopRequest {

@@ -6,6 +6,7 @@
 #include <string>
 #include <type_traits>
 
+#include "agent/model/environment_json.hpp"
 #include "agent/model/json_reader.hpp"
 #include "runtime/base/error.hpp"
 
@@ -30,25 +31,6 @@ std::int64_t to_ms(microseconds duration) {
 }
 std::string to_hex(const Digest& digest) {
   return digest.hex();
-}
-
-json to_json(const EnvironmentRequest& environment) {
-  if (environment.kind == EnvironmentRequest::Kind::none) return {{"kind", "none"}};
-  return {{"kind", "user_managed"}, {"python", environment.python}};
-}
-
-EnvironmentRequest environment_from_json(const json& value) {
-  JsonReader fields(value, "environment");
-  EnvironmentRequest result;
-  const auto kind = fields.text("kind", "none");
-  result.python = fields.text("python");
-  if (kind == "user_managed") {
-    result.kind = EnvironmentRequest::Kind::user_managed;
-  } else if (kind != "none") {
-    fields.refuse("kind", "must be 'none' or 'user_managed'");
-  }
-  fields.refuse_others();
-  return result;
 }
 
 StopRequest stop_from_json(const json& value) {

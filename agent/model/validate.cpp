@@ -17,6 +17,7 @@ constexpr std::size_t kMaxEntries = 100;  // tags; properties; outputs
 constexpr std::size_t kMaxTagValue = 5000;
 constexpr std::size_t kMaxPropertyValue = 64U << 10;
 constexpr std::size_t kMaxPath = 4095;
+constexpr std::size_t kMaxEnvironmentFiles = 1U << 20;
 constexpr int kMaxRetries = 100;
 constexpr int kMaxSignal = 64;
 constexpr milliseconds kMaxTimeout = std::chrono::hours(24 * 3650);
@@ -110,15 +111,56 @@ void check_paths(const JobRequest& request) {
   }
 }
 
-void check_environment(const EnvironmentRequest& environment) {
-  check_line("environment", environment.python, kMaxPath);
-  if (environment.kind == EnvironmentRequest::Kind::none) {
-    if (!environment.python.empty()) refuse("environment", "of kind 'none' takes no python");
-    return;
+void check_files(const EnvironmentRequest& environment) {
+  std::size_t bytes = 0;
+  for (const auto& [name, text] : environment.files) {
+    check_line("environment", name, kMaxPath);
+    if (!is_inner_path(name)) refuse("environment", "must have relative names of files, without '.' and '..'");
+    check_text("environment", text);
+    bytes += name.size() + text.size();
   }
-  if (environment.python.empty()) refuse("environment", "of kind 'user_managed' needs a python");
-  if (environment.python.front() != '/' && environment.python.find('/') != std::string::npos)
+  if (environment.files.size() > kMaxEntries) refuse("environment", "has more than 100 files");
+  if (bytes > kMaxEnvironmentFiles) refuse("environment", "has files of over 1 MiB together");
+  if (environment.file.empty() != environment.files.empty())
+    refuse("environment", "must have both 'files' and the 'file' that is asked for, or neither");
+  if (!environment.file.empty() && !environment.files.contains(environment.file))
+    refuse("environment", "has no file '" + printable(environment.file) + "'");
+}
+
+void check_python(const EnvironmentRequest& environment) {
+  const auto& python = environment.python;
+  check_line("environment", python, kMaxPath);
+  if (environment.kind != EnvironmentRequest::Kind::user_managed) return;
+  if (python.empty()) refuse("environment", "of kind 'user_managed' needs a python");
+  if (python.front() != '/' && python.find('/') != std::string::npos)
     refuse("environment", "must name python by an absolute path, or by a name without '/'");
+}
+
+// Each kind has its own fields; one that it does not know was surely meant to do something.
+void check_fields(const EnvironmentRequest& environment) {
+  using enum EnvironmentRequest::Kind;
+  const auto kind = environment.kind;
+  const auto field = [&](const char* what, bool there, bool taken, bool needed) {
+    const auto words = "of kind '" + std::string(name(kind)) + "' ";
+    if (there && !taken) refuse("environment", words + "takes no " + what);
+    if (!there && needed) refuse("environment", words + "needs a " + what);
+  };
+  const bool from_file = kind == conda || kind == venv || kind == lock;
+  field("python", !environment.python.empty(), kind == user_managed || kind == venv, kind == user_managed);
+  field("file", !environment.file.empty(), from_file || kind == image, from_file);
+  field("image", !environment.image.empty(), kind == image, kind == image);
+  field("context", environment.context.has_value(), kind == dockerfile, kind == dockerfile);
+  field("dockerfile", !environment.dockerfile.empty(), kind == dockerfile, kind == dockerfile);
+}
+
+void check_environment(const EnvironmentRequest& environment) {
+  check_python(environment);
+  check_fields(environment);
+  check_files(environment);
+  check_line("environment", environment.image, kMaxPath);
+  check_line("environment", environment.dockerfile, kMaxPath);
+  if (!environment.dockerfile.empty() && !is_inner_path(environment.dockerfile))
+    refuse("environment", "must name the dockerfile by a path within its directory, without '.' and '..'");
 }
 
 void check_limits(const JobRequest& request) {
