@@ -161,6 +161,16 @@ LogIndex Agent::log_index(const std::string& reference, const LogQuery& query) {
   return index_from_json(get(target));
 }
 
+bool Agent::has_snapshot(const Digest& digest) {
+  try {
+    client_.request("GET", "/v1/snapshots/" + digest.hex());
+    return true;
+  } catch (const Error& error) {
+    if (error.code() != Code::not_found) throw;
+    return false;
+  }
+}
+
 Digest Agent::send_diff(std::string_view diff) {
   const auto answer = client_.request("POST", "/v1/diffs", diff, "text/plain", http::Repeatable::yes);
   const auto digest = parse_digest(text_of(model::parse_json(answer.body), "digest"));

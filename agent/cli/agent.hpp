@@ -72,6 +72,7 @@ class Agent {
   std::uint64_t log_start(const std::string& reference, LogQuery query);
   LogIndex log_index(const std::string& reference, const LogQuery& query);
 
+  bool has_snapshot(const Digest& digest);
   // Digest of a stored diff.
   Digest send_diff(std::string_view diff);
   // JSON answers for people who know what they asked for.

@@ -29,8 +29,9 @@ constexpr int kTries = 3;
 enum class Bases { known, none };
 
 // One sender's memory per tree and agent.
-std::string sender_directory(const Agent& agent, const std::string& root) {
-  const auto key = objects::sha256(root + '\0' + agent.socket()).hex().substr(0, 32);
+std::string sender_directory(const Agent& agent, const std::string& root, snapshot::IgnoreFiles ignore_files) {
+  const auto* whole = ignore_files == snapshot::IgnoreFiles::none ? "whole" : "";
+  const auto key = objects::sha256(root + '\0' + agent.socket() + whole).hex().substr(0, 32);
   return os::join(os::join(cache_directory(), "trees"), key);
 }
 
@@ -53,8 +54,13 @@ class GitFacts {
 
 class CodeSender {
  public:
-  CodeSender(Agent& agent, const std::string& root)
-      : agent_(agent), sender_(sender_directory(agent, root), root), scan_(sender_.scan()) {
+  // `what` is for people: "code".
+  CodeSender(Agent& agent, const std::string& root, std::string what = "code",
+             snapshot::IgnoreFiles ignore_files = snapshot::IgnoreFiles::honour)
+      : agent_(agent),
+        what_(std::move(what)),
+        sender_(sender_directory(agent, root, ignore_files), root, options(ignore_files)),
+        scan_(sender_.scan()) {
     for (const auto& warning : scan_.warnings) remark("warning: " + printable(warning));
   }
 
@@ -76,8 +82,13 @@ class CodeSender {
   void send_whole() { send(Bases::none); }
 
  private:
+  static snapshot::Sender::Options options(snapshot::IgnoreFiles ignore_files) {
+    snapshot::Sender::Options options;
+    options.ignore_files = ignore_files;
+    return options;
+  }
   void send(Bases which) {
-    Progress progress("sending code");
+    Progress progress("sending " + what_);
     Upload upload(agent_.client(), "/v1/snapshots", kPackType);
     const auto bases = which == Bases::known ? sender_.bases() : std::vector<Digest>{};
     const auto report = sender_.write_pack(
@@ -85,10 +96,11 @@ class CodeSender {
         [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); });
     upload.finish();
     sender_.sent(scan_);
-    progress.finish("sent " + to_text(ByteSize(report.pack_bytes)) + " of code");
+    progress.finish("sent " + to_text(ByteSize(report.pack_bytes)) + " of " + what_);
   }
 
   Agent& agent_;
+  std::string what_;
   snapshot::Sender sender_;
   snapshot::Scan scan_;
 };
@@ -132,6 +144,16 @@ std::string code_root(const std::optional<std::string>& code, const std::string&
                     "; sending all of it is surely not meant",
                 "cd into the project, name it with --code DIR, or run without a copy of the code: --no-code");
   return root;
+}
+
+Digest send_context(Agent& agent, const std::string& directory) {
+  std::unique_ptr<CodeSender> sender;
+  while_tree_changes([&] {
+    sender.reset();
+    sender = std::make_unique<CodeSender>(agent, directory, "the Dockerfile's directory", snapshot::IgnoreFiles::none);
+    if (!sender->agent_has_it() || !agent.has_snapshot(sender->id())) sender->send();
+  });
+  return sender->id();
 }
 
 Submitted submit_with_code(Agent& agent, model::JobRequest request, const std::string& root,

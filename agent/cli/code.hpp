@@ -15,6 +15,9 @@ namespace berth::cli {
 std::string code_root(const std::optional<std::string>& code, const std::string& current_directory,
                       const std::string& home);
 
+// Sends a directory that an image is built from, whole: its .dockerignore is for the one who builds. Its digest.
+Digest send_context(Agent& agent, const std::string& directory);
+
 // Completes the request with snapshot, properties and diff, sends what the agent lacks, and submits it;
 // `about_to` is called right before that.
 Submitted submit_with_code(Agent& agent, model::JobRequest request, const std::string& root,

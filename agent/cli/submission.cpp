@@ -8,11 +8,14 @@
 
 #include "agent/cli/code.hpp"
 #include "agent/cli/settings.hpp"
+#include "agent/jobfile/environment.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/os/file.hpp"
 
 namespace berth::cli {
 namespace {
 
+constexpr std::uint64_t kLargestEnvironmentFile = 1U << 20;
 constexpr const char* kPythonHelp =
     "interpreter to use exactly as it is: a path, or a name for PATH. `python` and `python3` in the command "
     "mean it. "
@@ -43,11 +46,20 @@ void declare(Options& options, Submission& submission) {
   options.command(
       flags.command,
       "the program and its arguments, as they are: no shell in between. A .py file runs with Python");
-  options.option("--python", flags.python, "PATH", kPythonHelp);
   options.option("--workdir", flags.working_directory, "DIR",
                  "directory to run in: within the code, or any with --no-code");
   options.list("-e,--env", flags.environment_variables, "K=V",
                "environment variable of the job; K alone passes on its value here");
+  options.group("Environment");
+  options.option("--python", flags.python, "PATH", kPythonHelp);
+  options.option("--conda", flags.conda, "FILE", "conda environment of an environment.yml, made once for all jobs that ask for the same");
+  options.option("--requirements", flags.requirements, "FILE",
+                 "venv of a requirements.txt or pyproject.toml, likewise; --python then gives the version: 3.11");
+  options.option("--image", flags.image, "IMAGE",
+                 "run in a container of this Docker image, or of the node's own: cpu or gpu. With --conda the "
+                 "environment is added to it");
+  options.option("--dockerfile", flags.dockerfile, "DIR", "run in a container of the image that this directory builds");
+  options.option("--env-lock", flags.environment_lock, "FILE", "exactly what `berth env lock` has written");
   options.group("Code");
   options.option("--code", submission.code, "DIR", "send this directory instead of the current one");
   options.flag("--no-code", submission.no_code, "send nothing: run in the current directory as it is");
@@ -83,13 +95,19 @@ void declare(Options& options, Submission& submission) {
 Submitted submit(Agent& agent, const Submission& submission, const std::function<void()>& about_to) {
   if (submission.no_code && submission.code)
     throw Error(Code::invalid, "--code and --no-code exclude each other", "give one of them");
-  jobfile::Place place{current_directory(), std::nullopt, environment_variable};
+  jobfile::Place place;
+  place.current_directory = current_directory();
+  place.environment_variable = environment_variable;
+  place.read_file = [](const std::string& path) { return os::read_file(path, kLargestEnvironmentFile); };
+  place.is_directory = [](const std::string& path) { return std::filesystem::is_directory(path); };
   if (!submission.no_code) {
     place.code_root = code_root(submission.code, place.current_directory, home_directory());
     place.current_directory = std::filesystem::canonical(place.current_directory);  // as code_root is
   }
   auto request = jobfile::to_request(submission.flags, place);
   request.submission_id = random_id();
+  if (request.environment.kind == model::EnvironmentRequest::Kind::dockerfile)
+    request.environment.context = send_context(agent, jobfile::dockerfile_place(submission.flags, place).directory);
   if (place.code_root) return submit_with_code(agent, std::move(request), *place.code_root, about_to);
   model::validate(request);
   if (about_to) about_to();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "agent/jobfile/environment.hpp"
 #include "agent/jobfile/parse.hpp"
 #include "agent/jobfile/working_directory.hpp"
 #include "runtime/base/error.hpp"
@@ -10,20 +11,12 @@
 namespace berth::jobfile {
 namespace {
 
-constexpr const char* kDefaultPython = "python3";
+constexpr const char* kPythonOfEnvironment = "python";
 // Collected without being asked for wherever the job has a tree of its own.
 constexpr const char* kOutputs = "outputs";
 
 bool is_script(const std::string& program) {
   return program.size() > 3 && program.ends_with(".py");
-}
-
-// A name stays one, for PATH; a path becomes absolute, since the job runs elsewhere.
-std::string interpreter(const std::string& text, const Place& place) {
-  if (text.empty())
-    throw Error(Code::invalid, "--python: the interpreter's path is empty",
-                "give a path or a name such as python3");
-  return text.find('/') == std::string::npos ? text : absolute_path(text, place.current_directory);
 }
 
 void set_command(model::JobRequest& request, const Flags& flags, const Place& place) {
@@ -32,10 +25,10 @@ void set_command(model::JobRequest& request, const Flags& flags, const Place& pl
                 "write it after the options: berth run -- python3 train.py");
   request.command = flags.command;
   const bool script = is_script(flags.command.front());
-  if (!flags.python && !script) return;
-  const auto python = flags.python ? interpreter(*flags.python, place) : kDefaultPython;
-  request.environment = {model::EnvironmentRequest::Kind::user_managed, python};
-  if (script) request.command.insert(request.command.begin(), python);
+  request.environment = environment(flags, place, script);
+  if (!script) return;
+  const bool own = request.environment.kind == model::EnvironmentRequest::Kind::user_managed;
+  request.command.insert(request.command.begin(), own ? request.environment.python : kPythonOfEnvironment);
 }
 
 std::map<std::string, std::string> tags(const Flags& flags) {

@@ -1,7 +1,7 @@
 #pragma once
 
 // Command-line flags → model::JobRequest. Pure: what the flags cannot say (where they were typed, what the
-// environment holds) comes in as a Place. Every mistake is an Error Code::invalid that names the flag, the
+// environment and files hold) comes in as a Place. Every mistake is an Error Code::invalid that names the flag, the
 // reason and the remedy.
 
 #include <functional>
@@ -23,6 +23,11 @@ struct Flags {
   std::vector<std::string>
       environment_variables;  // K=V, or K for the value it has where the flags were typed
   std::optional<std::string> python;
+  std::optional<std::string> conda;
+  std::optional<std::string> requirements;
+  std::optional<std::string> image;
+  std::optional<std::string> dockerfile;
+  std::optional<std::string> environment_lock;
   std::optional<std::string> cpus;
   std::optional<std::string> memory;
   std::optional<std::string> gpus;
@@ -45,9 +50,11 @@ struct Place {
   std::string current_directory;         // absolute
   std::optional<std::string> code_root;  // absolute; the directory the snapshot is of, nothing without one
   std::function<std::optional<std::string>(const std::string&)> environment_variable;
+  std::function<std::string(const std::string& path)> read_file;
+  std::function<bool(const std::string& path)> is_directory;
 };
 
-// Complete but for submission_id, snapshot, properties and diff, which only sending can know.
+// Complete but for submission_id, snapshot, properties, diff and a Dockerfile's context, which only sending can know.
 model::JobRequest to_request(const Flags& flags, const Place& place);
 
 }  // namespace berth::jobfile

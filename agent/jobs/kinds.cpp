@@ -251,6 +251,7 @@ class RecordsOfJobs : public OfJobs {
     for (const auto& job : scene.jobs) {
       Roots roots;
       if (job.snapshot) roots.snapshots.push_back(*job.snapshot);
+      if (job.context) roots.snapshots.push_back(*job.context);
       if (job.diff) roots.objects.push_back(*job.diff);
       auto why = job.finished ? due(job, scene, {{"keep_jobs", scene.limits.keep_jobs}}) : std::nullopt;
       const bool idle = roots.snapshots.empty() && roots.objects.empty();

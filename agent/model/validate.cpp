@@ -142,8 +142,8 @@ void check_fields(const EnvironmentRequest& environment) {
   const auto kind = environment.kind;
   const auto field = [&](const char* what, bool there, bool taken, bool needed) {
     const auto words = "of kind '" + std::string(name(kind)) + "' ";
-    if (there && !taken) refuse("environment", words + "takes no " + what);
-    if (!there && needed) refuse("environment", words + "needs a " + what);
+    if (there && !taken) refuse("environment", words + "takes no '" + what + "'");
+    if (!there && needed) refuse("environment", words + "needs '" + what + "'");
   };
   const bool from_file = kind == conda || kind == venv || kind == lock;
   field("python", !environment.python.empty(), kind == user_managed || kind == venv, kind == user_managed);

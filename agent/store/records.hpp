@@ -103,6 +103,7 @@ struct Remains {
   bool has_log = false;             // it may have one: none was removed since it ended last
   std::optional<Digest> snapshot;
   std::optional<Digest> diff;
+  std::optional<Digest> context;  // of its Dockerfile
   std::vector<Digest> outputs;
 };
 

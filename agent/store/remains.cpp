@@ -27,14 +27,15 @@ struct Ended {
   Instant finished{};
   std::optional<Digest> snapshot;
   std::optional<Digest> diff;
+  std::optional<Digest> context;
 };
 
 // Nothing for a job that is live, or gone.
 std::optional<Ended> ended_job(db::Connection& db, Sequence job) {
-  auto row = db.query("SELECT id, uid, finished, snapshot, diff FROM job WHERE sequence = ? AND finished IS NOT NULL", job);
+  auto row = db.query("SELECT id, uid, finished, snapshot, diff, context FROM job WHERE sequence = ? AND finished IS NOT NULL", job);
   if (!row.step()) return std::nullopt;
   return Ended{model::JobId(row.text(0)), static_cast<uid_t>(row.integer(1)), *instant_column(row, 2),
-               optional_digest_column(row, 3), optional_digest_column(row, 4)};
+               optional_digest_column(row, 3), optional_digest_column(row, 4), optional_digest_column(row, 5)};
 }
 
 // A later launch makes the doom of a job no smaller.
@@ -60,6 +61,7 @@ Remains remains_row(const db::Statement& row) {
   job.has_log = !removed || !job.finished || *removed < *job.finished;
   job.snapshot = optional_digest_column(row, 5);
   job.diff = optional_digest_column(row, 6);
+  job.context = optional_digest_column(row, 7);
   return job;
 }
 
@@ -67,7 +69,7 @@ Remains remains_row(const db::Statement& row) {
 
 std::vector<Remains> remains(db::Connection& db) {
   std::vector<Remains> jobs;
-  auto rows = db.query("SELECT sequence, id, uid, finished, log_removed, snapshot, diff FROM job ORDER BY sequence");
+  auto rows = db.query("SELECT sequence, id, uid, finished, log_removed, snapshot, diff, context FROM job ORDER BY sequence");
   while (rows.step()) jobs.push_back(remains_row(rows));
   auto outputs = db.query("SELECT sequence, outputs FROM attempt WHERE outputs IS NOT NULL ORDER BY sequence");
   auto job = jobs.begin();
@@ -115,7 +117,7 @@ std::vector<Sequence> forget(db::Connection& db, const std::vector<Sequence>& jo
     if (!job) continue;
     db.run("DELETE FROM job WHERE sequence = ?", sequence);
     doom(db, job->id, std::nullopt);
-    for (const auto& digest : {job->snapshot, job->diff}) {
+    for (const auto& digest : {job->snapshot, job->diff, job->context}) {
       const auto upload = digest ? find_upload(db, *digest, job->uid) : std::nullopt;
       if (upload && upload->created < uploads_before) forget_uploads(db, {*upload});
     }

@@ -94,7 +94,15 @@ CREATE TABLE doomed (
 ) STRICT, WITHOUT ROWID;
 )sql";
 
-constexpr std::array<std::string_view, 2> kSteps{kSchema1, kSchema2};
+// The directory that a Dockerfile is built in, as it was sent; and the environment that the job was given.
+constexpr std::string_view kSchema3 = R"sql(
+ALTER TABLE job ADD COLUMN context BLOB;
+ALTER TABLE job ADD COLUMN environment BLOB;
+CREATE INDEX job_by_context ON job (context, uid) WHERE context IS NOT NULL;
+CREATE INDEX job_by_environment ON job (environment) WHERE environment IS NOT NULL;
+)sql";
+
+constexpr std::array<std::string_view, 3> kSteps{kSchema1, kSchema2, kSchema3};
 
 }  // namespace
 

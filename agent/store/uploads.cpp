@@ -10,7 +10,8 @@ constexpr std::string_view kColumns = "SELECT kind, digest, uid, size, files, cr
 // What no job of its sender refers to.
 constexpr std::string_view kUnused =
     "NOT EXISTS (SELECT 1 FROM job WHERE job.snapshot = upload.digest AND job.uid = upload.uid)"
-    " AND NOT EXISTS (SELECT 1 FROM job WHERE job.diff = upload.digest AND job.uid = upload.uid)";
+    " AND NOT EXISTS (SELECT 1 FROM job WHERE job.diff = upload.digest AND job.uid = upload.uid)"
+    " AND NOT EXISTS (SELECT 1 FROM job WHERE job.context = upload.digest AND job.uid = upload.uid)";
 
 std::string_view name(Upload::Kind kind) {
   return kind == Upload::Kind::snapshot ? "snapshot" : "diff";
@@ -33,11 +34,13 @@ std::vector<Digest> digests(db::Statement rows) {
   return result;
 }
 
-// What jobs name in this column, and uploads of this kind.
-std::vector<Digest> referred(db::Connection& db, const std::string& column, Upload::Kind kind) {
-  return digests(db.query("SELECT " + column + " FROM job WHERE " + column +
-                              " IS NOT NULL UNION SELECT digest FROM upload WHERE kind = ?",
-                          name(kind)));
+std::string named_in(const std::string& column) {
+  return "SELECT " + column + " FROM job WHERE " + column + " IS NOT NULL";
+}
+
+// What jobs name, by this query, and uploads of this kind.
+std::vector<Digest> referred(db::Connection& db, const std::string& by_jobs, Upload::Kind kind) {
+  return digests(db.query(by_jobs + " UNION SELECT digest FROM upload WHERE kind = ?", name(kind)));
 }
 
 }  // namespace
@@ -57,7 +60,8 @@ std::optional<Upload> find_upload(db::Connection& db, const Digest& digest, uid_
 }
 
 Roots roots(db::Connection& db) {
-  return {referred(db, "snapshot", Upload::Kind::snapshot), referred(db, "diff", Upload::Kind::diff),
+  return {referred(db, named_in("snapshot") + " UNION " + named_in("context"), Upload::Kind::snapshot),
+          referred(db, named_in("diff"), Upload::Kind::diff),
           digests(db.query("SELECT DISTINCT outputs FROM attempt WHERE outputs IS NOT NULL"))};
 }
 

@@ -35,7 +35,9 @@ bool is_as_cached(const StatCache& cache, const Scan& scan) {
 }  // namespace
 
 Sender::Sender(const std::string& cache_directory, const std::string& root, Options options)
-    : directory_(cache_directory), root_(os::open(root, O_RDONLY | O_DIRECTORY)) {
+    : directory_(cache_directory),
+      root_(os::open(root, O_RDONLY | O_DIRECTORY)),
+      ignore_files_(options.ignore_files) {
   os::make_directories(directory_, 0700);
   lock_ = os::FileLock::try_acquire(os::join(directory_, "lock"));
   last_sent_ = load_last_sent(os::join(directory_, "sent"));
@@ -64,6 +66,7 @@ Scan Sender::scan() {
   const auto path = os::join(directory_, "tree");
   const auto cache = StatCache::load(path);
   ScanOptions options;
+  options.ignore_files = ignore_files_;
   options.cache = cache ? &*cache : nullptr;
   options.has_recipe = [this](const Digest& digest) { return store_ && store_->has(digest); };
   auto scan = snapshot::scan(root_, options);

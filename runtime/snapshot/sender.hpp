@@ -23,6 +23,7 @@ class Sender {
  public:
   struct Options {
     ByteSize budget = 1_GiB;  // of contents kept
+    IgnoreFiles ignore_files = IgnoreFiles::honour;
   };
 
   // The cache directory is made where it is missing.
@@ -45,6 +46,7 @@ class Sender {
 
   std::string directory_;
   os::Fd root_;
+  IgnoreFiles ignore_files_;
   std::optional<os::FileLock> lock_;
   std::optional<Manifest> last_sent_;
   std::unique_ptr<objects::Store> store_;

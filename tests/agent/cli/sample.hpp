@@ -52,7 +52,8 @@ inline model::Job completed() {
   request.snapshot = digest(0xAB);
   request.diff = digest(0xCD);
   request.outputs = {"outputs", "checkpoints"};
-  request.environment = {model::EnvironmentRequest::Kind::user_managed, "python3"};
+  request.environment.kind = model::EnvironmentRequest::Kind::user_managed;
+  request.environment.python = "python3";
   request.resources = {2000, 4_GiB, 1, 1};
   request.limits = {true, 300, 2_MiB, false};
   request.timeout = std::chrono::hours(2);

@@ -10,9 +10,13 @@ using namespace berth::jobfile;
 namespace {
 
 Place in_project() {
-  return {"/home/ada/project/src", "/home/ada/project", [](const std::string& name) {
-            return name == "TOKEN" ? std::optional<std::string>("secret") : std::nullopt;
-          }};
+  Place place;
+  place.current_directory = "/home/ada/project/src";
+  place.code_root = "/home/ada/project";
+  place.environment_variable = [](const std::string& name) {
+    return name == "TOKEN" ? std::optional<std::string>("secret") : std::nullopt;
+  };
+  return place;
 }
 
 Place as_it_is() {
@@ -79,8 +83,8 @@ TEST_CASE("--workdir is a path within the code, however it is written") {
 TEST_CASE("a Python script runs with the machine's python3") {
   const auto request = to_request(command({"train.py", "--epochs", "3"}), in_project());
   CHECK(request.command == std::vector<std::string>{"python3", "train.py", "--epochs", "3"});
-  CHECK(request.environment ==
-        model::EnvironmentRequest{model::EnvironmentRequest::Kind::user_managed, "python3"});
+  CHECK(request.environment.kind == model::EnvironmentRequest::Kind::user_managed);
+  CHECK(request.environment.python == "python3");
 }
 
 TEST_CASE("--python takes a path from where it was typed, or a name for PATH") {

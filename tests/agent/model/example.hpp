@@ -31,7 +31,8 @@ inline JobRequest full_request() {
   request.working_directory = "src/train";
   request.properties = {{"mlflow.source.git.commit", "abc"}};
   request.diff = digest_of(0xcd);
-  request.environment = {EnvironmentRequest::Kind::user_managed, "/opt/python"};
+  request.environment.kind = EnvironmentRequest::Kind::user_managed;
+  request.environment.python = "/opt/python";
   request.resources = {2500, 4_GiB, 1, 2};
   request.priority = -5;
   request.timeout = std::chrono::minutes(90);

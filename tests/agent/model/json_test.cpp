@@ -78,8 +78,8 @@ TEST_CASE("mistakes in a request are told by field") {
   CHECK(complaint_with("resources", {{"gpu", 1}}) == "resources: 'gpu' is not a known field");
   CHECK(complaint_with("resources", {{"gpus", 70000}}) ==
         "resources: 'gpus' must be a whole number from 0 to 65535");
-  CHECK(complaint_with("environment", {{"kind", "conda"}}) ==
-        "environment: 'kind' must be 'none' or 'user_managed'");
+  CHECK(complaint_with("environment", {{"kind", "podman"}}) ==
+        "environment: 'kind' must be 'none', 'user_managed', 'conda', 'venv', 'image', 'dockerfile' or 'lock'");
   CHECK(complaint_with("stop", {{"signal", 0}}) == "stop: 'signal' must be a whole number from 1 to 64");
   CHECK(complaint_with("retries", {{"lost", -1}}).find("'retries' must be a whole number") !=
         std::string::npos);

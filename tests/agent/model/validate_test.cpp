@@ -100,6 +100,60 @@ TEST_CASE("python is an absolute path or a plain name") {
   CHECK(complaint(small_request(), [](auto& r) { r.environment.python = "python3"; }) != "");
 }
 
+TEST_CASE("each kind of environment has its own fields") {
+  using Kind = EnvironmentRequest::Kind;
+  const auto of_kind = [](Kind kind, const std::function<void(EnvironmentRequest&)>& change) {
+    return complaint([&](JobRequest& request) {
+      request.environment = {};
+      request.environment.kind = kind;
+      change(request.environment);
+    });
+  };
+  const auto with_file = [](EnvironmentRequest& e) {
+    e.file = "env.yml";
+    e.files = {{"env.yml", "dependencies: []"}};
+  };
+  for (const auto kind : {Kind::conda, Kind::venv, Kind::lock}) {
+    CHECK(of_kind(kind, with_file) == "");
+    CHECK(of_kind(kind, [](auto&) {}).find("needs 'file'") != std::string::npos);
+  }
+  CHECK(of_kind(Kind::image, [](auto& e) { e.image = "python:3.12"; }) == "");
+  CHECK(of_kind(Kind::image, [&](auto& e) {
+          e.image = "cpu";
+          with_file(e);
+        }) == "");
+  CHECK(of_kind(Kind::image, [](auto&) {}).find("needs 'image'") != std::string::npos);
+  CHECK(of_kind(Kind::conda, [&](auto& e) {
+          with_file(e);
+          e.image = "x";
+        }) == "job request: 'environment' of kind 'conda' takes no 'image'");
+  CHECK(of_kind(Kind::dockerfile, [](auto& e) {
+          e.context = digest_of(1);
+          e.dockerfile = "Dockerfile";
+        }) == "");
+  CHECK(of_kind(Kind::dockerfile, [](auto& e) {
+          e.context = digest_of(1);
+          e.dockerfile = "../Dockerfile";
+        }) != "");
+}
+
+TEST_CASE("the files of an environment are named by paths of their own, and few and small") {
+  const auto with = [](std::map<std::string, std::string> files) {
+    return complaint([&](JobRequest& request) {
+      request.environment = {};
+      request.environment.kind = EnvironmentRequest::Kind::venv;
+      request.environment.file = "a.txt";
+      request.environment.files = std::move(files);
+    });
+  };
+  CHECK(with({{"a.txt", "-r b/c.txt"}, {"b/c.txt", "x"}}) == "");
+  CHECK(with({{"b.txt", ""}}) == "job request: 'environment' has no file 'a.txt'");
+  CHECK(with({{"a.txt", ""}, {"../b", ""}}) != "");
+  CHECK(with({{"a.txt", ""}, {"/b", ""}}) != "");
+  CHECK(with({{"a.txt", std::string(2U << 20, 'x')}}).find("1 MiB") != std::string::npos);
+  CHECK(with({{"a.txt", "\xff"}}).find("UTF-8") != std::string::npos);
+}
+
 TEST_CASE("amounts, limits and retries are in range") {
   CHECK(refused([](auto& r) { r.resources.slots = 0; }, "resources"));
   CHECK(refused([](auto& r) { r.priority = 1001; }, "priority"));
