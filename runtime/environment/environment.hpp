@@ -11,23 +11,12 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
+#include "runtime/environment/spec.hpp"
 #include "runtime/os/identity.hpp"
 
 namespace berth::environment {
-
-// The machine as it is.
-struct None {
-  friend bool operator==(const None&, const None&) = default;
-};
-// An interpreter that the user looks after.
-struct UserManaged {
-  std::string python = "python3";  // an absolute path, or a name to look for on the job's PATH
-  friend bool operator==(const UserManaged&, const UserManaged&) = default;
-};
-using Spec = std::variant<None, UserManaged>;
 
 // On whose behalf, and what a name means there.
 struct Context {
