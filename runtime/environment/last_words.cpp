@@ -107,7 +107,8 @@ std::string last_words(std::string_view log) {
   return words;
 }
 
-Error build_failure(const std::string& words, const shim::Ended& ended, std::string_view log) {
+Error build_failure(const std::string& words, const shim::Ended& ended, std::string_view log,
+                    bool disk_full) {
   const auto said = last_words(log);
   const auto tail = said.empty() ? std::string() : ": " + said;
   const auto what = "building the " + words;
@@ -117,7 +118,7 @@ Error build_failure(const std::string& words, const shim::Ended& ended, std::str
   if (ended.out_of_memory_kills > 0)
     return Error(Code::too_large, what + " ran out of memory" + tail,
                  "allow builds more memory in the agent's configuration");
-  if (has_one_of(log, kNoSpace))
+  if (disk_full || has_one_of(log, kNoSpace))
     return Error(Code::no_space, what + " failed, for the disk is full" + tail,
                  "`berth gc` gives back what is not needed, `berth env ls` shows the environments");
   if (has_one_of(said, kNoNetwork))

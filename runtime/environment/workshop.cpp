@@ -28,6 +28,7 @@ constexpr const char* kScriptFile = "build-script";
 constexpr std::uint64_t kLongestResult = 64U << 20;
 constexpr std::uint64_t kLogTail = 64U << 10;
 constexpr std::size_t kFailedLogsKept = 100;
+constexpr std::uint64_t kFull = 1U << 20;  // with less, not even the log may have been written
 
 void check_name(const std::string& name) {
   const std::filesystem::path path(name);
@@ -152,7 +153,10 @@ Leased Workshop::settle(const Digest& digest, const shim::Condition& condition) 
   const auto what = begun(digest);
   const auto words = what ? what->words : "environment " + digest.brief();
   if (const auto* over = std::get_if<shim::Over>(&condition)) {
-    if (!succeeded(over->ended)) throw build_failure(words, over->ended, end_of(log_file(digest)));
+    if (!succeeded(over->ended)) {
+      const bool full = os::space_of(cache_.directory(digest)).free < kFull;
+      throw build_failure(words, over->ended, end_of(log_file(digest)), full);
+    }
     return complete(digest, over->ended);
   }
   if (std::holds_alternative<shim::Lost>(condition))
@@ -209,7 +213,9 @@ void Workshop::tidy(const Digest& digest) const {
 std::string Workshop::abandon(const Digest& digest) {
   std::string kept;
   if (os::exists(launch_directory(digest))) {
-    shim::kill_leftovers(launch_directory(digest));
+    // With an ending there is nothing left, though the supervisor may need some milliseconds more to exit.
+    if (!os::exists(join(launch_directory(digest), shim::kEndingFile)))
+      shim::kill_leftovers(launch_directory(digest));
     std::error_code failure;
     std::filesystem::rename(log_file(digest), cache_.failed_log(digest), failure);
     if (!failure) kept = cache_.failed_log(digest);
