@@ -11,36 +11,18 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
+#include "runtime/environment/ready.hpp"
+#include "runtime/environment/spec.hpp"
 #include "runtime/os/identity.hpp"
 
 namespace berth::environment {
-
-// The machine as it is.
-struct None {
-  friend bool operator==(const None&, const None&) = default;
-};
-// An interpreter that the user looks after.
-struct UserManaged {
-  std::string python = "python3";  // an absolute path, or a name to look for on the job's PATH
-  friend bool operator==(const UserManaged&, const UserManaged&) = default;
-};
-using Spec = std::variant<None, UserManaged>;
 
 // On whose behalf, and what a name means there.
 struct Context {
   std::optional<os::Identity> identity;  // the job's user; nothing: who this process is
   std::string path = "/usr/local/bin:/usr/bin:/bin";
-};
-
-// How to use an environment that is there.
-struct Ready {
-  std::string interpreter;  // absolute; "" where the spec has none
-  std::string path_prefix;  // a directory to put before the job's PATH; "" for none
-  std::vector<std::pair<std::string, std::string>> variables;  // to set, such as VIRTUAL_ENV
-  std::string record;  // JSON, for the run: kind, and for Python version, prefix, packages …
 };
 
 // Thread-safe. Equal requests at the same time share one look at the interpreter; later ones cost only a few

@@ -9,13 +9,17 @@
 
 namespace berth::os {
 
-std::optional<FileLock> FileLock::try_acquire(const std::string& path) {
+std::optional<FileLock> FileLock::try_lock(const std::string& path, int how) {
   auto file = open(path, O_RDWR | O_CREAT, 0600);
-  int result = ::flock(file.get(), LOCK_EX | LOCK_NB);
-  while (result < 0 && errno == EINTR) result = ::flock(file.get(), LOCK_EX | LOCK_NB);
+  int result = ::flock(file.get(), how | LOCK_NB);
+  while (result < 0 && errno == EINTR) result = ::flock(file.get(), how | LOCK_NB);
   if (result == 0) return FileLock(std::move(file));
   if (errno == EWOULDBLOCK) return std::nullopt;
   throw_errno("lock", path);
 }
+
+std::optional<FileLock> FileLock::try_acquire(const std::string& path) { return try_lock(path, LOCK_EX); }
+
+std::optional<FileLock> FileLock::try_share(const std::string& path) { return try_lock(path, LOCK_SH); }
 
 }  // namespace berth::os

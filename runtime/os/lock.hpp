@@ -1,6 +1,6 @@
 #pragma once
 
-// Exclusive locks on files (flock): held by an open description, so gone with the process however it dies.
+// Locks on files (flock): held by an open description, so gone with the process however it dies.
 
 #include <optional>
 #include <string>
@@ -11,14 +11,17 @@ namespace berth::os {
 
 class FileLock {
  public:
-  // Opens (and makes, mode 0600) the file and locks it; nothing when somebody else holds it.
+  // Opens (and makes, mode 0600) the file and locks it for itself alone; nothing when somebody else holds it.
   static std::optional<FileLock> try_acquire(const std::string& path);
+  // The same, beside others that share it; nothing when somebody holds it alone.
+  static std::optional<FileLock> try_share(const std::string& path);
 
   // The locked file, for reading and writing.
   const Fd& file() const { return file_; }
 
  private:
   explicit FileLock(Fd file) : file_(std::move(file)) {}
+  static std::optional<FileLock> try_lock(const std::string& path, int how);
   Fd file_;
 };
 

@@ -1,0 +1,92 @@
+#pragma once
+
+// Builds environments: follows recipes (recipe.hpp), each in a process tree of its own under a supervisor
+// (runtime/shim), and puts what comes of them into the cache. One build for all who want the same environment. Builds
+// outlive the agent: the next one adopts them.
+//
+// Belongs to the loop; what blocks goes to threads of its own.
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/async/event.hpp"
+#include "runtime/async/nursery.hpp"
+#include "runtime/async/offload.hpp"
+#include "runtime/async/task.hpp"
+#include "runtime/async/watcher.hpp"
+#include "runtime/base/log.hpp"
+#include "runtime/base/result.hpp"
+#include "runtime/environment/cache.hpp"
+#include "runtime/environment/recipe.hpp"
+#include "runtime/environment/waiting.hpp"
+#include "runtime/environment/workshop.hpp"
+#include "runtime/shim/client.hpp"
+
+namespace berth::environment {
+
+class Builds {
+ public:
+  Builds(async::Executor executor, async::Watcher& watcher, BuildSettings settings);
+  Builds(const Builds&) = delete;
+  Builds& operator=(const Builds&) = delete;
+
+  Cache& cache() { return cache_; }
+  async::Pool& pool() { return pool_; }
+
+  // Once, at start: adopts the builds of the agent before this one and removes what is half made. ensure() waits for
+  // it.
+  async::Task<> recover();
+
+  // The environment, built where it is not there. Throws an Error with the tool's own last words; Cancelled when the
+  // caller abandoned the wait.
+  async::Task<Leased> ensure(Recipe recipe, Waiting& waiting);
+
+  // Code::not_found; Code::conflict while it is leased or being built.
+  async::Task<> remove(Digest digest);
+
+  // The builds that wait or run.
+  std::vector<Waiting::Build> building() const;
+
+  // Leaves the running builds to the next agent. Needed before the end of every Builds.
+  async::Task<> stop();
+
+ private:
+  struct Flight;
+  using FlightPtr = std::shared_ptr<Flight>;
+  class Rider;
+  class Slot;
+
+  FlightPtr join(Recipe recipe, const Digest& digest);
+  async::Task<> ride(FlightPtr flight, Waiting& waiting);
+  void give_up(Flight& flight);
+
+  async::Task<> fly(FlightPtr flight, Recipe recipe);
+  async::Task<Leased> build(FlightPtr flight, Recipe recipe);
+  async::Task<> adopt(Digest digest);
+  async::Task<> fly_on(FlightPtr flight);
+  async::Task<Leased> settle_when_over(FlightPtr flight);
+  async::Task<> land(FlightPtr flight, Result<Leased> result);
+  async::Task<> ended_or_gone(std::string directory, int supervisor);
+  async::Task<shim::Condition> outcome(std::string directory);
+  async::Task<> harden(Digest digest);
+  void tell(Flight& flight);
+
+  BuildSettings settings_;
+  Log log_;
+  Cache cache_;
+  Workshop workshop_;
+  async::Pool pool_{4};
+  async::Watcher& watcher_;
+  shim::Launcher launcher_;
+  std::map<Digest, FlightPtr> flights_;
+  std::size_t running_ = 0;
+  async::Event slot_free_;
+  bool recovered_ = false;
+  async::Event recovery_done_;
+  async::Nursery nursery_;
+};
+
+}  // namespace berth::environment

@@ -1,0 +1,219 @@
+#include "runtime/environment/cache.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "runtime/base/error.hpp"
+#include "runtime/base/text.hpp"
+#include "runtime/os/fd.hpp"
+#include "runtime/os/file.hpp"
+#include "runtime/os/lock.hpp"
+#include "runtime/os/process.hpp"
+#include "runtime/shim/contract.hpp"
+
+namespace berth::environment {
+
+using os::join;
+
+// The lock, and the moments of use.
+class Lease::Held {
+ public:
+  explicit Held(os::FileLock lock) : lock_(std::move(lock)) { touch(); }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+  ~Held() { touch(); }
+
+ private:
+  void touch() { ::futimens(lock_.file().get(), nullptr); }
+  os::FileLock lock_;
+};
+
+namespace {
+
+constexpr const char* kReadyFile = "ready.json";
+constexpr const char* kUsesFile = "uses";
+constexpr const char* kDoomed = "doomed";
+constexpr const char* kFailed = "failed";
+
+std::optional<Instant> time_of_change(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return std::nullopt;
+  return from_unix_micros(info.st_mtim.tv_sec * 1'000'000 + info.st_mtim.tv_nsec / 1000);
+}
+
+// Follows symlinks, unlike os::exists.
+bool leads_somewhere(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+std::vector<std::string> names_in(const std::string& directory) {
+  std::vector<std::string> names;
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, failure))
+    names.push_back(entry.path().filename().string());
+  return names;
+}
+
+}  // namespace
+
+Cache::Cache(std::string directory) : directory_(std::move(directory)) {
+  os::make_directories(directory_, 0755);
+  os::make_directories(join(directory_, kDoomed), 0700);
+  os::make_directories(join(directory_, kFailed), 0700);
+  os::make_directories(tools_cache(), 0755);
+}
+
+std::string Cache::directory(const Digest& digest) const { return join(directory_, digest.hex()); }
+std::string Cache::prefix(const Digest& digest) const { return join(directory(digest), "made/prefix"); }
+std::string Cache::tools_cache() const { return join(directory_, "cache"); }
+std::string Cache::ready_file(const Digest& digest) const { return join(directory(digest), kReadyFile); }
+
+std::string Cache::failed_log(const Digest& digest) const {
+  return join(join(directory_, kFailed), digest.hex() + ".log");
+}
+
+// With `mutex_` held. What is remembered counts as long as the file is there.
+const Cache::Known* Cache::find(const Digest& digest) {
+  const auto path = ready_file(digest);
+  const auto known = known_.find(digest);
+  if (known != known_.end() && os::exists(path)) return &known->second;
+  known_.erase(digest);
+  const auto text = os::read_file_if_exists(path);
+  if (!text) return nullptr;
+  try {
+    return &known_.emplace(digest, Known{built_from_text(*text), {}}).first->second;
+  } catch (const Error&) {  // a record that cannot be read is none: it will be built again
+    return nullptr;
+  }
+}
+
+std::optional<Leased> Cache::lease(const Digest& digest) {
+  const std::lock_guard guard(mutex_);
+  const auto* known = find(digest);
+  if (known == nullptr) return std::nullopt;
+  if (!known->built.interpreter.empty() && !leads_somewhere(known->built.interpreter)) return std::nullopt;
+  if (auto held = known->held.lock()) return Leased{ready_from(known->built), Lease(std::move(held))};
+  auto lock = os::FileLock::try_share(join(directory(digest), kUsesFile));
+  if (!lock || !os::exists(ready_file(digest))) return std::nullopt;
+  const auto held = std::make_shared<Lease::Held>(std::move(*lock));
+  known_.at(digest).held = held;
+  return Leased{ready_from(known->built), Lease(held)};
+}
+
+void Cache::publish(const Built& built) {
+  const std::lock_guard guard(mutex_);
+  os::write_file(ready_file(built.digest), to_text(built), 0644, os::Durable::yes);
+  os::sync_directory(directory_);
+  known_[built.digest].built = built;
+}
+
+void Cache::harden(const Digest& digest) {
+  if (!os::exists(ready_file(digest))) return;  // removed already
+  const auto tree = os::open(directory(digest), O_RDONLY | O_DIRECTORY);
+  if (::syncfs(tree.get()) != 0) throw_errno("write to disk", directory(digest));
+  const std::lock_guard guard(mutex_);
+  if (find(digest) == nullptr) return;
+  auto& built = known_.at(digest).built;
+  built.only_in_boot.clear();
+  os::write_file(ready_file(digest), to_text(built), 0644, os::Durable::yes);
+}
+
+Entry Cache::entry_of(const Known& known) const {
+  const auto& built = known.built;
+  const auto where = directory(built.digest);
+  Entry entry;
+  entry.digest = built.digest;
+  entry.kind = built.kind;
+  entry.words = built.words;
+  entry.bytes = built.bytes;
+  entry.created = built.created;
+  entry.last_used = time_of_change(join(where, kUsesFile)).value_or(built.created);
+  entry.leased = !known.held.expired();
+  entry.python_version = built.python_version;
+  entry.log = join(where, std::string("build/") + shim::kLogFile);
+  entry.lock = built.lock;
+  return entry;
+}
+
+std::vector<Digest> Cache::all() const {
+  std::vector<Digest> digests;
+  for (const auto& name : names_in(directory_))
+    if (const auto digest = parse_digest(name)) digests.push_back(*digest);
+  return digests;
+}
+
+std::vector<Entry> Cache::list() {
+  std::vector<Entry> entries;
+  for (const auto& digest : all()) {
+    const std::lock_guard guard(mutex_);
+    if (const auto* known = find(digest)) entries.push_back(entry_of(*known));
+  }
+  return entries;
+}
+
+std::string Cache::show(const Digest& digest) {
+  const std::lock_guard guard(mutex_);
+  if (const auto* known = find(digest)) return to_text(known->built);
+  throw Error(Code::not_found, "there is no environment " + digest.brief(), "`berth env ls` lists those there are");
+}
+
+void Cache::remove(const Digest& digest) {
+  show(digest);
+  clear(digest);
+}
+
+void Cache::clear(const Digest& digest) {
+  const auto where = directory(digest);
+  if (!os::exists(where)) return;
+  doom(digest);
+  os::remove_tree(join(join(directory_, kDoomed), digest.hex()));
+}
+
+// Out of everybody's sight in one step. Who opens `uses` meanwhile finds no ready.json once he has its lock.
+void Cache::doom(const Digest& digest) {
+  const std::lock_guard guard(mutex_);
+  const auto alone = os::FileLock::try_acquire(join(directory(digest), kUsesFile));
+  if (!alone)
+    throw Error(Code::conflict, "the environment " + digest.brief() + " is in use",
+                "wait for the jobs that run in it, or cancel them");
+  known_.erase(digest);
+  os::remove_file(ready_file(digest));
+  const auto doomed = join(join(directory_, kDoomed), digest.hex());
+  os::remove_tree(doomed);
+  std::error_code failure;
+  std::filesystem::rename(directory(digest), doomed, failure);
+  if (failure) throw errno_error(failure.value(), "remove", printable(directory(digest)));
+}
+
+void Cache::sweep() {
+  for (const auto& name : names_in(join(directory_, kDoomed))) os::remove_tree(join(join(directory_, kDoomed), name));
+  for (const auto& digest : not_hardened()) {
+    bool damaged = false;
+    {
+      const std::lock_guard guard(mutex_);
+      const auto* known = find(digest);
+      damaged = known != nullptr && known->built.only_in_boot != os::boot_id();
+    }
+    if (damaged) clear(digest);
+  }
+}
+
+std::vector<Digest> Cache::unfinished() const {
+  std::vector<Digest> digests;
+  for (const auto& digest : all())
+    if (!os::exists(ready_file(digest))) digests.push_back(digest);
+  return digests;
+}
+
+std::vector<Digest> Cache::not_hardened() {
+  std::vector<Digest> digests;
+  for (const auto& digest : all()) {
+    const std::lock_guard guard(mutex_);
+    const auto* known = find(digest);
+    if (known != nullptr && !known->built.only_in_boot.empty()) digests.push_back(digest);
+  }
+  return digests;
+}
+
+}  // namespace berth::environment

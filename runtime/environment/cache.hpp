@@ -1,0 +1,95 @@
+#pragma once
+
+// The environments that were built, on disk, below one directory:
+//
+//   DIGEST/ready.json   written last, atomically and synced: without it the environment is not there
+//   DIGEST/made/prefix  the environment itself
+//   DIGEST/build/       the launch directory of its build (runtime/shim); afterwards the build's log alone
+//   DIGEST/work/        the build's own directory, while it runs
+//   DIGEST/recipe.json  what is being built, for the agent that finds the directory after a crash
+//   DIGEST/uses         locked by those who lease it; its time of change is that of the last use
+//   failed/             logs of builds that failed, the latest of each environment
+//   doomed/             what is being removed
+//   cache/              the tools' own downloads
+//
+// Thread-safe. Every call blocks on the file system.
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/environment/built.hpp"
+#include "runtime/environment/ready.hpp"
+
+namespace berth::environment {
+
+// One environment, for people and for the disk governor.
+struct Entry {
+  Digest digest;
+  std::string kind;
+  std::string words;
+  std::uint64_t bytes = 0;
+  Instant created{};
+  Instant last_used{};
+  bool leased = false;
+  std::string python_version;
+  std::string log;   // the build's log file
+  std::string lock;  // JSON
+};
+
+class Cache {
+ public:
+  // Makes the directory where it is missing.
+  explicit Cache(std::string directory);
+
+  std::string directory(const Digest& digest) const;
+  std::string prefix(const Digest& digest) const;
+  std::string tools_cache() const;
+  // Where the log of a failed build is kept; replaced by the next failure of the same environment.
+  std::string failed_log(const Digest& digest) const;
+
+  // Nothing where it is not there, is being removed, or its interpreter is gone (an upgrade of the machine's Python
+  // takes it from a venv).
+  std::optional<Leased> lease(const Digest& digest);
+
+  // From here on it is there. The files need not be on disk yet: harden() sees to it.
+  void publish(const Built& built);
+  // Waits for the disk; until then a power failure takes the environment back.
+  void harden(const Digest& digest);
+
+  std::vector<Entry> list();
+  // The whole record, JSON; Code::not_found.
+  std::string show(const Digest& digest);
+  // Code::not_found; Code::conflict while it is leased.
+  void remove(const Digest& digest);
+
+  // Removes what is there of it, ready or not. Code::conflict while it is leased.
+  void clear(const Digest& digest);
+  // At start, before all else: finishes removals, and takes back what a power failure may have damaged.
+  void sweep();
+  // Environments without a ready.json: being built, or left by a crash.
+  std::vector<Digest> unfinished() const;
+  // Those that are ready, but not sure to survive a power failure.
+  std::vector<Digest> not_hardened();
+
+ private:
+  struct Known {
+    Built built;
+    std::weak_ptr<Lease::Held> held;
+  };
+
+  std::string ready_file(const Digest& digest) const;
+  std::vector<Digest> all() const;
+  const Known* find(const Digest& digest);
+  Entry entry_of(const Known& known) const;
+  void doom(const Digest& digest);
+
+  std::string directory_;
+  std::mutex mutex_;  // guards `known_`
+  std::map<Digest, Known> known_;
+};
+
+}  // namespace berth::environment

@@ -1,0 +1,130 @@
+#include "runtime/environment/last_words.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <vector>
+
+#include "runtime/base/text.hpp"
+#include "runtime/base/units.hpp"
+#include "runtime/os/process.hpp"
+
+namespace berth::environment {
+namespace {
+
+constexpr std::size_t kMostLines = 8;
+constexpr std::size_t kLinesSearched = 40;
+constexpr std::size_t kLinesOtherwise = 3;
+constexpr std::size_t kLongestLine = 300;
+constexpr std::size_t kLongest = 1200;
+
+using Markers = std::array<std::string_view, 8>;
+constexpr Markers kComplaints{"error", "×", "could not", "cannot", "no solution", "nothing provides", "fatal", "unsatisf"};
+constexpr Markers kNoSpace{"no space left on device", "os error 28", "errno 28", "disk quota exceeded", "os error 122",
+                           "errno 122", "enospc", "not enough space"};
+constexpr Markers kNoNetwork{"name resolution",    "name or service not known", "connection refused",  "connection timed out",
+                             "dns error",          "network is unreachable",    "newconnectionerror", "could not connect"};
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  std::transform(result.begin(), result.end(), result.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return result;
+}
+
+bool has_one_of(std::string_view text, const Markers& markers) {
+  const auto searched = lower(text);
+  return std::any_of(markers.begin(), markers.end(),
+                     [&](std::string_view marker) { return searched.find(marker) != std::string::npos; });
+}
+
+// Terminals' control sequences: ESC [ … letter.
+std::string without_colours(std::string_view line) {
+  std::string plain;
+  for (std::size_t at = 0; at < line.size(); ++at) {
+    if (line[at] != '\x1b') {
+      plain += line[at];
+      continue;
+    }
+    while (at + 1 < line.size() && std::isalpha(static_cast<unsigned char>(line[at + 1])) == 0) ++at;
+    ++at;
+  }
+  return plain;
+}
+
+// What a terminal would show of the line in the end.
+std::string as_shown(std::string_view line) {
+  while (line.ends_with('\r')) line.remove_suffix(1);
+  if (const auto back = line.rfind('\r'); back != std::string_view::npos) line.remove_prefix(back + 1);
+  auto plain = without_colours(line);
+  const auto first = plain.find_first_not_of(" \t");
+  if (first == std::string::npos) return {};
+  plain = plain.substr(first, plain.find_last_not_of(" \t") + 1 - first);
+  if (plain.size() > kLongestLine) {
+    std::size_t cut = kLongestLine;
+    while (cut > 0 && (static_cast<unsigned char>(plain[cut]) & 0xC0) == 0x80) --cut;
+    plain = plain.substr(0, cut) + "…";
+  }
+  return printable(plain);
+}
+
+std::vector<std::string> lines_of(std::string_view log) {
+  std::vector<std::string> lines;
+  while (!log.empty()) {
+    const auto end = std::min(log.find('\n'), log.size());
+    auto line = as_shown(log.substr(0, end));
+    if (!line.empty()) lines.push_back(std::move(line));
+    log.remove_prefix(std::min(end + 1, log.size()));
+  }
+  return lines;
+}
+
+// The complaint nearest to the end begins at the first of the complaining lines that end the log.
+std::size_t first_that_matters(const std::vector<std::string>& lines) {
+  const auto from = lines.size() - std::min(lines.size(), kLinesSearched);
+  for (auto at = from; at < lines.size(); ++at)
+    if (has_one_of(lines[at], kComplaints)) return at;
+  return lines.size() - std::min(lines.size(), kLinesOtherwise);
+}
+
+std::string how(const shim::Ended& ended) {
+  if (const auto* never = std::get_if<shim::NotStarted>(&ended.outcome)) return "could not start: " + never->reason;
+  const auto& exit = std::get<os::Exit>(ended.outcome);
+  if (exit.signalled) return "was killed (" + os::signal_name(exit.status) + ")";
+  return "failed";
+}
+
+}  // namespace
+
+std::string last_words(std::string_view log) {
+  const auto lines = lines_of(log);
+  std::string words;
+  const auto first = first_that_matters(lines);
+  // The end says more than the beginning where there is too much.
+  const auto skipped = lines.size() - first > kMostLines ? lines.size() - kMostLines : first;
+  for (auto at = skipped; at < lines.size() && words.size() < kLongest; ++at)
+    words += (words.empty() ? "" : " | ") + lines[at];
+  return words;
+}
+
+Error build_failure(const std::string& words, const shim::Ended& ended, std::string_view log,
+                    bool disk_full) {
+  const auto said = last_words(log);
+  const auto tail = said.empty() ? std::string() : ": " + said;
+  const auto what = "building the " + words;
+  if (ended.stopped_because == shim::kStoppedTimedOut)
+    return Error(Code::timeout, what + " took longer than " + to_words(ended.duration) + tail,
+                 "see where it hangs in the build's log, or allow builds more time in the agent's configuration");
+  if (ended.out_of_memory_kills > 0)
+    return Error(Code::too_large, what + " ran out of memory" + tail,
+                 "allow builds more memory in the agent's configuration");
+  if (disk_full || has_one_of(log, kNoSpace))
+    return Error(Code::no_space, what + " failed, for the disk is full" + tail,
+                 "`berth gc` gives back what is not needed, `berth env ls` shows the environments");
+  if (has_one_of(said, kNoNetwork))
+    return Error(Code::unavailable, what + " failed, for the package index does not answer" + tail,
+                 "check the network and the index or channel in the agent's configuration");
+  return Error(Code::invalid, what + " " + how(ended) + tail, "`berth logs --build` shows all that it printed");
+}
+
+}  // namespace berth::environment

@@ -1,0 +1,238 @@
+#include "runtime/environment/workshop.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "runtime/base/error.hpp"
+#include "runtime/base/text.hpp"
+#include "runtime/environment/last_words.hpp"
+#include "runtime/environment/seal.hpp"
+#include "runtime/os/fd.hpp"
+#include "runtime/os/file.hpp"
+#include "runtime/os/process.hpp"
+
+namespace berth::environment {
+
+using os::join;
+using Json = nlohmann::json;
+
+namespace {
+
+constexpr const char* kRecipeFile = "recipe.json";
+constexpr const char* kScriptFile = "build-script";
+constexpr std::uint64_t kLongestResult = 64U << 20;
+constexpr std::uint64_t kLogTail = 64U << 10;
+constexpr std::size_t kFailedLogsKept = 100;
+constexpr std::uint64_t kFull = 1U << 20;  // with less, not even the log may have been written
+
+void check_name(const std::string& name) {
+  const std::filesystem::path path(name);
+  const bool climbs = std::find(path.begin(), path.end(), "..") != path.end();
+  if (name.empty() || path.is_absolute() || climbs || name.find('\0') != std::string::npos)
+    throw Error(Code::invalid, "the file name '" + printable(name) + "' leads out of the build's directory");
+}
+
+std::string end_of(const std::string& path) {
+  if (!os::exists(path)) return {};
+  const auto file = os::open(path, O_RDONLY);
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0) return {};
+  const auto size = static_cast<std::uint64_t>(info.st_size);
+  std::string text(std::min(size, kLogTail), '\0');
+  text.resize(os::read_at(file, text, size - text.size()));
+  return text;
+}
+
+bool succeeded(const shim::Ended& ended) {
+  const auto* exit = std::get_if<os::Exit>(&ended.outcome);
+  return exit != nullptr && !exit->signalled && exit->status == 0 && ended.stopped_because.empty();
+}
+
+}  // namespace
+
+Workshop::Workshop(const BuildSettings& settings, Cache& cache) : settings_(settings), cache_(cache) {
+  hand_over(cache_.tools_cache());
+}
+
+std::string Workshop::launch_directory(const Digest& digest) const { return join(cache_.directory(digest), "build"); }
+std::string Workshop::log_file(const Digest& digest) const { return join(launch_directory(digest), shim::kLogFile); }
+std::string Workshop::work_directory(const Digest& digest) const { return join(cache_.directory(digest), "work"); }
+
+void Workshop::hand_over(const std::string& path) const {
+  if (!settings_.identity || ::geteuid() != 0) return;
+  if (::lchown(path.c_str(), settings_.identity->uid, settings_.identity->gid) != 0)
+    throw_errno("give to the build user", printable(path));
+}
+
+shim::Launch Workshop::prepare(const Digest& digest, const Recipe& recipe) {
+  const auto free = ByteSize(os::space_of(cache_.directory(digest).substr(0, cache_.directory(digest).rfind('/'))).free);
+  if (free < settings_.least_space)
+    throw Error(Code::no_space,
+                "the " + recipe.words + " cannot be built: only " + to_text(free) + " are free on the disk, and a build begins with " +
+                    to_text(settings_.least_space),
+                "`berth gc` gives back what is not needed, `berth env ls` shows the environments");
+  cache_.clear(digest);
+  const auto where = cache_.directory(digest);
+  const auto made = os::parent_of(cache_.prefix(digest));
+  for (const auto& directory : {where, made}) os::make_directories(directory, 0755);
+  os::make_directories(launch_directory(digest), 0711);
+  hand_over(made);
+  write_files(work_directory(digest), recipe);
+  const Json begun{{"kind", recipe.kind},
+                   {"words", recipe.words},
+                   {"canonical", Json::parse(recipe.canonical)},
+                   {"boot_id", os::boot_id()},
+                   {"since", to_unix_micros(system_clock().now())}};
+  os::write_file(join(where, kRecipeFile), begun.dump(), 0600, os::Durable::no);
+
+  shim::Launch launch;
+  launch.job_id = "build-" + digest.brief();
+  launch.command = {"/bin/sh", "-eu", join(work_directory(digest), kScriptFile)};
+  launch.environment = variables(digest, recipe);
+  launch.working_directory = work_directory(digest);
+  launch.identity = settings_.identity;
+  if (!settings_.cgroup_base.empty()) launch.cgroup = join(settings_.cgroup_base, launch.job_id);
+  launch.limits = settings_.limits;
+  launch.timeout = settings_.time_limit;
+  launch.stop_grace = settings_.stop_grace;
+  launch.log_cap = settings_.log_cap;
+  return launch;
+}
+
+// The directories are handed over last: until then nobody else can put something in a file's way.
+void Workshop::write_files(const std::string& work, const Recipe& recipe) const {
+  std::vector<std::string> made{work, join(work, "tmp")};
+  for (const auto& directory : made) os::make_directories(directory, 0700);
+  auto files = recipe.files;
+  files[kScriptFile] = "umask 022\n" + recipe.script;
+  for (const auto& [name, content] : files) {
+    check_name(name);
+    for (auto at = name.find('/'); at != std::string::npos; at = name.find('/', at + 1)) {
+      made.push_back(join(work, name.substr(0, at)));
+      os::make_directories(made.back(), 0700);
+    }
+    os::write_file(join(work, name), content, 0600, os::Durable::no);
+    hand_over(join(work, name));
+  }
+  std::for_each(made.rbegin(), made.rend(), [&](const auto& directory) { hand_over(directory); });
+}
+
+std::vector<std::string> Workshop::variables(const Digest& digest, const Recipe& recipe) const {
+  const auto work = work_directory(digest);
+  std::map<std::string, std::string> all{{"LC_ALL", "C.UTF-8"}};
+  for (const auto& [name, value] : recipe.variables) all[name] = value;
+  all["PREFIX"] = cache_.prefix(digest);
+  all["HOME"] = work;
+  all["TMPDIR"] = join(work, "tmp");
+  all["PATH"] = settings_.path;
+  all["CACHE"] = cache_.tools_cache();
+  std::vector<std::string> list;
+  for (const auto& [name, value] : all) list.push_back(name + "=" + value);
+  return list;
+}
+
+std::optional<Workshop::Begun> Workshop::begun(const Digest& digest) const {
+  const auto text = os::read_file_if_exists(join(cache_.directory(digest), kRecipeFile));
+  if (!text || !os::exists(launch_directory(digest))) return std::nullopt;
+  try {
+    const auto json = Json::parse(*text);
+    if (json.at("boot_id") != os::boot_id()) return std::nullopt;
+    return Begun{json.at("kind"), json.at("words"), json.at("canonical").dump(),
+                 from_unix_micros(json.at("since").get<std::int64_t>())};
+  } catch (const Json::exception&) {  // torn by a crash
+    return std::nullopt;
+  }
+}
+
+Leased Workshop::settle(const Digest& digest, const shim::Condition& condition) {
+  const auto what = begun(digest);
+  const auto words = what ? what->words : "environment " + digest.brief();
+  if (const auto* over = std::get_if<shim::Over>(&condition)) {
+    if (!succeeded(over->ended)) {
+      const bool full = os::space_of(cache_.directory(digest)).free < kFull;
+      throw build_failure(words, over->ended, end_of(log_file(digest)), full);
+    }
+    return complete(digest, over->ended);
+  }
+  if (std::holds_alternative<shim::Lost>(condition))
+    throw Error(Code::unavailable, "building the " + words + " ended halfway: its supervisor was killed",
+                "ask for it again; if it happens again, the machine may be out of memory");
+  throw Error(Code::unavailable, "building the " + words + " did not begin: its supervisor could not be started",
+              "the agent's log tells more");
+}
+
+Leased Workshop::complete(const Digest& digest, const shim::Ended& ended) {
+  const auto what = begun(digest);
+  if (!what) throw Error(Code::corrupt, "the record of what was being built, " + digest.brief() + ", is gone");
+  Built built;
+  built.digest = digest;
+  built.kind = what->kind;
+  built.words = what->words;
+  built.canonical = what->canonical;
+  built.created = system_clock().now();
+  built.build_time = std::chrono::duration_cast<std::chrono::milliseconds>(ended.duration);
+  built.only_in_boot = os::boot_id();
+  add_result(built, result_of(digest), cache_.prefix(digest));
+  const auto builder = settings_.identity ? std::optional(settings_.identity->uid) : std::nullopt;
+  built.bytes = seal(os::parent_of(cache_.prefix(digest)), builder);
+  tidy(digest);
+  cache_.publish(built);
+  auto leased = cache_.lease(digest);
+  if (!leased)
+    throw Error(Code::invalid, "the " + built.words + " has no interpreter: " + printable(built.interpreter) + " does not exist");
+  return std::move(*leased);
+}
+
+// In a directory of the build user: neither a symlink to a file of ours nor a pipe may be read.
+std::string Workshop::result_of(const Digest& digest) const {
+  const auto path = join(work_directory(digest), kResultFile);
+  if (!os::exists(path))
+    throw Error(Code::invalid, "the build ended well but told no result", "`berth logs --build` shows what it printed");
+  const auto file = os::open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode))
+    throw Error(Code::invalid, "the build's result.json is no plain file");
+  return os::read_all(file, kLongestResult);
+}
+
+// What stays of a build is its log.
+void Workshop::tidy(const Digest& digest) const {
+  os::remove_tree(work_directory(digest));
+  os::remove_file(join(cache_.directory(digest), kRecipeFile));
+  for (const auto& entry : std::filesystem::directory_iterator(launch_directory(digest))) {
+    const auto name = entry.path().filename().string();
+    if (name != shim::kLogFile && name != shim::kLogIndexFile) os::remove_tree(entry.path().string());
+  }
+}
+
+std::string Workshop::abandon(const Digest& digest) {
+  std::string kept;
+  if (os::exists(launch_directory(digest))) {
+    // With an ending there is nothing left, though the supervisor may need some milliseconds more to exit.
+    if (!os::exists(join(launch_directory(digest), shim::kEndingFile)))
+      shim::kill_leftovers(launch_directory(digest));
+    std::error_code failure;
+    std::filesystem::rename(log_file(digest), cache_.failed_log(digest), failure);
+    if (!failure) kept = cache_.failed_log(digest);
+  }
+  cache_.clear(digest);
+  if (!kept.empty()) prune_failed_logs(kept);
+  return kept;
+}
+
+void Workshop::prune_failed_logs(const std::string& newest) const {
+  namespace fs = std::filesystem;
+  std::vector<std::pair<fs::file_time_type, fs::path>> logs;
+  std::error_code failure;
+  for (const auto& entry : fs::directory_iterator(os::parent_of(newest), failure))
+    logs.emplace_back(entry.last_write_time(failure), entry.path());
+  std::sort(logs.begin(), logs.end(), std::greater<>());
+  for (auto at = std::min(kFailedLogsKept, logs.size()); at < logs.size(); ++at) fs::remove(logs[at].second, failure);
+}
+
+}  // namespace berth::environment

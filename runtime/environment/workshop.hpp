@@ -1,0 +1,75 @@
+#pragma once
+
+// What a build needs on disk, and what becomes of it: the half of Builds that blocks. Thread-safe.
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "runtime/base/digest.hpp"
+#include "runtime/base/units.hpp"
+#include "runtime/environment/cache.hpp"
+#include "runtime/environment/recipe.hpp"
+#include "runtime/os/cgroup.hpp"
+#include "runtime/os/identity.hpp"
+#include "runtime/shim/client.hpp"
+
+namespace berth::environment {
+
+struct BuildSettings {
+  std::string directory;  // the cache's
+  std::string shim_program;
+  std::optional<os::Identity> identity;  // whom builds run as; nothing: who this process is
+  std::string cgroup_base;               // builds get groups below it; "" for none, and so without limits
+  os::Limits limits;                     // of each build
+  std::chrono::milliseconds time_limit = std::chrono::hours(2);
+  std::chrono::milliseconds stop_grace = std::chrono::seconds(5);
+  std::size_t at_once = 2;
+  std::string path = "/usr/local/bin:/usr/bin:/bin";  // the builds' PATH
+  ByteSize log_cap = 64_MiB;
+  ByteSize least_space = 256_MiB;  // free on the disk, or no build begins
+};
+
+class Workshop {
+ public:
+  // Makes the tools' cache a directory of the build user.
+  Workshop(const BuildSettings& settings, Cache& cache);
+
+  std::string launch_directory(const Digest& digest) const;
+  std::string log_file(const Digest& digest) const;
+
+  // Clears away what an earlier build left, and writes all that the recipe needs. Code::no_space where the disk is
+  // too full to begin.
+  shim::Launch prepare(const Digest& digest, const Recipe& recipe);
+
+  // A build that an earlier agent began within this boot; nothing where none was begun, or a reboot ended it.
+  struct Begun {
+    std::string kind;
+    std::string words;
+    std::string canonical;
+    Instant since{};
+  };
+  std::optional<Begun> begun(const Digest& digest) const;
+
+  // After the end of its process tree: the environment, or the Error that tells why there is none. After the latter
+  // call abandon().
+  Leased settle(const Digest& digest, const shim::Condition& condition);
+
+  // Keeps the log of a build that failed, tells where ("" where there is none), and removes all else.
+  std::string abandon(const Digest& digest);
+
+ private:
+  std::string work_directory(const Digest& digest) const;
+  void hand_over(const std::string& path) const;
+  void write_files(const std::string& work, const Recipe& recipe) const;
+  std::vector<std::string> variables(const Digest& digest, const Recipe& recipe) const;
+  Leased complete(const Digest& digest, const shim::Ended& ended);
+  std::string result_of(const Digest& digest) const;
+  void tidy(const Digest& digest) const;
+  void prune_failed_logs(const std::string& newest) const;
+
+  const BuildSettings& settings_;
+  Cache& cache_;
+};
+
+}  // namespace berth::environment
