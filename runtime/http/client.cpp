@@ -1,17 +1,9 @@
 #include "runtime/http/client.hpp"
 
-#include <grp.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/time.h>
-#include <sys/un.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -29,13 +21,7 @@ constexpr std::size_t kUploadBlock = 256 << 10;
 constexpr std::uint64_t kAskFirst = 1 << 20;  // uploads above wait for the server's consent
 constexpr int kConsentMilliseconds = 1000;    // a server that ignores "Expect" gets the body after this
 constexpr std::uint64_t kLargestFailure = 1 << 20;
-
-std::string group_of(const std::string& path) {
-  struct stat found {};
-  if (::stat(path.c_str(), &found) != 0) return {};
-  const group* entry = ::getgrgid(found.st_gid);
-  return entry != nullptr ? entry->gr_name : std::to_string(found.st_gid);
-}
+constexpr std::chrono::milliseconds kStopSeenWithin{100};
 
 bool idempotent(std::string_view method) {
   return method == "GET" || method == "HEAD" || method == "PUT" || method == "DELETE" || method == "OPTIONS";
@@ -48,13 +34,15 @@ bool connection_lost(int error_number) {
 }  // namespace
 
 struct Client::Outgoing {
-  Outgoing(std::string_view verb, std::string_view target) : method(verb) {
+  Outgoing(std::string_view verb, std::string_view target, std::string_view host) : method(verb) {
     if (!target.starts_with('/') || std::ranges::any_of(target, [](char c) { return c <= ' ' || c == 0x7f; }))
       throw Error(Code::internal, "a malformed request target: " + printable(target));
-    head = std::string(verb) + " " + std::string(target) + " HTTP/1.1\r\nHost: localhost\r\n";
+    head = std::string(verb) + " " + std::string(target) + " HTTP/1.1\r\nHost: " + std::string(host) + "\r\n";
   }
 
   void add(std::string_view name, std::string_view value) {
+    if (std::ranges::any_of(value, [](char c) { return c == '\r' || c == '\n' || c == '\0'; }))
+      throw Error(Code::invalid, "a line end in the header field " + std::string(name));
     ((head += name) += ": ") += value;
     head += "\r\n";
   }
@@ -83,65 +71,41 @@ struct Client::Outgoing {
 
 Client::Client(std::string socket_path) : Client(std::move(socket_path), Options()) {}
 Client::Client(std::string socket_path, Options options)
-    : socket_path_(std::move(socket_path)), options_(std::move(options)) {}
+    : connect_([path = std::move(socket_path), options] {
+        return connect_unix(path, options.server_name, options.absent_hint, options.patience);
+      }),
+      options_(std::move(options)) {}
+Client::Client(Connect connect, Options options)
+    : connect_(std::move(connect)), options_(std::move(options)) {}
 
 void Client::close() {
-  socket_.reset();
+  wire_.reset();
 }
 
-void Client::explain_connect(int error_number) const {
-  const auto path = printable(socket_path_);
-  if (error_number == ENOENT || error_number == ECONNREFUSED)
-    throw Error(Code::unavailable, "no " + options_.server_name + " listens on " + path,
-                options_.absent_hint);
-  if (error_number == EACCES || error_number == EPERM) {
-    const auto group = group_of(socket_path_);
-    if (group.empty()) throw Error(Code::denied, "you may not use the socket " + path);
-    throw Error(Code::denied, "you may not use the socket " + path + ": it is open to group " + group,
-                "join the group: sudo usermod -aG " + group + " $USER, then log in again");
+// Waits until `ready` for as long as nobody asks to stop; without anybody who could, not at all.
+template <class Ready>
+void Client::watch_for_stop(Ready ready) const {
+  if (!options_.stop.stop_possible()) return;
+  const auto since = std::chrono::steady_clock::now();
+  while (!options_.stop.stop_requested()) {
+    if (ready(kStopSeenWithin)) return;
+    if (options_.patience && std::chrono::steady_clock::now() - since > *options_.patience)
+      throw Error(Code::timeout, "the " + options_.server_name + " does not answer");
   }
-  throw errno_error(error_number, "connect to", path);
-}
-
-void Client::connect() {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (socket_path_.size() >= sizeof address.sun_path)
-    throw Error(Code::invalid, "the socket's path is longer than 107 bytes: " + printable(socket_path_));
-  std::memcpy(address.sun_path, socket_path_.data(), socket_path_.size());
-  os::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!socket) throw_errno("make", "a socket");
-  if (options_.patience) {
-    const auto patience = std::chrono::duration_cast<std::chrono::microseconds>(*options_.patience).count();
-    timeval limit{};
-    limit.tv_sec = static_cast<time_t>(patience / 1'000'000);
-    limit.tv_usec = static_cast<suseconds_t>(patience % 1'000'000);
-    ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  }
-  int connected = -1;
-  do {
-    connected = ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
-  } while (connected != 0 && errno == EINTR);
-  if (connected != 0) explain_connect(errno);
-  socket_ = std::move(socket);
+  throw Cancelled();
 }
 
 // False when the server has closed the connection; it may have sent an answer before.
 bool Client::send(std::string_view head, std::string_view body) {
   while (!head.empty() || !body.empty()) {
-    std::array<iovec, 2> vectors{iovec{const_cast<char*>(head.data()), head.size()},
-                                 iovec{const_cast<char*>(body.data()), body.size()}};
-    msghdr message{};
-    message.msg_iov = vectors.data();
-    message.msg_iovlen = vectors.size();
-    const auto n = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
+    watch_for_stop([&](auto time) { return wire_->writable_within(time); });
+    const auto n = wire_->send(head, body);
     if (n < 0) {
       if (errno == EINTR) continue;
       if (connection_lost(errno)) return false;
       if (errno == EAGAIN)
         throw Error(Code::timeout, "the " + options_.server_name + " does not take the request");
-      throw_errno("send to", printable(socket_path_));
+      throw_errno("send to", "the " + options_.server_name);
     }
     const auto sent = static_cast<std::size_t>(n);
     const auto of_head = std::min(sent, head.size());
@@ -152,23 +116,19 @@ bool Client::send(std::string_view head, std::string_view body) {
 }
 
 bool Client::readable_within(int milliseconds) const {
-  pollfd state{socket_.get(), POLLIN, 0};
-  int ready = -1;
-  do {
-    ready = ::poll(&state, 1, milliseconds);
-  } while (ready < 0 && errno == EINTR);
-  return ready > 0;
+  return wire_->readable_within(std::chrono::milliseconds(milliseconds));
 }
 
 // Waits for bytes and hands them to the reader; 0 when the server has closed the connection.
 std::size_t Client::receive_into(ResponseReader& reader) {
   buffer_.resize(kBlock);
   while (true) {
-    const auto n = ::recv(socket_.get(), buffer_.data(), buffer_.size(), 0);
+    watch_for_stop([&](auto time) { return wire_->readable_within(time); });
+    const auto n = wire_->receive(buffer_);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN)
       throw Error(Code::timeout, "the " + options_.server_name + " does not answer");
-    if (n < 0 && !connection_lost(errno)) throw_errno("read from", printable(socket_path_));
+    if (n < 0 && !connection_lost(errno)) throw_errno("read from", "the " + options_.server_name);
     if (n <= 0) return 0;
     answer_began_ = true;
     const auto size = static_cast<std::size_t>(n);
@@ -207,7 +167,7 @@ bool Client::send_produced(const Outgoing& outgoing, ResponseReader& reader) {
 }
 
 Answer Client::attempt(const Outgoing& outgoing, const OnChunk* on_chunk) {
-  if (!socket_) connect();
+  if (!wire_) wire_ = connect_();
   answer_began_ = false;
   Answer answer;
   bool wanted = true;
@@ -236,10 +196,10 @@ Answer Client::attempt(const Outgoing& outgoing, const OnChunk* on_chunk) {
   return answer;
 }
 
-Answer Client::exchange(const Outgoing& outgoing, const OnChunk* on_chunk) {
+Answer Client::answer_to(const Outgoing& outgoing, const OnChunk* on_chunk) {
   // Whatever an idle connection has to say, it is of no use any more: closed, most likely.
-  if (socket_ && readable_within(0)) close();
-  const bool kept = static_cast<bool>(socket_);
+  if (wire_ && readable_within(0)) close();
+  const bool kept = static_cast<bool>(wire_);
   auto once = [&] {
     try {
       return attempt(outgoing, on_chunk);
@@ -256,13 +216,30 @@ Answer Client::exchange(const Outgoing& outgoing, const OnChunk* on_chunk) {
     if (!closed_unheard || !outgoing.repeatable) throw;
   }
   if (!answer) answer = once();
-  if (answer->status >= 400) throw error_from_response(answer->status, answer->body);
   return std::move(*answer);
+}
+
+Answer Client::exchange(const Outgoing& outgoing, const OnChunk* on_chunk) {
+  auto answer = answer_to(outgoing, on_chunk);
+  if (answer.status >= 400) throw error_from_response(answer.status, answer.body);
+  return answer;
+}
+
+Answer Client::ask(const Request& request) {
+  Outgoing outgoing(request.method, request.target, options_.host);
+  for (const auto& [name, value] : request.headers) outgoing.add(name, value);
+  outgoing.body = request.body;
+  outgoing.producer = request.producer;
+  outgoing.repeatable = idempotent(request.method) && request.producer == nullptr;
+  const auto size = static_cast<std::uint64_t>(request.body.size());
+  outgoing.add_content(request.content_type,
+                       request.producer == nullptr ? std::optional(size) : std::nullopt);
+  return answer_to(outgoing, request.on_chunk);
 }
 
 Answer Client::request(std::string_view method, std::string_view target, std::string_view body,
                        std::string_view content_type, Repeatable repeatable) {
-  Outgoing outgoing(method, target);
+  Outgoing outgoing(method, target, options_.host);
   outgoing.body = body;
   outgoing.repeatable =
       repeatable == Repeatable::yes || (repeatable == Repeatable::by_method && idempotent(method));
@@ -272,7 +249,7 @@ Answer Client::request(std::string_view method, std::string_view target, std::st
 
 Answer Client::stream(std::string_view method, std::string_view target, const OnChunk& on_chunk,
                       std::string_view body, std::string_view content_type) {
-  Outgoing outgoing(method, target);
+  Outgoing outgoing(method, target, options_.host);
   outgoing.body = body;
   outgoing.repeatable = idempotent(method);
   outgoing.add_content(content_type, body.size());
@@ -281,7 +258,7 @@ Answer Client::stream(std::string_view method, std::string_view target, const On
 
 Answer Client::upload(std::string_view method, std::string_view target, std::optional<std::uint64_t> length,
                       const Producer& producer, std::string_view content_type) {
-  Outgoing outgoing(method, target);
+  Outgoing outgoing(method, target, options_.host);
   outgoing.producer = &producer;
   outgoing.length = length;
   outgoing.asks_first = !length || *length > kAskFirst;

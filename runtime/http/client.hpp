@@ -1,18 +1,20 @@
 #pragma once
 
-// A blocking HTTP/1.1 client over one unix socket: for the command line and for threads of a pool. It
-// connects on first use and keeps the connection. No loop, no Asio: starting one costs nothing.
+// A blocking HTTP/1.1 client over one connection, a unix socket by default: for the command line and for
+// threads of a pool. It connects on first use and keeps the connection. No loop, no Asio: starting one costs
+// nothing.
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
 #include "runtime/http/headers.hpp"
-#include "runtime/os/fd.hpp"
+#include "runtime/http/wire.hpp"
 
 namespace berth::http {
 
@@ -37,12 +39,16 @@ class Client {
     std::string absent_hint =
         "is berthd running? start it with `berthd --user`, or set BERTH_SOCKET or --socket";
     // The longest silence of the server before Error(Code::timeout); none for ever.
-    std::optional<std::chrono::milliseconds> patience;
+    Patience patience;
     std::uint64_t largest_answer = 64U << 20;  // of a body kept in memory
+    std::string host = "localhost";            // the Host field
+    // Asked to stop, even while the server is silent: Cancelled, and the connection is closed.
+    std::stop_token stop;
   };
 
   explicit Client(std::string socket_path);
   Client(std::string socket_path, Options options);
+  Client(Connect connect, Options options);
 
   Answer request(std::string_view method, std::string_view target, std::string_view body = {},
                  std::string_view content_type = "application/json",
@@ -60,23 +66,37 @@ class Client {
   Answer upload(std::string_view method, std::string_view target, std::optional<std::uint64_t> length,
                 const Producer& producer, std::string_view content_type = "application/octet-stream");
 
+  // For servers that are not ours: fields of the caller's, and every status is an answer, whose body is kept
+  // when it is a failure (>= 400) or there is no `on_chunk`.
+  struct Request {
+    std::string_view method;
+    std::string_view target;
+    Headers headers;
+    std::string_view body = {};
+    std::string_view content_type = "application/json";
+    const Producer* producer = nullptr;  // in place of the body, in chunks
+    const OnChunk* on_chunk = nullptr;
+  };
+  Answer ask(const Request& request);
+
   // Closes the connection; the next request makes a new one.
   void close();
 
  private:
   struct Outgoing;
-  void connect();
-  [[noreturn]] void explain_connect(int error_number) const;
   Answer exchange(const Outgoing& outgoing, const OnChunk* on_chunk);
+  Answer answer_to(const Outgoing& outgoing, const OnChunk* on_chunk);
   Answer attempt(const Outgoing& outgoing, const OnChunk* on_chunk);
   bool send(std::string_view head, std::string_view body);
   bool send_produced(const Outgoing& outgoing, ResponseReader& reader);
   std::size_t receive_into(ResponseReader& reader);
   bool readable_within(int milliseconds) const;
+  template <class Ready>
+  void watch_for_stop(Ready ready) const;
 
-  std::string socket_path_;
+  Connect connect_;
   Options options_;
-  os::Fd socket_;
+  std::unique_ptr<Wire> wire_;
   std::string buffer_;
   bool answer_began_ = false;  // a byte of the current answer has arrived
 };

@@ -39,6 +39,8 @@ LIBRARIES = {
     "spdlog": ("runtime/base", 1),
     "ncurses": ("agent/cli", 1),
     "systemd": ("runtime/os", 1),
+    "openssl/ssl.h": ("runtime/http", 1),
+    "openssl/sha.h": ("runtime/objects", 1),
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
