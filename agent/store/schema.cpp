@@ -94,7 +94,12 @@ CREATE TABLE doomed (
 ) STRICT, WITHOUT ROWID;
 )sql";
 
-constexpr std::array<std::string_view, 2> kSteps{kSchema1, kSchema2};
+// How much memory of each GPU; zero: the job has its GPUs alone.
+constexpr std::string_view kSchema3 = R"sql(
+ALTER TABLE job ADD COLUMN gpu_memory INTEGER NOT NULL DEFAULT 0;
+)sql";
+
+constexpr std::array<std::string_view, 3> kSteps{kSchema1, kSchema2, kSchema3};
 
 }  // namespace
 
