@@ -71,6 +71,8 @@ void declare(Options& options, Submission& submission) {
   options.list("--tag", flags.tags, "K=V", "tag of the run");
   options.group("Resources");
   options.option("--gpus", flags.gpus, "N", "GPUs (default 0)");
+  options.option("--gpu-memory", flags.gpu_memory, "SIZE",
+                 "share its GPUs with other jobs that say so: this much memory of each (default: has them alone)");
   options.option("--cpus", flags.cpus, "N", "CPUs, kept for it and the most it gets: 2, 0.5 (default: 1 is kept, and what is idle may be used)");
   options.option("--memory", flags.memory, "SIZE",
                  "memory, kept for it and the most it gets: 512M, 4G (default: the node's, else no claim)");

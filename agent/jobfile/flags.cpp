@@ -58,6 +58,8 @@ model::Resources resources(const Flags& flags, model::Resources wanted) {
   if (flags.cpus) wanted.cpu_milli = cpus("--cpus", *flags.cpus);
   if (flags.memory) wanted.memory = size("--memory", *flags.memory);
   if (flags.gpus) wanted.gpus = static_cast<std::uint16_t>(whole_number("--gpus", *flags.gpus, 0, 1024));
+  if (flags.gpu_memory) wanted.gpu_memory = size("--gpu-memory", *flags.gpu_memory);
+  if (flags.gpu_memory && !flags.gpus && wanted.gpus == 0) wanted.gpus = 1;
   if (flags.slots)
     wanted.slots = static_cast<std::uint16_t>(whole_number("--slots", *flags.slots, 0, 65'535));
   return wanted;

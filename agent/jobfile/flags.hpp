@@ -31,6 +31,7 @@ struct Flags {
   std::optional<std::string> cpus;
   std::optional<std::string> memory;
   std::optional<std::string> gpus;
+  std::optional<std::string> gpu_memory;  // of each GPU; nothing: has its GPUs alone
   std::optional<std::string> slots;
   std::optional<std::string> priority;
   std::optional<std::string> timeout;

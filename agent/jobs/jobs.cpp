@@ -64,7 +64,7 @@ Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs
   co_await governor_.make_room();
   for (auto& job : jobs) {
     fill_in(job.request, settings_.defaults);
-    if (const auto reason = queue::never_fits(job.request.resources, settings_.capacity))
+    if (const auto reason = queue_.never_fits(job.request.resources))
       throw Error(Code::invalid, "this job can never run here: it " + *reason, "`berth status` shows what the node has");
     job.state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
   }

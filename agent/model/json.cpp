@@ -140,10 +140,12 @@ json embedded(const std::string& text) {
 }  // namespace
 
 json to_json(const Resources& resources) {
-  return {{"cpu_milli", resources.cpu_milli},
-          {"memory_bytes", resources.memory.bytes()},
-          {"gpus", resources.gpus},
-          {"slots", resources.slots}};
+  json object{{"cpu_milli", resources.cpu_milli},
+              {"memory_bytes", resources.memory.bytes()},
+              {"gpus", resources.gpus},
+              {"slots", resources.slots}};
+  if (resources.gpu_memory.bytes() > 0) object["gpu_memory_bytes"] = resources.gpu_memory.bytes();
+  return object;
 }
 
 Resources resources_from_json(const json& value) {
@@ -153,6 +155,7 @@ Resources resources_from_json(const json& value) {
   result.memory = ByteSize(fields.whole<std::uint64_t>("memory_bytes", result.memory.bytes()));
   result.gpus = fields.whole<std::uint16_t>("gpus", result.gpus);
   result.slots = fields.whole<std::uint16_t>("slots", result.slots);
+  result.gpu_memory = ByteSize(fields.whole<std::uint64_t>("gpu_memory_bytes", result.gpu_memory.bytes()));
   fields.refuse_others();
   return result;
 }

@@ -35,6 +35,12 @@ std::string counted(unsigned number, const char* unit) {
   return std::to_string(number) + " " + unit + (number == 1 ? "" : "s");
 }
 
+std::string gpus_in_words(const Resources& resources) {
+  const auto gpus = counted(resources.gpus, "GPU");
+  if (resources.gpu_memory.bytes() == 0) return gpus;
+  return to_text(resources.gpu_memory) + (resources.gpus == 1 ? " of " : " each of ") + gpus;
+}
+
 }  // namespace
 
 bool fits(const Resources& wanted, const Resources& available) {
@@ -56,7 +62,7 @@ std::string to_words(const Resources& resources) {
   std::string text;
   if (resources.cpu_milli > 0) append(text, cpus_in_words(resources.cpu_milli));
   if (resources.memory.bytes() > 0) append(text, to_text(resources.memory) + " of memory");
-  if (resources.gpus > 0) append(text, counted(resources.gpus, "GPU"));
+  if (resources.gpus > 0) append(text, gpus_in_words(resources));
   if (resources.slots > 0) append(text, counted(resources.slots, "slot"));
   return text.empty() ? "nothing" : text;
 }

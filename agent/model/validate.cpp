@@ -165,6 +165,8 @@ void check_environment(const EnvironmentRequest& environment) {
 
 void check_limits(const JobRequest& request) {
   if (request.resources.slots < 1) refuse("resources", "must ask for at least 1 slot");
+  if (request.resources.gpu_memory.bytes() > 0 && request.resources.gpus == 0)
+    refuse("resources", "has 'gpu_memory_bytes' without 'gpus': say how many GPUs");
   if (request.priority < kMinPriority || request.priority > kMaxPriority)
     refuse("priority",
            "must be from " + std::to_string(kMinPriority) + " to " + std::to_string(kMaxPriority));

@@ -29,7 +29,8 @@ struct ByAmounts {
     if (a.cpu_milli != b.cpu_milli) return a.cpu_milli < b.cpu_milli;
     if (a.memory != b.memory) return a.memory < b.memory;
     if (a.gpus != b.gpus) return a.gpus < b.gpus;
-    return a.slots < b.slots;
+    if (a.slots != b.slots) return a.slots < b.slots;
+    return a.gpu_memory < b.gpu_memory;
   }
 };
 

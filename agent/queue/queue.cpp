@@ -8,12 +8,18 @@ namespace {
 
 using model::Resources;
 
+// Without its GPUs, which are not amounts.
+Resources amounts(Resources resources) {
+  resources.gpus = 0;
+  resources.gpu_memory = {};
+  return resources;
+}
+
 // Each amount of `asked` that is more than `available`, and zero for those that are there.
-Resources lacking(const Resources& asked, const Resources& available) {
+Resources lacking_amounts(const Resources& asked, const Resources& available) {
   Resources result;
   if (asked.cpu_milli > available.cpu_milli) result.cpu_milli = asked.cpu_milli;
   if (asked.memory > available.memory) result.memory = asked.memory;
-  if (asked.gpus > available.gpus) result.gpus = asked.gpus;
   if (asked.slots > available.slots) result.slots = asked.slots;
   return result;
 }
@@ -24,22 +30,21 @@ bool share_a_kind(const Resources& a, const Resources& b) {
 }
 
 // Whether a job that takes `taken` of `available` leaves the head as startable as before.
-bool leaves_room(const Resources& taken, const Resources& available, const Resources& head) {
-  const auto short_of = lacking(head, available);
+bool leaves_amounts(const Resources& taken, const Resources& available, const Resources& head) {
+  const auto short_of = lacking_amounts(head, available);
   const auto left = available - taken;
   const auto dimension = [](auto missing, auto asked, auto rest, auto wanted) {
     return missing > decltype(missing){} ? asked == decltype(asked){} : wanted <= rest;
   };
   return dimension(short_of.cpu_milli, taken.cpu_milli, left.cpu_milli, head.cpu_milli) &&
          dimension(short_of.memory, taken.memory, left.memory, head.memory) &&
-         dimension(short_of.gpus, taken.gpus, left.gpus, head.gpus) &&
          dimension(short_of.slots, taken.slots, left.slots, head.slots);
 }
 
 }  // namespace
 
 Queue::Queue(Resources capacity, std::chrono::milliseconds patience)
-    : capacity_(capacity), patience_(patience) {}
+    : capacity_(amounts(capacity)), patience_(patience) {}
 
 void Queue::add(const Entry& entry) {
   assert(!is_waiting(entry.sequence) && !is_running(entry.sequence));
@@ -88,10 +93,9 @@ bool Queue::remove(Sequence sequence) {
 
 std::optional<Sequence> Queue::next(Steady now) {
   if (drained_ || shapes_.empty()) return std::nullopt;
-  const auto available = free();
   std::optional<Rank> first_fit;
   for (const auto& [resources, shape] : shapes_) {
-    if (!fits(resources, available)) continue;
+    if (!fits_now(resources)) continue;
     if (const auto& rank = *shape.all.begin(); !first_fit || rank < *first_fit) first_fit = rank;
   }
   const auto head = find_head(now);
@@ -104,23 +108,98 @@ std::optional<Sequence> Queue::next(Steady now) {
   return passes ? std::optional(passes->sequence) : std::nullopt;
 }
 
-void Queue::start(Sequence sequence, Steady now) {
+Uuids Queue::start(Sequence sequence, Steady now) {
+  auto chosen = devices_.choose(waiting_.at(sequence).resources);
+  start(sequence, now, chosen);
+  return chosen;
+}
+
+void Queue::start(Sequence sequence, Steady now, Uuids devices) {
   const auto found = waiting_.find(sequence);
   assert(found != waiting_.end());
-  Runner runner{found->second.resources, std::nullopt};
+  Runner runner{found->second.resources, std::move(devices), std::nullopt};
   if (found->second.limit) runner.release = now + *found->second.limit;
   leave(sequence, found->second);
   waiting_.erase(found);
-  used_ = used_ + runner.resources;
-  running_.emplace(sequence, runner);
+  used_ = used_ + amounts(runner.resources);
+  devices_.take(runner.devices, runner.resources.gpu_memory);
+  running_.emplace(sequence, std::move(runner));
 }
 
 bool Queue::finish(Sequence sequence) {
   const auto found = running_.find(sequence);
   if (found == running_.end()) return false;
-  used_ = used_ - found->second.resources;
+  const auto& runner = found->second;
+  used_ = used_ - amounts(runner.resources);
+  devices_.give_back(runner.devices, runner.resources.gpu_memory);
   running_.erase(found);
   return true;
+}
+
+void Queue::set_capacity(Resources capacity) {
+  capacity_ = amounts(capacity);
+  capacity_.gpus = devices_.count();
+}
+
+void Queue::set_devices(std::vector<Device> devices) {
+  devices_.set(std::move(devices));
+  for (const auto& [sequence, runner] : running_) devices_.take(runner.devices, runner.resources.gpu_memory);
+  capacity_.gpus = devices_.count();
+}
+
+Resources Queue::used() const {
+  auto used = used_;
+  used.gpus = devices_.in_use();
+  return used;
+}
+
+Uuids Queue::devices_of(Sequence sequence) const {
+  const auto found = running_.find(sequence);
+  return found == running_.end() ? Uuids{} : found->second.devices;
+}
+
+std::vector<Sequence> Queue::holders_of(const std::string& uuid) const {
+  std::vector<Sequence> holders;
+  for (const auto& [sequence, runner] : running_)
+    if (std::find(runner.devices.begin(), runner.devices.end(), uuid) != runner.devices.end())
+      holders.push_back(sequence);
+  std::sort(holders.begin(), holders.end());
+  return holders;
+}
+
+std::optional<std::string> Queue::never_fits(const Resources& resources) const {
+  if (auto why = queue::never_fits(resources, capacity_)) return why;
+  if (devices_.fits_ever(resources)) return std::nullopt;
+  Resources asked{.gpus = resources.gpus, .gpu_memory = resources.gpu_memory};
+  ByteSize most;
+  for (const auto& use : devices_.all()) most = std::max(most, use.device.memory);
+  return "asks for " + to_words(asked) + ", the largest GPU of this node has " + to_text(most);
+}
+
+bool Queue::fits_now(const Resources& resources) const {
+  return fits(amounts(resources), capacity_ - used_) && devices_.fits(resources);
+}
+
+bool Queue::fits_idle(const Resources& resources) const {
+  return fits(amounts(resources), capacity_) && devices_.fits_idle(resources);
+}
+
+Resources Queue::lacking(const Resources& asked) const {
+  auto result = lacking_amounts(asked, capacity_ - used_);
+  if (devices_.fits(asked)) return result;
+  result.gpus = asked.gpus;
+  result.gpu_memory = asked.gpu_memory;
+  return result;
+}
+
+// Whether a job that takes `taken` leaves the head as startable as before.
+bool Queue::leaves_room(const Resources& taken, const Resources& head) const {
+  if (!leaves_amounts(taken, capacity_ - used_, head)) return false;
+  if (taken.gpus == 0 || head.gpus == 0) return true;
+  if (!devices_.fits(head)) return false;
+  auto left = devices_;
+  left.take(devices_.choose(taken), taken.gpu_memory);
+  return left.fits(head);
 }
 
 std::vector<Sequence> Queue::first_waiting(std::size_t most) const {
@@ -135,7 +214,7 @@ std::vector<Sequence> Queue::first_waiting(std::size_t most) const {
 }
 
 Waiting Queue::why(Sequence sequence, Steady now) const {
-  Waiting result{.sequence = sequence, .used = used_, .capacity = capacity_};
+  Waiting result{.sequence = sequence, .used = used(), .capacity = capacity_};
   const auto found = waiting_.find(sequence);
   if (found == waiting_.end()) return result;
   const auto& waiter = found->second;
@@ -144,35 +223,38 @@ Waiting Queue::why(Sequence sequence, Steady now) const {
   using enum Waiting::Reason;
   if (waiter.held) {
     result.reason = held;
-  } else if (!fits(waiter.resources, capacity_)) {
+  } else if (never_fits(waiter.resources)) {
     result.reason = too_big;
   } else if (!waiter.ready) {
     result.reason = preparing;
   } else if (drained_) {
     result.reason = drained;
-  } else if (!fits(waiter.resources, free())) {
+  } else if (!devices_.fits_idle(waiter.resources)) {
+    result.reason = withheld;
+    name_withheld(result);
+  } else if (!fits_now(waiter.resources)) {
     result.reason = resources;
-    result.lacking = lacking(waiter.resources, free());
+    result.lacking = lacking(waiter.resources);
     name_users(result);
+    if (result.lacking.gpus > 0) name_withheld(result);
   } else if (const auto head = find_head(now); head && head->rank < rank_of(sequence, waiter) &&
                                                is_firm(*head, now) &&
-                                               !leaves_room(waiter.resources, free(), head->resources)) {
+                                               !leaves_room(waiter.resources, head->resources)) {
     result.reason = reserved;
     result.reserved_for = head->rank.sequence;
     result.reserved_waited = std::chrono::duration_cast<std::chrono::milliseconds>(now - head->blocked);
-    result.reserved_lacking = lacking(head->resources, free());
+    result.reserved_lacking = lacking(head->resources);
   } else {
     result.reason = turn;
   }
   return result;
 }
 
-// The first ready job that does not fit now but would fit an idle node.
+// The first ready job that does not fit now but would fit the node as it is, were it idle.
 std::optional<Queue::Head> Queue::find_head(Steady now) const {
   std::optional<Head> head;
-  const auto available = free();
   for (const auto& [resources, shape] : shapes_) {
-    if (fits(resources, available) || !fits(resources, capacity_)) continue;
+    if (fits_now(resources) || !fits_idle(resources)) continue;
     if (const auto& rank = *shape.all.begin(); !head || rank < head->rank) head = Head{rank, resources, {}};
   }
   if (!head) return head;
@@ -182,15 +264,14 @@ std::optional<Queue::Head> Queue::find_head(Steady now) const {
 }
 
 std::optional<Rank> Queue::first_that_passes(const Head& head, Steady now) const {
-  const auto available = free();
   const auto head_start = start_of(head.resources, now);
   std::optional<Rank> first;
   const auto offer = [&first](const std::set<Rank>& ranks) {
     if (!first || *ranks.begin() < *first) first = *ranks.begin();
   };
   for (const auto& [resources, shape] : shapes_) {
-    if (!fits(resources, available)) continue;
-    if (leaves_room(resources, available, head.resources)) {
+    if (!fits_now(resources)) continue;
+    if (leaves_room(resources, head.resources)) {
       offer(shape.all);
     } else if (head_start) {
       for (const auto& [limit, ranks] : shape.limited) {
@@ -204,15 +285,18 @@ std::optional<Rank> Queue::first_that_passes(const Head& head, Steady now) const
 
 // When these resources are free at the latest, by the limits of what runs; nothing when that is not known.
 std::optional<Steady> Queue::start_of(const Resources& resources, Steady now) const {
-  std::vector<Runner> ending;
+  std::vector<const Runner*> ending;
   for (const auto& [sequence, runner] : running_)
-    if (runner.release) ending.push_back(runner);
+    if (runner.release) ending.push_back(&runner);
   std::sort(ending.begin(), ending.end(),
-            [](const Runner& a, const Runner& b) { return *a.release < *b.release; });
+            [](const Runner* a, const Runner* b) { return *a->release < *b->release; });
   auto used = used_;
-  for (const auto& runner : ending) {
-    used = used - runner.resources;
-    if (fits(resources, capacity_ - used)) return std::max(*runner.release, now);
+  auto devices = devices_;
+  for (const auto* runner : ending) {
+    used = used - amounts(runner->resources);
+    devices.give_back(runner->devices, runner->resources.gpu_memory);
+    if (fits(amounts(resources), capacity_ - used) && devices.fits(resources))
+      return std::max(*runner->release, now);
   }
   return std::nullopt;
 }
@@ -265,6 +349,16 @@ void Queue::name_users(Waiting& waiting) const {
   for (std::size_t i = 0; i < std::min(kNamed, holders.size()); ++i)
     waiting.users.push_back(holders[i].first);
   waiting.more_users = holders.size() - waiting.users.size();
+}
+
+void Queue::name_withheld(Waiting& waiting) const {
+  for (const auto& use : devices_.all()) {
+    if (use.device.withheld) {
+      waiting.withheld.push_back(withheld_in_words(use.device));
+    } else if (use.is_free()) {
+      ++waiting.free_gpus;
+    }
+  }
 }
 
 }  // namespace berth::queue

@@ -12,11 +12,15 @@
 //     limit (unknown while a job without limit holds what the head needs); or
 //   - it asks for nothing that the head is short of, and the head still fits the rest.
 //
+// GPUs are devices: a job gets particular ones when it starts and keeps them until it finishes, whatever is
+// withheld or taken out of the list meanwhile. A device that is withheld counts as the node's, so that nobody is
+// refused for it, but not for the head: a job that waits for a withheld device keeps nothing free.
+//
 // Time alone never makes a waiting job startable, it only makes reservations firm. So nobody needs a timer
 // for the queue: ask next() after add, set_*, remove and finish, until it gives nothing.
 //
 // Jobs of equal resources are kept together: a step costs O(log n) in the number of jobs and at most O(m) in
-// the number of different resource requests, so ten thousand equal jobs that do not fit are one comparison.
+// the number of different resource requests (times the number of GPUs, for those that ask for any), so ten thousand equal jobs that do not fit are one comparison.
 
 #include <chrono>
 #include <map>
@@ -26,6 +30,7 @@
 #include <vector>
 
 #include "agent/model/resources.hpp"
+#include "agent/queue/devices.hpp"
 #include "agent/queue/order.hpp"
 #include "agent/queue/waiting.hpp"
 #include "runtime/base/clock.hpp"
@@ -44,6 +49,7 @@ struct Entry {
 
 class Queue {
  public:
+  // The capacity's GPUs do not count: see set_devices.
   explicit Queue(model::Resources capacity, std::chrono::milliseconds patience = std::chrono::minutes(5));
 
   // A waiting job. Its sequence must not be in the queue; a job that is started again comes back with its old
@@ -58,19 +64,29 @@ class Queue {
 
   // The job to start now; nothing when none may. The answer stays the same until start() or another change.
   std::optional<Sequence> next(Steady now);
-  // The waiting job holds its resources from now on. Also for jobs found running after a restart: whether it
-  // fits is not asked.
-  void start(Sequence sequence, Steady now);
+  // The waiting job holds its resources from now on, and these devices: as many as it asked for where next()
+  // named it. Whether it fits is not asked, and what is not there is not given.
+  Uuids start(Sequence sequence, Steady now);
+  // The same for a job found running after a restart, which holds these devices already.
+  void start(Sequence sequence, Steady now, Uuids devices);
   // Gives back the resources of a running job; false when it did not run.
   bool finish(Sequence sequence);
 
-  void set_capacity(model::Resources capacity) { capacity_ = capacity; }
+  void set_capacity(model::Resources capacity);
+  // The node's GPUs, in the order in which they are handed out. Running jobs keep theirs.
+  void set_devices(std::vector<Device> devices);
   // A drained node starts nothing.
   void set_drained(bool drained) { drained_ = drained; }
 
   bool drained() const { return drained_; }
+  // Of GPUs, how many there are and how many are held by somebody.
   const model::Resources& capacity() const { return capacity_; }
-  const model::Resources& used() const { return used_; }
+  model::Resources used() const;
+  const std::vector<DeviceUse>& devices() const { return devices_.all(); }
+  // What a running job holds; nothing for others.
+  Uuids devices_of(Sequence sequence) const;
+  // The running jobs that hold a device, the first submitted first.
+  std::vector<Sequence> holders_of(const std::string& uuid) const;
   std::size_t waiting() const { return waiting_.size(); }
   std::size_t running() const { return running_.size(); }
   // Whether a job waits for something else than to be released.
@@ -81,6 +97,8 @@ class Queue {
   // The waiting jobs in the order in which they are considered, the held ones last; at most `most`.
   std::vector<Sequence> first_waiting(std::size_t most) const;
 
+  // What can never run here, in words: "asks for 2 GPUs, this node has 1 GPU". Nothing when it can.
+  std::optional<std::string> never_fits(const model::Resources& resources) const;
   Waiting why(Sequence sequence, Steady now) const;
 
  private:
@@ -102,6 +120,7 @@ class Queue {
   };
   struct Runner {
     model::Resources resources;
+    Uuids devices;
     std::optional<Steady> release;  // when it will be over at the latest
   };
   struct Head {
@@ -111,7 +130,10 @@ class Queue {
   };
 
   static Rank rank_of(Sequence sequence, const Waiter& waiter) { return {waiter.priority, sequence}; }
-  model::Resources free() const { return capacity_ - used_; }
+  bool fits_now(const model::Resources& resources) const;
+  bool fits_idle(const model::Resources& resources) const;
+  model::Resources lacking(const model::Resources& asked) const;
+  bool leaves_room(const model::Resources& taken, const model::Resources& head) const;
   bool is_firm(const Head& head, Steady now) const { return now - head.blocked > patience_; }
   std::optional<Head> find_head(Steady now) const;
   std::optional<Rank> first_that_passes(const Head& head, Steady now) const;
@@ -121,11 +143,13 @@ class Queue {
   void index(Sequence sequence, Waiter& waiter);
   void unindex(Sequence sequence, Waiter& waiter);
   void name_users(Waiting& waiting) const;
+  void name_withheld(Waiting& waiting) const;
 
   model::Resources capacity_;
   std::chrono::milliseconds patience_;
   bool drained_ = false;
-  model::Resources used_;
+  model::Resources used_;  // but for GPUs
+  Devices devices_;
   std::unordered_map<Sequence, Waiter> waiting_;
   std::unordered_map<Sequence, Runner> running_;
   Order order_;    // all that wait and are not held

@@ -23,18 +23,28 @@ std::string use_in_words(const Resources& lacking, const Resources& used, const 
   return std::to_string(used.slots) + " of " + std::to_string(capacity.slots);
 }
 
-std::string users_in_words(const Waiting& waiting, const NameOf& name_of) {
-  std::vector<std::string> names;
-  names.reserve(waiting.users.size() + 1);
-  for (const auto user : waiting.users) names.push_back(name_of(user));
-  if (waiting.more_users > 0)
-    names.push_back(std::to_string(waiting.more_users) + (waiting.more_users == 1 ? " other" : " others"));
+std::string listed(const std::vector<std::string>& names) {
   std::string text;
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (i > 0) text += i + 1 == names.size() ? " and " : ", ";
     text += names[i];
   }
   return text;
+}
+
+std::string users_in_words(const Waiting& waiting, const NameOf& name_of) {
+  std::vector<std::string> names;
+  names.reserve(waiting.users.size() + 1);
+  for (const auto user : waiting.users) names.push_back(name_of(user));
+  if (waiting.more_users > 0)
+    names.push_back(std::to_string(waiting.more_users) + (waiting.more_users == 1 ? " other" : " others"));
+  return listed(names);
+}
+
+// "2 are withheld: GPU 1 (…) and GPU 3 (…)"
+std::string withheld_in_words(const std::vector<std::string>& withheld) {
+  return std::to_string(withheld.size()) + (withheld.size() == 1 ? " is withheld: " : " are withheld: ") +
+         listed(withheld);
 }
 
 std::string ahead_in_words(std::size_t ahead) {
@@ -50,7 +60,16 @@ std::string lack_in_words(const Waiting& waiting, const NameOf& name_of) {
   auto text = "waits for " + to_words(waiting.lacking) + ": " +
               use_in_words(waiting.lacking, waiting.used, waiting.capacity) + " are in use";
   if (!waiting.users.empty()) text += " by " + users_in_words(waiting, name_of);
+  if (waiting.free_gpus > 0) text += ", " + std::to_string(waiting.free_gpus) + " free";
+  if (!waiting.withheld.empty()) text += ", " + withheld_in_words(waiting.withheld);
   return text;
+}
+
+// "waits for 8 GPUs: of this node's 8, 1 is withheld: GPU 3 (fell off the bus)"
+std::string shortage_in_words(const Waiting& waiting) {
+  const Resources gpus{.gpus = waiting.asked.gpus, .gpu_memory = waiting.asked.gpu_memory};
+  return "waits for " + to_words(gpus) + ": of this node's " + std::to_string(waiting.capacity.gpus) + ", " +
+         withheld_in_words(waiting.withheld);
 }
 
 std::string reservation_in_words(const Waiting& waiting, const NameOf& name_of) {
@@ -74,6 +93,8 @@ std::string to_words(const Waiting& waiting, const NameOf& name_of) {
       return never_fits(waiting.asked, waiting.capacity).value_or("asks for more than this node has");
     case drained:
       return "the node is drained: berth resume" + and_ahead(waiting.ahead);
+    case withheld:
+      return shortage_in_words(waiting) + and_ahead(waiting.ahead);
     case resources:
       return lack_in_words(waiting, name_of) + and_ahead(waiting.ahead);
     case reserved:

@@ -23,6 +23,7 @@ struct Waiting {
     preparing,    // not ready yet
     too_big,      // asks for more than the node has
     drained,      // the node starts nothing
+    withheld,     // an idle node could not either: too many GPUs are withheld
     resources,    // what it asks for is not free
     reserved,     // free, but kept for a job before it that has waited too long already
     turn,         // nothing is in its way but the jobs ahead of it
@@ -38,6 +39,8 @@ struct Waiting {
   std::vector<Sequence>
       users;  // resources: running jobs that hold what is short, the largest first, at most 3
   std::size_t more_users = 0;  // how many besides
+  std::vector<std::string> withheld;  // resources and withheld, where GPUs are short: which, and why
+  std::uint16_t free_gpus = 0;        // then: neither withheld nor held by anybody
   std::optional<Sequence> reserved_for;
   std::chrono::milliseconds reserved_waited{};  // how long that job has waited
   model::Resources reserved_lacking;            // and for what
@@ -49,7 +52,7 @@ using NameOf = std::function<std::string(Sequence)>;
 // "waits for 1 CPU: 2 of 2 are in use by brave-heron-7k2m and calm-otter-9d3f; 3 jobs are ahead"
 std::string to_words(const Waiting& waiting, const NameOf& name_of);
 
-// What can never run on a node: "asks for 1 GPU, this node has none". Nothing when it can.
+// What can never run on a node, by its amounts: "asks for 1 GPU, this node has none". Nothing when it can.
 std::optional<std::string> never_fits(const model::Resources& resources, const model::Resources& capacity);
 
 }  // namespace berth::queue

@@ -82,11 +82,11 @@ LiveJob live_row(const db::Statement& row) {
   job.priority = static_cast<int>(row.integer(4));
   job.held = row.integer(5) != 0;
   job.resources = resources_columns(row, 6);
-  if (const auto timeout = row.optional_integer(10)) job.timeout = milliseconds(*timeout);
-  job.grace = milliseconds(row.integer(11));
-  job.attempt = static_cast<int>(row.integer(12));
-  job.launch = static_cast<int>(row.integer(13));
-  job.boot_id = row.text(14);
+  if (const auto timeout = row.optional_integer(11)) job.timeout = milliseconds(*timeout);
+  job.grace = milliseconds(row.integer(12));
+  job.attempt = static_cast<int>(row.integer(13));
+  job.launch = static_cast<int>(row.integer(14));
+  job.boot_id = row.text(15);
   return job;
 }
 
@@ -185,7 +185,7 @@ std::vector<Job> list(db::Connection& db, const Filter& filter) {
 std::vector<LiveJob> live(db::Connection& db) {
   std::vector<LiveJob> jobs;
   auto rows = db.query(
-      "SELECT job.sequence, id, uid, state, priority, held, cpu_milli, memory, gpus, slots, timeout_ms, "
+      "SELECT job.sequence, id, uid, state, priority, held, cpu_milli, memory, gpus, slots, gpu_memory, timeout_ms, "
       "grace_ms,"
       " attempt, ifnull(launch, 0), ifnull(boot_id, '')"
       " FROM job LEFT JOIN attempt ON attempt.sequence = job.sequence AND number = job.attempt"

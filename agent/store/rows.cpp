@@ -63,7 +63,8 @@ model::Resources resources_columns(const db::Statement& row, int first) {
   return {static_cast<std::uint32_t>(row.integer(first)),
           ByteSize(static_cast<std::uint64_t>(row.integer(first + 1))),
           static_cast<std::uint16_t>(row.integer(first + 2)),
-          static_cast<std::uint16_t>(row.integer(first + 3))};
+          static_cast<std::uint16_t>(row.integer(first + 3)),
+          ByteSize(static_cast<std::uint64_t>(row.integer(first + 4)))};
 }
 
 std::string to_text(const model::JobRequest& request) {

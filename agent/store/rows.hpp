@@ -40,7 +40,7 @@ std::optional<Instant> instant_column(const db::Statement& row, int column);
 std::optional<model::Ending> ending_column(const db::Statement& row, int column);
 model::State state_column(const db::Statement& row, int column);
 model::JobRequest request_column(const db::Statement& row, int column);
-// From four columns on: cpu_milli, memory, gpus, slots.
+// From five columns on: cpu_milli, memory, gpus, slots, gpu_memory.
 model::Resources resources_columns(const db::Statement& row, int first);
 
 std::string to_text(const model::JobRequest& request);

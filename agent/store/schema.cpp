@@ -94,12 +94,18 @@ CREATE TABLE doomed (
 ) STRICT, WITHOUT ROWID;
 )sql";
 
-// The directory that a Dockerfile is built in, as it was sent; and the environment that the job was given.
+// The directory that a Dockerfile is built in, as it was sent; the environment that the job was given; how much memory
+// of each GPU it asks for (zero: it has its GPUs alone); which GPUs an attempt was given (JSON), and its use of them.
 constexpr std::string_view kSchema3 = R"sql(
 ALTER TABLE job ADD COLUMN context BLOB;
 ALTER TABLE job ADD COLUMN environment BLOB;
+ALTER TABLE job ADD COLUMN gpu_memory INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX job_by_context ON job (context, uid) WHERE context IS NOT NULL;
 CREATE INDEX job_by_environment ON job (environment) WHERE environment IS NOT NULL;
+
+ALTER TABLE attempt ADD COLUMN gpus TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE attempt ADD COLUMN gpu_us INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE attempt ADD COLUMN gpu_peak_memory INTEGER NOT NULL DEFAULT 0;
 )sql";
 
 constexpr std::array<std::string_view, 3> kSteps{kSchema1, kSchema2, kSchema3};

@@ -112,6 +112,14 @@ TEST_CASE("--env passes on a variable by its name alone") {
   CHECK(mistake(flags) == "--env: the variable 'NOPE' is not set here");
 }
 
+TEST_CASE("memory of GPUs asks for one GPU where none is said") {
+  auto flags = command({"true"});
+  flags.gpu_memory = "20G";
+  CHECK(to_request(flags, in_project()).resources == model::Resources{1000, ByteSize(0), 1, 1, 20_GiB});
+  flags.gpus = "2";
+  CHECK(to_request(flags, in_project()).resources == model::Resources{1000, ByteSize(0), 2, 1, 20_GiB});
+}
+
 TEST_CASE("every other flag has its place in the request") {
   auto flags = command({"true"});
   flags.name = "first";

@@ -59,6 +59,14 @@ TEST_CASE("what a request leaves out has its default") {
   CHECK(request.resources == Resources{1000, ByteSize(0), 0, 1});
 }
 
+TEST_CASE("the memory wanted of each GPU is written only where GPUs are shared") {
+  auto request = full_request();
+  request.resources.gpu_memory = 20_GiB;
+  CHECK(to_json(request).at("resources").at("gpu_memory_bytes") == 20ULL << 30);
+  CHECK(request_from_json(to_json(request)) == request);
+  CHECK_FALSE(to_json(full_request()).at("resources").contains("gpu_memory_bytes"));
+}
+
 TEST_CASE("mistakes in a request are told by field") {
   CHECK(complaint(json::array()) == "job request: must be a JSON object");
   CHECK(complaint(json::object()) == "job request: 'command' is missing");

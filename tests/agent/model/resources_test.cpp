@@ -30,5 +30,7 @@ TEST_CASE("resources in words leave out what is zero") {
   CHECK(to_words(Resources{1500, ByteSize(0), 2, 2}) == "1.5 CPUs, 2 GPUs, 2 slots");
   CHECK(to_words(Resources{250, ByteSize(0), 0, 0}) == "0.25 CPUs");
   CHECK(to_words(Resources{50, ByteSize(0), 0, 0}) == "0.05 CPUs");
+  CHECK(to_words(Resources{.gpus = 1, .gpu_memory = 20_GiB}) == "20 GiB of 1 GPU");
+  CHECK(to_words(Resources{.gpus = 2, .gpu_memory = 20_GiB}) == "20 GiB each of 2 GPUs");
   CHECK(to_words(Resources{}) == "nothing");
 }

@@ -165,3 +165,10 @@ TEST_CASE("amounts, limits and retries are in range") {
   CHECK(refused([](auto& r) { r.stop.grace = std::chrono::hours(25); }, "stop"));
   CHECK(refused([](auto& r) { r.log_cap = ByteSize(1000); }, "log_cap_bytes"));
 }
+
+TEST_CASE("memory of GPUs is refused without GPUs") {
+  CHECK(complaint([](auto& r) {
+          r.resources.gpus = 0;
+          r.resources.gpu_memory = 1_GiB;
+        }) == "job request: 'resources' has 'gpu_memory_bytes' without 'gpus': say how many GPUs");
+}

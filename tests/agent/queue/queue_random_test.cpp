@@ -21,7 +21,9 @@ class History {
         capacity_(any_capacity()),
         patience_(std::chrono::seconds(any(0, 20))),
         queue_(capacity_, patience_),
-        naive_(capacity_, patience_) {}
+        naive_(capacity_, patience_) {
+    set_devices();
+  }
 
   void step() {
     now_ += std::chrono::milliseconds(any(0, 3000));
@@ -38,15 +40,30 @@ class History {
   bool rarely() { return any(0, 9) == 0; }
 
   model::Resources any_capacity() {
-    return {static_cast<std::uint32_t>(any(1, 8)) * 1000, ByteSize(static_cast<std::uint64_t>(any(0, 8))),
-            static_cast<std::uint16_t>(any(0, 2)), static_cast<std::uint16_t>(any(1, 8))};
+    return {static_cast<std::uint32_t>(any(1, 8)) * 1000, ByteSize(static_cast<std::uint64_t>(any(0, 8))), 0,
+            static_cast<std::uint16_t>(any(1, 8))};
+  }
+
+  // Some of four GPUs of which each is withheld now and then, or not there at all.
+  void set_devices() {
+    std::vector<Device> devices;
+    for (unsigned i = 0; i < 4; ++i) {
+      if (rarely()) continue;
+      Device device{"GPU-" + std::to_string(i), "", ByteSize(8 + i % 2 * 4), std::nullopt};
+      if (rarely()) device.withheld = "broken";
+      devices.push_back(device);
+    }
+    queue_.set_devices(devices);
+    naive_.set_devices(devices);
   }
 
   Entry any_entry() {
     Entry entry{.sequence = ++last_};
     entry.resources = {
         static_cast<std::uint32_t>(any(0, 4)) * 1000, ByteSize(static_cast<std::uint64_t>(any(0, 4))),
-        static_cast<std::uint16_t>(any(0, 5) / 4), static_cast<std::uint16_t>(rarely() ? 2 : 1)};
+        static_cast<std::uint16_t>(std::max(0, any(0, 6) - 3)), static_cast<std::uint16_t>(rarely() ? 2 : 1)};
+    if (entry.resources.gpus > 0 && any(0, 1) == 0)
+      entry.resources.gpu_memory = ByteSize(static_cast<std::uint64_t>(any(1, 13)));
     entry.priority = any(-1, 1);
     entry.held = rarely();
     entry.ready = !rarely();
@@ -76,7 +93,7 @@ class History {
 
   void change() {
     const auto some = any_waiting();
-    switch (any(0, 12)) {
+    switch (any(0, 13)) {
       case 0:
       case 1:
       case 2:
@@ -117,6 +134,9 @@ class History {
         }
         return;
       case 9:
+        if (rarely()) set_devices();
+        return;
+      case 10:
         drained_ = rarely() && rarely();
         queue_.set_drained(drained_);
         naive_.set_drained(drained_);
@@ -135,8 +155,10 @@ class History {
       check_choice(*chosen);
       const auto head = firm_head();
       const auto promised = head ? naive_.start_of(head->entry.resources, now_) : std::nullopt;
-      queue_.start(*chosen, now_);
-      naive_.start(*chosen, now_);
+      const auto devices = queue_.start(*chosen, now_);
+      REQUIRE(devices == naive_.start(*chosen, now_));
+      REQUIRE(devices == queue_.devices_of(*chosen));
+      check_devices();
       // Nobody who passes a firm head makes it start later.
       if (promised) REQUIRE(naive_.start_of(head->entry.resources, now_) <= promised);
     }
@@ -148,7 +170,16 @@ class History {
       if (waiter.entry.sequence != chosen) continue;
       REQUIRE(waiter.entry.ready);
       REQUIRE_FALSE(waiter.entry.held);
-      REQUIRE(fits(waiter.entry.resources, capacity_ - naive_.used()));
+      REQUIRE(naive_.fits_now(waiter.entry.resources));
+    }
+  }
+
+  // Nobody beside a job that has its GPU alone, and never more declared than there is.
+  void check_devices() {
+    for (const auto& use : queue_.devices()) {
+      REQUIRE(use.alone + (use.sharing > 0 ? 1 : 0) <= 1);
+      REQUIRE(use.declared <= use.device.memory);
+      REQUIRE(queue_.holders_of(use.device.uuid).size() == static_cast<std::size_t>(use.alone + use.sharing));
     }
   }
 
@@ -157,8 +188,8 @@ class History {
   std::optional<NaiveQueue::Waiter> firm_head() const {
     for (const auto& waiter : naive_.waiting()) {
       const auto& entry = waiter.entry;
-      if (!entry.ready || entry.held || !fits(entry.resources, capacity_)) continue;
-      if (fits(entry.resources, capacity_ - naive_.used())) return std::nullopt;
+      if (!entry.ready || entry.held || !naive_.fits_idle(entry.resources)) continue;
+      if (naive_.fits_now(entry.resources)) return std::nullopt;
       if (waiter.blocked && now_ - *waiter.blocked > patience_) return waiter;
       return std::nullopt;
     }

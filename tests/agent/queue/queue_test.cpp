@@ -178,6 +178,7 @@ TEST_CASE("when the head can start is unknown while a job without limit holds wh
 TEST_CASE("a job that needs nothing the head is short of passes a firm reservation") {
   const Resources node{4000, 8_GiB, 1, 8};
   Queue queue(node, 0ms);
+  queue.set_devices({{"GPU-a", "", 80_GiB, std::nullopt}});
   queue.add(job(1, {1000, ByteSize(0), 1, 1}));
   start_all(queue);
   queue.add(job(2, {1000, 4_GiB, 1, 1}));        // waits for the GPU

@@ -26,7 +26,7 @@ constexpr Resources kOneCpu{1000, ByteSize(0), 0, 1};
 }  // namespace
 
 TEST_CASE("a waiting job tells what it waits for, who has it, and how many are ahead") {
-  Queue queue({2000, 8_GiB, 1, 64});
+  Queue queue({2000, 8_GiB, 0, 64});
   for (Sequence i = 1; i <= 2; ++i) {
     queue.add(job(i, kOneCpu));
     queue.start(i, kStart);

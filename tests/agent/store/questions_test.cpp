@@ -73,7 +73,7 @@ TEST_CASE_FIXTURE(Fixture, "lists are newest first, filtered, and go on from pag
 
 TEST_CASE_FIXTURE(Fixture, "live jobs come with what recovery needs, in order") {
   auto wanted = new_job(1);
-  wanted.request.resources = {2500, 3_GiB, 1, 2};
+  wanted.request.resources = {2500, 3_GiB, 1, 2, 20_GiB};
   wanted.request.timeout = std::chrono::minutes(10);
   wanted.request.stop.grace = std::chrono::seconds(3);
   wanted.request.priority = 4;
