@@ -1,6 +1,7 @@
 #include "runtime/environment/requirement.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 
 #include "runtime/base/error.hpp"
@@ -58,15 +59,19 @@ std::string canonical_marker(std::string_view marker) {
   return result;
 }
 
+bool is_comparison(std::string_view text) {
+  constexpr std::array<std::string_view, 8> kAll{"===", "~=", "==", "!=", "<=", ">=", "<", ">"};
+  return std::find(kAll.begin(), kAll.end(), text) != kAll.end();
+}
+
 std::string canonical_specifiers(std::string_view text) {
   text = trimmed(text);
   if (text.starts_with('(') && text.ends_with(')')) text = text.substr(1, text.size() - 2);
   auto clauses = split(text, ',');
   for (auto& clause : clauses) {
     const auto version = clause.find_first_not_of("<>=!~");
-    if (version == 0 || version == std::string::npos) throw Error(Code::invalid, "'" + printable(clause) + "' is no version");
-    const auto number = trimmed(std::string_view(clause).substr(version));
-    if (number.find_first_of(" \t<>=") != std::string_view::npos)
+    const auto number = version == std::string::npos ? "" : trimmed(std::string_view(clause).substr(version));
+    if (!is_comparison(clause.substr(0, version)) || number.empty() || number.find_first_of(" \t<>=") != std::string_view::npos)
       throw Error(Code::invalid, "'" + printable(clause) + "' is no version");
     clause = clause.substr(0, version) + std::string(number);
   }
