@@ -26,14 +26,13 @@ bool newer(const std::string& a, const std::string& b) {
   return version(b) < version(a);
 }
 
-// python3 first, then the others of the directory, newest first.
+// Newest first.
 std::vector<std::string> pythons_in(const std::string& directory) {
   std::vector<std::string> found;
   std::error_code failure;
   for (const auto& entry : fs::directory_iterator(directory, failure))
     if (is_python_name(entry.path().filename().string())) found.push_back(entry.path().string());
   std::sort(found.begin(), found.end(), newer);
-  std::stable_partition(found.begin(), found.end(), [](const auto& path) { return path.ends_with("/python3"); });
   return found;
 }
 
@@ -63,16 +62,21 @@ std::string wish_of(const std::vector<std::string>& wishes) {
 
 }  // namespace
 
-std::vector<std::string> Interpreters::candidates() const {
-  auto all = named_;
-  const auto add = [&](const std::vector<std::string>& more) { all.insert(all.end(), more.begin(), more.end()); };
-  for (const auto& directory : split(path_, ':'))
-    if (directory.starts_with('/')) add(pythons_in(directory));
+std::vector<std::string> Interpreters::candidates(int place) const {
+  if (place == 0) return named_;
+  std::vector<std::string> found;
+  const auto add = [&](const std::vector<std::string>& more) { found.insert(found.end(), more.begin(), more.end()); };
+  for (const auto& directory : split(path_, ':')) {
+    if (!directory.starts_with('/') || place == 3) continue;
+    if (place == 2) add(pythons_in(directory));
+    if (const auto plain = os::join(directory, "python3"); place == 1 && os::exists(plain)) add({plain});
+  }
+  if (place != 3) return found;
   const auto self = os::identity_of(::geteuid());
   const auto home = self ? self->home : std::string("/");
   for (const auto& root : {home + "/.pyenv", std::string("/opt/pyenv")}) add(versions_below(root + "/versions"));
   for (const auto& root : {home + "/.local/share/uv/python", std::string("/opt/uv/python")}) add(versions_below(root));
-  return all;
+  return found;
 }
 
 // Nothing where it is no Python that the user can run.
@@ -97,14 +101,15 @@ Python Interpreters::find(const std::vector<std::string>& wishes) {
   for (const auto& wish : wishes) (void)is_wanted("3", wish);  // malformed ones are told whatever there is
   const std::lock_guard lock(mutex_);
   std::vector<std::string> there;
-  for (const auto& path : candidates()) {
-    const auto python = look(path);
-    if (!python) continue;
-    const auto fits = [&](const std::string& wish) { return is_wanted(python->version, wish); };
-    if (std::all_of(wishes.begin(), wishes.end(), fits)) return *python;
-    const auto name = python->version + " (" + printable(python->executable) + ")";
-    if (std::find(there.begin(), there.end(), name) == there.end()) there.push_back(name);
-  }
+  for (int place = 0; place < kPlaces; ++place)
+    for (const auto& path : candidates(place)) {
+      const auto python = look(path);
+      if (!python) continue;
+      const auto fits = [&](const std::string& wish) { return is_wanted(python->version, wish); };
+      if (std::all_of(wishes.begin(), wishes.end(), fits)) return *python;
+      const auto name = python->version + " (" + printable(python->executable) + ")";
+      if (std::find(there.begin(), there.end(), name) == there.end()) there.push_back(name);
+    }
   throw Error(Code::not_found, "this machine has no Python" + wish_of(wishes) + "; " + listed(there),
               "install it, or name one that is elsewhere in the agent's configuration");
 }

@@ -34,7 +34,9 @@ class Interpreters {
     Python python;
   };
 
-  std::vector<std::string> candidates() const;
+  // Where there may be some, one list after the other; those that cost a search come last.
+  static constexpr int kPlaces = 4;
+  std::vector<std::string> candidates(int place) const;
   std::optional<Python> look(const std::string& path);
 
   std::vector<std::string> named_;

@@ -8,6 +8,7 @@
 
 #include "build_site.hpp"
 #include "runtime/environment/environment.hpp"
+#include "runtime/environment/requirement.hpp"
 #include "runtime/os/spawn.hpp"
 
 namespace environment = berth::environment;
@@ -236,7 +237,7 @@ TEST_CASE("uv builds an environment, and another from the files that it has") {
     CHECK(os::read_file(waiting.build()->log).find("falling back") == std::string::npos);
     const auto error = co_await failure_of(agent.builds, venvs.recipe(of("needs==1.0\nneeded==2.0\n")));
     CHECK(error.code() == Code::invalid);
-    CHECK(says(error, "needs==1.0 depends on needed<2"));
+    CHECK(says(error, "depends on needed<2"));
     const auto locked = co_await agent.builds.ensure(venvs.recipe_of_lock(first.ready.lock), waiting);
     CHECK(lock_of(locked).at("pip") == lock_of(first).at("pip"));
   });
