@@ -375,7 +375,56 @@ TEST_CASE("an environment whose interpreter is gone is built again") {
     os::remove_file(python);
     const auto error = co_await failure_of(agent.builds, recipe);  // while somebody runs in it
     CHECK(error.code() == Code::conflict);
+    CHECK(os::exists(agent.builds.cache().list().at(0).log));
   });
+}
+
+TEST_CASE("the tools' downloads can be dropped while nothing is built") {
+  const Place place;
+  const auto settings = place.settings();
+  const auto recipe = toy("downloads", "mkdir -p $CACHE/tool\necho data > $CACHE/tool/file\n" + while_held(place));
+  hold(place);
+  with_agent(settings, [&](Agent& agent) -> Task<> {
+    Waiting waiting;
+    std::vector<Leased> made;
+    agent.jobs.spawn(keep(agent.builds, recipe, waiting, made));
+    co_await until("it has begun", [&] { return lines_of(place.mark("begun")).size() == 1; });
+    const auto refused = co_await async::attempt(agent.builds.drop_downloads());
+    REQUIRE(!refused);
+    CHECK(refused.error().code() == Code::conflict);
+    let_go(place);
+    co_await until("it is there", [&] { return made.size() == 1; });
+    CHECK(os::exists(settings.directory + "/cache/tool/file"));
+    co_await agent.builds.drop_downloads();
+    CHECK(!os::exists(settings.directory + "/cache/tool"));
+    CHECK(os::exists(made[0].ready.interpreter));
+    Waiting next;
+    const auto other = co_await agent.builds.ensure(toy("after", "echo again > $CACHE/again\n"), next);
+    CHECK(other.lease);
+  });
+}
+
+TEST_CASE("a build runs in a control group of its own, which is gone afterwards") {
+  const auto base = os::find_cgroup_base({});
+  if (!base) {
+    MESSAGE("skipped: needs a writable cgroup2 directory");
+    return;
+  }
+  const Place place;
+  auto settings = place.settings();
+  settings.cgroup_base = *base + "/berth-test-builds-" + std::to_string(::getpid());
+  const auto recipe = toy("grouped", "cat /proc/self/cgroup > " + place.mark("group") + "\n");
+  with_agent(settings, [&](Agent& agent) -> Task<> {
+    Waiting waiting;
+    co_await agent.builds.ensure(recipe, waiting);
+  });
+  const auto name = "/build-" + digest_of(recipe).brief();
+  CHECK(os::read_file(place.mark("group")).find(name) != std::string::npos);
+  CHECK(!os::exists(settings.cgroup_base + name));
+  if (const auto group = os::Cgroup::open(settings.cgroup_base)) {
+    group->kill();
+    async::run(until("the groups are gone", [&] { return group->remove(); }), kPatience);
+  }
 }
 
 TEST_CASE("what was built belongs to the agent alone, without rights that its builder gave it") {

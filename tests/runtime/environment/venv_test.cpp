@@ -180,6 +180,10 @@ TEST_CASE("pip builds an environment of a requirements file, and its lock builds
     CHECK(leased.ready.variables[0].first == "VIRTUAL_ENV");
     CHECK(has(nlohmann::json::parse(leased.ready.record).at("packages"), "needs==1.0"));
     CHECK(has(lock_of(leased).at("pip"), "needed==1.0"));
+    const auto frozen = run({leased.ready.interpreter, "-m", "pip", "freeze", "--all"}).output;
+    const auto lines = lock_of(leased).at("pip").get<std::vector<std::string>>();
+    for (const auto& line : lines) CHECK(frozen.find(line + "\n") != std::string::npos);
+    CHECK(static_cast<std::size_t>(std::count(frozen.begin(), frozen.end(), '\n')) == lines.size());
     const auto log = os::read_file(waiting.build()->log);
     CHECK(log.find("Successfully installed") != std::string::npos);
 
