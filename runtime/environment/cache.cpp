@@ -88,18 +88,26 @@ const Cache::Known* Cache::find(const Digest& digest) {
   }
 }
 
+std::string Cache::log_of(const Digest& digest) const {
+  return join(directory(digest), std::string("build/") + shim::kLogFile);
+}
+
 std::optional<Leased> Cache::lease(const Digest& digest) {
   const std::lock_guard guard(mutex_);
   const auto* known = find(digest);
   if (known == nullptr) return std::nullopt;
   if (!known->built.interpreter.empty() && !leads_somewhere(known->built.interpreter)) return std::nullopt;
-  if (auto held = known->held.lock()) return Leased{ready_from(known->built), Lease(std::move(held))};
+  auto ready = ready_from(known->built);
+  ready.build_log = log_of(digest);
+  if (auto held = known->held.lock()) return Leased{std::move(ready), Lease(std::move(held))};
   auto lock = os::FileLock::try_share(join(directory(digest), kUsesFile));
   if (!lock || !os::exists(ready_file(digest))) return std::nullopt;
   const auto held = std::make_shared<Lease::Held>(std::move(*lock));
   known_.at(digest).held = held;
-  return Leased{ready_from(known->built), Lease(held)};
+  return Leased{std::move(ready), Lease(held)};
 }
+
+bool Cache::is_published(const Digest& digest) const { return os::exists(ready_file(digest)); }
 
 void Cache::publish(const Built& built) {
   const std::lock_guard guard(mutex_);
@@ -121,7 +129,6 @@ void Cache::harden(const Digest& digest) {
 
 Entry Cache::entry_of(const Known& known) const {
   const auto& built = known.built;
-  const auto where = directory(built.digest);
   Entry entry;
   entry.digest = built.digest;
   entry.kind = built.kind;
@@ -131,7 +138,7 @@ Entry Cache::entry_of(const Known& known) const {
   entry.last_used = time_of_change(join(where, kUsesFile)).value_or(built.created);
   entry.leased = !known.held.expired();
   entry.python_version = built.python_version;
-  entry.log = join(where, std::string("build/") + shim::kLogFile);
+  entry.log = log_of(built.digest);
   entry.lock = built.lock;
   return entry;
 }

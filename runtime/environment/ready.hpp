@@ -19,6 +19,7 @@ struct Ready {
   std::string image;   // the engine's id of the image that the job runs in; "" on the host
   std::string lock;    // JSON: what it was resolved to, for Locked; "" where nothing was built
   Digest digest;       // which environment; all zero where nothing was built
+  std::string build_log;  // the file that its build's output is in; "" where there is none
 };
 
 // While one of its copies lives, the environment is not removed. It is a lock on a file, so it ends with this process
