@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "agent/api/services.hpp"
+#include "agent/daemon/environment_setup.hpp"
 #include "agent/daemon/idle.hpp"
 #include "agent/daemon/job_groups.hpp"
 #include "agent/daemon/version.hpp"
@@ -125,8 +126,11 @@ class Agent {
         checkouts_(os::join(config_.state_dir, "checkouts"),
                    ::geteuid() == 0 ? snapshot::OverlayMarks::trusted : snapshot::OverlayMarks::user),
         workplaces_({os::join(config_.state_dir, "jobs"), overlays_, options.machine_agent}, objects_, checkouts_),
-        reserve_(os::join(config_.state_dir, "reserve"), config_.reserved_space),
         watcher_(executor, [this](std::exception_ptr failure) { report("watching files failed", failure); }),
+        builds_(executor, watcher_,
+                build_settings(config_, options.shim_program, groups.base(), build_identity(options.machine_agent))),
+        environments_(builds_, environment_kinds(config_, build_identity(options.machine_agent))),
+        reserve_(os::join(config_.state_dir, "reserve"), config_.reserved_space),
         governor_(executor, config_.state_dir, config_.disk, store_, objects_, checkouts_, workplaces_, reserve_,
                   system_clock(), log_),
         jobs_(executor, settings(options, groups), store_, workplaces_, environments_, governor_, watcher_, pool_,
@@ -154,6 +158,7 @@ class Agent {
 
  private:
   async::Task<> serve() {
+    co_await builds_.recover();
     co_await jobs_.recover();
     governor_.start();
     http::Server server(co_await async::this_coro::executor, listen(), router_, http::Limits{},
@@ -182,6 +187,7 @@ class Agent {
   async::Task<> stop() {
     co_await nursery_.stop_and_join();
     co_await jobs_.stop();
+    co_await builds_.stop();
     co_await governor_.stop();
     co_await watcher_.stop();
     store_.stop();
@@ -273,9 +279,10 @@ class Agent {
   objects::Store objects_;
   snapshot::Checkouts checkouts_;
   jobs::Workplaces workplaces_;
+  async::Watcher watcher_;
+  environment::Builds builds_;
   environment::Environments environments_;
   jobs::DiskReserve reserve_;
-  async::Watcher watcher_;
   jobs::Governor governor_;
   jobs::Jobs jobs_;
   api::Services services_;

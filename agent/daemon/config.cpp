@@ -97,6 +97,40 @@ std::vector<std::string> command(const Entry& entry) {
   return words;
 }
 
+std::vector<std::string> texts(const Entry& entry) {
+  const auto wanted = "a list of texts, such as [conda-forge, bioconda]";
+  if (!entry.value.IsSequence()) entry.fail(wanted);
+  std::vector<std::string> all;
+  for (const auto& text : entry.value) {
+    if (!text.IsScalar()) entry.fail(wanted);
+    all.push_back(text.Scalar());
+  }
+  return all;
+}
+
+std::map<std::string, std::string> text_map(const Entry& entry) {
+  const auto wanted = "lines of 'name: value' below it";
+  if (!entry.value.IsMap()) entry.fail(wanted);
+  std::map<std::string, std::string> all;
+  for (const auto& pair : entry.value) {
+    if (!pair.first.IsScalar() || !pair.second.IsScalar()) entry.fail(wanted);
+    all.insert_or_assign(pair.first.Scalar(), pair.second.Scalar());
+  }
+  return all;
+}
+
+std::size_t builds_at_once(const Entry& entry) {
+  const auto number = entry.number(1, 64, "a whole number from 1 to 64");
+  if (number != std::floor(number)) entry.fail("a whole number from 1 to 64");
+  return static_cast<std::size_t>(number);
+}
+
+std::string path_or_nothing(const Entry& entry) {
+  const auto path = entry.text();
+  if (!path.empty() && path.front() != '/') entry.fail("an absolute path, or '' for none");
+  return path;
+}
+
 // "90%" or "90 %"; nothing for other text.
 std::optional<unsigned> parse_percent(const std::string& text) {
   unsigned number = 0;
@@ -156,6 +190,20 @@ const std::map<std::string, Setter>& setters() {
       {"keep_logs", [](Config& c, const Entry& e) { c.disk.keep_logs = e.duration(); }},
       {"keep_outputs", [](Config& c, const Entry& e) { c.disk.keep_outputs = e.duration(); }},
       {"keep_jobs", [](Config& c, const Entry& e) { c.disk.keep_jobs = e.duration(); }},
+      {"builds_at_once", [](Config& c, const Entry& e) { c.environments.builds_at_once = builds_at_once(e); }},
+      {"build_timeout", [](Config& c, const Entry& e) { c.environments.build_timeout = e.duration(); }},
+      {"build_memory", [](Config& c, const Entry& e) { c.environments.build_memory = e.size(); }},
+      {"build_cpus", [](Config& c, const Entry& e) { c.environments.build_cpu_milli = cpu_milli(e); }},
+      {"conda", [](Config& c, const Entry& e) { c.environments.conda = e.text(); }},
+      {"conda_channels", [](Config& c, const Entry& e) { c.environments.conda_channels = texts(e); }},
+      {"conda_mirrors", [](Config& c, const Entry& e) { c.environments.conda_mirrors = text_map(e); }},
+      {"conda_options", [](Config& c, const Entry& e) { c.environments.conda_options = texts(e); }},
+      {"uv", [](Config& c, const Entry& e) { c.environments.uv = path_or_nothing(e); }},
+      {"pip_index", [](Config& c, const Entry& e) { c.environments.pip_index = e.text(); }},
+      {"pip_extra_indexes", [](Config& c, const Entry& e) { c.environments.pip_extra_indexes = texts(e); }},
+      {"find_links", [](Config& c, const Entry& e) { c.environments.find_links = texts(e); }},
+      {"offline", [](Config& c, const Entry& e) { c.environments.offline = e.boolean(); }},
+      {"build_environment", [](Config& c, const Entry& e) { c.environments.build_environment = text_map(e); }},
       {"cgroup", [](Config& c, const Entry& e) { c.cgroup = e.absolute_path(); }},
       {"path", [](Config& c, const Entry& e) { c.path = e.text(); }},
       {"others_may_read", [](Config& c, const Entry& e) { c.others_may_read = e.boolean(); }},

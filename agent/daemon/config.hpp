@@ -4,6 +4,7 @@
 // file and line.
 
 #include <chrono>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +14,26 @@
 #include "runtime/base/units.hpp"
 
 namespace berth::daemon {
+
+// How environments are made. Unset: as the tools themselves would.
+struct EnvironmentConfig {
+  std::size_t builds_at_once = 2;                      // builds_at_once
+  std::chrono::milliseconds build_timeout{7'200'000};  // build_timeout
+  std::optional<ByteSize> build_memory;                // build_memory: the most that a build may use
+  std::optional<std::uint32_t> build_cpu_milli;        // build_cpus: likewise
+  std::string conda;                                   // conda: micromamba, mamba or conda; "": the first found
+  std::vector<std::string> conda_channels;             // conda_channels: instead of those that files name
+  std::map<std::string, std::string> conda_mirrors;    // conda_mirrors: channel → URL
+  std::vector<std::string> conda_options;              // conda_options: more arguments of `create`
+  std::optional<std::string> uv;                       // uv: its path; "": never use it; unset: where PATH has it
+  std::string pip_index;                               // pip_index: URL
+  std::vector<std::string> pip_extra_indexes;          // pip_extra_indexes
+  std::vector<std::string> find_links;                 // find_links: directories of wheels, or pages
+  bool offline = false;                                // offline: no index, no channel but file://
+  std::map<std::string, std::string> build_environment;  // build_environment: proxies, certificates
+
+  friend bool operator==(const EnvironmentConfig&, const EnvironmentConfig&) = default;
+};
 
 struct Config {
   std::string state_dir;  // state_dir: everything the agent keeps
@@ -40,6 +61,7 @@ struct Config {
   // How much is kept (agent/jobs/disk_plan.hpp): disk_budget, disk_high, disk_low, keep_at_least, keep_logs,
   // keep_outputs, keep_jobs.
   jobs::DiskLimits disk;
+  EnvironmentConfig environments;
   std::string cgroup;                                    // cgroup: a cgroup2 directory for the jobs' groups
   std::string path =                                     // path: PATH of jobs
       "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -45,7 +45,7 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
       settings_(std::move(settings)),
       store_(store),
       workplaces_(workplaces),
-      environments_(environments),
+      environments_(environments, workplaces, pool, {settings_.switch_user, settings_.defaults.path}),
       governor_(governor),
       reserve_(governor.reserve()),
       watcher_(watcher),
@@ -107,6 +107,7 @@ void Jobs::forget(Sequence sequence) {
   const auto changed = std::move(found->second.changed);
   live_.erase(found);
   canceled_by_.erase(sequence);
+  environments_.release(sequence);
   activity_.notify_all();
   if (changed) changed->notify_all();
 }
@@ -114,7 +115,7 @@ void Jobs::forget(Sequence sequence) {
 void Jobs::schedule() {
   if (nursery_.stopping()) return;
   while (const auto next = queue_.next(clock_.steady())) {
-    queue_.start(*next, clock_.steady());
+    live_[*next].gpus = queue_.start(*next, clock_.steady());
     enter(*next, model::State::running);
     const auto job = record(*next);
     const int attempt = job.attempts.empty() ? 1 : job.attempts.back().number + 1;
@@ -130,6 +131,7 @@ Task<> Jobs::cancel(Sequence sequence, std::string by) {
   canceled_by_[sequence] = by;
   const bool waits = queue_.remove(sequence);
   log_.info("job cancel requested", kv("job", live->id), kv("by", by));
+  environments_.abandon(sequence);
   if (waits) {
     model::Ending ending = model::Canceled{by};
     co_await end(sequence, std::nullopt, std::move(ending));
@@ -207,7 +209,7 @@ Task<> Jobs::preempt_all(model::Preempted::Cause cause) {
 }
 
 bool Jobs::idle() const {
-  return live_.size() == queue_.waiting() && !queue_.any_released() && preparing_ == 0;
+  return live_.size() == queue_.waiting() && !queue_.any_released() && preparing_ == 0 && !environments_.any_waits();
 }
 
 Task<> Jobs::next_change(Sequence sequence) {
@@ -250,6 +252,7 @@ void Jobs::complete(model::Job& job) const {
 }
 
 std::optional<std::string> Jobs::why_waiting(Sequence sequence) const {
+  if (auto words = environments_.words(sequence, clock_.now())) return words;
   const auto waiting = queue_.why(sequence, clock_.steady());
   if (waiting.reason == queue::Waiting::Reason::not_waiting) return std::nullopt;
   return queue::to_words(waiting, [&](Sequence other) {

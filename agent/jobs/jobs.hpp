@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "agent/jobs/environments.hpp"
 #include "agent/jobs/governor.hpp"
 #include "agent/jobs/workplace.hpp"
 #include "agent/model/job.hpp"
@@ -120,6 +121,7 @@ class Jobs {
     unsigned life = 0;                 // tells a coroutine that the job it works on was ended and started anew
     int launch = 0;                    // whose supervisor may be asked to stop; 0 before
     std::optional<Instant> started;
+    std::vector<std::string> gpus;     // that it holds
     std::shared_ptr<async::Event> changed;  // made when somebody waits
   };
 
@@ -147,7 +149,13 @@ class Jobs {
 
   // --- life.cpp
   Task<> prepare(Sequence sequence, unsigned life);
-  Task<std::string> materialize(const model::Job& job);
+  // Code and environment on this machine, or what ended the job.
+  struct Materialized {
+    environment::Ready environment;
+    std::optional<model::Ending> failure;
+  };
+  Task<Materialized> materialize(model::Job job);
+  Task<> prepare_code(const model::Job& job, const os::Identity& identity);
   Task<> end_unprepared(Sequence sequence, model::Attempt failed);
   Task<> run(Sequence sequence, int attempt, int launch);
   Task<> launch_and_watch(Sequence sequence, int attempt, int launch);
@@ -178,7 +186,6 @@ class Jobs {
   Task<> finalize_again(Sequence sequence, int launch);
 
   static queue::Entry queue_entry(const model::Job& job, bool ready);
-  environment::Ready ensure_environment(const model::Job& job, const os::Identity& identity);  // blocks
   os::Identity identity_of(const model::Job& job);
   model::Job record(Sequence sequence);
 
@@ -186,7 +193,7 @@ class Jobs {
   Settings settings_;
   store::Store& store_;
   Workplaces& workplaces_;
-  environment::Environments& environments_;
+  JobEnvironments environments_;
   Governor& governor_;
   DiskReserve& reserve_;
   async::Watcher& watcher_;

@@ -16,6 +16,12 @@ constexpr std::size_t kLongestTmp = 72;
 
 using Variables = std::map<std::string, std::string>;
 
+std::string joined(const std::vector<std::string>& texts) {
+  std::string all;
+  for (const auto& text : texts) all += (all.empty() ? "" : ",") + text;
+  return all;
+}
+
 // What a job finds in its environment, weakest first: the user's login, Berth's and Azure ML's names, what the
 // environment sets, what the user asked for. Nothing of the agent's own environment gets through. Azure ML's token
 // and endpoint are never set: its SDK would then look for a service that is not there.
@@ -29,7 +35,7 @@ Variables variables_of(const model::Job& job, int attempt, const Site& site, con
       {"SHELL", identity.shell.empty() ? "/bin/sh" : identity.shell},
       {"LANG", "C.UTF-8"},
       {"PYTHONUNBUFFERED", "1"},
-      {"CUDA_VISIBLE_DEVICES", ""},
+      {"CUDA_VISIBLE_DEVICES", joined(site.gpus)},
       {"BERTH_JOB_ID", job.id},
       {"BERTH_ATTEMPT", std::to_string(attempt)},
       {"BERTH_EXPERIMENT", job.request.experiment},
@@ -116,7 +122,13 @@ model::Ending ending_of(const shim::Ended& ended, const model::Job& job) {
 }
 
 model::Usage usage_of(const shim::Ended& ended) {
-  return {ended.user_cpu, ended.system_cpu, ended.peak_memory, ended.io_read, ended.io_written};
+  model::Usage usage;
+  usage.user_cpu = ended.user_cpu;
+  usage.system_cpu = ended.system_cpu;
+  usage.peak_memory = ended.peak_memory;
+  usage.io_read = ended.io_read;
+  usage.io_written = ended.io_written;
+  return usage;
 }
 
 }  // namespace berth::jobs

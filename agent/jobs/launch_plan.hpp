@@ -17,6 +17,7 @@ struct Site {
   std::string cgroup;                   // "" where there is none
   std::string stop_reason;              // the file that tells the job why it is asked to stop
   std::string tmp;                      // a directory of the job's own, gone with it
+  std::vector<std::string> gpus;        // UUIDs of its GPUs
 };
 
 // What the node's configuration says about every job.

@@ -19,11 +19,10 @@ constexpr std::chrono::milliseconds kLongestPreparationPause{60'000};
 
 bool collects_outputs(const model::Job& job) { return job.request.snapshot || !job.request.outputs.empty(); }
 
-model::Ending preparation_failed(const model::Job& job, const Error& error) {
+template <class Failed>
+model::Ending preparation_failed(const Error& error) {
   if (error.code() == Code::no_space) return model::DiskFull{error.describe()};
-  if (job.request.environment.kind == model::EnvironmentRequest::Kind::none)
-    return model::SnapshotFailed{error.describe()};
-  return model::EnvironmentFailed{error.describe()};
+  return Failed{error.describe()};
 }
 
 // How often attempts of this job have ended for this cause, the one just ended included.
@@ -54,23 +53,20 @@ Task<> Jobs::prepare(Sequence sequence, unsigned life) {
     return live != nullptr && live->life == life && !live->stopping;
   };
   async::Backoff pause(kFirstPreparationPause, kLongestPreparationPause);
-  std::string environment_record;
+  store::Prepared prepared;
   for (;;) {
-    while (preparing_ >= kPreparedAtOnce) co_await prepared_.wait();
     if (!current()) co_return;
-    const auto job = record(sequence);
-    ++preparing_;
-    const auto result = co_await async::attempt(materialize(job));
-    --preparing_;
-    prepared_.notify_all();
+    auto job = record(sequence);
+    auto materialized = co_await materialize(job);
     if (!current()) co_return;
-    if (result) {
-      environment_record = *result;
+    if (!materialized.failure) {
+      prepared.environment_record = std::move(materialized.environment.record);
+      if (materialized.environment.digest != Digest{}) prepared.environment = materialized.environment.digest;
       break;
     }
     model::Attempt failed;
     failed.number = job.attempts.empty() ? 1 : job.attempts.back().number + 1;
-    failed.ending = preparation_failed(job, result.error());
+    failed.ending = std::move(*materialized.failure);
     if (!wants_retry(job, failed)) co_return co_await end_unprepared(sequence, std::move(failed));
     log_.info("job could not be prepared; it will be retried", kv("job", job.id),
               kv("ending", model::to_words(*failed.ending)));
@@ -80,7 +76,7 @@ Task<> Jobs::prepare(Sequence sequence, unsigned life) {
     if (!written) throw written.error();
     co_await async::sleep_for(pause.next());
   }
-  const auto done = [&] { return store_.prepared(sequence, environment_record); };
+  const auto done = [&] { return store_.prepared(sequence, prepared); };
   const auto written = co_await async::attempt(persist(done, "a preparation"));
   if (!current()) co_return;
   if (!written) throw written.error();
@@ -97,24 +93,33 @@ Task<> Jobs::end_unprepared(Sequence sequence, model::Attempt failed) {
   schedule();
 }
 
-// The record of the environment, once code and environment are on this machine.
-Task<std::string> Jobs::materialize(const model::Job& job) {
+Task<Jobs::Materialized> Jobs::materialize(model::Job job) {
   const auto identity = identity_of(job);
-  auto work = [&] {
-    if (job.request.snapshot) workplaces_.prepare(job, identity);
-    return ensure_environment(job, identity).record;
-  };
-  co_return co_await async::offload(pool_, work);
+  Materialized result;
+  if (job.request.snapshot) {
+    const auto code = co_await async::attempt(prepare_code(job, identity));
+    if (!code) {
+      result.failure = preparation_failed<model::SnapshotFailed>(code.error());
+      co_return result;
+    }
+  }
+  auto environment = co_await async::attempt(environments_.ensure(job, identity));
+  if (environment)
+    result.environment = std::move(*environment);
+  else
+    result.failure = preparation_failed<model::EnvironmentFailed>(environment.error());
+  co_return result;
 }
 
-environment::Ready Jobs::ensure_environment(const model::Job& job, const os::Identity& identity) {
-  environment::Spec spec;
-  if (job.request.environment.kind == model::EnvironmentRequest::Kind::user_managed)
-    spec = environment::UserManaged{job.request.environment.python};
-  environment::Context context;
-  if (settings_.switch_user) context.identity = identity;
-  context.path = settings_.defaults.path;
-  return environments_.ensure(spec, context);
+// A few at a time, lest they slow each other.
+Task<> Jobs::prepare_code(const model::Job& job, const os::Identity& identity) {
+  while (preparing_ >= kPreparedAtOnce) co_await prepared_.wait();
+  ++preparing_;
+  auto work = [&] { workplaces_.prepare(job, identity); };
+  const auto done = co_await async::attempt(async::offload(pool_, work));
+  --preparing_;
+  prepared_.notify_all();
+  if (!done) throw done.error();
 }
 
 Task<> Jobs::run(Sequence sequence, int attempt, int launch) {
@@ -143,6 +148,7 @@ Task<> Jobs::launch_and_watch(Sequence sequence, int attempt, int launch) {
     intent.attempt = attempt;
     intent.launch = launch;
     intent.boot_id = settings_.boot_id;
+    intent.gpus = find(sequence)->gpus;
     const auto ground = std::make_shared<Ground>();
     nursery_.spawn(lay_ground(sequence, launch, ground));
     co_await persist([&] { return store_.start_intent(intent); }, "a start");
@@ -153,7 +159,9 @@ Task<> Jobs::launch_and_watch(Sequence sequence, int attempt, int launch) {
       model::Attempt failed;
       failed.number = attempt;
       failed.launch = launch;
-      failed.ending = preparation_failed(job, *ground->failure);
+      failed.ending = job.request.environment.kind == model::EnvironmentRequest::Kind::none
+                          ? preparation_failed<model::SnapshotFailed>(*ground->failure)
+                          : preparation_failed<model::EnvironmentFailed>(*ground->failure);
       co_return co_await finish(sequence, std::move(failed), launch);
     }
     const auto supervisor = co_await start_supervisor(sequence, attempt, launch, ground);
@@ -190,14 +198,14 @@ Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   if (find(sequence)->stopping) co_return;
   const auto job = record(sequence);
   const auto identity = identity_of(job);
-  auto make = [&] {
-    ground.site = workplaces_.make(job, launch, identity);
-    ground.environment = ensure_environment(job, identity);
-  };
-  if (needs_preparation(job.request))
+  auto make = [&] { ground.site = workplaces_.make(job, launch, identity); };
+  if (job.request.snapshot)
     co_await async::offload(pool_, make);
   else
     make();
+  ground.site.gpus = find(sequence)->gpus;
+  if (job.request.environment.kind != model::EnvironmentRequest::Kind::none)
+    ground.environment = co_await environments_.for_launch(job, identity);
 }
 
 // Nothing when the job was canceled meanwhile.

@@ -43,6 +43,7 @@ Task<> Jobs::recover() {
   std::size_t waiting = 0;
   std::size_t running = 0;
   for (auto& job : store_.live()) {
+    if (job.environment) co_await environments_.hold_again(job.sequence, *job.environment);
     admit(job.sequence, job.id, job.state, entry_of(job));
     if (waits(job.state)) {
       ++waiting;
@@ -50,13 +51,14 @@ Task<> Jobs::recover() {
     }
     ++running;
     auto& live = live_[job.sequence];
+    live.gpus = job.gpus;
     live.launch = job.launch;
     live.stopping = job.state == model::State::cancel_requested;
     if (job.state == model::State::finalizing) {
       queue_.remove(job.sequence);
       nursery_.spawn(finalize_again(job.sequence, job.launch));
     } else {
-      queue_.start(job.sequence, clock_.steady());
+      queue_.start(job.sequence, clock_.steady(), job.gpus);
       nursery_.spawn(resume(std::move(job)));
     }
   }

@@ -19,6 +19,7 @@ namespace {
 
 constexpr const char* kTree = "tree";
 constexpr const char* kTmp = "tmp";
+constexpr const char* kContext = "context";
 constexpr const char* kUpper = "upper";
 constexpr const char* kOverlayWork = "overlay-work";
 constexpr ByteSize kRemarksCap = 1_MiB;
@@ -168,6 +169,32 @@ void Workplaces::remove(const model::JobId& id, std::optional<int> launch) {
   for (const auto& entry : std::filesystem::directory_iterator(all, absent))
     if (std::atoi(entry.path().filename().c_str()) <= *launch) os::remove_tree(entry.path().string());
   ::rmdir(all.c_str());  // unless a later launch is in it
+}
+
+std::string Workplaces::make_context(const model::Job& job) {
+  remove_context(job.id);
+  const auto place = side_log(job.id, kContext);
+  make_passage(os::parent_of(place));
+  os::make_directories(place, 0700);
+  const auto manifest = snapshot::load_manifest(store_, *job.request.environment.context);
+  snapshot::restore(store_, manifest, os::open(place, O_RDONLY | O_DIRECTORY), {});
+  return place;
+}
+
+void Workplaces::remove_context(const model::JobId& id) { os::remove_tree(side_log(id, kContext)); }
+
+void Workplaces::adopt_build_log(const model::JobId& id, const std::string& log) noexcept {
+  try {
+    const auto own = side_log(id, "build");
+    make_passage(os::parent_of(own));
+    for (const std::string suffix : {"", ".index"}) {
+      const auto fresh = own + suffix + ".new";
+      ::unlink(fresh.c_str());
+      if (::link((log + suffix).c_str(), fresh.c_str()) == 0) ::rename(fresh.c_str(), (own + suffix).c_str());
+      ::unlink(fresh.c_str());  // rename() leaves it where both are the same file
+    }
+  } catch (...) {
+  }
 }
 
 void Workplaces::remark(const model::JobId& id, const std::string& text) noexcept {

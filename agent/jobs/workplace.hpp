@@ -61,6 +61,12 @@ class Workplaces {
   std::uint64_t log_bytes(const model::JobId& id) const;
   // Of a job that is over: the launches up to `launch` and the job's side logs, or everything.
   void remove(const model::JobId& id, std::optional<int> launch);
+  // The directory that the job's Dockerfile is built in, as it was sent; and away with it. Of the agent's own.
+  std::string make_context(const model::Job& job);
+  void remove_context(const model::JobId& id);
+  // The log of an environment's build becomes the job's build log, in place of an earlier one: as a further name of the
+  // same file, so that it grows on. Never throws: it is not worth a job.
+  void adopt_build_log(const model::JobId& id, const std::string& log) noexcept;
   // Adds a line to the agent's remarks about a job. Never throws: a remark is not worth a job.
   void remark(const model::JobId& id, const std::string& text) noexcept;
 

@@ -88,6 +88,8 @@ struct Usage {
   ByteSize peak_memory;  // of the largest process, or of the whole group where the kernel counts it
   ByteSize io_read;      // from disks; what was cached is not counted
   ByteSize io_written;
+  std::chrono::microseconds gpu_time{};  // how long it held GPUs, times their number
+  ByteSize gpu_peak_memory;              // of all of them together, as sampled; 0 where nobody looked
   friend bool operator==(const Usage&, const Usage&) = default;
 };
 
@@ -102,6 +104,7 @@ struct Attempt {
   std::optional<Ending> ending;
   Usage usage;
   std::optional<Digest> outputs;  // a snapshot of what it wrote below the output directories
+  std::vector<std::string> gpus;  // UUIDs of the GPUs that it was given
   friend bool operator==(const Attempt&, const Attempt&) = default;
 };
 
@@ -129,6 +132,7 @@ struct Job {
   std::vector<Attempt> attempts;   // the last one is the current one; empty before the first start
   std::optional<Ending> ending;    // of the job as a whole, once it is final
   std::string environment_record;  // JSON: interpreter, version, packages; "" before preparation
+  std::optional<Digest> environment;  // the one that was made for it and others; nothing before, and where none was
   std::string canceled_by;         // who asked for the cancellation; "" for nobody
   // Of the attempts that had ended by then.
   std::optional<Removal> log_removed;

@@ -240,6 +240,9 @@ json to_json(const Attempt& attempt) {
           {"peak_memory_bytes", attempt.usage.peak_memory.bytes()},
           {"io_read_bytes", attempt.usage.io_read.bytes()},
           {"io_written_bytes", attempt.usage.io_written.bytes()},
+          {"gpus", attempt.gpus},
+          {"gpu_time_ms", to_ms(attempt.usage.gpu_time)},
+          {"gpu_peak_memory_bytes", attempt.usage.gpu_peak_memory.bytes()},
           {"outputs", or_null(attempt.outputs, to_hex)}};
 }
 
@@ -257,6 +260,9 @@ Attempt attempt_from_json(const json& value) {
   attempt.usage.peak_memory = ByteSize(fields.whole<std::uint64_t>("peak_memory_bytes", 0));
   attempt.usage.io_read = ByteSize(fields.whole<std::uint64_t>("io_read_bytes", 0));
   attempt.usage.io_written = ByteSize(fields.whole<std::uint64_t>("io_written_bytes", 0));
+  attempt.gpus = fields.texts("gpus");
+  attempt.usage.gpu_time = milliseconds(fields.whole<std::int64_t>("gpu_time_ms", 0));
+  attempt.usage.gpu_peak_memory = ByteSize(fields.whole<std::uint64_t>("gpu_peak_memory_bytes", 0));
   attempt.outputs = fields.digest("outputs");
   return attempt;
 }
@@ -284,6 +290,7 @@ json to_json(const Job& job) {
   object["ending_words"] = or_null(job.ending, [](const Ending& ending) { return to_words(ending); });
   object["exit_code"] = or_null(job.ending, exit_code);
   object["environment_record"] = embedded(job.environment_record);
+  object["environment_digest"] = or_null(job.environment, to_hex);
   object["canceled_by"] = job.canceled_by;
   const auto removal = [](const Removal& removed) { return to_json(removed); };
   object["log_removed"] = or_null(job.log_removed, removal);
@@ -314,6 +321,7 @@ Job job_from_json(const json& value) {
     for (const auto& attempt : *attempts) job.attempts.push_back(attempt_from_json(attempt));
   }
   if (const auto* ending = fields.find("ending")) job.ending = ending_from_json(*ending);
+  job.environment = fields.digest("environment_digest");
   if (const auto* record = fields.find("environment_record"))
     job.environment_record = record->is_string() ? record->get<std::string>() : record->dump();
   job.canceled_by = fields.text("canceled_by");

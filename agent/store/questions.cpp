@@ -16,7 +16,7 @@ using std::chrono::milliseconds;
   "SELECT job.sequence, id, uid, user, state, priority, held, submitted, finished, ending, " \
   "environment_record,"                                                                      \
   " canceled_by, attempt, request.json, log_removed, log_removed_why, outputs_removed,"         \
-  " outputs_removed_why FROM job JOIN request USING (sequence) "
+  " outputs_removed_why, environment FROM job JOIN request USING (sequence) "
 
 constexpr std::size_t kMostNamesTold = 5;
 
@@ -29,8 +29,10 @@ Attempt attempt_row(const db::Statement& row) {
                   .usage = {microseconds(row.integer(5)), microseconds(row.integer(6)),
                             ByteSize(static_cast<std::uint64_t>(row.integer(7))),
                             ByteSize(static_cast<std::uint64_t>(row.integer(10))),
-                            ByteSize(static_cast<std::uint64_t>(row.integer(11)))},
-                  .outputs = optional_digest_column(row, 8)};
+                            ByteSize(static_cast<std::uint64_t>(row.integer(11))),
+                            microseconds(row.integer(13)), ByteSize(static_cast<std::uint64_t>(row.integer(14)))},
+                  .outputs = optional_digest_column(row, 8),
+                  .gpus = texts_column(row, 12)};
   if (const auto duration = row.optional_integer(3)) attempt.duration = microseconds(*duration);
   return attempt;
 }
@@ -39,7 +41,7 @@ std::vector<Attempt> attempts_of(db::Connection& db, Sequence sequence) {
   std::vector<Attempt> result;
   auto rows = db.query(
       "SELECT number, started, ended, duration_us, ending, user_cpu_us, system_cpu_us, peak_memory, outputs, "
-      "launch, io_read, io_written"
+      "launch, io_read, io_written, gpus, gpu_us, gpu_peak_memory"
       " FROM attempt WHERE sequence = ? ORDER BY number",
       sequence);
   while (rows.step()) result.push_back(attempt_row(rows));
@@ -70,6 +72,7 @@ Job job_row(db::Connection& db, const db::Statement& row) {
   job.request = request_column(row, 13);
   job.log_removed = removal_columns(row, 14);
   job.outputs_removed = removal_columns(row, 16);
+  job.environment = optional_digest_column(row, 18);
   return job;
 }
 
@@ -87,6 +90,8 @@ LiveJob live_row(const db::Statement& row) {
   job.attempt = static_cast<int>(row.integer(13));
   job.launch = static_cast<int>(row.integer(14));
   job.boot_id = row.text(15);
+  job.environment = optional_digest_column(row, 16);
+  job.gpus = texts_column(row, 17);
   return job;
 }
 
@@ -185,9 +190,9 @@ std::vector<Job> list(db::Connection& db, const Filter& filter) {
 std::vector<LiveJob> live(db::Connection& db) {
   std::vector<LiveJob> jobs;
   auto rows = db.query(
-      "SELECT job.sequence, id, uid, state, priority, held, cpu_milli, memory, gpus, slots, gpu_memory, timeout_ms, "
+      "SELECT job.sequence, id, uid, state, priority, held, cpu_milli, memory, job.gpus, slots, gpu_memory, timeout_ms, "
       "grace_ms,"
-      " attempt, ifnull(launch, 0), ifnull(boot_id, '')"
+      " attempt, ifnull(launch, 0), ifnull(boot_id, ''), environment, ifnull(attempt.gpus, '[]')"
       " FROM job LEFT JOIN attempt ON attempt.sequence = job.sequence AND number = job.attempt"
       " WHERE finished IS NULL ORDER BY job.sequence");
   while (rows.step()) jobs.push_back(live_row(rows));

@@ -35,12 +35,19 @@ struct Submitted {
   bool existed = false;  // its submission id was known: nothing was stored
 };
 
+// What preparing a job came to.
+struct Prepared {
+  std::string environment_record;      // JSON
+  std::optional<Digest> environment;  // of one that was built
+};
+
 // An attempt that is about to start: written before the shim is.
 struct StartIntent {
   Sequence sequence = 0;
   int attempt = 1;
   int launch = 1;  // of the job, counted over all attempts: the directory of the shim's files
   std::string boot_id;
+  std::vector<std::string> gpus;  // that it is given: UUIDs
 };
 
 struct Final {
@@ -65,6 +72,8 @@ struct LiveJob {
   int attempt = 0;      // the number of the last attempt; 0 before the first
   int launch = 0;       // its last launch; 0 before the first
   std::string boot_id;  // of the launch
+  std::optional<Digest> environment;
+  std::vector<std::string> gpus;  // of the launch
 };
 
 // A launch that is over.
@@ -138,7 +147,7 @@ using Random = std::function<std::uint64_t()>;
 // Code::not_found.
 std::vector<Submitted> submit(db::Connection& db, const std::vector<NewJob>& jobs, Instant now,
                               const Random& random);
-void prepared(db::Connection& db, Sequence sequence, const std::string& environment_record);
+void prepared(db::Connection& db, Sequence sequence, const Prepared& prepared);
 // Again for the same attempt, with a higher launch number, when the launch before never began.
 void start_intent(db::Connection& db, const StartIntent& intent);
 void ended(db::Connection& db, Sequence sequence, const model::Attempt& attempt);

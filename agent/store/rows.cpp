@@ -59,6 +59,12 @@ model::JobRequest request_column(const db::Statement& row, int column) {
   return model::request_from_json(model::parse_json(row.text(column)));
 }
 
+std::vector<std::string> texts_column(const db::Statement& row, int column) {
+  return nlohmann::json::parse(row.text(column)).get<std::vector<std::string>>();
+}
+
+std::string to_column(const std::vector<std::string>& texts) { return nlohmann::json(texts).dump(); }
+
 model::Resources resources_columns(const db::Statement& row, int first) {
   return {static_cast<std::uint32_t>(row.integer(first)),
           ByteSize(static_cast<std::uint64_t>(row.integer(first + 1))),

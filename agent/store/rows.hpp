@@ -41,6 +41,9 @@ std::optional<model::Ending> ending_column(const db::Statement& row, int column)
 model::State state_column(const db::Statement& row, int column);
 model::JobRequest request_column(const db::Statement& row, int column);
 // From five columns on: cpu_milli, memory, gpus, slots, gpu_memory.
+// A JSON array of texts.
+std::vector<std::string> texts_column(const db::Statement& row, int column);
+std::string to_column(const std::vector<std::string>& texts);
 model::Resources resources_columns(const db::Statement& row, int first);
 
 std::string to_text(const model::JobRequest& request);

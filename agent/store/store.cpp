@@ -120,9 +120,9 @@ Task<std::vector<Submitted>> Store::submit(std::vector<NewJob> jobs) {
   });
 }
 
-Task<> Store::prepared(Sequence sequence, std::string environment_record) {
-  return write(Durable::no, [=, record = std::move(environment_record)](db::Connection& db) {
-    store::prepared(db, sequence, record);
+Task<> Store::prepared(Sequence sequence, Prepared prepared) {
+  return write(Durable::no, [=, prepared = std::move(prepared)](db::Connection& db) {
+    store::prepared(db, sequence, prepared);
   });
 }
 

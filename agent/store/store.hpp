@@ -34,7 +34,7 @@ class Store {
   ~Store();
 
   Task<std::vector<Submitted>> submit(std::vector<NewJob> jobs);
-  Task<> prepared(Sequence sequence, std::string environment_record);
+  Task<> prepared(Sequence sequence, Prepared prepared);
   Task<> start_intent(StartIntent intent);
   Task<> ended(Sequence sequence, model::Attempt attempt);
   Task<> finalized(Final final);

@@ -41,17 +41,19 @@ void record(db::Connection& db, Sequence sequence, const Attempt& attempt) {
   db.run(
       "INSERT INTO attempt (sequence, number, launch, boot_id, started, ended, duration_us, ending, "
       "user_cpu_us,"
-      " system_cpu_us, peak_memory, io_read, io_written, outputs)"
-      " VALUES (?, ?, 0, '', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+      " system_cpu_us, peak_memory, io_read, io_written, gpu_us, gpu_peak_memory, outputs)"
+      " VALUES (?, ?, 0, '', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
       " ON CONFLICT (sequence, number) DO UPDATE SET started = ifnull(excluded.started, started),"
       " ended = excluded.ended, duration_us = excluded.duration_us, ending = excluded.ending,"
       " user_cpu_us = excluded.user_cpu_us, system_cpu_us = excluded.system_cpu_us,"
       " peak_memory = excluded.peak_memory, io_read = excluded.io_read, io_written = excluded.io_written,"
+      " gpu_us = excluded.gpu_us, gpu_peak_memory = excluded.gpu_peak_memory,"
       " outputs = ifnull(excluded.outputs, outputs)",
       sequence, attempt.number, to_column(attempt.started), to_column(attempt.ended),
       to_column(attempt.duration), to_column(attempt.ending), attempt.usage.user_cpu.count(),
       attempt.usage.system_cpu.count(), to_column(attempt.usage.peak_memory), to_column(attempt.usage.io_read),
-      to_column(attempt.usage.io_written), to_column(attempt.outputs));
+      to_column(attempt.usage.io_written), attempt.usage.gpu_time.count(),
+      to_column(attempt.usage.gpu_peak_memory), to_column(attempt.outputs));
   db.run("UPDATE job SET attempt = max(attempt, ?) WHERE sequence = ?", attempt.number, sequence);
 }
 
@@ -63,10 +65,10 @@ int last_launch(db::Connection& db, Sequence sequence) {
 
 }  // namespace
 
-void prepared(db::Connection& db, Sequence sequence, const std::string& environment_record) {
+void prepared(db::Connection& db, Sequence sequence, const Prepared& prepared) {
   check_step(current(db, sequence), State::queued);
-  db.run("UPDATE job SET state = ?, environment_record = ? WHERE sequence = ?", model::name(State::queued),
-         environment_record, sequence);
+  db.run("UPDATE job SET state = ?, environment_record = ?, environment = ? WHERE sequence = ?",
+         model::name(State::queued), prepared.environment_record, to_column(prepared.environment), sequence);
 }
 
 void start_intent(db::Connection& db, const StartIntent& intent) {
@@ -78,9 +80,10 @@ void start_intent(db::Connection& db, const StartIntent& intent) {
   }
   if (intent.launch <= last_launch(db, intent.sequence)) refuse(job, "this launch has been used");
   db.run(
-      "INSERT INTO attempt (sequence, number, launch, boot_id) VALUES (?, ?, ?, ?)"
-      " ON CONFLICT (sequence, number) DO UPDATE SET launch = excluded.launch, boot_id = excluded.boot_id",
-      intent.sequence, intent.attempt, intent.launch, intent.boot_id);
+      "INSERT INTO attempt (sequence, number, launch, boot_id, gpus) VALUES (?, ?, ?, ?, ?)"
+      " ON CONFLICT (sequence, number) DO UPDATE SET launch = excluded.launch, boot_id = excluded.boot_id,"
+      " gpus = excluded.gpus",
+      intent.sequence, intent.attempt, intent.launch, intent.boot_id, to_column(intent.gpus));
   db.run("UPDATE job SET state = ?, attempt = ? WHERE sequence = ?", model::name(State::running),
          intent.attempt, intent.sequence);
 }

@@ -135,7 +135,7 @@ Entry Cache::entry_of(const Known& known) const {
   entry.words = built.words;
   entry.bytes = built.bytes;
   entry.created = built.created;
-  entry.last_used = time_of_change(join(where, kUsesFile)).value_or(built.created);
+  entry.last_used = time_of_change(join(directory(built.digest), kUsesFile)).value_or(built.created);
   entry.leased = !known.held.expired();
   entry.python_version = built.python_version;
   entry.log = log_of(built.digest);

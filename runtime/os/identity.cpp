@@ -23,6 +23,15 @@ std::optional<Identity> identity_of(uid_t uid) {
   return identity;
 }
 
+std::optional<Identity> identity_of(const std::string& name) {
+  std::array<char, 16384> buffer;
+  passwd entry{};
+  passwd* found = nullptr;
+  if (::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr)
+    return std::nullopt;
+  return identity_of(entry.pw_uid);
+}
+
 std::optional<gid_t> group_id(const std::string& name) {
   std::array<char, 16384> buffer;
   group entry{};

@@ -22,6 +22,7 @@ struct Identity {
 
 // From the user database (NSS), supplementary groups included; nothing for an unknown uid.
 std::optional<Identity> identity_of(uid_t uid);
+std::optional<Identity> identity_of(const std::string& name);
 std::optional<gid_t> group_id(const std::string& name);
 // The name, or the number as text where there is none.
 std::string user_name(uid_t uid);

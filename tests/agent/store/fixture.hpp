@@ -53,7 +53,7 @@ struct Fixture {
   // A job in its first attempt.
   Sequence add_running(int number) {
     const auto sequence = add(new_job(number)).sequence;
-    prepared(db, sequence, "");
+    prepared(db, sequence, {});
     start_intent(db, {sequence, 1, 1, "boot-a"});
     return sequence;
   }

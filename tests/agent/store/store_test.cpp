@@ -42,11 +42,13 @@ TEST_CASE_FIXTURE(OpenStore, "a job's life through the loop, and what a reader s
     const auto sequence = submitted.at(0).job.sequence;
     CHECK(store.find(sequence)->state == State::preparing);
     CHECK(store.id_of(sequence) == submitted[0].job.id);
-    co_await store.prepared(sequence, "{}");
+    Prepared made;
+    made.environment_record = "{}";
+    co_await store.prepared(sequence, std::move(made));
     CHECK(store.find(sequence)->state == State::queued);
     co_await store.set_priority(sequence, 3);
     co_await store.set_held(sequence, false);
-    StartIntent intent{sequence, 1, 1, "boot"};
+    StartIntent intent{sequence, 1, 1, "boot", {"GPU-1"}};
     co_await store.start_intent(std::move(intent));
     CHECK(store.live().at(0).boot_id == "boot");
     model::Attempt attempt;
@@ -96,7 +98,8 @@ TEST_CASE_FIXTURE(OpenStore, "a job's life through the loop, and what a reader s
 
 TEST_CASE_FIXTURE(OpenStore, "a refused transition is an error of its task, and the store goes on") {
   auto body = [](Store& store) -> Task<> {
-    const auto refused = co_await async::attempt(store.prepared(99, ""));
+    Prepared made;
+    const auto refused = co_await async::attempt(store.prepared(99, std::move(made)));
     REQUIRE_FALSE(refused.has_value());
     CHECK(refused.error().code() == Code::not_found);
     std::vector<NewJob> jobs{new_job(1)};

@@ -41,7 +41,7 @@ TEST_CASE_FIXTURE(Fixture, "a job with nothing to prepare may begin as queued") 
 
 TEST_CASE_FIXTURE(Fixture, "the same submission again is the same job") {
   const auto first = add(new_job(1));
-  prepared(db, first.sequence, "{}");
+  prepared(db, first.sequence, {"{}", std::nullopt});
   set_priority(db, first.sequence, 9);
   const auto again = submit(db, {new_job(2), new_job(1)}, at(100), random);
   CHECK_FALSE(again[0].existed);

@@ -24,7 +24,7 @@ Attempt attempt_that_exited(int number, int code) {
 
 TEST_CASE_FIXTURE(Fixture, "a job goes from preparation to its end, and everything about it is kept") {
   const auto sequence = add(new_job(1)).sequence;
-  prepared(db, sequence, R"({"python":"3.11"})");
+  prepared(db, sequence, {R"({"python":"3.11"})", std::nullopt});
   CHECK(get(sequence).state == State::queued);
   start_intent(db, {sequence, 1, 1, "boot-a"});
   CHECK(get(sequence).state == State::running);
@@ -99,7 +99,7 @@ TEST_CASE_FIXTURE(Fixture, "an attempt that failed before it was launched is rec
   requeue(db, sequence, failed, State::preparing);
   CHECK(get(sequence).state == State::preparing);
   CHECK(get(sequence).attempts == std::vector{failed});
-  prepared(db, sequence, "");
+  prepared(db, sequence, {});
   start_intent(db, {sequence, 2, 1, "boot-a"});
   CHECK(live(db).at(0).attempt == 2);
 }
@@ -137,12 +137,12 @@ TEST_CASE_FIXTURE(Fixture, "what a job's life does not allow is refused and chan
         }) == Code::conflict);
   CHECK(get(waiting).state == State::preparing);
   const auto over = add_final(2);
-  CHECK(code_of([&] { prepared(db, over, ""); }) == Code::conflict);
+  CHECK(code_of([&] { prepared(db, over, {}); }) == Code::conflict);
   CHECK(code_of([&] { requeue(db, over, attempt_that_exited(1, 0), State::queued); }) == Code::conflict);
   CHECK(code_of([&] { set_priority(db, over, 1); }) == Code::conflict);
   CHECK(code_of([&] { set_held(db, over, true); }) == Code::conflict);
   CHECK(forget(db, {waiting}, at(0), at(0)).empty());
-  CHECK(code_of([&] { prepared(db, 99, ""); }) == Code::not_found);
+  CHECK(code_of([&] { prepared(db, 99, {}); }) == Code::not_found);
   const auto running = add_running(3);
   CHECK(code_of([&] { ended(db, running, attempt_that_exited(2, 0)); }) == Code::conflict);
   CHECK(code_of([&] { set_held(db, running, true); }) == Code::conflict);

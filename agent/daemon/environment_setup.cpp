@@ -1,0 +1,100 @@
+#include "agent/daemon/environment_setup.hpp"
+
+#include <unistd.h>
+
+#include "runtime/environment/conda_recipe.hpp"
+#include "runtime/environment/conda_tool.hpp"
+#include "runtime/environment/venv.hpp"
+#include "runtime/os/file.hpp"
+
+namespace berth::daemon {
+namespace {
+
+using Variables = std::vector<std::pair<std::string, std::string>>;
+
+constexpr const char* kBuilder = "berth";
+constexpr const char* kNobody = "nobody";
+constexpr const char* kNoGroup = "nogroup";
+constexpr std::uint32_t kBuildPids = 4096;
+
+Variables variables_of(const EnvironmentConfig& config) {
+  return {config.build_environment.begin(), config.build_environment.end()};
+}
+
+environment::NodePython node_python(const Config& config) {
+  const auto& asked = config.environments;
+  environment::NodePython node;
+  node.uv = asked.uv;
+  node.index_url = asked.pip_index;
+  node.extra_index_urls = asked.pip_extra_indexes;
+  node.find_links = asked.find_links;
+  node.offline = asked.offline;
+  node.path = config.path;
+  node.variables = variables_of(asked);
+  return node;
+}
+
+environment::NodeConda node_conda(const Config& config, std::optional<os::Identity> identity) {
+  const auto& asked = config.environments;
+  environment::NodeConda node;
+  node.tool = asked.conda;
+  node.path = config.path;
+  node.identity = std::move(identity);
+  node.channels = asked.conda_channels;
+  node.mirrors = asked.conda_mirrors;
+  node.options = asked.conda_options;
+  node.offline = asked.offline;
+  node.index_url = asked.pip_index;
+  node.extra_index_urls = asked.pip_extra_indexes;
+  node.find_links = asked.find_links;
+  node.variables = variables_of(asked);
+  return node;
+}
+
+}  // namespace
+
+std::optional<os::Identity> build_identity(bool machine_agent) {
+  if (!machine_agent || ::geteuid() != 0) return std::nullopt;
+  auto identity = os::identity_of(std::string(kBuilder));
+  if (!identity) identity = os::identity_of(std::string(kNobody));
+  if (!identity) return std::nullopt;
+  // Not the builder's own group: that one opens the agent's socket.
+  const auto group = os::group_id(kNoGroup);
+  identity->gid = group.value_or(identity->gid);
+  identity->groups = {identity->gid};
+  return identity;
+}
+
+environment::BuildSettings build_settings(const Config& config, const std::string& shim_program,
+                                          const std::string& cgroup_base, std::optional<os::Identity> identity) {
+  const auto& asked = config.environments;
+  environment::BuildSettings settings;
+  settings.directory = os::join(config.state_dir, "environments");
+  settings.shim_program = shim_program;
+  settings.identity = std::move(identity);
+  settings.cgroup_base = cgroup_base;
+  if (asked.build_memory) settings.limits.memory = asked.build_memory->bytes();
+  settings.limits.cpu_milli = asked.build_cpu_milli;
+  settings.limits.pids = kBuildPids;
+  settings.time_limit = asked.build_timeout;
+  settings.at_once = asked.builds_at_once;
+  settings.path = config.path;
+  return settings;
+}
+
+environment::Kinds environment_kinds(const Config& config, std::optional<os::Identity> identity) {
+  const auto venvs = std::make_shared<environment::Venvs>(node_python(config), identity);
+  const auto conda = std::make_shared<const environment::NodeConda>(node_conda(config, identity));
+  environment::Kinds kinds;
+  kinds.venv = [venvs](const environment::Venv& venv) { return venvs->recipe(venv); };
+  kinds.locks["venv"] = [venvs](const std::string& lock) { return venvs->recipe_of_lock(lock); };
+  kinds.conda = [conda](const environment::Conda& wanted) {
+    return environment::conda_recipe(wanted, environment::find_conda_tool(*conda), *conda);
+  };
+  kinds.locks["conda"] = [conda](const std::string& lock) {
+    return environment::locked_conda_recipe(lock, environment::find_conda_tool(*conda), *conda);
+  };
+  return kinds;
+}
+
+}  // namespace berth::daemon

@@ -1,0 +1,152 @@
+#include "agent/jobs/environments.hpp"
+
+#include "runtime/async/cleanup.hpp"
+#include "runtime/async/deadline.hpp"
+#include "runtime/base/error.hpp"
+
+namespace berth::jobs {
+
+using async::Task;
+using environment::Ready;
+using Kind = model::EnvironmentRequest::Kind;
+
+environment::Spec spec_of(const model::EnvironmentRequest& request, const std::string& context) {
+  switch (request.kind) {
+    case Kind::none:
+      break;
+    case Kind::user_managed:
+      return environment::UserManaged{request.python};
+    case Kind::conda:
+      return environment::Conda{request.file, request.files};
+    case Kind::venv:
+      return environment::Venv{request.python, request.file, request.files};
+    case Kind::image: {
+      environment::Image image{request.image, std::nullopt};
+      if (!request.file.empty()) image.conda = environment::Conda{request.file, request.files};
+      return image;
+    }
+    case Kind::dockerfile:
+      return environment::DockerBuild{context, request.dockerfile};
+    case Kind::lock:
+      return environment::Locked{request.files.at(request.file)};
+  }
+  return environment::None{};
+}
+
+// One wait, on record for as long as it lasts.
+class JobEnvironments::Wait {
+ public:
+  Wait(JobEnvironments& all, std::int64_t job) : all_(all), job_(job) { all_.waits_[job_] = waiting_; }
+  Wait(const Wait&) = delete;
+  Wait& operator=(const Wait&) = delete;
+  ~Wait() {
+    const auto found = all_.waits_.find(job_);
+    if (found != all_.waits_.end() && found->second == waiting_) all_.waits_.erase(found);  // or a later one's
+  }
+  environment::Waiting& waiting() { return *waiting_; }
+
+ private:
+  JobEnvironments& all_;
+  std::int64_t job_;
+  WaitingPtr waiting_ = std::make_shared<environment::Waiting>();
+};
+
+JobEnvironments::JobEnvironments(environment::Environments& environments, Workplaces& workplaces, async::Pool& pool,
+                                 Options options)
+    : environments_(environments), workplaces_(workplaces), pool_(pool), options_(std::move(options)) {}
+
+environment::Context JobEnvironments::context_of(const model::Job& job, const os::Identity& identity) const {
+  environment::Context context;
+  if (options_.switch_user) context.identity = identity;
+  context.path = options_.path;
+  context.gpus = job.request.resources.gpus > 0;
+  return context;
+}
+
+Task<Ready> JobEnvironments::ensure(model::Job job, os::Identity identity) {
+  environment::Leased leased;
+  if (job.request.environment.kind == Kind::none) {
+    leased.ready.record = R"({"kind":"none"})";
+    co_return std::move(leased.ready);
+  }
+  Wait wait(*this, job.sequence);
+  auto making = make(job, identity, wait.waiting(), leased);
+  auto keeping = keep_log(job.id, wait.waiting());
+  std::exception_ptr failure;
+  try {
+    co_await async::run_until(std::move(making), std::move(keeping));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (const auto& build = wait.waiting().build()) link_log(job.id, build->log);
+  if (failure && wait.waiting().abandoned()) throw Error(Code::conflict, "the job needs no environment any more");
+  if (failure) std::rethrow_exception(failure);
+  if (!leased.ready.build_log.empty()) link_log(job.id, leased.ready.build_log);
+  if (leased.lease) leases_[job.sequence] = leased.lease;
+  co_return std::move(leased.ready);
+}
+
+Task<> JobEnvironments::make(const model::Job& job, const os::Identity& identity, environment::Waiting& waiting,
+                             environment::Leased& leased) {
+  std::string context;
+  if (job.request.environment.context) {
+    auto restore = [&] { return workplaces_.make_context(job); };
+    context = co_await async::offload(pool_, restore);
+  }
+  auto making = [&]() -> Task<> {
+    auto spec = spec_of(job.request.environment, context);
+    auto whose = context_of(job, identity);
+    leased = co_await environments_.ensure(std::move(spec), std::move(whose), waiting);
+  };
+  auto clearing = [&]() -> Task<> {
+    workplaces_.remove_context(job.id);
+    co_return;
+  };
+  co_await async::with_cleanup(making(), clearing());
+}
+
+// The log of a build is where the build is; a failed one's goes with it. So the job takes a name of its own for it.
+Task<> JobEnvironments::keep_log(model::JobId job, environment::Waiting& waiting) {
+  std::string kept;
+  for (;;) {
+    if (const auto& build = waiting.build(); build && build->log != kept) {
+      kept = build->log;
+      link_log(job, kept);
+    }
+    co_await waiting.changed().wait();
+  }
+}
+
+void JobEnvironments::link_log(const model::JobId& job, const std::string& log) const {
+  if (!log.empty()) workplaces_.adopt_build_log(job, log);
+}
+
+Task<Ready> JobEnvironments::for_launch(model::Job job, os::Identity identity) {
+  if (job.environment) {
+    auto leased = co_await environments_.lease(*job.environment);
+    if (leased) {
+      leases_[job.sequence] = leased->lease;
+      co_return std::move(leased->ready);
+    }
+  }
+  co_return co_await ensure(std::move(job), std::move(identity));
+}
+
+Task<> JobEnvironments::hold_again(std::int64_t job, Digest environment) {
+  const auto leased = co_await environments_.lease(environment);
+  if (leased) leases_[job] = leased->lease;
+}
+
+void JobEnvironments::abandon(std::int64_t job) {
+  if (const auto found = waits_.find(job); found != waits_.end()) found->second->abandon();
+}
+
+std::optional<std::string> JobEnvironments::words(std::int64_t job, Instant now) const {
+  const auto found = waits_.find(job);
+  if (found == waits_.end()) return std::nullopt;
+  auto words = found->second->words(now);
+  if (words.empty()) return std::nullopt;
+  return words;
+}
+
+}  // namespace berth::jobs

@@ -1,0 +1,64 @@
+#pragma once
+
+// The environments of live jobs: what each waits for while it is being made, and what it holds once it is there.
+// Belongs to the loop.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "agent/jobs/workplace.hpp"
+#include "agent/model/job.hpp"
+#include "runtime/async/offload.hpp"
+#include "runtime/environment/environment.hpp"
+
+namespace berth::jobs {
+
+// `context`: the directory that a Dockerfile is built in; "" for other kinds.
+environment::Spec spec_of(const model::EnvironmentRequest& request, const std::string& context);
+
+class JobEnvironments {
+ public:
+  struct Options {
+    bool switch_user = false;  // interpreters are looked at as the jobs' users
+    std::string path;          // PATH of jobs
+  };
+  // All given by reference outlive this.
+  JobEnvironments(environment::Environments& environments, Workplaces& workplaces, async::Pool& pool,
+                  Options options);
+
+  // Makes it, however long that takes, and holds it for the job until release(). The build's output is the job's build
+  // log from its first line on, and stays so when the build fails. Cancelled after abandon().
+  async::Task<environment::Ready> ensure(model::Job job, os::Identity identity);
+  // What the job was prepared with, as it is now, or made again where it is gone.
+  async::Task<environment::Ready> for_launch(model::Job job, os::Identity identity);
+  // Holds what a job of an earlier agent was prepared with, where it is there.
+  async::Task<> hold_again(std::int64_t job, Digest environment);
+
+  // The job does not want it any more; a build that nobody else waits for is stopped.
+  void abandon(std::int64_t job);
+  void release(std::int64_t job) { leases_.erase(job); }
+  // "waits for the conda environment 3fa9c1… (python=3.11), building for 40 seconds"; nothing for other jobs.
+  std::optional<std::string> words(std::int64_t job, Instant now) const;
+  bool any_waits() const { return !waits_.empty(); }
+
+ private:
+  using WaitingPtr = std::shared_ptr<environment::Waiting>;
+  class Wait;
+
+  environment::Context context_of(const model::Job& job, const os::Identity& identity) const;
+  async::Task<> make(const model::Job& job, const os::Identity& identity, environment::Waiting& waiting,
+                     environment::Leased& leased);
+  async::Task<> keep_log(model::JobId job, environment::Waiting& waiting);
+  void link_log(const model::JobId& job, const std::string& log) const;
+
+  environment::Environments& environments_;
+  Workplaces& workplaces_;
+  async::Pool& pool_;
+  Options options_;
+  std::unordered_map<std::int64_t, WaitingPtr> waits_;
+  std::unordered_map<std::int64_t, environment::Lease> leases_;
+};
+
+}  // namespace berth::jobs
