@@ -29,7 +29,7 @@ struct Mig {
 // not listed then).
 struct Gpu {
   std::string uuid;    // "GPU-…" or "MIG-…", as CUDA_VISIBLE_DEVICES takes them
-  unsigned index = 0;  // NVML's; of an instance, its parent's
+  unsigned index = 0;  // NVML's when it was first seen; of an instance, its parent's
   std::string name;    // "NVIDIA H100 80GB HBM3"
   std::string brand;   // as libnvidia-container calls it: "tesla", "nvidia", "geforce"; "unknown"
   Version capability;

@@ -29,6 +29,7 @@ Survey Nvml::survey() {
     survey.notes.push_back(error.describe());
     session_.reset();
   }
+  keep_numbers(survey);
   withhold_faulty(survey);
   add_lost(survey, answered);
   known_ = survey.gpus;
@@ -39,6 +40,13 @@ void Nvml::forgive(const std::string& uuid) {
   const std::lock_guard lock(mutex_);
   faulty_.erase(uuid);
   std::erase_if(known_, [&](const Gpu& gpu) { return whole_uuid(gpu) == uuid; });
+}
+
+// NVML counts anew when one has gone.
+void Nvml::keep_numbers(Survey& survey) const {
+  for (auto& gpu : survey.gpus)
+    for (const auto& known : known_)
+      if (whole_uuid(known) == whole_uuid(gpu)) gpu.index = known.index;
 }
 
 void Nvml::withhold_faulty(Survey& survey) {

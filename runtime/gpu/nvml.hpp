@@ -39,6 +39,7 @@ class Nvml {
   void forgive(const std::string& uuid);
 
  private:
+  void keep_numbers(Survey& survey) const;
   void withhold_faulty(Survey& survey);
   void add_lost(Survey& survey, const std::set<std::string>& answered);
 
