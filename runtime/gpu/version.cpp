@@ -5,8 +5,10 @@
 namespace berth::gpu {
 namespace {
 
-std::string two_digits(int number) {
-  return (number < 10 ? "0" : "") + std::to_string(number);
+void append_two_digits(std::string& text, int number) {
+  constexpr int kTwoDigits = 10;
+  text += number < kTwoDigits ? ".0" : ".";
+  text += std::to_string(number);
 }
 
 // Takes a number off the text; false when there is none.
@@ -32,14 +34,17 @@ std::optional<Version> parse_version(std::string_view text) {
 }
 
 std::string to_text(const Version& version) {
-  return std::to_string(version.first) + "." + std::to_string(version.second);
+  auto text = std::to_string(version.first);
+  text += '.';
+  text += std::to_string(version.second);
+  return text;
 }
 
 std::string driver_text(const Version& version) {
   auto text = std::to_string(version.first);
   if (version.second == 0 && version.third == 0) return text;
-  text += "." + two_digits(version.second);
-  if (version.third != 0) text += "." + two_digits(version.third);
+  append_two_digits(text, version.second);
+  if (version.third != 0) append_two_digits(text, version.third);
   return text;
 }
 

@@ -46,7 +46,7 @@ class AtTerminal:
     def test_verbs_options_and_values(self):
         completed = self.completed()
         self.assertEqual(completed("berth canc"), "berth cancel ")
-        self.assertEqual(completed("berth run --gp"), "berth run --gpus ")
+        self.assertEqual(completed("berth run --gpus"), "berth run --gpus ")
         self.assertEqual(completed("berth run --retry lo"), "berth run --retry lost=")
         self.assertEqual(completed("berth run --retry=lo"), "berth run --retry=lost=")
         self.assertEqual(completed("berth logs @l"), "berth logs @last ")
@@ -88,7 +88,7 @@ class FishTest(CompletionTest):
 
     def test_verbs_options_and_values(self):
         self.assertEqual(self.completions("berth canc"), {"cancel": "stop jobs"})
-        self.assertEqual(self.completions("berth run --gp"), {"--gpus": "GPUs (default 0)"})
+        self.assertEqual(self.completions("berth run --gpus"), {"--gpus": "GPUs (default 0)"})
         self.assertEqual(set(self.completions("berth run --retry lo")), {"lost="})
         self.assertEqual(set(self.completions("berth logs @l")), {"@last"})
 

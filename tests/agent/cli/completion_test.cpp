@@ -44,7 +44,7 @@ TEST_CASE("every option of every verb is offered, with its help") {
     for (const auto& candidate : complete({std::string(verb.name), "--"}).candidates)
       CHECK_FALSE(candidate.remark.empty());
   }
-  CHECK(texts({"run", "--gp"}) == Arguments{"--gpus"});
+  CHECK(texts({"run", "--gp"}) == Arguments{"--gpus", "--gpu-memory"});
 }
 
 TEST_CASE("values are completed by what they are") {
