@@ -80,6 +80,7 @@ struct JobRequest {
 
 // Throws Error Code::invalid naming the field: what no node could accept.
 void validate(const JobRequest& request);
+void validate(const EnvironmentRequest& environment);
 
 // What the job used.
 struct Usage {
