@@ -45,7 +45,9 @@ std::optional<Instant> time_of_change(const std::string& path) {
 }
 
 // Follows symlinks, unlike os::exists.
-bool leads_somewhere(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+bool leads_somewhere(const std::string& path) {
+  return ::access(path.c_str(), F_OK) == 0;
+}
 
 std::vector<std::string> names_in(const std::string& directory) {
   std::vector<std::string> names;
@@ -64,10 +66,18 @@ Cache::Cache(std::string directory) : directory_(std::move(directory)) {
   os::make_directories(tools_cache(), 0755);
 }
 
-std::string Cache::directory(const Digest& digest) const { return join(directory_, digest.hex()); }
-std::string Cache::prefix(const Digest& digest) const { return join(directory(digest), "made/prefix"); }
-std::string Cache::tools_cache() const { return join(directory_, "cache"); }
-std::string Cache::ready_file(const Digest& digest) const { return join(directory(digest), kReadyFile); }
+std::string Cache::directory(const Digest& digest) const {
+  return join(directory_, digest.hex());
+}
+std::string Cache::prefix(const Digest& digest) const {
+  return join(directory(digest), "made/prefix");
+}
+std::string Cache::tools_cache() const {
+  return join(directory_, "cache");
+}
+std::string Cache::ready_file(const Digest& digest) const {
+  return join(directory(digest), kReadyFile);
+}
 
 std::string Cache::failed_log(const Digest& digest) const {
   return join(join(directory_, kFailed), digest.hex() + ".log");
@@ -101,7 +111,9 @@ std::optional<Leased> Cache::lease(const Digest& digest) {
   return Leased{ready_from(known->built), Lease(held)};
 }
 
-bool Cache::is_published(const Digest& digest) const { return os::exists(ready_file(digest)); }
+bool Cache::is_published(const Digest& digest) const {
+  return os::exists(ready_file(digest));
+}
 
 void Cache::publish(const Built& built) {
   const std::lock_guard guard(mutex_);
@@ -157,7 +169,8 @@ std::vector<Entry> Cache::list() {
 std::string Cache::show(const Digest& digest) {
   const std::lock_guard guard(mutex_);
   if (const auto* known = find(digest)) return to_text(known->built);
-  throw Error(Code::not_found, "there is no environment " + digest.brief(), "`berth env ls` lists those there are");
+  throw Error(Code::not_found, "there is no environment " + digest.brief(),
+              "`berth env ls` lists those there are");
 }
 
 void Cache::remove(const Digest& digest) {
@@ -189,7 +202,8 @@ void Cache::doom(const Digest& digest) {
 }
 
 void Cache::sweep() {
-  for (const auto& name : names_in(join(directory_, kDoomed))) os::remove_tree(join(join(directory_, kDoomed), name));
+  for (const auto& name : names_in(join(directory_, kDoomed)))
+    os::remove_tree(join(join(directory_, kDoomed), name));
   for (const auto& digest : not_hardened()) {
     bool damaged = false;
     {

@@ -51,8 +51,8 @@ class Cache {
   // Where the log of a failed build is kept; replaced by the next failure of the same environment.
   std::string failed_log(const Digest& digest) const;
 
-  // Nothing where it is not there, is being removed, or its interpreter is gone (an upgrade of the machine's Python
-  // takes it from a venv).
+  // Nothing where it is not there, is being removed, or its interpreter is gone (an upgrade of the machine's
+  // Python takes it from a venv).
   std::optional<Leased> lease(const Digest& digest);
 
   // Whether it is there, usable or not.

@@ -59,9 +59,15 @@ Workshop::Workshop(const BuildSettings& settings, Cache& cache) : settings_(sett
   hand_over(cache_.tools_cache());
 }
 
-std::string Workshop::launch_directory(const Digest& digest) const { return join(cache_.directory(digest), "build"); }
-std::string Workshop::log_file(const Digest& digest) const { return join(launch_directory(digest), shim::kLogFile); }
-std::string Workshop::work_directory(const Digest& digest) const { return join(cache_.directory(digest), "work"); }
+std::string Workshop::launch_directory(const Digest& digest) const {
+  return join(cache_.directory(digest), "build");
+}
+std::string Workshop::log_file(const Digest& digest) const {
+  return join(launch_directory(digest), shim::kLogFile);
+}
+std::string Workshop::work_directory(const Digest& digest) const {
+  return join(cache_.directory(digest), "work");
+}
 
 void Workshop::hand_over(const std::string& path) const {
   if (!settings_.identity || ::geteuid() != 0) return;
@@ -70,11 +76,12 @@ void Workshop::hand_over(const std::string& path) const {
 }
 
 shim::Launch Workshop::prepare(const Digest& digest, const Recipe& recipe) {
-  const auto free = ByteSize(os::space_of(cache_.directory(digest).substr(0, cache_.directory(digest).rfind('/'))).free);
+  const auto free =
+      ByteSize(os::space_of(cache_.directory(digest).substr(0, cache_.directory(digest).rfind('/'))).free);
   if (free < settings_.least_space)
     throw Error(Code::no_space,
-                "the " + recipe.words + " cannot be built: only " + to_text(free) + " are free on the disk, and a build begins with " +
-                    to_text(settings_.least_space),
+                "the " + recipe.words + " cannot be built: only " + to_text(free) +
+                    " are free on the disk, and a build begins with " + to_text(settings_.least_space),
                 "`berth gc` gives back what is not needed, `berth env ls` shows the environments");
   cache_.clear(digest);
   const auto where = cache_.directory(digest);
@@ -162,13 +169,15 @@ Leased Workshop::settle(const Digest& digest, const shim::Condition& condition) 
   if (std::holds_alternative<shim::Lost>(condition))
     throw Error(Code::unavailable, "building the " + words + " ended halfway: its supervisor was killed",
                 "ask for it again; if it happens again, the machine may be out of memory");
-  throw Error(Code::unavailable, "building the " + words + " did not begin: its supervisor could not be started",
+  throw Error(Code::unavailable,
+              "building the " + words + " did not begin: its supervisor could not be started",
               "the agent's log tells more");
 }
 
 Leased Workshop::complete(const Digest& digest, const shim::Ended& ended) {
   const auto what = begun(digest);
-  if (!what) throw Error(Code::corrupt, "the record of what was being built, " + digest.brief() + ", is gone");
+  if (!what)
+    throw Error(Code::corrupt, "the record of what was being built, " + digest.brief() + ", is gone");
   Built built;
   built.digest = digest;
   built.kind = what->kind;
@@ -181,11 +190,14 @@ Leased Workshop::complete(const Digest& digest, const shim::Ended& ended) {
   const auto builder = settings_.identity ? std::optional(settings_.identity->uid) : std::nullopt;
   built.bytes = seal(os::parent_of(cache_.prefix(digest)), builder);
   if (!built.interpreter.empty() && ::access(built.interpreter.c_str(), X_OK) != 0)
-    throw Error(Code::invalid, "the " + built.words + " has no interpreter: " + printable(built.interpreter) + " does not exist");
+    throw Error(Code::invalid, "the " + built.words + " has no interpreter: " + printable(built.interpreter) +
+                                   " does not exist");
   tidy(digest);
   cache_.publish(built);
   auto leased = cache_.lease(digest);
-  if (!leased) throw Error(Code::unavailable, "the " + built.words + " was removed as soon as it was built", "ask for it again");
+  if (!leased)
+    throw Error(Code::unavailable, "the " + built.words + " was removed as soon as it was built",
+                "ask for it again");
   return std::move(*leased);
 }
 
@@ -193,7 +205,8 @@ Leased Workshop::complete(const Digest& digest, const shim::Ended& ended) {
 std::string Workshop::result_of(const Digest& digest) const {
   const auto path = join(work_directory(digest), kResultFile);
   if (!os::exists(path))
-    throw Error(Code::invalid, "the build ended well but told no result", "`berth logs --build` shows what it printed");
+    throw Error(Code::invalid, "the build ended well but told no result",
+                "`berth logs --build` shows what it printed");
   const auto file = os::open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   struct stat info {};
   if (::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode))
@@ -228,7 +241,8 @@ std::string Workshop::abandon(const Digest& digest) {
 }
 
 void Workshop::drop_downloads() const {
-  for (const auto& entry : std::filesystem::directory_iterator(cache_.tools_cache())) os::remove_tree(entry.path().string());
+  for (const auto& entry : std::filesystem::directory_iterator(cache_.tools_cache()))
+    os::remove_tree(entry.path().string());
 }
 
 void Workshop::prune_failed_logs(const std::string& newest) const {
@@ -238,7 +252,8 @@ void Workshop::prune_failed_logs(const std::string& newest) const {
   for (const auto& entry : fs::directory_iterator(os::parent_of(newest), failure))
     logs.emplace_back(entry.last_write_time(failure), entry.path());
   std::sort(logs.begin(), logs.end(), std::greater<>());
-  for (auto at = std::min(kFailedLogsKept, logs.size()); at < logs.size(); ++at) fs::remove(logs[at].second, failure);
+  for (auto at = std::min(kFailedLogsKept, logs.size()); at < logs.size(); ++at)
+    fs::remove(logs[at].second, failure);
 }
 
 }  // namespace berth::environment
