@@ -72,6 +72,15 @@ std::string Cache::directory(const Digest& digest) const {
 std::string Cache::prefix(const Digest& digest) const {
   return join(directory(digest), "made/prefix");
 }
+std::string Cache::launch_directory(const Digest& digest) const {
+  return join(directory(digest), "build");
+}
+std::string Cache::work_directory(const Digest& digest) const {
+  return join(directory(digest), "work");
+}
+std::string Cache::recipe_file(const Digest& digest) const {
+  return join(directory(digest), "recipe.json");
+}
 std::string Cache::tools_cache() const {
   return join(directory_, "cache");
 }
@@ -116,21 +125,37 @@ bool Cache::is_published(const Digest& digest) const {
 }
 
 void Cache::publish(const Built& built) {
-  const std::lock_guard guard(mutex_);
+  const std::lock_guard changing(changing_);
   os::write_file(ready_file(built.digest), to_text(built), 0644, os::Durable::yes);
   os::sync_directory(directory_);
+  const std::lock_guard guard(mutex_);
   known_[built.digest].built = built;
 }
 
+void Cache::tidy(const Digest& digest) const {
+  os::remove_tree(work_directory(digest));
+  for (const auto& name : names_in(launch_directory(digest)))
+    if (name != shim::kLogFile && name != shim::kLogIndexFile)
+      os::remove_tree(join(launch_directory(digest), name));
+  os::remove_file(recipe_file(digest));  // last: sweep() goes by it
+}
+
 void Cache::harden(const Digest& digest) {
-  if (!os::exists(ready_file(digest))) return;  // removed already
+  if (!is_published(digest)) return;  // removed already
   const auto tree = os::open(directory(digest), O_RDONLY | O_DIRECTORY);
   if (::syncfs(tree.get()) != 0) throw_errno("write to disk", directory(digest));
-  const std::lock_guard guard(mutex_);
-  if (find(digest) == nullptr) return;
-  auto& built = known_.at(digest).built;
+  const std::lock_guard changing(changing_);
+  Built built;
+  {
+    const std::lock_guard guard(mutex_);
+    const auto* known = find(digest);
+    if (known == nullptr) return;
+    built = known->built;
+  }
   built.only_in_boot.clear();
   os::write_file(ready_file(digest), to_text(built), 0644, os::Durable::yes);
+  const std::lock_guard guard(mutex_);
+  known_[digest].built = built;
 }
 
 Entry Cache::entry_of(const Known& known) const {
@@ -145,7 +170,7 @@ Entry Cache::entry_of(const Known& known) const {
   entry.last_used = time_of_change(join(where, kUsesFile)).value_or(built.created);
   entry.leased = !known.held.expired();
   entry.python_version = built.python_version;
-  entry.log = join(where, std::string("build/") + shim::kLogFile);
+  entry.log = join(launch_directory(built.digest), shim::kLogFile);
   entry.lock = built.lock;
   return entry;
 }
@@ -187,6 +212,7 @@ void Cache::clear(const Digest& digest) {
 
 // Out of everybody's sight in one step. Who opens `uses` meanwhile finds no ready.json once he has its lock.
 void Cache::doom(const Digest& digest) {
+  const std::lock_guard changing(changing_);
   const std::lock_guard guard(mutex_);
   const auto alone = os::FileLock::try_acquire(join(directory(digest), kUsesFile));
   if (!alone)
@@ -204,6 +230,8 @@ void Cache::doom(const Digest& digest) {
 void Cache::sweep() {
   for (const auto& name : names_in(join(directory_, kDoomed)))
     os::remove_tree(join(join(directory_, kDoomed), name));
+  for (const auto& digest : all())
+    if (is_published(digest) && os::exists(recipe_file(digest))) tidy(digest);
   for (const auto& digest : not_hardened()) {
     bool damaged = false;
     {

@@ -23,7 +23,6 @@ using Json = nlohmann::json;
 
 namespace {
 
-constexpr const char* kRecipeFile = "recipe.json";
 constexpr const char* kScriptFile = "build-script";
 constexpr std::uint64_t kLongestResult = 64U << 20;
 constexpr std::uint64_t kLogTail = 64U << 10;
@@ -60,13 +59,13 @@ Workshop::Workshop(const BuildSettings& settings, Cache& cache) : settings_(sett
 }
 
 std::string Workshop::launch_directory(const Digest& digest) const {
-  return join(cache_.directory(digest), "build");
+  return cache_.launch_directory(digest);
 }
 std::string Workshop::log_file(const Digest& digest) const {
   return join(launch_directory(digest), shim::kLogFile);
 }
 std::string Workshop::work_directory(const Digest& digest) const {
-  return join(cache_.directory(digest), "work");
+  return cache_.work_directory(digest);
 }
 
 void Workshop::hand_over(const std::string& path) const {
@@ -88,6 +87,7 @@ shim::Launch Workshop::prepare(const Digest& digest, const Recipe& recipe) {
   const auto made = os::parent_of(cache_.prefix(digest));
   for (const auto& directory : {where, made}) os::make_directories(directory, 0755);
   os::make_directories(launch_directory(digest), 0711);
+  os::write_file(log_file(digest), "", 0600, os::Durable::no);  // there before anybody is told of it
   hand_over(made);
   write_files(work_directory(digest), recipe);
   const Json begun{{"kind", recipe.kind},
@@ -95,7 +95,7 @@ shim::Launch Workshop::prepare(const Digest& digest, const Recipe& recipe) {
                    {"canonical", Json::parse(recipe.canonical)},
                    {"boot_id", os::boot_id()},
                    {"since", to_unix_micros(system_clock().now())}};
-  os::write_file(join(where, kRecipeFile), begun.dump(), 0600, os::Durable::no);
+  os::write_file(cache_.recipe_file(digest), begun.dump(), 0600, os::Durable::no);
 
   shim::Launch launch;
   launch.job_id = "build-" + digest.brief();
@@ -144,7 +144,7 @@ std::vector<std::string> Workshop::variables(const Digest& digest, const Recipe&
 }
 
 std::optional<Workshop::Begun> Workshop::begun(const Digest& digest) const {
-  const auto text = os::read_file_if_exists(join(cache_.directory(digest), kRecipeFile));
+  const auto text = os::read_file_if_exists(cache_.recipe_file(digest));
   if (!text || !os::exists(launch_directory(digest))) return std::nullopt;
   try {
     const auto json = Json::parse(*text);
@@ -192,8 +192,8 @@ Leased Workshop::complete(const Digest& digest, const shim::Ended& ended) {
   if (!built.interpreter.empty() && ::access(built.interpreter.c_str(), X_OK) != 0)
     throw Error(Code::invalid, "the " + built.words + " has no interpreter: " + printable(built.interpreter) +
                                    " does not exist");
-  tidy(digest);
   cache_.publish(built);
+  cache_.tidy(digest);
   auto leased = cache_.lease(digest);
   if (!leased)
     throw Error(Code::unavailable, "the " + built.words + " was removed as soon as it was built",
@@ -212,16 +212,6 @@ std::string Workshop::result_of(const Digest& digest) const {
   if (::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode))
     throw Error(Code::invalid, "the build's result.json is no plain file");
   return os::read_all(file, kLongestResult);
-}
-
-// What stays of a build is its log.
-void Workshop::tidy(const Digest& digest) const {
-  os::remove_tree(work_directory(digest));
-  os::remove_file(join(cache_.directory(digest), kRecipeFile));
-  for (const auto& entry : std::filesystem::directory_iterator(launch_directory(digest))) {
-    const auto name = entry.path().filename().string();
-    if (name != shim::kLogFile && name != shim::kLogIndexFile) os::remove_tree(entry.path().string());
-  }
 }
 
 std::string Workshop::abandon(const Digest& digest) {

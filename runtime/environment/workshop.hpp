@@ -68,7 +68,6 @@ class Workshop {
   std::vector<std::string> variables(const Digest& digest, const Recipe& recipe) const;
   Leased complete(const Digest& digest, const shim::Ended& ended);
   std::string result_of(const Digest& digest) const;
-  void tidy(const Digest& digest) const;
   void prune_failed_logs(const std::string& newest) const;
 
   const BuildSettings& settings_;

@@ -253,6 +253,56 @@ TEST_CASE("uv builds an environment, and another from the files that it has") {
   });
 }
 
+TEST_CASE("packages come from a real index") {
+  const char* index = std::getenv("BERTH_TEST_PACKAGE_INDEX");
+  if (index == nullptr) {
+    MESSAGE("skipped: BERTH_TEST_PACKAGE_INDEX names no index, such as https://pypi.org/simple");
+    return;
+  }
+  const Place place;
+  NodePython node;
+  node.interpreters = {kPython};
+  node.index_url = index;
+  for (const auto* name : {"https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY", "PIP_CERT", "SSL_CERT_FILE"})
+    if (const char* value = std::getenv(name)) node.variables.emplace_back(name, value);
+  std::vector<std::string> tools{""};
+  if (const auto uv = find_uv(place.scratch / "uv")) tools.push_back(*uv);
+  const auto settings = settings_in(place.scratch / "environments");
+  with_agent(settings, [&](Agent& agent) -> Task<> {
+    for (const auto& tool : tools) {
+      node.uv = tool;
+      Venvs venvs(node, settings.identity);
+      Waiting waiting;
+      const auto leased = co_await agent.builds.ensure(venvs.recipe(of("six==1.16.0\n")), waiting);
+      CHECK(has(lock_of(leased).at("pip"), "six==1.16.0"));
+      const auto error = co_await failure_of(agent.builds, venvs.recipe(of("six==99.0\n")));
+      CHECK(error.code() == Code::invalid);
+      CHECK(says(error, "six==99.0"));
+    }
+  });
+}
+
+TEST_CASE("an index that does not answer is told apart from a requirement that cannot be met") {
+  const Place place;
+  auto node = place.node();
+  node.offline = false;
+  node.index_url = "http://127.0.0.1:9/simple";
+  std::vector<std::string> tools{""};
+  if (const auto uv = find_uv(place.scratch / "uv")) tools.push_back(*uv);
+  node.variables = {{"PIP_RETRIES", "1"}, {"UV_HTTP_RETRIES", "0"}};
+  const auto settings = settings_in(place.scratch / "environments");
+  with_agent(settings, [&](Agent& agent) -> Task<> {
+    for (const auto& tool : tools) {
+      node.uv = tool;
+      Venvs venvs(node, settings.identity);
+      const auto error = co_await failure_of(agent.builds, venvs.recipe(of("absent\n")));
+      CAPTURE(error.describe());
+      CHECK(error.code() == Code::unavailable);
+      CHECK(says(error, "the package index does not answer"));
+    }
+  });
+}
+
 TEST_CASE("kinds that this node does not make are told so") {
   const Place place;
   with_agent(settings_in(place.scratch / "environments"), [&](Agent& agent) -> Task<> {
