@@ -28,7 +28,7 @@ NOT_OF_ACTIVATION = {'_', 'SHLVL', 'PWD', 'OLDPWD', 'PATH', 'HOME', 'TMPDIR', 'P
 
 
 def read(path):
-    with io.open(path, encoding='utf-8', errors='replace') as file:
+    with io.open(path, encoding='utf-8', errors='replace', newline='') as file:
         return file.read()
 
 
