@@ -1,6 +1,9 @@
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/file.h>
 
 #include "runtime/base/error.hpp"
+#include "runtime/os/fd.hpp"
 #include "tests/runtime/environment/conda_builds.hpp"
 
 using namespace berth;
@@ -156,22 +159,28 @@ TEST_CASE("several builds at a time share one package cache") {
   }
 }
 
-TEST_CASE("a tool whose cache is not locked waits for the one before it") {
+TEST_CASE("a tool that does not lock its cache waits for who has it") {
   const auto node = test_node(kFixture + "/bin/micromamba");
   auto tool = find_conda_tool(node);
   tool.version = {1, 5, 8};
-  CHECK(!tool.shares_cache());
+  REQUIRE(!tool.shares_cache());
   const CondaSite site;
   const auto recipe = conda_recipe(file("dependencies: [hello]"), tool, node);
-  std::vector<CondaSite::Built> built(2);
+  auto impatient = recipe;
+  impatient.script = "timeout 1 sh -eu <<'END'\n" + recipe.script + "\nEND\n";
   {
-    std::vector<std::jthread> threads;
-    for (std::size_t i = 0; i < built.size(); ++i)
-      threads.emplace_back([&, i] { built[i] = site.build(recipe, "locked" + std::to_string(i)); });
+    const auto cache = site.path() + "/cache/conda";
+    os::make_directories(cache);
+    const os::Fd lock(::open((cache + "/.berth.lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644));
+    REQUIRE(::flock(lock.get(), LOCK_EX) == 0);
+    const auto waited = site.build(impatient, "waits");
+    INFO(waited.output);
+    CHECK(waited.status == 124);
+    CHECK(waited.output.ends_with("waiting: another build has the package cache\n"));
+    CHECK(!os::exists(waited.prefix));
   }
-  for (const auto& one : built) {
-    INFO(one.output);
-    CHECK(one.status == 0);
-    CHECK(one.result["python_version"].is_string());
-  }
+  const auto built = site.build(recipe, "next");
+  INFO(built.output);
+  CHECK(built.status == 0);
+  CHECK(built.output.find("waiting") == std::string::npos);
 }
