@@ -71,7 +71,7 @@ variables:
                                       {"OF_PACKAGE", "it's \"quoted\" $HOME"},
                                       {"SEES_VARIABLES", "it's $HOME/it's \"quoted\" $HOME"}});
     CHECK(has(result["packages"], "hello==1.1.0"));
-    CHECK(has(result["packages"], "berth_wheel==1.0"));
+    CHECK(has(result["packages"], "berth-wheel==1.0"));
     const auto& lock = result["lock"];
     CHECK(lock["kind"] == "conda");
     CHECK(lock["pip"] == Json{"berth-wheel==1.0"});
