@@ -89,6 +89,24 @@ variables:
   }
 }
 
+TEST_CASE("what pip puts in a conda package's place is pip's, in the record as in the lock") {
+  const auto node = test_node(kFixture + "/bin/micromamba");
+  const CondaSite site;
+  const auto built = site.build(
+      conda_recipe(file("dependencies: [hello=1, {pip: [hello==3.0]}]"), find_conda_tool(node), node),
+      "both");
+  INFO(built.output);
+  REQUIRE(built.status == 0);
+  CHECK(output_of("python -c 'import hello; print(hello.__version__)'", built.result["path_prefix"]) ==
+        "3.0\n");
+  CHECK(has(built.result["packages"], "hello==3.0"));
+  CHECK(!has(built.result["packages"], "hello==1.1.0"));
+  CHECK(built.result["lock"]["pip"] == Json{"hello==3.0"});
+  CHECK(built.result["lock"]["explicit"].size() == 3);
+  CHECK(output_of("python -m pip freeze --all | grep -v '^pip'", built.result["path_prefix"]) ==
+        "hello==3.0\n");
+}
+
 TEST_CASE("what cannot be solved ends with the solver's own words") {
   for (const auto& path : conda_tools()) {
     CAPTURE(path);
