@@ -199,6 +199,9 @@ TEST_CASE("a job in an image over its memory is killed, and the container goes o
   const auto ended = job.ended();
   CHECK(std::get<os::Exit>(ended.outcome).status == 0);
   CHECK_MESSAGE(job.log().find("ended with 137") != std::string::npos, job.log());
+  CHECK(ended.out_of_memory_kills == 0);  // it has no group of its own to count in:
+  wait_until("the container has ended", [&] { return !job.container().running; });
+  CHECK(job.container().out_of_memory);  // the engine knows
 }
 
 TEST_CASE("a container that was made and never started is a job that never ran") {
