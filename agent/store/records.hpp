@@ -47,7 +47,7 @@ struct StartIntent {
   int attempt = 1;
   int launch = 1;  // of the job, counted over all attempts: the directory of the shim's files
   std::string boot_id;
-  std::vector<std::string> gpus;  // that it is given: UUIDs
+  std::vector<std::string> gpus{};  // that it is given: UUIDs
 };
 
 struct Final {
