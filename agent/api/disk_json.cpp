@@ -31,7 +31,8 @@ json use_json(const jobs::DiskUse& use) {
           {"kept_bytes", use.state.kept},
           {"budget_bytes", use.budget ? json(*use.budget) : json(nullptr)},
           {"kept",
-           {{"stored", use.stored}, {"checkouts", use.checkouts}, {"logs", use.logs}, {"records", use.records}}},
+           {{"stored", use.stored}, {"checkouts", use.checkouts},
+            {"environments", use.environments}, {"logs", use.logs}, {"records", use.records}}},
           {"refusal", use.refusal ? json(*use.refusal) : json(nullptr)}};
 }
 

@@ -86,8 +86,9 @@ async::Task<Response> read_log(Services& services, Request& request) {
   services.access.submitter(request.peer);
   const auto entry = co_await resolve(services, request.parameter("digest"));
   if (!os::exists(entry.log)) co_return Response::text("");
-  co_return Response::stream("text/plain; charset=utf-8", [log = entry.log](http::Stream& out) {
-    return send_log(out, log, log + ".index", 0);
+  const auto index = entry.log + ".index";
+  co_return Response::stream("text/plain; charset=utf-8", [log = entry.log, index](http::Stream& out) {
+    return send_log(out, log, index, 0);
   });
 }
 

@@ -100,6 +100,7 @@ std::string metrics_text(const Node& node, const jobs::Jobs& jobs, const jobs::D
   Family(out, "berth_disk_kept_bytes", "gauge", "What Berth keeps on the disk, by kind.")
       .sample(R"(kind="stored")", static_cast<double>(disk.stored))
       .sample(R"(kind="checkouts")", static_cast<double>(disk.checkouts))
+      .sample(R"(kind="environments")", static_cast<double>(disk.environments))
       .sample(R"(kind="logs")", static_cast<double>(disk.logs))
       .sample(R"(kind="records")", static_cast<double>(disk.records));
   Family(out, "berth_start_time_seconds", "gauge", "When the agent started, Unix time.")

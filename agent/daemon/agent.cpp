@@ -131,7 +131,7 @@ class Agent {
                 build_settings(config_, options.shim_program, groups.base(), build_identity(options.machine_agent))),
         environments_(builds_, environment_kinds(config_, build_identity(options.machine_agent))),
         reserve_(os::join(config_.state_dir, "reserve"), config_.reserved_space),
-        governor_(executor, config_.state_dir, config_.disk, store_, objects_, checkouts_, workplaces_, reserve_,
+        governor_(executor, config_.state_dir, config_.disk, store_, objects_, checkouts_, builds_, workplaces_, reserve_,
                   system_clock(), log_),
         jobs_(executor, settings(options, groups), store_, workplaces_, environments_, governor_, watcher_, pool_,
               system_clock(), log_),

@@ -54,13 +54,14 @@ milliseconds least_date_pause(const DiskLimits& limits) {
 }  // namespace
 
 Governor::Governor(async::Executor executor, std::string state_dir, DiskLimits limits, store::Store& store,
-                   objects::Store& objects, snapshot::Checkouts& checkouts, Workplaces& workplaces,
-                   DiskReserve& reserve, const Clock& clock, Log log)
+                   objects::Store& objects, snapshot::Checkouts& checkouts, environment::Builds& builds,
+                   Workplaces& workplaces, DiskReserve& reserve, const Clock& clock, Log log)
     : state_dir_(std::move(state_dir)),
       limits_(std::move(limits)),
       store_(store),
       objects_(objects),
       checkouts_(checkouts),
+      builds_(builds),
       workplaces_(workplaces),
       reserve_(reserve),
       clock_(clock),
@@ -70,6 +71,7 @@ Governor::Governor(async::Executor executor, std::string state_dir, DiskLimits l
       }) {
   limits_.reserved = reserve_.least();
   kinds_.push_back(checkouts_of_code(checkouts_, pool_));
+  kinds_.push_back(built_environments(builds_));
   kinds_.push_back(unused_uploads(store_));
   kinds_.push_back(logs_of_jobs(store_, workplaces_, clock_));
   kinds_.push_back(outputs_of_jobs(store_, clock_));
@@ -183,7 +185,7 @@ DiskState Governor::state(ByteSize incoming, std::uint64_t logs) const {
   DiskState state;
   state.free = space.free;
   state.total = space.total;
-  if (limits_.budget) state.kept = objects_.usage().stored_bytes + checkouts_.usage() + logs + records_bytes();
+  if (limits_.budget) state.kept = objects_.usage().stored_bytes + checkouts_.usage() + builds_.cache().bytes() + logs + records_bytes();
   state.incoming = incoming.bytes();
   return state;
 }
@@ -193,9 +195,10 @@ DiskUse Governor::use() const {
   use.state = state(ByteSize(), logs_);
   use.stored = objects_.usage().stored_bytes;
   use.checkouts = checkouts_.usage();
+  use.environments = builds_.cache().bytes();
   use.logs = logs_;
   use.records = records_bytes();
-  use.state.kept = use.stored + use.checkouts + use.logs + use.records;
+  use.state.kept = use.stored + use.checkouts + use.environments + use.logs + use.records;
   if (limits_.budget) use.budget = limits_.budget->of(use.state.total);
   use.refusal = refusal(ByteSize());
   return use;

@@ -21,6 +21,7 @@
 #include "runtime/async/offload.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/objects/store.hpp"
+#include "runtime/environment/builds.hpp"
 #include "runtime/snapshot/checkouts.hpp"
 
 namespace berth::jobs {
@@ -38,8 +39,8 @@ class Governor {
  public:
   // Everything given by reference outlives this. `state_dir` tells the file system and has the database.
   Governor(async::Executor executor, std::string state_dir, DiskLimits limits, store::Store& store,
-           objects::Store& objects, snapshot::Checkouts& checkouts, Workplaces& workplaces, DiskReserve& reserve,
-           const Clock& clock, Log log);
+           objects::Store& objects, snapshot::Checkouts& checkouts, environment::Builds& builds, Workplaces& workplaces,
+           DiskReserve& reserve, const Clock& clock, Log log);
   Governor(const Governor&) = delete;
   Governor& operator=(const Governor&) = delete;
 
@@ -93,6 +94,7 @@ class Governor {
   store::Store& store_;
   objects::Store& objects_;
   snapshot::Checkouts& checkouts_;
+  environment::Builds& builds_;
   Workplaces& workplaces_;
   DiskReserve& reserve_;
   const Clock& clock_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "runtime/async/attempt.hpp"
+
 namespace berth::jobs {
 namespace {
 
@@ -269,8 +271,55 @@ class RecordsOfJobs : public OfJobs {
   const Clock& clock_;
 };
 
+class BuiltEnvironments : public Governed {
+ public:
+  explicit BuiltEnvironments(environment::Builds& builds) : builds_(builds) {}
+  std::string name() const override { return "environments"; }
+  std::string words() const override { return "environments"; }
+
+  Holding survey(const Scene&) override {
+    Holding holding;
+    Staying staying{"live jobs have them", 0, 0, {}, false};
+    idle_.clear();
+    for (const auto& entry : builds_.cache().list()) {
+      if (entry.leased) {
+        ++staying.count;
+        staying.bytes += entry.bytes;
+        continue;
+      }
+      Candidate candidate;
+      candidate.number = static_cast<std::int64_t>(idle_.size());
+      candidate.what = entry.words + " (" + entry.digest.brief() + ")";
+      candidate.why = "no live job has it; it is built again when needed";
+      candidate.bytes = entry.bytes;
+      candidate.last_use = entry.last_used;
+      candidate.replaceable = true;
+      holding.candidates.push_back(std::move(candidate));
+      idle_.push_back(entry.digest);
+    }
+    holding.staying.push_back(std::move(staying));
+    return holding;
+  }
+
+  Task<Numbers> remove(Numbers numbers, std::string) override {
+    Numbers done;
+    for (const auto number : numbers) {
+      const auto removed = co_await async::attempt(builds_.remove(idle_.at(static_cast<std::size_t>(number))));
+      if (removed) done.push_back(number);  // else a job has come to hold it
+    }
+    co_return done;
+  }
+
+ private:
+  environment::Builds& builds_;
+  std::vector<Digest> idle_;
+};
+
 }  // namespace
 
+std::unique_ptr<Governed> built_environments(environment::Builds& builds) {
+  return std::make_unique<BuiltEnvironments>(builds);
+}
 std::unique_ptr<Governed> checkouts_of_code(snapshot::Checkouts& checkouts, async::Pool& pool) {
   return std::make_unique<CheckoutsOfCode>(checkouts, pool);
 }

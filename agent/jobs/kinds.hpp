@@ -8,12 +8,15 @@
 #include "agent/jobs/workplace.hpp"
 #include "agent/store/store.hpp"
 #include "runtime/async/offload.hpp"
+#include "runtime/environment/builds.hpp"
 #include "runtime/snapshot/checkouts.hpp"
 
 namespace berth::jobs {
 
 // Trees of files made of snapshots; made again when a job needs them.
 std::unique_ptr<Governed> checkouts_of_code(snapshot::Checkouts& checkouts, async::Pool& pool);
+// Environments that no job holds; built again when a job asks for them.
+std::unique_ptr<Governed> built_environments(environment::Builds& builds);
 // What was sent but is used by no job; the command line sends it again.
 std::unique_ptr<Governed> unused_uploads(store::Store& store);
 std::unique_ptr<Governed> logs_of_jobs(store::Store& store, const Workplaces& workplaces, const Clock& clock);

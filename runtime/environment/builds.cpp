@@ -71,7 +71,6 @@ Builds::Builds(async::Executor executor, async::Watcher& watcher, BuildSettings 
       cache_(settings_.directory),
       workshop_(settings_, cache_),
       watcher_(watcher),
-      launcher_(settings_.shim_program),
       nursery_(std::move(executor), report) {}
 
 Task<> Builds::stop() {
@@ -184,7 +183,8 @@ Task<Leased> Builds::build(FlightPtr flight, Recipe recipe) {
   const auto launch = co_await async::offload(pool_, prepare);
   if (flight->stopping) throw stopped();
   const auto directory = workshop_.launch_directory(digest);
-  const auto supervisor = launcher_.launch(directory, launch);
+  if (!launcher_) launcher_.emplace(settings_.shim_program);
+  const auto supervisor = launcher_->launch(directory, launch);
   flight->launched = true;
   flight->build.running = true;
   flight->build.since = system_clock().now();
@@ -223,6 +223,7 @@ Task<> Builds::land(FlightPtr flight, Result<Leased> result) {
   flight->build.running = false;
   flight->over = true;
   flights_.erase(digest);
+  if (flights_.empty()) launcher_.reset();
   tell(*flight);
 }
 

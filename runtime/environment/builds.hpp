@@ -84,7 +84,7 @@ class Builds {
   Workshop workshop_;
   async::Pool pool_{4};
   async::Watcher& watcher_;
-  shim::Launcher launcher_;
+  std::optional<shim::Launcher> launcher_;  // while anything is built
   std::map<Digest, FlightPtr> flights_;
   std::size_t running_ = 0;
   bool dropping_ = false;  // no build may begin

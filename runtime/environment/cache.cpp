@@ -196,6 +196,13 @@ std::vector<Entry> Cache::list() {
   return entries;
 }
 
+std::uint64_t Cache::bytes() {
+  const std::lock_guard guard(mutex_);
+  std::uint64_t bytes = 0;
+  for (const auto& [digest, known] : known_) bytes += known.built.bytes;
+  return bytes;
+}
+
 std::string Cache::show(const Digest& digest) {
   const std::lock_guard guard(mutex_);
   if (const auto* known = find(digest)) return to_text(known->built);

@@ -68,6 +68,8 @@ class Cache {
   void harden(const Digest& digest);
 
   std::vector<Entry> list();
+  // Of all that list() or lease() have come across, without asking the disk.
+  std::uint64_t bytes();
   // The whole record, JSON; Code::not_found.
   std::string show(const Digest& digest);
   // Code::not_found; Code::conflict while it is leased.
