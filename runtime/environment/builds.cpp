@@ -134,6 +134,17 @@ Task<> Builds::remove(Digest digest) {
   co_await async::offload(pool_, work);
 }
 
+Task<> Builds::drop_downloads() {
+  if (!flights_.empty() || dropping_)
+    throw Error(Code::conflict, "environments are being built with what would be removed", "wait until they are there");
+  dropping_ = true;
+  auto work = [&] { workshop_.drop_downloads(); };
+  const auto dropped = co_await async::attempt(async::offload(pool_, work));
+  dropping_ = false;
+  slot_free_.notify_all();
+  dropped.value();
+}
+
 std::vector<Waiting::Build> Builds::building() const {
   std::vector<Waiting::Build> builds;
   for (const auto& [digest, flight] : flights_) builds.push_back(flight->build);
@@ -154,7 +165,7 @@ Task<> Builds::fly(FlightPtr flight, Recipe recipe) {
 Task<Leased> Builds::build(FlightPtr flight, Recipe recipe) {
   const auto digest = flight->build.digest;
   const auto stopped = [&] { return Error(Code::conflict, "nobody waits for the " + recipe.words + " any more"); };
-  while (running_ >= settings_.at_once && !flight->stopping) co_await slot_free_.wait();
+  while ((running_ >= settings_.at_once || dropping_) && !flight->stopping) co_await slot_free_.wait();
   if (flight->stopping) throw stopped();
   const Slot slot(*this);
   auto look = [&] { return cache_.lease(digest); };  // somebody's build may have ended since the caller looked

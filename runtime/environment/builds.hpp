@@ -47,6 +47,10 @@ class Builds {
   // Code::not_found; Code::conflict while it is leased or being built.
   async::Task<> remove(Digest digest);
 
+  // Empties the tools' own cache of downloads; what is in environments stays. Code::conflict while a build waits or
+  // runs.
+  async::Task<> drop_downloads();
+
   // The builds that wait or run.
   std::vector<Waiting::Build> building() const;
 
@@ -83,6 +87,7 @@ class Builds {
   shim::Launcher launcher_;
   std::map<Digest, FlightPtr> flights_;
   std::size_t running_ = 0;
+  bool dropping_ = false;  // no build may begin
   async::Event slot_free_;
   bool recovered_ = false;
   async::Event recovery_done_;

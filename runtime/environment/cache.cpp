@@ -101,6 +101,8 @@ std::optional<Leased> Cache::lease(const Digest& digest) {
   return Leased{ready_from(known->built), Lease(held)};
 }
 
+bool Cache::is_published(const Digest& digest) const { return os::exists(ready_file(digest)); }
+
 void Cache::publish(const Built& built) {
   const std::lock_guard guard(mutex_);
   os::write_file(ready_file(built.digest), to_text(built), 0644, os::Durable::yes);

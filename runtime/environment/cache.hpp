@@ -55,6 +55,8 @@ class Cache {
   // takes it from a venv).
   std::optional<Leased> lease(const Digest& digest);
 
+  // Whether it is there, usable or not.
+  bool is_published(const Digest& digest) const;
   // From here on it is there. The files need not be on disk yet: harden() sees to it.
   void publish(const Built& built);
   // Waits for the disk; until then a power failure takes the environment back.

@@ -73,6 +73,25 @@ Ready ready_from(const Python& python, bool by_path) {
   return ready;
 }
 
+[[noreturn]] void unsupported(const std::string& what) {
+  throw Error(Code::unsupported, "this node does not make " + what,
+              "its administrator can set it up; `berth doctor` tells what is missing");
+}
+
+// A lock says itself what it is of.
+std::string kind_of_lock(const std::string& lock) {
+  const auto json = nlohmann::json::parse(lock, nullptr, false);
+  if (!json.is_object() || !json.contains("kind") || !json.at("kind").is_string())
+    throw Error(Code::invalid, "the lock cannot be read", "give what `berth env lock` printed");
+  return json.at("kind").get<std::string>();
+}
+
+bool is_of_image(const Spec& spec) {
+  const auto* locked = std::get_if<Locked>(&spec);
+  return std::holds_alternative<Image>(spec) || std::holds_alternative<DockerBuild>(spec) ||
+         (locked != nullptr && kind_of_lock(locked->lock) == "image");
+}
+
 }  // namespace
 
 // What is known of one interpreter for one user. `looking` is held while it is asked, so that others wait for
@@ -85,10 +104,69 @@ struct Environments::Known {
 
 Ready Environments::ensure(const Spec& spec, const Context& context) {
   if (const auto* wanted = std::get_if<UserManaged>(&spec)) return ensure_python(*wanted, context);
+  if (!std::holds_alternative<None>(spec)) unsupported("environments that have to be built");
   Ready ready;
   ready.record = nlohmann::json{{"kind", "none"}}.dump();
   return ready;
 }
+
+async::Task<Leased> Environments::ensure(Spec spec, Context context, Waiting& waiting) {
+  auto& pool = builds().pool();
+  if (std::holds_alternative<None>(spec) || std::holds_alternative<UserManaged>(spec)) {
+    auto look = [&] { return ensure(spec, context); };
+    Leased leased;
+    leased.ready = co_await async::offload(pool, look);
+    co_return leased;
+  }
+  if (is_of_image(spec)) {
+    if (!kinds_.image) unsupported("container images ready");
+    co_return co_await kinds_.image(spec, context, waiting);
+  }
+  auto make = [&] { return recipe_of(spec); };
+  auto recipe = co_await async::offload(pool, make);
+  co_return co_await builds().ensure(std::move(recipe), waiting);
+}
+
+Recipe Environments::recipe_of(const Spec& spec) const {
+  if (const auto* locked = std::get_if<Locked>(&spec)) return recipe_of_lock(locked->lock);
+  if (const auto* conda = std::get_if<Conda>(&spec)) {
+    if (!kinds_.conda) unsupported("conda environments");
+    return kinds_.conda(*conda);
+  }
+  if (!kinds_.venv) unsupported("Python environments");
+  return kinds_.venv(std::get<Venv>(spec));
+}
+
+Recipe Environments::recipe_of_lock(const std::string& lock) const {
+  const auto kind = kind_of_lock(lock);
+  const auto found = kinds_.locks.find(kind);
+  if (found == kinds_.locks.end()) unsupported("environments of locks of kind '" + printable(kind) + "'");
+  return found->second(lock);
+}
+
+Builds& Environments::builds() const {
+  if (builds_ == nullptr) throw Error(Code::internal, "nothing was set up to build environments with");
+  return *builds_;
+}
+
+async::Task<std::optional<Leased>> Environments::lease(Digest digest) {
+  auto look = [&] { return builds().cache().lease(digest); };
+  co_return co_await async::offload(builds().pool(), look);
+}
+
+async::Task<std::vector<Entry>> Environments::list() {
+  auto look = [&] { return builds().cache().list(); };
+  co_return co_await async::offload(builds().pool(), look);
+}
+
+std::vector<Waiting::Build> Environments::building() const { return builds().building(); }
+
+async::Task<std::string> Environments::show(Digest digest) {
+  auto look = [&] { return builds().cache().show(digest); };
+  co_return co_await async::offload(builds().pool(), look);
+}
+
+async::Task<> Environments::remove(Digest digest) { co_await builds().remove(digest); }
 
 std::uint64_t Environments::looks() const {
   const std::lock_guard lock(mutex_);

@@ -1,10 +1,17 @@
 #pragma once
 
-// What a job's command runs in. A Spec is what was asked for; ensure() makes it exist and tells how to use
-// it. User-managed Python for now; conda, venv and images are further kinds of Spec behind the same call.
+// What a job's command runs in. A Spec (spec.hpp) is what was asked for; ensure() makes it exist, tells how to use it
+// (ready.hpp), and holds it for as long as the caller keeps the lease:
+//
+//   environment::Waiting waiting;                       // tells meanwhile for which build, and where its log is
+//   auto leased = co_await environments.ensure(spec, context, waiting);
+//   … leased.ready.interpreter, .path_prefix, .variables, .record, .lock …
+//
+// Built environments are the same for all users and jobs that ask for the same; builds.hpp makes them.
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -13,8 +20,12 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/async/task.hpp"
+#include "runtime/environment/builds.hpp"
 #include "runtime/environment/ready.hpp"
+#include "runtime/environment/recipe.hpp"
 #include "runtime/environment/spec.hpp"
+#include "runtime/environment/waiting.hpp"
 #include "runtime/os/identity.hpp"
 
 namespace berth::environment {
@@ -25,12 +36,41 @@ struct Context {
   std::string path = "/usr/local/bin:/usr/bin:/bin";
 };
 
-// Thread-safe. Equal requests at the same time share one look at the interpreter; later ones cost only a few
-// stat calls while neither it nor what is installed for it has changed.
+// How this node makes what has to be built. What it cannot make is left empty: asking for it is Code::unsupported.
+struct Kinds {
+  // Called on threads, by several at once.
+  std::function<Recipe(const Venv&)> venv;
+  std::function<Recipe(const Conda&)> conda;
+  std::map<std::string, std::function<Recipe(const std::string& lock)>> locks;  // by the lock's "kind"
+  // For Image, DockerBuild, and locks of kind "image".
+  std::function<async::Task<Leased>(const Spec&, const Context&, Waiting&)> image;
+};
+
+// Equal requests for a user's own interpreter at the same time share one look at it; later ones cost only a few stat
+// calls while neither it nor what is installed for it has changed. The ensure() that blocks is thread-safe, all else
+// belongs to the loop.
 class Environments {
  public:
+  // For the ensure() that blocks alone.
   explicit Environments(std::chrono::seconds patience = std::chrono::seconds(60)) : patience_(patience) {}
+  // `builds` outlives it.
+  Environments(Builds& builds, Kinds kinds, std::chrono::seconds patience = std::chrono::seconds(60))
+      : builds_(&builds), kinds_(std::move(kinds)), patience_(patience) {}
 
+  // Every kind of Spec. Errors tell the building tool's own last words and the remedy; Cancelled when the wait was
+  // abandoned.
+  async::Task<Leased> ensure(Spec spec, Context context, Waiting& waiting);
+  // A built environment that is there, for a job that an earlier agent started; nothing where it is not.
+  async::Task<std::optional<Leased>> lease(Digest digest);
+
+  async::Task<std::vector<Entry>> list();
+  std::vector<Waiting::Build> building() const;
+  // All that is known of one, JSON; Code::not_found.
+  async::Task<std::string> show(Digest digest);
+  // Code::not_found; Code::conflict while it is leased or being built.
+  async::Task<> remove(Digest digest);
+
+  // None and UserManaged only.
   // Blocks: up to `patience` for an interpreter that is not known yet. Throws an Error naming the
   // interpreter, the reason and the remedy.
   Ready ensure(const Spec& spec, const Context& context);
@@ -43,8 +83,13 @@ class Environments {
   using Key = std::pair<std::string, uid_t>;
 
   Ready ensure_python(const UserManaged& wanted, const Context& context);
+  Recipe recipe_of(const Spec& spec) const;
+  Recipe recipe_of_lock(const std::string& lock) const;
+  Builds& builds() const;
   std::shared_ptr<Known> known(const Key& key);
 
+  Builds* builds_ = nullptr;
+  Kinds kinds_;
   std::chrono::seconds patience_;
   mutable std::mutex mutex_;  // guards all below; never held while an interpreter runs
   std::map<Key, std::shared_ptr<Known>> known_;

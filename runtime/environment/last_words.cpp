@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <span>
 #include <vector>
 
 #include "runtime/base/text.hpp"
@@ -18,11 +19,12 @@ constexpr std::size_t kLinesOtherwise = 3;
 constexpr std::size_t kLongestLine = 300;
 constexpr std::size_t kLongest = 1200;
 
-using Markers = std::array<std::string_view, 8>;
-constexpr Markers kComplaints{"error", "×", "could not", "cannot", "no solution", "nothing provides", "fatal", "unsatisf"};
-constexpr Markers kNoSpace{"no space left on device", "os error 28", "errno 28", "disk quota exceeded", "os error 122",
+using Markers = std::span<const std::string_view>;
+constexpr std::array<std::string_view, 9> kComplaints{
+    "error", "×", "could not", "cannot", "no solution", "nothing provides", "fatal", "unsatisf", "not created"};
+constexpr std::array<std::string_view, 8> kNoSpace{"no space left on device", "os error 28", "errno 28", "disk quota exceeded", "os error 122",
                            "errno 122", "enospc", "not enough space"};
-constexpr Markers kNoNetwork{"name resolution",    "name or service not known", "connection refused",  "connection timed out",
+constexpr std::array<std::string_view, 8> kNoNetwork{"name resolution",    "name or service not known", "connection refused",  "connection timed out",
                              "dns error",          "network is unreachable",    "newconnectionerror", "could not connect"};
 
 std::string lower(std::string_view text) {
@@ -32,7 +34,7 @@ std::string lower(std::string_view text) {
   return result;
 }
 
-bool has_one_of(std::string_view text, const Markers& markers) {
+bool has_one_of(std::string_view text, Markers markers) {
   const auto searched = lower(text);
   return std::any_of(markers.begin(), markers.end(),
                      [&](std::string_view marker) { return searched.find(marker) != std::string::npos; });

@@ -40,8 +40,9 @@ class Sealing {
     struct stat info {};
     if (::fstat(entry.get(), &info) != 0) fail("look at");
     count(info);
+    const bool shared = info.st_nlink > 1 && !S_ISDIR(info.st_mode);
     // The kernel takes the set-user-id bit from a file that changes hands.
-    if (builder_ && info.st_uid == *builder_ && *builder_ != ::geteuid() &&
+    if (builder_ && info.st_uid == *builder_ && *builder_ != ::geteuid() && !shared &&
         ::fchownat(entry.get(), "", ::geteuid(), ::getegid(), AT_EMPTY_PATH) != 0)
       fail("take over");
     if (S_ISDIR(info.st_mode)) descend(entry);

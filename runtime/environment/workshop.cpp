@@ -180,11 +180,12 @@ Leased Workshop::complete(const Digest& digest, const shim::Ended& ended) {
   add_result(built, result_of(digest), cache_.prefix(digest));
   const auto builder = settings_.identity ? std::optional(settings_.identity->uid) : std::nullopt;
   built.bytes = seal(os::parent_of(cache_.prefix(digest)), builder);
+  if (!built.interpreter.empty() && ::access(built.interpreter.c_str(), X_OK) != 0)
+    throw Error(Code::invalid, "the " + built.words + " has no interpreter: " + printable(built.interpreter) + " does not exist");
   tidy(digest);
   cache_.publish(built);
   auto leased = cache_.lease(digest);
-  if (!leased)
-    throw Error(Code::invalid, "the " + built.words + " has no interpreter: " + printable(built.interpreter) + " does not exist");
+  if (!leased) throw Error(Code::unavailable, "the " + built.words + " was removed as soon as it was built", "ask for it again");
   return std::move(*leased);
 }
 
@@ -212,6 +213,7 @@ void Workshop::tidy(const Digest& digest) const {
 
 std::string Workshop::abandon(const Digest& digest) {
   std::string kept;
+  if (cache_.is_published(digest)) return kept;  // an older one, in use: the build did not even begin
   if (os::exists(launch_directory(digest))) {
     // With an ending there is nothing left, though the supervisor may need some milliseconds more to exit.
     if (!os::exists(join(launch_directory(digest), shim::kEndingFile)))
@@ -223,6 +225,10 @@ std::string Workshop::abandon(const Digest& digest) {
   cache_.clear(digest);
   if (!kept.empty()) prune_failed_logs(kept);
   return kept;
+}
+
+void Workshop::drop_downloads() const {
+  for (const auto& entry : std::filesystem::directory_iterator(cache_.tools_cache())) os::remove_tree(entry.path().string());
 }
 
 void Workshop::prune_failed_logs(const std::string& newest) const {

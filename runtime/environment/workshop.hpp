@@ -58,6 +58,9 @@ class Workshop {
   // Keeps the log of a build that failed, tells where ("" where there is none), and removes all else.
   std::string abandon(const Digest& digest);
 
+  // Empties the tools' cache. No build may run.
+  void drop_downloads() const;
+
  private:
   std::string work_directory(const Digest& digest) const;
   void hand_over(const std::string& path) const;

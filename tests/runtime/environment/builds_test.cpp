@@ -4,6 +4,10 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <thread>
 
 #include "build_site.hpp"
 
@@ -272,6 +276,181 @@ TEST_CASE("a build outlives its agent; the next one adopts it, or finds what cam
     });
     CHECK(lines_of(place.mark("begun")).size() == 2);
   }
+}
+
+TEST_CASE("an agent that is killed at any moment leaves nothing half made in use, and no directory of nobody") {
+  const Place place;
+  const auto settings = place.settings();
+  const auto recipe = toy("crash", "sleep 0.03\n");
+  const auto where = os::join(settings.directory, digest_of(recipe).hex());
+  int adopted = 0;
+  for (int times = 0; times < 20; ++times) {
+    const auto agent = ::fork();
+    REQUIRE(agent >= 0);
+    if (agent == 0) {
+      with_agent(settings, [&](Agent& doomed) -> Task<> {
+        Waiting waiting;
+        co_await doomed.builds.ensure(recipe, waiting);
+        co_await async::sleep_for(kPatience);
+      });
+      ::_exit(0);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5 + 7 * times));
+    REQUIRE(::kill(agent, SIGKILL) == 0);
+    REQUIRE(::waitpid(agent, nullptr, 0) == agent);
+    with_agent(settings, [&](Agent& next) -> Task<> {
+      const auto building = next.builds.building().size();
+      adopted += static_cast<int>(building);
+      // Ready, going on, or nothing at all.
+      CHECK(os::exists(where) == (building == 1 || os::exists(where + "/ready.json")));
+      {
+        Waiting waiting;
+        const auto leased = co_await next.builds.ensure(recipe, waiting);
+        CHECK(os::exists(leased.ready.interpreter));
+      }
+      co_await next.builds.remove(digest_of(recipe));
+      CHECK(nothing_left(settings, recipe));
+    });
+  }
+  MESSAGE("adopted: " << adopted);
+  CHECK(adopted > 0);
+}
+
+TEST_CASE("what a power failure may have damaged is made anew; what was on disk stays") {
+  const Place place;
+  const auto settings = place.settings();
+  const auto built = toy("built");
+  const auto building = toy("building", while_held(place));
+  hold(place);
+  with_agent(settings, [&](Agent& agent) -> Task<> {
+    Waiting waiting;
+    co_await agent.builds.ensure(built, waiting);
+    co_await until("it is on disk", [&] { return agent.builds.cache().not_hardened().empty(); });
+    std::vector<Leased> made;
+    agent.jobs.spawn(keep(agent.builds, building, waiting, made));
+    co_await until("the other has begun", [&] { return lines_of(place.mark("begun")).size() == 1; });
+    co_await agent.jobs.stop_and_join();
+  });
+  const auto of = [&](const environment::Recipe& recipe) { return os::join(settings.directory, digest_of(recipe).hex()); };
+  const auto started = berth::shim::started_from_text(os::read_file(of(building) + "/build/started.json"));
+  ::kill(started.shim.pid, SIGKILL);
+  ::kill(started.job.pid, SIGKILL);
+  async::run(until("they are gone", [&] { return !berth::shim::is_supervised(of(building) + "/build"); }), kPatience);
+  auto soft = nlohmann::json::parse(os::read_file(of(built) + "/ready.json"));
+  SUBCASE("on disk") {}
+  SUBCASE("not on disk") {
+    soft["only_in_boot"] = os::boot_id();
+    os::write_file(of(built) + "/ready.json", soft.dump(), 0644, os::Durable::no);
+  }
+  SUBCASE("torn") { os::write_file(of(built) + "/ready.json", "{", 0644, os::Durable::no); }
+  const bool sound = os::read_file(of(built) + "/ready.json") != "{" && soft["only_in_boot"] == "";
+  ::setenv("BERTH_BOOT_ID", "another-boot", 1);
+  with_agent(settings, [&](Agent& agent) -> Task<> {
+    CHECK(agent.builds.building().empty());
+    CHECK(nothing_left(settings, building));
+    CHECK(agent.builds.cache().list().size() == (sound ? 1 : 0));
+    Waiting waiting;
+    const auto leased = co_await agent.builds.ensure(built, waiting);
+    CHECK(waiting.build().has_value() == !sound);
+    CHECK(leased.lease);
+  });
+  ::unsetenv("BERTH_BOOT_ID");
+}
+
+TEST_CASE("an environment whose interpreter is gone is built again") {
+  const Place place;
+  const auto recipe = toy("gone");
+  with_agent(place.settings(), [&](Agent& agent) -> Task<> {
+    Waiting waiting;
+    std::string python;
+    {
+      const auto leased = co_await agent.builds.ensure(recipe, waiting);
+      python = leased.ready.interpreter;
+    }
+    os::remove_file(python);
+    Waiting again;
+    const auto leased = co_await agent.builds.ensure(recipe, again);
+    CHECK(again.build());
+    CHECK(os::exists(python));
+    os::remove_file(python);
+    const auto error = co_await failure_of(agent.builds, recipe);  // while somebody runs in it
+    CHECK(error.code() == Code::conflict);
+    CHECK(os::exists(agent.builds.cache().list().at(0).log));
+  });
+}
+
+TEST_CASE("the tools' downloads can be dropped while nothing is built") {
+  const Place place;
+  const auto settings = place.settings();
+  const auto recipe = toy("downloads", "mkdir -p $CACHE/tool\necho data > $CACHE/tool/file\n" + while_held(place));
+  hold(place);
+  with_agent(settings, [&](Agent& agent) -> Task<> {
+    Waiting waiting;
+    std::vector<Leased> made;
+    agent.jobs.spawn(keep(agent.builds, recipe, waiting, made));
+    co_await until("it has begun", [&] { return lines_of(place.mark("begun")).size() == 1; });
+    const auto refused = co_await async::attempt(agent.builds.drop_downloads());
+    REQUIRE(!refused);
+    CHECK(refused.error().code() == Code::conflict);
+    let_go(place);
+    co_await until("it is there", [&] { return made.size() == 1; });
+    CHECK(os::exists(settings.directory + "/cache/tool/file"));
+    co_await agent.builds.drop_downloads();
+    CHECK(!os::exists(settings.directory + "/cache/tool"));
+    CHECK(os::exists(made[0].ready.interpreter));
+    Waiting next;
+    const auto other = co_await agent.builds.ensure(toy("after", "echo again > $CACHE/again\n"), next);
+    CHECK(other.lease);
+  });
+}
+
+TEST_CASE("a build runs in a control group of its own, which is gone afterwards") {
+  const auto base = os::find_cgroup_base({});
+  if (!base) {
+    MESSAGE("skipped: needs a writable cgroup2 directory");
+    return;
+  }
+  const Place place;
+  auto settings = place.settings();
+  settings.cgroup_base = *base + "/berth-test-builds-" + std::to_string(::getpid());
+  const auto recipe = toy("grouped", "cat /proc/self/cgroup > " + place.mark("group") + "\n");
+  with_agent(settings, [&](Agent& agent) -> Task<> {
+    Waiting waiting;
+    co_await agent.builds.ensure(recipe, waiting);
+  });
+  const auto name = "/build-" + digest_of(recipe).brief();
+  CHECK(os::read_file(place.mark("group")).find(name) != std::string::npos);
+  CHECK(!os::exists(settings.cgroup_base + name));
+  if (const auto group = os::Cgroup::open(settings.cgroup_base)) {
+    group->kill();
+    async::run(until("the groups are gone", [&] { return group->remove(); }), kPatience);
+  }
+}
+
+TEST_CASE("what was built belongs to the agent alone, without rights that its builder gave it") {
+  if (!build_user()) {
+    MESSAGE("skipped: needs root");
+    return;
+  }
+  const Place place;
+  const auto recipe = toy("sealed",
+                          "mkdir -p $PREFIX/sub\ncp /bin/true $PREFIX/sub/tool\nchmod 4755 $PREFIX/sub/tool\n"
+                          "echo shared > $CACHE/shared\nln $CACHE/shared $PREFIX/shared\nln -s /etc/passwd $PREFIX/link\n");
+  with_agent(place.settings(), [&](Agent& agent) -> Task<> {
+    Waiting waiting;
+    const auto leased = co_await agent.builds.ensure(recipe, waiting);
+    const auto prefix = agent.builds.cache().prefix(digest_of(recipe));
+    const auto look = [&](const std::string& name) {
+      struct stat info {};
+      REQUIRE(::lstat((prefix + name).c_str(), &info) == 0);
+      return info;
+    };
+    for (const auto* name : {"", "/sub", "/sub/tool", "/link"}) CHECK(look(name).st_uid == 0);
+    CHECK((look("/sub/tool").st_mode & 07777) == 0755);
+    CHECK(look("/shared").st_uid == build_user()->uid);  // the tools could not link it again otherwise
+    const auto entries = agent.builds.cache().list();
+    CHECK(entries[0].bytes >= static_cast<std::uint64_t>(look("/sub/tool").st_blocks) * 512);
+  });
 }
 
 TEST_CASE("a build that nobody waits for any more is stopped, and who comes late gets one of his own") {

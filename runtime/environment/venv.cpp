@@ -1,0 +1,275 @@
+#include "runtime/environment/venv.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "runtime/base/error.hpp"
+#include "runtime/base/text.hpp"
+#include "runtime/environment/pyproject.hpp"
+#include "runtime/environment/requirements.hpp"
+#include "runtime/os/file.hpp"
+
+namespace berth::environment {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::size_t kNamesShown = 3;
+constexpr const char* kRequirementsFile = "requirements.txt";
+constexpr const char* kConstraintsFile = "constraints.txt";
+constexpr const char* kDescribeFile = "describe.py";
+
+// Run by the new environment's own Python. Its lock is what `pip freeze --all` would print, in a tenth of the time.
+constexpr const char* kDescribe = R"(import importlib.metadata, json, os, platform, sys
+
+def frozen(name, distribution):
+    source = json.loads(distribution.read_text('direct_url.json') or '{}')
+    if not source: return name + '==' + distribution.version
+    url, vcs, archive = source['url'], source.get('vcs_info'), source.get('archive_info') or {}
+    if vcs: url = vcs['vcs'] + '+' + url + '@' + vcs['commit_id']
+    hashes = [archive['hash']] if archive.get('hash') else [k + '=' + v for k, v in archive.get('hashes', {}).items()]
+    parts = hashes[:1] + (['subdirectory=' + source['subdirectory']] if source.get('subdirectory') else [])
+    return name + ' @ ' + url + ('#' + '&'.join(parts) if parts else '')
+
+found = {}
+for distribution in importlib.metadata.distributions():
+    name = distribution.metadata['Name']
+    if name: found.setdefault(name.lower().replace('_', '-').replace('.', '-'), (name, distribution))
+ordered = [found[key] for key in sorted(found)]
+result = {
+    'interpreter': os.path.join(sys.prefix, 'bin', 'python'),
+    'path_prefix': os.path.join(sys.prefix, 'bin'),
+    'variables': {'VIRTUAL_ENV': sys.prefix},
+    'python_version': platform.python_version(),
+    'packages': [name + '==' + distribution.version for name, distribution in ordered],
+    'lock': {'kind': 'venv', 'python': platform.python_version(),
+             'pip': [frozen(name, distribution) for name, distribution in ordered]},
+}
+with open('result.part', 'w', encoding='utf-8') as file:
+    json.dump(result, file)
+os.rename('result.part', 'result.json')
+)";
+
+std::string quoted(const std::string& text) {
+  std::string result = "'";
+  for (const char c : text) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return result + "'";
+}
+
+std::string real_path(const std::string& path) {
+  std::error_code failure;
+  const auto real = std::filesystem::canonical(path, failure);
+  return failure ? path : real.string();
+}
+
+bool is_pyproject(const Venv& venv) { return venv.file.ends_with(".toml"); }
+
+const std::string& main_file(const Venv& venv) {
+  const auto found = venv.files.find(venv.file);
+  if (found == venv.files.end())
+    throw Error(Code::invalid, "the file " + printable(venv.file) + " was not sent");
+  return found->second;
+}
+
+// What is to be installed, and from where, before the tool that does it.
+struct Plan {
+  Requirements wanted;
+  bool locked = false;  // exactly these, whatever they say that they need
+};
+
+// The node's sources and the file's own; the file's index goes before the node's.
+Indexes indexes_of(const NodePython& node, Requirements& wanted) {
+  auto indexes = wanted.indexes;
+  const auto plain = [&](const std::string& url) { return without_credentials(url, wanted.credentials); };
+  if (indexes.index_url.empty()) indexes.index_url = plain(node.index_url);
+  std::vector<std::string> extra;
+  for (const auto& url : node.extra_index_urls) extra.push_back(plain(url));
+  indexes.extra_index_urls.insert(indexes.extra_index_urls.begin(), extra.begin(), extra.end());
+  std::vector<std::string> links;
+  for (const auto& url : node.find_links) links.push_back(plain(url));
+  indexes.find_links.insert(indexes.find_links.begin(), links.begin(), links.end());
+  indexes.no_index = indexes.no_index || node.offline;
+  if (indexes.no_index) {
+    indexes.index_url.clear();
+    indexes.extra_index_urls.clear();
+  }
+  return indexes;
+}
+
+// As pip and `uv pip` both understand them.
+std::string arguments_of(const Indexes& indexes) {
+  std::string text;
+  const auto add = [&](const char* option, const std::string& value) { text += std::string(" ") + option + " " + quoted(value); };
+  if (indexes.no_index) text += " --no-index";
+  if (!indexes.index_url.empty()) add("--index-url", indexes.index_url);
+  for (const auto& url : indexes.extra_index_urls) add("--extra-index-url", url);
+  for (const auto& url : indexes.find_links) add("--find-links", url);
+  return text;
+}
+
+std::string lines(const std::vector<std::string>& list) {
+  std::string text;
+  for (const auto& line : list) text += line + "\n";
+  return text;
+}
+
+// pip knows these options in the file alone, uv on the command line alone.
+std::string option_arguments(const std::vector<std::string>& options) {
+  std::string text;
+  for (const auto& option : options) {
+    if (option == "--prefer-binary") continue;  // what uv does anyway
+    text += " " + quoted(option == "--pre" ? "--prerelease=allow" : option);
+  }
+  return text;
+}
+
+std::string script_with_uv(const VenvTools& tools, const Plan& plan, const Indexes& indexes) {
+  const auto uv = quoted(tools.uv);
+  const auto& wanted = plan.wanted;
+  std::string install = uv + " pip install --python \"$PREFIX/bin/python\"" + arguments_of(indexes);
+  for (const auto& host : indexes.trusted_hosts) install += " --allow-insecure-host " + quoted(host);
+  install += option_arguments(wanted.options);
+  const bool hashes_asked = std::find(wanted.options.begin(), wanted.options.end(), "--require-hashes") != wanted.options.end();
+  if (wanted.has_hashes() && !hashes_asked) install += " --require-hashes";
+  if (plan.locked) install += " --no-deps";
+  if (!wanted.constraints.empty()) install += std::string(" -c ") + kConstraintsFile;
+  install += std::string(" -r ") + kRequirementsFile + "\n";
+  return uv + " venv --python \"$PYTHON\" \"$PREFIX\"\n" + (wanted.requirements.empty() ? "" : install);
+}
+
+std::string script_with_pip(const Plan& plan, const Indexes& indexes) {
+  const auto& wanted = plan.wanted;
+  std::string install = "\"$PREFIX/bin/python\" -m pip --disable-pip-version-check --no-input install --progress-bar off" +
+                        arguments_of(indexes);
+  for (const auto& host : indexes.trusted_hosts) install += " --trusted-host " + quoted(host);
+  if (plan.locked) install += " --no-deps";
+  if (!wanted.constraints.empty()) install += std::string(" -c ") + kConstraintsFile;
+  install += std::string(" -r ") + kRequirementsFile + "\n";
+  return "\"$PYTHON\" -m venv \"$PREFIX\"\n" + (wanted.requirements.empty() ? "" : install);
+}
+
+std::string name_of(const std::string& requirement) { return requirement.substr(0, requirement.find_first_of("[<>=!~;@ ")); }
+
+std::string words_of(const Plan& plan, const Python& python) {
+  const auto& wanted = plan.wanted.requirements;
+  std::string text = "Python environment (" + python.version;
+  for (std::size_t at = 0; at < std::min(wanted.size(), kNamesShown); ++at) text += ", " + printable(name_of(wanted[at]));
+  if (wanted.size() > kNamesShown) text += " and " + std::to_string(wanted.size() - kNamesShown) + " more";
+  return text + ")";
+}
+
+std::string canonical_of(const Plan& plan, const Indexes& indexes, const VenvTools& tools) {
+  const auto& wanted = plan.wanted;
+  return Json{{"kind", "venv"},
+              {"platform", tools.python.platform},
+              {"tool", tools.uv.empty() ? "pip" : "uv"},
+              {"implementation", tools.python.implementation},
+              {"python", tools.python.version},
+              {"interpreter", real_path(tools.python.executable)},
+              {"locked", plan.locked},
+              {"requirements", wanted.requirements},
+              {"constraints", wanted.constraints},
+              {"options", wanted.options},
+              {"index_url", indexes.index_url},
+              {"extra_index_urls", indexes.extra_index_urls},
+              {"find_links", indexes.find_links},
+              {"no_index", indexes.no_index}}
+      .dump();
+}
+
+Recipe recipe_of(Plan plan, const NodePython& node, const VenvTools& tools) {
+  const auto indexes = indexes_of(node, plan.wanted);
+  const bool with_uv = !tools.uv.empty();
+  Recipe recipe;
+  recipe.kind = "venv";
+  recipe.canonical = canonical_of(plan, indexes, tools);
+  recipe.words = words_of(plan, tools.python);
+  recipe.files[kDescribeFile] = kDescribe;
+  recipe.files[kRequirementsFile] = (with_uv ? "" : lines(plan.wanted.options)) + lines(plan.wanted.requirements);
+  if (!plan.wanted.constraints.empty()) recipe.files[kConstraintsFile] = lines(plan.wanted.constraints);
+  if (!plan.wanted.credentials.empty()) recipe.files[".netrc"] = netrc_of(plan.wanted.credentials);
+  recipe.variables = node.variables;
+  recipe.variables.emplace_back("PYTHON", real_path(tools.python.executable));
+  // Jobs may not write into the environment, so nobody would compile the modules later.
+  for (const auto* name : {"UV_NO_CONFIG", "UV_NO_PROGRESS", "NO_COLOR", "UV_COMPILE_BYTECODE"}) recipe.variables.emplace_back(name, "1");
+  recipe.variables.emplace_back("UV_PYTHON_DOWNLOADS", "never");
+  recipe.script = "export PIP_CACHE_DIR=\"$CACHE/pip\" UV_CACHE_DIR=\"$CACHE/uv\"\n" +
+                  (with_uv ? script_with_uv(tools, plan, indexes) : script_with_pip(plan, indexes)) +
+                  "\"$PREFIX/bin/python\" -I " + kDescribeFile + "\n";
+  return recipe;
+}
+
+// Locks are files of users, as much as others.
+struct VenvLock {
+  std::string python;
+  std::string lines;
+};
+
+VenvLock read_lock(const std::string& lock) {
+  try {
+    const auto json = Json::parse(lock);
+    VenvLock result{json.at("python").get<std::string>(), {}};
+    for (const auto& line : json.at("pip").get<std::vector<std::string>>()) {
+      const bool pinned = line.find("==") != std::string::npos || line.find(" @ ") != std::string::npos;
+      if (!pinned || line.starts_with('-') || line.find('\n') != std::string::npos)
+        throw Error(Code::invalid, "'" + printable(line) + "' in the lock is no package with its version");
+      result.lines += line + "\n";
+    }
+    return result;
+  } catch (const Json::exception& failure) {
+    throw Error(Code::invalid, "the lock cannot be read: " + printable(failure.what()),
+                "give what `berth env lock` printed");
+  }
+}
+
+// Wheels are made for "3.11", whatever comes after it.
+std::string minor_version(const std::string& version) {
+  const auto second = version.find('.', version.find('.') + 1);
+  return version.substr(0, second);
+}
+
+}  // namespace
+
+Recipe venv_recipe(const Venv& venv, const NodePython& node, const VenvTools& tools) {
+  Plan plan;
+  plan.wanted = is_pyproject(venv) ? read_pyproject(main_file(venv)).requirements : read_requirements(venv.file, venv.files);
+  return recipe_of(std::move(plan), node, tools);
+}
+
+Recipe locked_venv_recipe(const std::string& lock, const NodePython& node, const VenvTools& tools) {
+  Plan plan;
+  plan.wanted = read_requirements("lock", {{"lock", read_lock(lock).lines}});
+  plan.locked = true;
+  return recipe_of(std::move(plan), node, tools);
+}
+
+Venvs::Venvs(NodePython node, std::optional<os::Identity> identity)
+    : node_(std::move(node)), interpreters_(node_.interpreters, node_.path, std::move(identity)) {}
+
+VenvTools Venvs::tools(const std::vector<std::string>& python_wishes) {
+  VenvTools tools{interpreters_.find(python_wishes), node_.uv.value_or("")};
+  if (!tools.uv.empty() && ::access(tools.uv.c_str(), X_OK) != 0)
+    throw Error(Code::not_found, "the configured uv, " + printable(tools.uv) + ", is not there", "install it, or correct the agent's configuration");
+  if (node_.uv) return tools;
+  for (const auto& directory : split(node_.path, ':'))
+    if (const auto path = os::join(directory, "uv"); ::access(path.c_str(), X_OK) == 0) {
+      tools.uv = path;
+      break;
+    }
+  return tools;
+}
+
+Recipe Venvs::recipe(const Venv& venv) {
+  std::vector<std::string> wishes{venv.python};
+  if (is_pyproject(venv)) wishes.push_back(read_pyproject(main_file(venv)).requires_python);
+  return venv_recipe(venv, node_, tools(wishes));
+}
+
+Recipe Venvs::recipe_of_lock(const std::string& lock) {
+  return locked_venv_recipe(lock, node_, tools({minor_version(read_lock(lock).python)}));
+}
+
+}  // namespace berth::environment

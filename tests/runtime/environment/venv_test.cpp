@@ -1,0 +1,270 @@
+#include "runtime/environment/venv.hpp"
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "build_site.hpp"
+#include "runtime/environment/environment.hpp"
+#include "runtime/environment/requirement.hpp"
+#include "runtime/os/spawn.hpp"
+
+namespace environment = berth::environment;
+namespace os = berth::os;
+namespace async = berth::async;
+using namespace berth::environment::test;
+using berth::Code;
+using berth::Error;
+using environment::NodePython;
+using environment::Venv;
+using environment::Venvs;
+using environment::VenvTools;
+using environment::Waiting;
+
+namespace {
+
+// Debian's own, which every user may run.
+constexpr const char* kPython = "/usr/bin/python3";
+
+os::Finished run(std::vector<std::string> arguments) {
+  auto finished = os::run_program(
+      {.arguments = std::move(arguments), .environment = {"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8"}}, 120);
+  CAPTURE(finished.errors);
+  REQUIRE(finished.exit.status == 0);
+  return finished;
+}
+
+// Wheels of packages NAME 1.0 and 2.0; "needs" needs "needed".
+constexpr const char* kMakeWheels = R"(
+import sys, zipfile
+def wheel(name, version, needs=()):
+    about = f'{name}-{version}.dist-info'
+    files = {f'{name}.py': f'version = "{version}"\n',
+             f'{about}/METADATA': f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n'
+                                  + ''.join(f'Requires-Dist: {n}\n' for n in needs),
+             f'{about}/WHEEL': 'Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n'}
+    files[f'{about}/RECORD'] = ''.join(f'{f},,\n' for f in files) + f'{about}/RECORD,,\n'
+    with zipfile.ZipFile(f'{sys.argv[1]}/{name}-{version}-py3-none-any.whl', 'w') as archive:
+        for path, text in files.items(): archive.writestr(path, text)
+for version in ('1.0', '2.0'):
+    wheel('needed', version)
+    wheel('other', version)
+    wheel('needs', version, ['needed<2' if version == '1.0' else 'needed'])
+)";
+
+class Place {
+ public:
+  Place() {
+    ::chmod(scratch.path().c_str(), 0755);
+    os::make_directories(wheels(), 0755);
+    run({kPython, "-c", kMakeWheels, wheels()});
+  }
+  std::string wheels() const { return scratch / "wheels"; }
+  NodePython node() const {
+    NodePython node;
+    node.uv = "";
+    node.find_links = {wheels()};
+    node.offline = true;
+    node.interpreters = {kPython};
+    return node;
+  }
+  os::TempDir scratch{"venv-test"};
+};
+
+VenvTools tools(const std::string& uv = "") {
+  return {environment::look_at_python(kPython, {}, std::chrono::seconds(60)), uv};
+}
+
+Venv of(const std::string& text, const std::string& file = "requirements.txt") {
+  Venv venv;
+  venv.file = file;
+  venv.files[file] = text;
+  return venv;
+}
+
+berth::Digest digest(const Venv& venv, const NodePython& node = {}) {
+  return digest_of(environment::venv_recipe(venv, node, tools()));
+}
+
+nlohmann::json lock_of(const environment::Leased& leased) { return nlohmann::json::parse(leased.ready.lock); }
+
+bool has(const nlohmann::json& list, const std::string& text) {
+  return std::find(list.begin(), list.end(), text) != list.end();
+}
+
+std::string version_in(const environment::Leased& leased, const std::string& module) {
+  return run({leased.ready.interpreter, "-c", "import " + module + "; print(" + module + ".version)"}).output;
+}
+
+// A uv that the build user can run; nothing where the machine has none.
+std::optional<std::string> find_uv(const std::string& copy) {
+  const char* path = std::getenv("PATH");
+  std::vector<std::string> places;
+  if (const char* named = std::getenv("UV")) places.emplace_back(named);
+  for (const auto& directory : environment::split(path != nullptr ? path : "", ':')) places.push_back(directory + "/uv");
+  for (const auto& place : places)
+    if (::access(place.c_str(), X_OK) == 0) {
+      run({"/bin/cp", "-L", place, copy});
+      return copy;
+    }
+  MESSAGE("skipped: no uv on PATH, nor named by UV");
+  return std::nullopt;
+}
+
+}  // namespace
+
+TEST_CASE("files that say the same are one environment, files that do not are others") {
+  Venv spread;
+  spread.file = "reqs/all.txt";
+  spread.files = {{"reqs/all.txt", "# all\nNumPy>=1  # comment\n-r more.txt\n"}, {"reqs/more.txt", "other==1.0\n"}};
+  const auto base = digest(of("numpy >= 1\nother==1.0\n"));
+  CHECK(digest(spread) == base);
+  CHECK(digest(of("[project]\ndependencies=['numpy>=1', 'other==1.0']\n", "pyproject.toml")) == base);
+  spread.files["reqs/more.txt"] = "other==2.0\n";
+  CHECK(digest(spread) != base);
+  NodePython elsewhere;
+  elsewhere.index_url = "https://index.example/simple";
+  const auto other_index = digest(of("numpy >= 1\nother==1.0\n"), elsewhere);
+  CHECK(other_index != base);
+  elsewhere.index_url = "https://me:secret@index.example/simple";
+  CHECK(digest(of("numpy >= 1\nother==1.0\n"), elsewhere) == other_index);
+  CHECK(digest(of("-i https://token@index.example/simple\nnumpy >= 1\nother==1.0\n")) == other_index);
+}
+
+TEST_CASE("credentials are in the build's .netrc and nowhere else") {
+  NodePython node;
+  node.index_url = "https://me:secret@index.example/simple";
+  for (const auto* uv : {"", "/usr/bin/uv"}) {
+    const auto recipe = environment::venv_recipe(of("a\n"), node, tools(uv));
+    CHECK(recipe.files.at(".netrc") == "machine index.example login me password secret\n");
+    CHECK(recipe.script.find("https://index.example/simple") != std::string::npos);
+    for (const auto& text : {recipe.script, recipe.canonical, recipe.words, recipe.files.at("requirements.txt")})
+      CHECK(text.find("secret") == std::string::npos);
+  }
+}
+
+TEST_CASE("a Python that this machine lacks is told with those there are") {
+  const Place place;
+  Venvs venvs(place.node(), build_user());
+  auto venv = of("[project]\nrequires-python='>=3.99'\n", "pyproject.toml");
+  try {
+    venvs.recipe(venv);
+    FAIL("there is one");
+  } catch (const Error& error) {
+    CHECK(error.code() == Code::not_found);
+    CHECK(says(error, "no Python >=3.99"));
+    CHECK(says(error, "(/usr/bin/python3"));
+  }
+  venv = of("");
+  venv.python = "3";
+  CHECK(venvs.recipe(venv).words.find("Python environment (3.") == 0);
+}
+
+TEST_CASE("pip builds an environment of a requirements file, and its lock builds the same again") {
+  const Place place;
+  auto settings = settings_in(place.scratch / "environments");
+  Venvs venvs(place.node(), settings.identity);
+  std::string lock;
+  with_agent(settings, [&](Agent& agent) -> Task<> {
+    environment::Kinds kinds;
+    kinds.venv = [&](const Venv& venv) { return venvs.recipe(venv); };
+    kinds.locks["venv"] = [&](const std::string& text) { return venvs.recipe_of_lock(text); };
+    environment::Environments environments(agent.builds, kinds);
+    Waiting waiting;
+    const auto leased = co_await environments.ensure(of("needs<2\nother\n"), {}, waiting);
+    CHECK(version_in(leased, "needed") == "1.0\n");
+    CHECK(version_in(leased, "other") == "2.0\n");
+    REQUIRE(leased.ready.variables.size() == 1);
+    CHECK(leased.ready.variables[0].first == "VIRTUAL_ENV");
+    CHECK(has(nlohmann::json::parse(leased.ready.record).at("packages"), "needs==1.0"));
+    CHECK(has(lock_of(leased).at("pip"), "needed==1.0"));
+    const auto frozen = run({leased.ready.interpreter, "-m", "pip", "freeze", "--all"}).output;
+    const auto lines = lock_of(leased).at("pip").get<std::vector<std::string>>();
+    for (const auto& line : lines) CHECK(frozen.find(line + "\n") != std::string::npos);
+    CHECK(static_cast<std::size_t>(std::count(frozen.begin(), frozen.end(), '\n')) == lines.size());
+    const auto log = os::read_file(waiting.build()->log);
+    CHECK(log.find("Successfully installed") != std::string::npos);
+
+    const auto before = std::chrono::steady_clock::now();
+    Waiting warm;
+    const auto again = co_await environments.ensure(of("# same\nNeeds < 2\nother\n"), {}, warm);
+    const auto took = std::chrono::steady_clock::now() - before;
+    CHECK(!warm.build());
+    CHECK(again.ready.digest == leased.ready.digest);
+    MESSAGE("warm: " << std::chrono::duration_cast<std::chrono::microseconds>(took).count() << " us");
+
+    auto locked = lock_of(leased);
+    for (auto& line : locked.at("pip"))
+      if (line == "needed==1.0") line = "needed==2.0";  // against what "needs" says: a lock is not questioned
+    Waiting third;
+    environment::Locked exact{locked.dump()};
+    const auto rebuilt = co_await environments.ensure(exact, {}, third);
+    CHECK(version_in(rebuilt, "needed") == "2.0\n");
+    CHECK(version_in(rebuilt, "needs") == "1.0\n");
+    CHECK((co_await environments.list()).size() == 2);
+  });
+}
+
+TEST_CASE("what pip says of a requirement that cannot be met is what the error says") {
+  const Place place;
+  const auto settings = settings_in(place.scratch / "environments");
+  Venvs venvs(place.node(), settings.identity);
+  with_agent(settings, [&](Agent& agent) -> Task<> {
+    const auto error = co_await failure_of(agent.builds, venvs.recipe(of("needs==1.0\nneeded==2.0\n")));
+    CHECK(error.code() == Code::invalid);
+    CHECK(says(error, "needs 1.0 depends on needed<2"));
+    CHECK(says(error, "Python environment (3."));
+  });
+}
+
+TEST_CASE("uv builds an environment, and another from the files that it has") {
+  const Place place;
+  const auto uv = find_uv(place.scratch / "uv");
+  if (!uv) return;
+  const auto settings = settings_in(place.scratch / "environments");
+  auto node = place.node();
+  node.uv = *uv;
+  Venvs venvs(node, settings.identity);
+  with_agent(settings, [&](Agent& agent) -> Task<> {
+    auto venv = of("needs\n-c limits.txt\n");
+    venv.files["limits.txt"] = "needed<2\n";
+    Waiting waiting;
+    const auto first = co_await agent.builds.ensure(venvs.recipe(venv), waiting);
+    CHECK(version_in(first, "needs") == "2.0\n");
+    CHECK(version_in(first, "needed") == "1.0\n");
+    CHECK(has(lock_of(first).at("pip"), "needed==1.0"));
+    // Files that uv shares between environments must stay its own, or it could not link them again.
+    const auto second = co_await agent.builds.ensure(venvs.recipe(of("needs==2.0\nother==1.0\n")), waiting);
+    CHECK(version_in(second, "other") == "1.0\n");
+    CHECK(os::read_file(waiting.build()->log).find("falling back") == std::string::npos);
+    const auto error = co_await failure_of(agent.builds, venvs.recipe(of("needs==1.0\nneeded==2.0\n")));
+    CHECK(error.code() == Code::invalid);
+    CHECK(says(error, "depends on needed<2"));
+    const auto locked = co_await agent.builds.ensure(venvs.recipe_of_lock(first.ready.lock), waiting);
+    CHECK(lock_of(locked).at("pip") == lock_of(first).at("pip"));
+  });
+}
+
+TEST_CASE("kinds that this node does not make are told so") {
+  const Place place;
+  with_agent(settings_in(place.scratch / "environments"), [&](Agent& agent) -> Task<> {
+    environment::Environments environments(agent.builds, {});
+    const environment::Locked locked{"{\"kind\":\"conda\"}"};
+    const environment::Image image{"debian:12", {}};
+    const std::vector<environment::Spec> specs{environment::Conda{}, Venv{}, image, environment::DockerBuild{}, locked};
+    for (const auto& spec : specs) {
+      Waiting waiting;
+      const auto result = co_await async::attempt(environments.ensure(spec, {}, waiting));
+      REQUIRE(!result);
+      CHECK(result.error().code() == Code::unsupported);
+      CHECK(says(result.error(), "this node does not make"));
+    }
+    Waiting waiting;
+    const environment::UserManaged python{kPython};
+    const auto leased = co_await environments.ensure(python, {}, waiting);
+    CHECK(leased.ready.interpreter == kPython);
+    CHECK(!leased.lease);
+  });
+}
