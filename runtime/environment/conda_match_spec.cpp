@@ -6,15 +6,18 @@
 
 #include "runtime/base/text.hpp"
 
-namespace berth::environment {
+namespace berth::environment::conda {
 namespace {
 
 constexpr std::size_t kLongest = 1024;
 constexpr std::string_view kOperators = "<>=!~";
 constexpr std::string_view kJoins = ",|";
-constexpr const char* kForms = "write it as in 'numpy', 'python=3.11', 'numpy>=1.20,<2' or 'conda-forge::scipy=1.11'";
+constexpr const char* kForms =
+    "write it as in 'numpy', 'python=3.11', 'numpy>=1.20,<2' or 'conda-forge::scipy=1.11'";
 
-bool is_one_of(char c, std::string_view set) { return set.find(c) != std::string_view::npos; }
+bool is_one_of(char c, std::string_view set) {
+  return set.find(c) != std::string_view::npos;
+}
 
 bool is_alphanumeric(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -26,7 +29,8 @@ bool made_of(std::string_view text, std::string_view further) {
 }
 
 bool is_subdir(std::string_view text) {
-  return text == "noarch" || text.starts_with("linux-") || text.starts_with("osx-") || text.starts_with("win-");
+  return text == "noarch" || text.starts_with("linux-") || text.starts_with("osx-") ||
+         text.starts_with("win-");
 }
 
 // Reads one dependency; its members are what every error needs.
@@ -38,9 +42,11 @@ class Reader {
     auto rest = trimmed(without_comment(whole_));
     if (rest.empty()) fail("is empty", kForms);
     if (rest.size() > kLongest) fail("is longer than 1024 characters", kForms);
-    if (rest.front() == '-') fail("is an option, not a package", "leave it out, or put it under 'pip:' if it is pip's");
+    if (rest.front() == '-')
+      fail("is an option, not a package", "leave it out, or put it under 'pip:' if it is pip's");
     if (const auto reference = variable_reference(rest); !reference.empty())
-      fail("uses the variable " + reference, "write what it stands for; environment files are read as they are");
+      fail("uses the variable " + reference,
+           "write what it stands for; environment files are read as they are");
     if (is_package_url(rest)) return package(rest);
     rest = take_brackets(rest);
     rest = take_channel(rest);
@@ -56,14 +62,16 @@ class Reader {
   }
 
   static bool is_package_url(std::string_view text) {
-    const bool package = text.find(".tar.bz2") != std::string_view::npos || text.find(".conda") != std::string_view::npos;
+    const bool package =
+        text.find(".tar.bz2") != std::string_view::npos || text.find(".conda") != std::string_view::npos;
     return package && text.find("::") == std::string_view::npos && text.find('[') == std::string_view::npos &&
            text.find('/') != std::string_view::npos;
   }
 
   MatchSpec package(std::string_view url) const {
     if (!is_url(url))
-      fail("is a file on the machine where it was written", "give a URL, or a package by name from a channel");
+      fail("is a file on the machine where it was written",
+           "give a URL, or a package by name from a channel");
     if (has_credentials(url)) fail_for_credentials();
     const auto file = url.substr(url.rfind('/') + 1);
     const auto build = file.rfind('-');
@@ -117,8 +125,8 @@ class Reader {
   }
 
   void keep_pair(const std::string& key, const std::string& value) {
-    static constexpr std::array kFurther{"build_number", "md5", "sha256", "fn", "license", "license_family", "track_features",
-                                         "features"};
+    static constexpr std::array kFurther{
+        "build_number", "md5", "sha256", "fn", "license", "license_family", "track_features", "features"};
     if (!made_of(value, "-._~:/?@!&*+,;=%<>|^$ ")) fail("has a strange character in its brackets", kForms);
     if (has_credentials(value)) fail_for_credentials();
     if (key == "version") {
@@ -128,13 +136,15 @@ class Reader {
     } else if (key == "channel") {
       set_channel(value);
     } else if (key == "subdir") {
-      if (!is_subdir(value) || !made_of(value, "-")) fail("names no platform as its subdir", "write it as in subdir=linux-64");
+      if (!is_subdir(value) || !made_of(value, "-"))
+        fail("names no platform as its subdir", "write it as in subdir=linux-64");
       spec_.subdir = value;
     } else if (std::find(kFurther.begin(), kFurther.end(), key) != kFurther.end()) {
       spec_.further[key] = value;
     } else {
       fail("has the unknown key '" + printable(key) + "' in its brackets",
-           "known keys: version, build, channel, subdir, build_number, md5, sha256, fn, license, license_family, "
+           "known keys: version, build, channel, subdir, build_number, md5, sha256, fn, license, "
+           "license_family, "
            "track_features, features");
     }
   }
@@ -175,8 +185,10 @@ class Reader {
         continue;
       }
       const auto next = text.find_first_not_of(" \t", at);
-      const bool before = tight.empty() || is_one_of(tight.back(), kOperators) || is_one_of(tight.back(), kJoins);
-      const bool after = next == std::string_view::npos || is_one_of(text[next], kOperators) || is_one_of(text[next], kJoins);
+      const bool before =
+          tight.empty() || is_one_of(tight.back(), kOperators) || is_one_of(tight.back(), kJoins);
+      const bool after = next == std::string_view::npos || is_one_of(text[next], kOperators) ||
+                         is_one_of(text[next], kJoins);
       if (!before && !after && tight.back() != ' ') tight += ' ';
     }
     return tight;
@@ -187,13 +199,15 @@ class Reader {
     const auto at = text.rfind('=');
     if (at == std::string_view::npos || at == 0 || at + 1 == text.size()) return std::string_view::npos;
     if (is_one_of(text[at - 1], kOperators) || is_one_of(text[at - 1], kJoins)) return std::string_view::npos;
-    return text.substr(at + 1).find_first_of("-,|<>~") == std::string_view::npos ? at : std::string_view::npos;
+    return text.substr(at + 1).find_first_of("-,|<>~") == std::string_view::npos ? at
+                                                                                 : std::string_view::npos;
   }
 
   void take_version(std::string_view text) {
     auto version = squeezed(text);
     if (version.empty()) return;
-    if (version.size() > 1 && version.substr(version.size() - 1) == "=") fail("has an operator without a version", kForms);
+    if (version.size() > 1 && version.substr(version.size() - 1) == "=")
+      fail("has an operator without a version", kForms);
     const auto space = version.find(' ');
     const auto sign = space == std::string::npos ? build_sign(version) : space;
     if (sign != std::string::npos) {
@@ -210,7 +224,8 @@ class Reader {
     if (spec_.build == "*") spec_.build.clear();
     if (versions_.empty()) return;
     const auto version = squeezed(versions_.front());
-    if (!made_of(version, "<>=!~,|.*+_()-^$") || is_one_of(version.back(), kOperators) || is_one_of(version.back(), kJoins))
+    if (!made_of(version, "<>=!~,|.*+_()-^$") || is_one_of(version.back(), kOperators) ||
+        is_one_of(version.back(), kJoins))
       fail("has a version that cannot be read: '" + printable(version) + "'", kForms);
     if (has_stray_sign(version)) fail("has more than one '=' in its version", kForms);
     spec_.version = settled(version);
@@ -219,7 +234,9 @@ class Reader {
   // "1=2": the sign of a version stands at its beginning.
   static bool has_stray_sign(std::string_view version) {
     for (std::size_t at = 1; at < version.size(); ++at)
-      if (version[at] == '=' && !is_one_of(version[at - 1], kOperators) && !is_one_of(version[at - 1], kJoins)) return true;
+      if (version[at] == '=' && !is_one_of(version[at - 1], kOperators) &&
+          !is_one_of(version[at - 1], kJoins))
+        return true;
     return false;
   }
 
@@ -256,7 +273,8 @@ std::string MatchSpec::text() const {
   const bool with_operator = version.empty() || is_one_of(version.front(), kOperators);
   if (further.empty() && !subdir_alone) {
     if (build.empty() && with_operator) return head + version;
-    if (const auto plain = plain_version(version); !build.empty() && !plain.empty()) return head + "=" + plain + "=" + build;
+    if (const auto plain = plain_version(version); !build.empty() && !plain.empty())
+      return head + "=" + plain + "=" + build;
   }
   auto pairs = further;
   if (!version.empty()) pairs["version"] = version;
@@ -267,6 +285,8 @@ std::string MatchSpec::text() const {
   return head + "[" + brackets + "]";
 }
 
-MatchSpec parse_match_spec(std::string_view text, const Place& place) { return Reader(text, place).read(); }
+MatchSpec parse_match_spec(std::string_view text, const Place& place) {
+  return Reader(text, place).read();
+}
 
-}  // namespace berth::environment
+}  // namespace berth::environment::conda

@@ -7,13 +7,14 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 
-namespace berth::environment {
+namespace berth::environment::conda {
 namespace {
 
 constexpr std::size_t kMostLines = 20'000;
 constexpr std::size_t kDeepest = 20;
 constexpr std::size_t kLongest = 8192;
-constexpr const char* kWriteRequirement = "write it as in 'numpy', 'numpy==1.26.4' or 'torch>=2,<3 ; python_version < \"3.12\"'";
+constexpr const char* kWriteRequirement =
+    "write it as in 'numpy', 'numpy==1.26.4' or 'torch>=2,<3 ; python_version < \"3.12\"'";
 
 enum class Takes { nothing, value };
 enum class Kind { ordered, toggle, requirements, constraints };
@@ -48,7 +49,8 @@ constexpr std::array<Option, 19> kOptions{{
 }};
 
 const Option* find_option(std::string_view name) {
-  const auto* found = std::find_if(kOptions.begin(), kOptions.end(), [&](const auto& option) { return option.name == name; });
+  const auto* found =
+      std::find_if(kOptions.begin(), kOptions.end(), [&](const auto& option) { return option.name == name; });
   return found == kOptions.end() ? nullptr : found;
 }
 
@@ -118,11 +120,13 @@ std::string spaced(std::string_view text) {
 bool is_local(std::string_view text) {
   const auto word = text.substr(0, text.find_first_of(" \t;"));
   if (word.starts_with("file:") || word.find("+file:") != std::string_view::npos) return true;
-  if (word.starts_with('.') || word.starts_with('~') || word.starts_with('/') || word.find('\\') != std::string_view::npos)
+  if (word.starts_with('.') || word.starts_with('~') || word.starts_with('/') ||
+      word.find('\\') != std::string_view::npos)
     return true;
   if (is_url(word)) return false;
   const auto path = word.substr(0, word.find('@'));
-  return path.find('/') != std::string_view::npos || path.ends_with(".whl") || path.ends_with(".tar.gz") || path.ends_with(".zip");
+  return path.find('/') != std::string_view::npos || path.ends_with(".whl") || path.ends_with(".tar.gz") ||
+         path.ends_with(".zip");
 }
 
 // Reads one requirement; its members are what every error needs.
@@ -146,7 +150,8 @@ class Requirement {
 
   [[noreturn]] void fail_local() const {
     fail("is a path on the machine where it was written",
-         "put the package on an index or into the node's wheel directory; code of the job itself is imported from its "
+         "put the package on an index or into the node's wheel directory; code of the job itself is imported "
+         "from its "
          "working directory and needs no installing");
   }
 
@@ -156,12 +161,15 @@ class Requirement {
     for (const auto& word : words_of(text)) {
       if (word.starts_with("--hash=")) {
         hashes.insert(word);
-      } else if (word.starts_with("--config-settings=") || word.starts_with("--config-setting=") || word.starts_with("--global-option=")) {
+      } else if (word.starts_with("--config-settings=") || word.starts_with("--config-setting=") ||
+                 word.starts_with("--global-option=")) {
         const auto equals = word.find('=') + 1;
-        if (word.find_first_of("\"'\\") != std::string::npos) fail("has a quote within an option", "leave the quotes out");
+        if (word.find_first_of("\"'\\") != std::string::npos)
+          fail("has a quote within an option", "leave the quotes out");
         others += " " + word.substr(0, equals) + "\"" + word.substr(equals) + "\"";
       } else {
-        fail("has the unknown option '" + printable(word) + "'", "known there: --hash=…, --config-settings=…, --global-option=…");
+        fail("has the unknown option '" + printable(word) + "'",
+             "known there: --hash=…, --config-settings=…, --global-option=…");
       }
     }
     std::string options = others;
@@ -171,9 +179,12 @@ class Requirement {
 
   // "name[extras] >=1 ; marker" or "name @ URL ; marker".
   std::string named(std::string_view text) const {
-    auto end = std::find_if_not(text.begin(), text.end(), [](char c) { return is_alphanumeric(c) || c == '-' || c == '_' || c == '.'; });
+    auto end = std::find_if_not(text.begin(), text.end(), [](char c) {
+      return is_alphanumeric(c) || c == '-' || c == '_' || c == '.';
+    });
     const auto name = text.substr(0, static_cast<std::size_t>(end - text.begin()));
-    if (name.empty() || !is_alphanumeric(name.front()) || !is_alphanumeric(name.back())) fail("cannot be read", kWriteRequirement);
+    if (name.empty() || !is_alphanumeric(name.front()) || !is_alphanumeric(name.back()))
+      fail("cannot be read", kWriteRequirement);
     auto rest = trimmed(text.substr(name.size()));
     const auto extras = take_extras(rest);
     if (rest.starts_with('@')) return normal_name(name) + extras + " @ " + at_url(trimmed(rest.substr(1)));
@@ -204,8 +215,11 @@ class Requirement {
     const bool readable = std::all_of(versions.begin(), versions.end(), [](char c) {
       return is_alphanumeric(c) || std::string_view("<>=!~,.*+-_").find(c) != std::string_view::npos;
     });
-    const auto is_operator = [](char c) { return std::string_view("<>=!~").find(c) != std::string_view::npos; };
-    if (!readable || !is_operator(versions.front()) || is_operator(versions.back())) fail("cannot be read", kWriteRequirement);
+    const auto is_operator = [](char c) {
+      return std::string_view("<>=!~").find(c) != std::string_view::npos;
+    };
+    if (!readable || !is_operator(versions.front()) || is_operator(versions.back()))
+      fail("cannot be read", kWriteRequirement);
     return versions;
   }
 
@@ -224,7 +238,9 @@ bool is_wanted_source(const std::string& option, const std::string& value) {
 
 }  // namespace
 
-std::string parse_requirement(std::string_view line, const Place& place) { return Requirement(line, place).read(); }
+std::string parse_requirement(std::string_view line, const Place& place) {
+  return Requirement(line, place).read();
+}
 
 void PipReader::read(std::string_view lines, const Place& place) {
   open_.assign(1, place.file);
@@ -244,7 +260,8 @@ void PipReader::read_lines(std::string_view text, Place place, As as) {
     const bool goes_on = line.ends_with('\\') && at < text.size();
     if (goes_on) line.remove_suffix(1);
     logical += line;
-    if (logical.size() > kLongest) refuse(begun, "a line for pip is longer than 8192 characters", kWriteRequirement);
+    if (logical.size() > kLongest)
+      refuse(begun, "a line for pip is longer than 8192 characters", kWriteRequirement);
     if (goes_on) continue;
     read_line(trimmed(without_comment(logical)), begun, as);
     logical.clear();
@@ -256,12 +273,14 @@ void PipReader::read_line(std::string_view line, const Place& place, As as) {
   count(place);
   for (const char c : line)
     if (static_cast<unsigned char>(c) < ' ' && c != '\t')
-      refuse(place, "the line for pip '" + printable(line.substr(0, 200)) + "' has a control character", kWriteRequirement);
+      refuse(place, "the line for pip '" + printable(line.substr(0, 200)) + "' has a control character",
+             kWriteRequirement);
   if (const auto reference = variable_reference(line); !reference.empty())
     refuse(place, "the line for pip '" + printable(line.substr(0, 200)) + "' uses the variable " + reference,
            "write what it stands for; a secret belongs into the node's configuration of its package index");
   for (const auto& word : words_of(line))
-    if (has_credentials(word.substr(word.starts_with("-") ? word.find('=') + 1 : 0))) refuse_credentials(place);
+    if (has_credentials(word.substr(word.starts_with("-") ? word.find('=') + 1 : 0)))
+      refuse_credentials(place);
   if (line.starts_with('-')) return read_options(line, place, as);
   (as == As::constraint ? part_.constraints : part_.requirements).insert(parse_requirement(line, place));
 }
@@ -276,18 +295,24 @@ void PipReader::read_options(std::string_view line, const Place& place, As as) {
     const auto name = is_short ? word.substr(0, 2) : word.substr(0, equals);
     auto value = is_short ? word.substr(2) : equals == std::string::npos ? "" : word.substr(equals + 1);
     if (name == "-e" || name == "--editable")
-      refuse(place, "'" + printable(line.substr(0, 200)) + "' installs a directory of the machine where it was written",
-             "leave it out: code of the job itself is imported from its working directory; or give the package's URL");
+      refuse(
+          place,
+          "'" + printable(line.substr(0, 200)) + "' installs a directory of the machine where it was written",
+          "leave it out: code of the job itself is imported from its working directory; or give the "
+          "package's URL");
     const auto* option = find_option(name);
     if (option == nullptr)
       refuse(place, "pip's option '" + printable(name) + "' is not known in a list of requirements",
-             "known: -r, -c, --index-url, --extra-index-url, --find-links, --no-index, --trusted-host, --no-binary, "
+             "known: -r, -c, --index-url, --extra-index-url, --find-links, --no-index, --trusted-host, "
+             "--no-binary, "
              "--only-binary, --prefer-binary, --require-hashes, --pre, --use-feature");
     if (option->takes == Takes::value && value.empty() && i + 1 < words.size()) value = words[++i];
     if (option->takes == Takes::value && value.empty())
-      refuse(place, "pip's option '" + std::string(option->name) + "' has no value", "write it after the option");
+      refuse(place, "pip's option '" + std::string(option->name) + "' has no value",
+             "write it after the option");
     if (option->takes == Takes::nothing && (!value.empty() || equals != std::string::npos))
-      refuse(place, "pip's option '" + std::string(option->name) + "' takes no value", "write the option alone");
+      refuse(place, "pip's option '" + std::string(option->name) + "' takes no value",
+             "write the option alone");
     take_option(name, value, place, as);
   }
 }
@@ -318,19 +343,24 @@ void PipReader::take_option(const std::string& name, const std::string& value, c
 void PipReader::include(const std::string& name, const Place& place, As as) {
   const auto quoted = "'" + printable(name) + "'";
   if (is_url(name))
-    refuse(place, "includes " + quoted + ", whose contents may change at any time", "fetch it, and include the file");
+    refuse(place, "includes " + quoted + ", whose contents may change at any time",
+           "fetch it, and include the file");
   const auto path = name.starts_with('/') ? std::nullopt : relative_to(place.file, name);
-  if (!path) refuse(place, "includes " + quoted + ", which is not a file beside this one", "give a path relative to " + printable(place.file));
+  if (!path)
+    refuse(place, "includes " + quoted + ", which is not a file beside this one",
+           "give a path relative to " + printable(place.file));
   const auto file = files_.find(*path);
   if (file == files_.end()) {
     if (missing_ == nullptr)
-      refuse(place, "includes " + quoted + ", which does not exist", "create " + printable(*path) + ", or correct the name");
+      refuse(place, "includes " + quoted + ", which does not exist",
+             "create " + printable(*path) + ", or correct the name");
     missing_->insert(*path);
     return;
   }
   if (std::find(open_.begin(), open_.end(), *path) != open_.end())
     refuse(place, "includes " + quoted + ", which includes this file again", "remove one of the two");
-  if (open_.size() > kDeepest) refuse(place, "includes " + quoted + " more than 20 files deep", "include it further up");
+  if (open_.size() > kDeepest)
+    refuse(place, "includes " + quoted + " more than 20 files deep", "include it further up");
   if (!is_utf8(file->second)) refuse({*path, 1}, "is not UTF-8 text", "save it as UTF-8");
   count(place);
   open_.push_back(*path);
@@ -339,7 +369,8 @@ void PipReader::include(const std::string& name, const Place& place, As as) {
 }
 
 void PipReader::count(const Place& place) {
-  if (++lines_ > kMostLines) refuse(place, "there are more than 20000 lines for pip", "name fewer packages; pip finds what they need");
+  if (++lines_ > kMostLines)
+    refuse(place, "there are more than 20000 lines for pip", "name fewer packages; pip finds what they need");
 }
 
 std::string PipPart::requirements_file() const {
@@ -356,4 +387,4 @@ std::string PipPart::constraints_file() const {
   return text;
 }
 
-}  // namespace berth::environment
+}  // namespace berth::environment::conda

@@ -1,7 +1,8 @@
 #pragma once
 
-// The `pip:` part of a conda environment: the lines of a requirements file, with what they include put in their
-// place. What it comes to does not depend on the files' names, nor on how the lines are spread over them.
+// The `pip:` part of a conda environment: the lines of a requirements file, with what they include put in
+// their place. What it comes to does not depend on the files' names, nor on how the lines are spread over
+// them.
 
 #include <cstddef>
 #include <set>
@@ -13,7 +14,7 @@
 #include "runtime/environment/conda_text.hpp"
 #include "runtime/environment/spec.hpp"
 
-namespace berth::environment {
+namespace berth::environment::conda {
 
 struct PipPart {
   std::vector<std::string> options;    // "--extra-index-url=…", as pip reads them; their order counts
@@ -28,8 +29,9 @@ struct PipPart {
   friend bool operator==(const PipPart&, const PipPart&) = default;
 };
 
-// Collects a pip part from lines and, through their -r and -c, from `files`. Everything that would not mean the same
-// on another machine (local paths, -e, variables) and every credential is Code::invalid, with place and remedy.
+// Collects a pip part from lines and, through their -r and -c, from `files`. Everything that would not mean
+// the same on another machine (local paths, -e, variables) and every credential is Code::invalid, with place
+// and remedy.
 class PipReader {
  public:
   explicit PipReader(const Files& files) : files_(files) {}
@@ -61,4 +63,4 @@ class PipReader {
 // One requirement in its one form: "scikit_learn [a]>= 1.0,<2" and "Scikit-Learn[a]<2,>=1.0" are the same.
 std::string parse_requirement(std::string_view line, const Place& place);
 
-}  // namespace berth::environment
+}  // namespace berth::environment::conda

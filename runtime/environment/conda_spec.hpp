@@ -1,7 +1,7 @@
 #pragma once
 
-// What an environment.yml (or Azure ML's conda_dependencies.yml, the same format) says. Bounded against hostile
-// files; nothing here looks at the machine.
+// What an environment.yml (or Azure ML's conda_dependencies.yml, the same format) says. Bounded against
+// hostile files; nothing here looks at the machine.
 
 #include <map>
 #include <set>
@@ -12,23 +12,23 @@
 #include "runtime/environment/conda_pip.hpp"
 #include "runtime/environment/spec.hpp"
 
-namespace berth::environment {
+namespace berth::environment::conda {
 
 struct CondaSpec {
-  std::vector<std::string> channels;       // as written, in order of priority; empty where the file names none
-  std::set<MatchSpec> dependencies;        // what was written
-  PipPart pip;                             // the nested list
+  std::vector<std::string> channels;  // as written, in order of priority; empty where the file names none
+  std::set<MatchSpec> dependencies;   // what was written
+  PipPart pip;                        // the nested list
   std::map<std::string, std::string> variables;  // to set for every job
 
   friend bool operator==(const CondaSpec&, const CondaSpec&) = default;
 };
 
-// Throws Code::invalid or Code::too_large: "environment.yml:7: <reason>", with a remedy. `name` and `prefix` are read
-// over, any other unknown key is an error.
+// Throws Code::invalid or Code::too_large: "environment.yml:7: <reason>", with a remedy. `name` and `prefix`
+// are read over, any other unknown key is an error.
 CondaSpec parse_conda(const Conda& conda);
 
-// The files that the pip part includes and `conda.files` lacks. Who gathers the files of a spec calls this until it
-// is empty, since a file that was added may include others. Throws as parse_conda.
+// The files that the pip part includes and `conda.files` lacks. Who gathers the files of a spec calls this
+// until it is empty, since a file that was added may include others. Throws as parse_conda.
 std::set<std::string> missing_files(const Conda& conda);
 
-}  // namespace berth::environment
+}  // namespace berth::environment::conda

@@ -5,14 +5,20 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 
-namespace berth::environment {
+namespace berth::environment::conda {
 namespace {
 
 constexpr std::string_view kBlanks = " \t\r\n\f\v";
 
-bool is_blank(char c) { return kBlanks.find(c) != std::string_view::npos; }
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_blank(char c) {
+  return kBlanks.find(c) != std::string_view::npos;
+}
+bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 // "https://" of a URL, as offsets: [0, authority) is the scheme with its slashes, [authority, path) the host.
 struct Parts {
@@ -112,9 +118,8 @@ std::optional<std::string> relative_to(std::string_view from, std::string_view n
 bool is_url(std::string_view text) {
   const auto at = text.find("://");
   if (at == std::string_view::npos || at == 0 || !is_letter(text[0])) return false;
-  return std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), [](char c) {
-    return is_letter(c) || is_digit(c) || c == '+' || c == '-' || c == '.';
-  });
+  return std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at),
+                     [](char c) { return is_letter(c) || is_digit(c) || c == '+' || c == '-' || c == '.'; });
 }
 
 bool has_credentials(std::string_view url) {
@@ -125,7 +130,8 @@ bool has_credentials(std::string_view url) {
   if (end == std::string_view::npos) return false;
   // "git+ssh://git@host" names a user and no secret.
   const auto user = url.substr(parts->authority, end - parts->authority);
-  return user.find(':') != std::string_view::npos || url.substr(0, parts->authority).find("http") != std::string_view::npos;
+  return user.find(':') != std::string_view::npos ||
+         url.substr(0, parts->authority).find("http") != std::string_view::npos;
 }
 
 std::string without_credentials(std::string_view url) {
@@ -160,4 +166,4 @@ std::string shell_quoted(std::string_view text) {
   return quoted + "'";
 }
 
-}  // namespace berth::environment
+}  // namespace berth::environment::conda

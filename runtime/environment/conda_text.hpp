@@ -1,6 +1,7 @@
 #pragma once
 
-// What the readers of conda's and pip's files share: the place of an error, and questions about words and URLs.
+// What the readers of conda's and pip's files share: the place of an error, and questions about words and
+// URLs.
 
 #include <cstddef>
 #include <optional>
@@ -8,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-namespace berth::environment {
+namespace berth::environment::conda {
 
 // Where in a user's file something stands.
 struct Place {
@@ -25,7 +26,8 @@ std::string lower_case(std::string_view text);  // of ASCII
 std::vector<std::string> words_of(std::string_view text);
 // Without the '#' comment: one that starts the text or follows a blank, so that a URL's fragment stays.
 std::string_view without_comment(std::string_view text);
-// Relative to the directory of `from`, with "." and ".." resolved; nothing where it leads out of the files' root.
+// Relative to the directory of `from`, with "." and ".." resolved; nothing where it leads out of the files'
+// root.
 std::optional<std::string> relative_to(std::string_view from, std::string_view name);
 
 bool is_url(std::string_view text);  // has a scheme, as in "https://"
@@ -39,4 +41,4 @@ std::string variable_reference(std::string_view text);
 // For a POSIX shell: 'it'"'"'s'.
 std::string shell_quoted(std::string_view text);
 
-}  // namespace berth::environment
+}  // namespace berth::environment::conda

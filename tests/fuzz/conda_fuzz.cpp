@@ -1,5 +1,5 @@
-// Whatever bytes arrive as an environment.yml: an Error that tells why, or a spec whose dependencies and requirements
-// stay the same when they are read again.
+// Whatever bytes arrive as an environment.yml: an Error that tells why, or a spec whose dependencies and
+// requirements stay the same when they are read again.
 
 #include <cstdint>
 #include <cstdlib>
@@ -10,7 +10,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace berth;
-  using namespace berth::environment;
+  using namespace berth::environment::conda;
   const std::string text(reinterpret_cast<const char*>(data), size);
   try {
     const auto spec = parse_conda({"environment.yml", {{"environment.yml", text}, {"r.txt", text}}});

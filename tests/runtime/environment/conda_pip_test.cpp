@@ -8,6 +8,7 @@
 
 using namespace berth;
 using namespace berth::environment;
+using namespace berth::environment::conda;
 
 namespace {
 
@@ -43,13 +44,15 @@ TEST_CASE("all ways to write a requirement come to one form") {
            {"azureml-dataprep[pandas, Fuse]", "azureml-dataprep[fuse,pandas]"},
            {"azureml-sdk==1.0.33.*", "azureml-sdk==1.0.33.*"},
            {"torch==2.1.0+cu118", "torch==2.1.0+cu118"},
-           {"a  ;  python_version<'3.8'  and os_name=='x  y'", "a ; python_version<'3.8' and os_name=='x  y'"},
+           {"a  ;  python_version<'3.8'  and os_name=='x  y'",
+            "a ; python_version<'3.8' and os_name=='x  y'"},
            {"a==1 --hash=sha256:b --hash=sha256:a", "a==1 --hash=sha256:a --hash=sha256:b"},
            {"a @ https://host/a.whl", "a @ https://host/a.whl"},
            {"a@git+https://host/a.git@0123", "a @ git+https://host/a.git@0123"},
            {"git+https://host/a.git@0123#egg=a", "git+https://host/a.git@0123#egg=a"},
            {"git+ssh://git@host/a.git", "git+ssh://git@host/a.git"},
-           {"https://host/torch-1.1.0-cp36-cp36m-linux_x86_64.whl", "https://host/torch-1.1.0-cp36-cp36m-linux_x86_64.whl"},
+           {"https://host/torch-1.1.0-cp36-cp36m-linux_x86_64.whl",
+            "https://host/torch-1.1.0-cp36-cp36m-linux_x86_64.whl"},
        }) {
     CAPTURE(row.written);
     CHECK(parse_requirement(row.written, {"r.txt", 1}) == row.form);
@@ -58,23 +61,29 @@ TEST_CASE("all ways to write a requirement come to one form") {
 }
 
 TEST_CASE("what is included stands in its place, whatever the files are called") {
-  const Files files{{"r/base.txt", "# comment\nnumpy==1.26 \\\n  --hash=sha256:aa\n-r more.txt\n-c ../limits.txt\n"},
-                    {"r/more.txt", "pandas\r\n"},
-                    {"limits.txt", "six<2\n"}};
+  const Files files{
+      {"r/base.txt", "# comment\nnumpy==1.26 \\\n  --hash=sha256:aa\n-r more.txt\n-c ../limits.txt\n"},
+      {"r/more.txt", "pandas\r\n"},
+      {"limits.txt", "six<2\n"}};
   const auto spread = part("-r r/base.txt", files);
   PipReader reader(files);
-  for (const char* line : {"pandas", "numpy==1.26 --hash=sha256:aa", "-c limits.txt"}) reader.read(line, {"environment.yml", 1});
+  for (const char* line : {"pandas", "numpy==1.26 --hash=sha256:aa", "-c limits.txt"})
+    reader.read(line, {"environment.yml", 1});
   CHECK(spread == reader.take());
   CHECK(spread.requirements_file() == "numpy==1.26 --hash=sha256:aa\npandas\n");
   CHECK(spread.constraints_file() == "six<2\n");
 }
 
 TEST_CASE("options come to one form and keep their order") {
-  const auto found = part("--pre\n-i https://a/simple\n--extra-index-url=https://b --extra-index-url https://c\n-f/wheels\n--no-index");
+  const auto found = part(
+      "--pre\n-i https://a/simple\n--extra-index-url=https://b --extra-index-url "
+      "https://c\n-f/wheels\n--no-index");
   CHECK(found.requirements_file() ==
-        "--index-url=https://a/simple\n--extra-index-url=https://b\n--extra-index-url=https://c\n--find-links=/wheels\n"
+        "--index-url=https://a/simple\n--extra-index-url=https://b\n--extra-index-url=https://"
+        "c\n--find-links=/wheels\n"
         "--no-index\n--pre\n");
-  CHECK(part("--extra-index-url https://b\n--extra-index-url https://c") != part("--extra-index-url https://c\n--extra-index-url https://b"));
+  CHECK(part("--extra-index-url https://b\n--extra-index-url https://c") !=
+        part("--extra-index-url https://c\n--extra-index-url https://b"));
   CHECK(part("a\nb") == part("b\na\nb"));
 }
 
@@ -120,8 +129,9 @@ TEST_CASE("what pip could not do elsewhere says why, with its place") {
 }
 
 TEST_CASE("a secret in a line for pip is refused and not repeated") {
-  for (const char* text : {"--extra-index-url https://user:word@host/simple", "--index-url=https://word@host/", "a @ https://user:word@host/a.whl",
-                           "git+https://word@host/a.git"}) {
+  for (const char* text :
+       {"--extra-index-url https://user:word@host/simple", "--index-url=https://word@host/",
+        "a @ https://user:word@host/a.whl", "git+https://word@host/a.git"}) {
     const auto said = refusal(text);
     CAPTURE(said);
     CHECK(said.find("password or token") != std::string::npos);

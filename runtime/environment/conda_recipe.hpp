@@ -1,0 +1,28 @@
+#pragma once
+
+// Recipes for conda environments (recipe.hpp): the tool solves and installs, the new environment's own pip
+// adds the pip part, activation is captured once, and what came of it is written down. Pure.
+
+#include <string>
+
+#include "runtime/environment/conda_tool.hpp"
+#include "runtime/environment/recipe.hpp"
+#include "runtime/environment/spec.hpp"
+
+namespace berth::environment {
+
+// Code::invalid as parse_conda (conda_spec.hpp). `python` is added where the file does not ask for it, as is
+// `pip` where there is something for it.
+//
+// Beyond recipe.hpp: "path_prefix" has every directory that activation puts on PATH, the environment's own
+// first, with colons between; "lock" is what locked_conda_recipe reads:
+//   {"kind": "conda", "platform": "linux-64", "explicit": ["url#md5", …], "pip": ["a==1", …],
+//    "pip_options": ["--extra-index-url=…"], "variables": {"A": "1"}}
+// "packages" are conda's and pip's. No credentials are in any of it.
+Recipe conda_recipe(const Conda& conda, const CondaTool& tool, const NodeConda& node);
+
+// Exactly what an earlier build came to: its packages by URL and digest, pip's without looking for
+// dependencies. Code::invalid for what is no such lock; Code::unsupported for one of another platform.
+Recipe locked_conda_recipe(const std::string& lock, const CondaTool& tool, const NodeConda& node);
+
+}  // namespace berth::environment
