@@ -92,7 +92,8 @@ std::optional<Leased> Cache::lease(const Digest& digest) {
   const std::lock_guard guard(mutex_);
   const auto* known = find(digest);
   if (known == nullptr) return std::nullopt;
-  if (!known->built.interpreter.empty() && !leads_somewhere(known->built.interpreter)) return std::nullopt;
+  const bool here = known->built.image.empty() && !known->built.interpreter.empty();
+  if (here && !leads_somewhere(known->built.interpreter)) return std::nullopt;
   if (auto held = known->held.lock()) return Leased{ready_from(known->built), Lease(std::move(held))};
   auto lock = os::FileLock::try_share(join(directory(digest), kUsesFile));
   if (!lock || !os::exists(ready_file(digest))) return std::nullopt;
