@@ -90,6 +90,8 @@ std::optional<Built> built_from_labels(const docker::Image& image) {
   const auto digest = parse_digest(label(image, kEnvironmentLabel));
   const auto canonical = Json::parse(label(image, kCanonicalLabel), nullptr, false);
   if (!digest || !canonical.is_object()) return std::nullopt;
+  // What others build upon it has its labels too, but not its tag.
+  if (std::ranges::find(image.tags, environment_tag(*digest)) == image.tags.end()) return std::nullopt;
   auto built = built_of(image);
   built.digest = *digest;
   built.kind = label(image, kKindLabel);
@@ -100,9 +102,9 @@ std::optional<Built> built_from_labels(const docker::Image& image) {
   facts["names"] = {environment_tag(*digest)};
   facts["kind"] = "image";
   built.facts = facts.dump();
-  if (const auto result = label(image, kResultLabel); !result.empty()) {
-    add_result(built, result, canonical.value("prefix", ""));
-    built.lock = Json{{"kind", "image"}, {"image", canonical.value("base", "")}, {"conda", Json::parse(built.lock)}}.dump();
+  if (built.kind == kCondaKind) {
+    add_result(built, label(image, kResultLabel), canonical.value("prefix", ""));
+    built.lock = Json{{"kind", "image"}, {"image", label(image, kBaseLabel)}, {"conda", Json::parse(built.lock)}}.dump();
   }
   return built;
 }
@@ -225,6 +227,8 @@ void ImageRecords::recover_built() {
     const auto image = engine_.find_image(summary.id);
     const auto built = image ? built_from_labels(*image) : std::nullopt;
     if (built && !is_ours(built->digest)) publish(*built);
+    // A conda environment whose image was never finished.
+    if (image && image->tags.empty() && label(*image, kEnvironmentLabel).empty()) engine_.remove_image(image->id);
   }
 }
 

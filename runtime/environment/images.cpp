@@ -6,8 +6,8 @@
 #include "runtime/async/deadline.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/base/error.hpp"
-#include "runtime/base/text.hpp"
 #include "runtime/base/units.hpp"
+#include "runtime/environment/image_choice.hpp"
 #include "runtime/logs/appender.hpp"
 #include "runtime/objects/sha256.hpp"
 #include "runtime/os/file.hpp"
@@ -36,15 +36,11 @@ std::string request_of(const std::string& kind, const std::string& what, const I
   return objects::sha256(Json{{kind, what}, {"gpus", use.gpus}, {"credentials", credentials}}.dump()).hex();
 }
 
-// The lock of kind "image" as the image it names.
-Image image_of_lock(const std::string& text) {
-  const auto lock = Json::parse(text, nullptr, false);
+Json parse_lock(const std::string& text) {
+  auto lock = Json::parse(text, nullptr, false);
   if (!lock.is_object() || lock.value("kind", "") != "image" || !lock.contains("image") || !lock["image"].is_string())
     throw Error(Code::invalid, "this is not the lock of an image environment", "use what `berth env lock` printed");
-  if (lock.contains("conda"))
-    throw Error(Code::unsupported, "an image with a conda environment cannot be built from its lock",
-                "use the image and the environment file");
-  return {lock["image"].get<std::string>(), std::nullopt};
+  return lock;
 }
 
 }  // namespace
@@ -67,7 +63,8 @@ Images::Images(async::Executor executor, ImageSettings settings)
     : settings_(std::move(settings)),
       engine_(settings_.socket),
       records_(settings_, engine_),
-      plans_(settings_, engine_, records_),
+      pulls_(settings_, engine_, records_),
+      builds_(settings_, engine_, records_, pulls_),
       makers_(settings_.at_once),
       nursery_(std::move(executor), report) {}
 
@@ -85,21 +82,41 @@ Task<> Images::stop() {
 // --- those who want an image
 
 Task<Leased> Images::ensure(Spec spec, ImageUse use, Waiting& waiting) {
-  if (const auto* locked = std::get_if<Locked>(&spec)) spec = image_of_lock(locked->lock);
-  if (const auto* image = std::get_if<Image>(&spec)) {
-    if (image->conda) throw Error(Code::unsupported, "conda environments within images are not built yet");
-    const auto request = request_of("image", image->reference, use);
-    Look look = [this, reference = image->reference, use](std::stop_token stop) {
-      return plans_.look(reference, use, std::move(stop));
-    };
-    co_return co_await ensure_found(request, std::move(look), waiting);
+  if (auto* locked = std::get_if<Locked>(&spec)) co_return co_await ensure_locked(std::move(locked->lock), use, waiting);
+  if (auto* image = std::get_if<Image>(&spec)) {
+    if (image->conda && use.gpus) check_cuda(*image->conda, settings_);
+    auto base = co_await ensure_image(image->reference, use, waiting);
+    if (!image->conda) co_return base;
+    co_return co_await ensure_conda(std::move(*image->conda), base, waiting);
   }
-  if (const auto* build = std::get_if<DockerBuild>(&spec)) {
-    const auto request = request_of("dockerfile", build->context + "\n" + build->dockerfile, use);
-    Look look = [this, wanted = *build, use](std::stop_token stop) { return plans_.look(wanted, use, std::move(stop)); };
-    co_return co_await ensure_found(request, std::move(look), waiting);
-  }
-  throw Error(Code::internal, "this is no image environment");
+  const auto* build = std::get_if<DockerBuild>(&spec);
+  if (build == nullptr) throw Error(Code::internal, "this is no image environment");
+  auto request = request_of("dockerfile", build->context + "\n" + build->dockerfile, use);
+  Look look = [this, wanted = *build, use](std::stop_token stop) { return builds_.look(wanted, use, std::move(stop)); };
+  co_return co_await ensure_found(std::move(request), std::move(look), waiting);
+}
+
+Task<Leased> Images::ensure_image(std::string reference, const ImageUse& use, Waiting& waiting) {
+  auto request = request_of("image", reference, use);
+  Look look = [this, reference, use](std::stop_token stop) { return pulls_.look(reference, use, std::move(stop)); };
+  co_return co_await ensure_found(std::move(request), std::move(look), waiting);
+}
+
+Task<Leased> Images::ensure_conda(Conda conda, const Leased& base, Waiting& waiting) {
+  auto request = request_of("conda", Json{base.ready.image, conda.file, conda.files}.dump(), ImageUse{});
+  Look look = [this, conda, base](std::stop_token) { return builds_.look(conda, base); };
+  co_return co_await ensure_found(std::move(request), std::move(look), waiting);
+}
+
+Task<Leased> Images::ensure_locked(std::string text, const ImageUse& use, Waiting& waiting) {
+  const auto lock = parse_lock(text);
+  auto base = co_await ensure_image(lock["image"].get<std::string>(), use, waiting);
+  if (!lock.contains("conda")) co_return base;
+  auto request = request_of("conda lock", Json{base.ready.image, lock["conda"]}.dump(), ImageUse{});
+  Look look = [this, inside = lock["conda"].dump(), base](std::stop_token) {
+    return builds_.look_locked(inside, base);
+  };
+  co_return co_await ensure_found(std::move(request), std::move(look), waiting);
 }
 
 Task<Leased> Images::ensure_found(std::string request, Look look, Waiting& waiting) {

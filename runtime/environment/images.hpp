@@ -17,7 +17,8 @@
 #include "runtime/base/log.hpp"
 #include "runtime/docker/engine.hpp"
 #include "runtime/environment/flights.hpp"
-#include "runtime/environment/image_plans.hpp"
+#include "runtime/environment/image_builds.hpp"
+#include "runtime/environment/image_pulls.hpp"
 #include "runtime/environment/image_records.hpp"
 #include "runtime/environment/image_settings.hpp"
 #include "runtime/environment/waiting.hpp"
@@ -56,6 +57,9 @@ class Images {
   using Making = Flights<Leased>::Ptr;
   class Slot;
 
+  async::Task<Leased> ensure_image(std::string reference, const ImageUse& use, Waiting& waiting);
+  async::Task<Leased> ensure_conda(Conda conda, const Leased& base, Waiting& waiting);
+  async::Task<Leased> ensure_locked(std::string lock, const ImageUse& use, Waiting& waiting);
   async::Task<Leased> ensure_found(std::string request, Look look, Waiting& waiting);
   async::Task<Found> look_on_a_thread(Flights<Found>::Ptr flight, Look look);
   async::Task<Leased> make(Making flight, ImagePlan plan);
@@ -66,7 +70,8 @@ class Images {
   Log log_;
   docker::Engine engine_;
   ImageRecords records_;
-  ImagePlans plans_;
+  ImagePulls pulls_;
+  ImageBuilds builds_;
   async::Pool lookers_{4};
   async::Pool makers_;
   std::size_t running_ = 0;

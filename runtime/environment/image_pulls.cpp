@@ -1,23 +1,16 @@
-#include "runtime/environment/image_plans.hpp"
+#include "runtime/environment/image_pulls.hpp"
 
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
-#include "runtime/docker/context.hpp"
-#include "runtime/environment/dockerfile.hpp"
 #include "runtime/environment/image_choice.hpp"
 #include "runtime/objects/sha256.hpp"
-#include "runtime/os/file.hpp"
 
 namespace berth::environment {
 namespace {
 
 using Json = nlohmann::json;
-
-// Counts in the digest of what is built: to be raised when the same comes to be built otherwise.
-constexpr int kForm = 1;
 
 // By which the engine knows it: a digest counts alone.
 std::string engine_name(docker::Reference reference) {
@@ -43,22 +36,16 @@ Digest digest_of_id(const std::string& id) { return objects::sha256(Json{{"kind"
 
 }  // namespace
 
-// What a Dockerfile builds upon.
-struct ImagePlans::Base {
-  std::string id;  // "" where the engine alone can tell
-  std::vector<std::string> environment;
-};
-
-ImagePlans::ImagePlans(const ImageSettings& settings, const docker::Engine& engine, ImageRecords& records)
+ImagePulls::ImagePulls(const ImageSettings& settings, const docker::Engine& engine, ImageRecords& records)
     : settings_(settings), engine_(engine), records_(records) {}
 
-docker::Credentials ImagePlans::credentials(const std::string& registry, const ImageUse& use) const {
+docker::Credentials ImagePulls::credentials(const std::string& registry, const ImageUse& use) const {
   if (const auto own = use.credentials.find(registry); own != use.credentials.end()) return own->second;
   if (settings_.docker_config.empty()) return {};
   return docker::Keychain(settings_.docker_config).find(registry);
 }
 
-docker::RemoteImage ImagePlans::resolve(const docker::Reference& reference, const ImageUse& use,
+docker::RemoteImage ImagePulls::resolve(const docker::Reference& reference, const ImageUse& use,
                                         std::stop_token stop) const {
   docker::RegistryOptions options;
   options.insecure = settings_.insecure_registries;
@@ -66,9 +53,7 @@ docker::RemoteImage ImagePlans::resolve(const docker::Reference& reference, cons
   return docker::resolve(reference, credentials(reference.registry, use), options);
 }
 
-// --- images as they are
-
-Built ImagePlans::accepted(const docker::Image& image, const docker::Reference& reference, const ImageUse& use) const {
+Built ImagePulls::accepted(const docker::Image& image, const docker::Reference& reference, const ImageUse& use) const {
   const auto own = docker::this_platform().architecture;
   if (!image.architecture.empty() && image.architecture != own)
     throw Error(Code::unsupported,
@@ -79,7 +64,7 @@ Built ImagePlans::accepted(const docker::Image& image, const docker::Reference& 
   return built_from_pulled(image, reference);
 }
 
-Leased ImagePlans::here_or_refuse(const std::string& id) const {
+Leased ImagePulls::here_or_refuse(const std::string& id) const {
   const auto read = [&](const docker::Image& image) -> std::optional<Built> {
     if (auto built = built_from_labels(image)) return built;
     const auto& names = image.tags.empty() ? image.digests : image.tags;
@@ -91,7 +76,7 @@ Leased ImagePlans::here_or_refuse(const std::string& id) const {
               "ask for what it was built from: it cannot be pulled");
 }
 
-Found ImagePlans::look(const std::string& asked, const ImageUse& use, std::stop_token stop) const {
+Found ImagePulls::look(const std::string& asked, const ImageUse& use, std::stop_token stop) const {
   const auto image = chosen_image(asked, settings_);
   if (docker::is_digest(image)) return here_or_refuse(image);
   const auto reference = docker::parse_reference(image);
@@ -104,7 +89,7 @@ Found ImagePlans::look(const std::string& asked, const ImageUse& use, std::stop_
   return plan(reference, use, std::move(stop));
 }
 
-Found ImagePlans::plan(const docker::Reference& reference, const ImageUse& use, std::stop_token stop) const {
+Found ImagePulls::plan(const docker::Reference& reference, const ImageUse& use, std::stop_token stop) const {
   docker::RemoteImage remote;
   try {
     remote = resolve(reference, use, stop);
@@ -120,7 +105,7 @@ Found ImagePlans::plan(const docker::Reference& reference, const ImageUse& use, 
   return pull_of(remote, reference, use);
 }
 
-ImagePlan ImagePlans::pull_of(const docker::RemoteImage& remote, const docker::Reference& reference,
+ImagePlan ImagePulls::pull_of(const docker::RemoteImage& remote, const docker::Reference& reference,
                               const ImageUse& use) const {
   const auto digest = digest_of_id(remote.config_digest);
   const bool foreign = !records_.is_ours(digest) && engine_.find_image(remote.config_digest).has_value();
@@ -137,7 +122,7 @@ ImagePlan ImagePlans::pull_of(const docker::RemoteImage& remote, const docker::R
   return plan;
 }
 
-ImagePlan ImagePlans::pull_unseen(const docker::Reference& reference, const ImageUse& use) const {
+ImagePlan ImagePulls::pull_unseen(const docker::Reference& reference, const ImageUse& use) const {
   ImagePlan plan;
   plan.digest = objects::sha256(Json{{"kind", "image"}, {"reference", reference.text()}, {"gpus", use.gpus}}.dump());
   plan.words = "image " + reference.familiar();
@@ -150,7 +135,7 @@ ImagePlan ImagePlans::pull_unseen(const docker::Reference& reference, const Imag
 }
 
 // `foreign`: somebody else's image has it all already; only its name is new.
-Leased ImagePlans::pull(const docker::Reference& pinned, const docker::Reference& reference, bool foreign,
+Leased ImagePulls::pull(const docker::Reference& pinned, const docker::Reference& reference, bool foreign,
                         const ImageUse& use, const docker::LineSink& log, std::stop_token stop) const {
   const auto image = engine_.pull(pinned, credentials(pinned.registry, use), log, std::move(stop));
   if (reference.digest.empty()) engine_.tag(image.id, reference);
@@ -160,9 +145,7 @@ Leased ImagePlans::pull(const docker::Reference& pinned, const docker::Reference
   return leased;
 }
 
-// --- Dockerfiles
-
-ImagePlans::Base ImagePlans::base_of(const std::string& name, const ImageUse& use, std::stop_token stop) const {
+ImagePulls::Base ImagePulls::base(const std::string& name, const ImageUse& use, std::stop_token stop) const {
   const auto reference = docker::parse_reference(name);
   if (docker::is_digest(name)) return {name, engine_.image(name).environment};
   if (settings_.pull != PullPolicy::always || !reference.digest.empty())
@@ -174,64 +157,6 @@ ImagePlans::Base ImagePlans::base_of(const std::string& name, const ImageUse& us
     if (!engine_may_do_better(error)) throw;
     return {};
   }
-}
-
-docker::Labels ImagePlans::labels_of(const std::string& kind, const ImagePlan& plan,
-                                     const std::string& canonical) const {
-  return {{kEnvironmentLabel, plan.digest.hex()},
-          {kStateLabel, settings_.state},
-          {kKindLabel, kind},
-          {kWordsLabel, plan.words},
-          {kCanonicalLabel, canonical}};
-}
-
-Leased ImagePlans::make(docker::BuildContext context, docker::BuildOptions options, const Digest& digest,
-                        const docker::LineSink& log, std::stop_token stop) const {
-  options.tags = {environment_tag(digest)};
-  options.network = settings_.build_network;
-  if (settings_.build_memory > 0) options.memory = ByteSize(settings_.build_memory);
-  const auto id = engine_.build(std::move(context), options, log, std::move(stop));
-  auto built = built_from_labels(engine_.image(id));
-  if (!built) throw Error(Code::io, "the engine built " + id + " without the labels it was given");
-  return records_.publish(std::move(*built));
-}
-
-Found ImagePlans::look(const DockerBuild& build, const ImageUse& use, std::stop_token stop) const {
-  auto context = docker::BuildContext::of_directory(build.context, build.dockerfile);
-  const auto text = os::read_file(os::join(build.context, build.dockerfile), 1U << 20);
-  const auto images = images_of_dockerfile(text);
-  auto bases = Json::object();
-  docker::BuildOptions options;
-  for (const auto& name : images.all) {
-    const auto base = base_of(name, use, stop);
-    if (use.gpus && name == images.base) check_cuda(name, base.environment, settings_);
-    bases[name] = base.id;
-    const auto registry = docker::parse_reference(name).registry;
-    options.credentials[registry] = credentials(registry, use);
-  }
-  const Json canonical{{"kind", "dockerfile"},
-                       {"form", kForm},
-                       {"platform", docker::this_platform().architecture},
-                       {"context", context.digest().hex()},
-                       {"dockerfile", objects::sha256(text).hex()},
-                       {"bases", bases}};
-  ImagePlan plan;
-  plan.digest = objects::sha256(canonical.dump());
-  plan.reference = environment_tag(plan.digest);
-  plan.words = "image of a Dockerfile" + (images.base.empty() ? "" : " (FROM " + printable(images.base) + ")");
-  const auto read = [&](const docker::Image& image) {
-    auto built = built_from_labels(image);
-    return built && built->digest == plan.digest ? built : std::nullopt;
-  };
-  if (auto found = records_.take(plan.reference, read)) return std::move(*found);
-  options.dockerfile = build.dockerfile;
-  options.pull = settings_.pull == PullPolicy::always;
-  options.labels = labels_of("dockerfile", plan, canonical.dump());
-  plan.make = [this, build, options, digest = plan.digest](const docker::LineSink& log, std::stop_token stop) {
-    return make(docker::BuildContext::of_directory(build.context, build.dockerfile), options, digest, log,
-                std::move(stop));
-  };
-  return plan;
 }
 
 }  // namespace berth::environment
