@@ -22,12 +22,19 @@ constexpr int kForm = 1;
 constexpr std::size_t kTail = 16U << 10;
 constexpr std::uint64_t kLargestProgram = 256U << 20;
 
+// What the engine says between the words of the steps, whose colours may stand before it.
+bool is_of_engine(std::string_view line) {
+  return line.find("Removing intermediate container ") != std::string_view::npos ||
+         line.find(" ---> ") != std::string_view::npos;
+}
+
 // The end of what a build prints, for the error that tells why it failed.
 class Tail {
  public:
   explicit Tail(const docker::LineSink& log) : log_(log) {}
   void take(std::string_view line) {
     log_(line);
+    if (is_of_engine(line)) return;
     (text_ += line) += '\n';
     if (text_.size() > 2 * kTail) text_.erase(0, text_.size() - kTail);
   }

@@ -58,7 +58,7 @@ cd /
 rm -rf "$CACHE" "$work"
 )sh";
 
-const char* const kDockerfile = R"(USER root
+const char* const kDockerfile = R"(USER 0
 COPY . /opt/berth/build/
 ARG BERTH_BUILD
 RUN ["/bin/sh", "/opt/berth/build/run.sh"]
@@ -152,7 +152,7 @@ ImageConda image_conda_of_lock(const std::string& lock, const std::string& base,
 
 std::string final_dockerfile(const std::string& base, const std::string& made, bool secret) {
   if (!secret) return "FROM " + made + "\n";
-  return "FROM " + base + "\nUSER root\nCOPY --from=" + made + " " + kImagePrefix + " " + kImagePrefix + "\n";
+  return "FROM " + base + "\nUSER 0\nCOPY --from=" + made + " " + kImagePrefix + " " + kImagePrefix + "\n";
 }
 
 void ImageCondaOutput::take(std::string_view line) {

@@ -31,7 +31,7 @@ environment::Conda file(const std::string& text) { return {"environment.yml", {{
 // This machine's Python as an image, with a conda tool or without.
 std::string import(const docker::test::RealEngine& real, const std::string& name, bool with_tool) {
   os::SpawnOptions options;
-  options.arguments = {BERTH_PYTHON, "-B", BERTH_CONDA_IMAGE, real.socket, environment::kFixture, name};
+  options.arguments = {"/bin/sh", "-c", "exec \"$@\" 2>&1", "sh", BERTH_PYTHON, "-B", BERTH_CONDA_IMAGE, real.socket, environment::kFixture, name};
   if (!with_tool) options.arguments.emplace_back("--without-tool");
   options.environment = {"PATH=/usr/bin:/bin"};
   const auto done = os::run_program(std::move(options), 120);
