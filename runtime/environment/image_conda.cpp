@@ -14,6 +14,7 @@ namespace berth::environment {
 namespace {
 
 constexpr std::string_view kResultMark = "berth-result: ";
+constexpr std::size_t kLongestColour = 8;  // the engine ends the colour of errors at the beginning of the next line
 constexpr std::uint64_t kLargestResult = 8U << 20;
 
 // sh; stands in the build directory beside a directory for each kind of tool.
@@ -156,8 +157,9 @@ std::string final_dockerfile(const std::string& base, const std::string& made, b
 }
 
 void ImageCondaOutput::take(std::string_view line) {
-  if (!line.starts_with(kResultMark)) return log_(line);
-  result_ += line.substr(kResultMark.size());
+  const auto mark = line.find(kResultMark);
+  if (mark > kLongestColour) return log_(line);
+  result_ += line.substr(mark + kResultMark.size());
   if (result_.size() > kLargestResult) throw Error(Code::too_large, "the build's result is larger than 8 MiB");
 }
 

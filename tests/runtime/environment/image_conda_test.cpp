@@ -53,7 +53,7 @@ TEST_CASE("a build's result comes out between its lines") {
   std::string log;
   const berth::docker::LineSink sink = [&](std::string_view line) { (log += line) += '\n'; };
   environment::ImageCondaOutput output(sink);
-  for (const auto* line : {"one", "berth-result: {\"a\":", "two", "berth-result: 1}"}) output.take(line);
+  for (const auto* line : {"one", "\033[0mberth-result: {\"a\":", "two", "berth-result: 1}"}) output.take(line);
   CHECK(log == "one\ntwo\n");
   CHECK(output.result() == "{\"a\":1}");
 }
