@@ -110,6 +110,27 @@ TEST_CASE("a conda environment is built within an image, once, and can be used t
   });
 }
 
+TEST_CASE("an image whose build had credentials keeps nothing but the environment") {
+  const auto* real = docker::test::real_engine();
+  if (real == nullptr) return;
+  Site site(*real);
+  const auto base = import(*real, "berth-test/conda:1", true);
+  auto settings = with_channel(site.settings);
+  settings.conda.extra_index_urls = {"https://user:word@index.example/simple"};
+  with_images(settings, [&](Images& images) -> Task<> {
+    Waiting waiting;
+    const auto spec = file("channels: [test]\ndependencies: [hello=1.1]\n");
+    const auto leased = co_await images.ensure(Image{base, spec}, ImageUse{}, waiting);
+    CHECK(os::read_file(waiting.build()->log).find("word") == std::string::npos);
+    const auto all = real->engine().list_images(std::string(environment::kStateLabel) + "=" + settings.state);
+    CHECK(all.size() == 1);
+    CHECK(command_in(*real, leased, "hello-cli").find("hello 1.1.0\n") != std::string::npos);
+    CHECK(command_in(*real, leased, "ls /opt/berth").find("build") == std::string::npos);
+    CHECK(leased.ready.lock.find("word") == std::string::npos);
+    CHECK(leased.ready.record.find("word\"") == std::string::npos);
+  });
+}
+
 TEST_CASE("a conda environment that cannot be had within an image tells the solver's own words") {
   const auto* real = docker::test::real_engine();
   if (real == nullptr) return;
@@ -127,6 +148,14 @@ TEST_CASE("a conda environment that cannot be had within an image tells the solv
     CHECK((co_await images.list()).empty());
   });
   auto settings = with_channel(site.settings);
+  if (os::exists("/bin/busybox")) {
+    // Static, and no micromamba: it is lent, and says so itself.
+    settings.micromamba = "/bin/busybox";
+    with_images(settings, [&](Images& images) -> Task<> {
+      const auto error = co_await failure(images, Image{bare, file("channels: [test]\ndependencies: [hello]\n")});
+      CHECK(says(error, "applet not found"));
+    });
+  }
   settings.micromamba = "/bin/sh";
   with_images(settings, [&](Images& images) -> Task<> {
     const auto error = co_await failure(images, Image{bare, file("channels: [test]\ndependencies: [hello]\n")});

@@ -13,7 +13,8 @@ namespace berth::environment::test {
 namespace environment = berth::environment;
 
 struct Site {
-  explicit Site(const docker::test::RealEngine& engine) : real(engine), network(engine) {
+  explicit Site(const docker::test::RealEngine& engine) : real(engine) {
+    network.emplace(real);
     settings.socket = real.socket;
     settings.directory = scratch / "images";
     settings.state = scratch.path();
@@ -23,7 +24,7 @@ struct Site {
   ~Site() {
     const auto engine = real.engine();
     for (const auto& name : {"plain", "dying", "basic"})
-      for (const auto& image : {"layers:1", "base:1", "needs:1"}) engine.remove_image(name_of(name, image), true);
+      for (const auto& image : {"layers:1", "layers:multi", "base:1"}) engine.remove_image(name_of(name, image), true);
     for (const auto& image : engine.list_images(std::string(environment::kStateLabel) + "=" + settings.state))
       engine.remove_image(image.id, true);
     for (const auto* name : {"arm64", "amd64"})
@@ -45,7 +46,7 @@ struct Site {
   }
 
   const docker::test::RealEngine& real;
-  docker::test::InsideNetwork network;
+  std::optional<docker::test::InsideNetwork> network;
   os::TempDir scratch{"images-test"};
   environment::ImageSettings settings;
 };

@@ -196,6 +196,54 @@ TEST_CASE("why an image cannot be had is told") {
   });
 }
 
+TEST_CASE("a registry that only the engine can reach is left to it") {
+  const auto* real = docker::test::real_engine();
+  if (real == nullptr) return;
+  Site site(*real);
+  site.network.reset();
+  ImageUse use;
+  use.gpus = true;
+  with_images(with_driver(site.settings), [&](Images& images) -> Task<> {
+    Waiting waiting;
+    const auto leased = co_await images.ensure(site.spec("plain", "layers:1"), ImageUse{}, waiting);
+    CHECK(leased.lease);
+    REQUIRE(waiting.build());
+    CHECK(os::read_file(waiting.build()->log).find("layers fetched") != std::string::npos);
+    const auto entries = co_await images.list();
+    REQUIRE(entries.size() == 1);
+    CHECK(entries[0].digest == leased.ready.digest);
+    CHECK(entries[0].log == waiting.build()->log);
+    auto error = co_await failure(images, site.spec("plain", "layers:nosuch"));
+    CHECK(error.code() == Code::not_found);
+    // Only then can be known which CUDA it has.
+    error = co_await failure(images, site.spec("plain", "layers:multi"), use);
+    CHECK(error.code() == Code::unsupported);
+    CHECK(says(error, "550.54.14"));
+  });
+}
+
+TEST_CASE("a registry is asked each time where the node wants that, and what is unchanged is not pulled again") {
+  const auto* real = docker::test::real_engine();
+  if (real == nullptr) return;
+  Site site(*real);
+  site.settings.pull = environment::PullPolicy::always;
+  with_images(site.settings, [&](Images& images) -> Task<> {
+    Waiting waiting;
+    const auto first = co_await images.ensure(site.spec("plain", "layers:1"), ImageUse{}, waiting);
+    CHECK(waiting.build());
+    Waiting again;
+    const auto second = co_await images.ensure(site.spec("plain", "layers:1"), ImageUse{}, again);
+    CHECK(second.ready.image == first.ready.image);
+    CHECK(second.lease);
+    CHECK(!again.build());
+    // Another image has got the name: the registry decides.
+    real->engine().tag("berth-test/base:1", real->image("plain", "layers:1"));
+    const auto third = co_await images.ensure(site.spec("plain", "layers:1"), ImageUse{}, again);
+    CHECK(third.ready.image == first.ready.image);
+    CHECK(again.build());
+  });
+}
+
 TEST_CASE("a registry that dies in the middle of a pull leaves its log, and nothing else") {
   const auto* real = docker::test::real_engine();
   if (real == nullptr) return;
