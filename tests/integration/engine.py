@@ -2,7 +2,8 @@
 """A real Docker engine for tests, in a network namespace of its own, with registries on that namespace's loopback.
 
 As a module: `with Engine(directory) as engine: …`. As a program, for tests in other languages: `engine.py DIRECTORY`
-prints one line of JSON when all is up (see Engine.facts) and takes everything down when its standard input ends.
+prints one line of JSON when all is up (see Engine.facts) and takes everything down when its standard input ends; the
+line "restart SIGTERM" (or SIGKILL) there restarts dockerd, and is answered when it is up again.
 Needs root. Images are made here, from busybox: nothing comes from the network."""
 
 import base64
@@ -131,6 +132,8 @@ class Engine:
     def stop_daemon(self, number=signal.SIGTERM):
         """With SIGKILL its containers go on, as after a crash."""
         end(self.daemon, number)
+        # Its containerd dies with it; where nobody reaps that, the next dockerd would wait for it.
+        (self.directory / "exec/containerd/containerd.pid").unlink(missing_ok=True)
 
     def answers(self):
         if self.daemon.poll() is not None:
@@ -495,11 +498,18 @@ def main():
         print(json.dumps({"missing": reason}), flush=True)
         return 0
     os.environ["PATH"] += ":/usr/sbin:/sbin"
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: what dockerd leaves is ours to reap
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the end of standard input is the only way
     with Engine(sys.argv[1]) as engine:
         print(json.dumps(engine.facts()), flush=True)
-        sys.stdin.buffer.read()
+        for line in sys.stdin:
+            engine.stop_daemon(signal.Signals[line.split()[1]])
+            engine.start_daemon()
+            print("{}", flush=True)
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
     return 0
 
 

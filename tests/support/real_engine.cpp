@@ -36,27 +36,33 @@ class Helper {
     child_ = os::spawn(options);
     news.write.reset();
     orders_ = std::move(orders.write);
-    read_facts(news.read);
+    news_ = std::move(news.read);
+    take(answer());
   }
   ~Helper() {
     orders_.reset();
     os::reap(child_.pidfd);
   }
 
+  void restart(const std::string& signal) {
+    os::write_all(orders_, "restart " + signal + "\n");
+    answer();
+  }
+
   std::optional<RealEngine> engine;
 
  private:
-  void read_facts(const os::Fd& news) {
+  nlohmann::json answer() {
     std::string line;
     std::array<char, 4096> block;
     while (line.find('\n') == std::string::npos) {
-      pollfd state{news.get(), POLLIN, 0};
+      pollfd state{news_.get(), POLLIN, 0};
       const bool heard = ::poll(&state, 1, kStartMilliseconds) == 1;
-      const auto n = heard ? os::read_some(news, block) : 0;
+      const auto n = heard ? os::read_some(news_, block) : 0;
       if (n == 0) throw std::runtime_error("no engine: " + os::read_file(directory_ / "errors"));
       line.append(block.data(), n);
     }
-    take(nlohmann::json::parse(line));
+    return nlohmann::json::parse(line);
   }
 
   void take(const nlohmann::json& facts) {
@@ -71,6 +77,7 @@ class Helper {
 
   os::TempDir directory_;
   os::Fd orders_;
+  os::Fd news_;
   os::Fd errors_;
   os::Child child_;
 };
@@ -103,6 +110,10 @@ REGISTER_LISTENER("real_engine", 1, TakeDown);
 const RealEngine* real_engine() {
   if (!helper()) helper() = std::make_unique<Helper>();
   return helper()->engine ? &*helper()->engine : nullptr;
+}
+
+void restart_daemon(const std::string& signal) {
+  helper()->restart(signal);
 }
 
 InsideNetwork::InsideNetwork(const RealEngine& engine)

@@ -31,6 +31,9 @@ struct RealEngine {
 // Nothing where there can be none; said on standard error once.
 const RealEngine* real_engine();
 
+// Stops dockerd by "SIGTERM" or "SIGKILL" and starts it anew; returns when it answers.
+void restart_daemon(const std::string& signal);
+
 // While it lives, sockets that this thread makes are in the engine's network namespace.
 class InsideNetwork {
  public:

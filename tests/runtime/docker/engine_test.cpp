@@ -115,6 +115,11 @@ TEST_CASE("the engine tells its version") {
   CHECK(!version.name.empty());
   CHECK(version.api.starts_with("1."));
   CHECK(!version.architecture.empty());
+  const auto info = real->engine().info();
+  CHECK(os::exists(info.root_directory + "/overlay2"));
+  CHECK(info.storage_driver == "overlay2");
+  CHECK(std::ranges::find(info.runtimes, "runc") != info.runtimes.end());
+  CHECK(!info.rootless);
 }
 
 TEST_CASE("an image is looked at, tagged, listed by label and removed") {

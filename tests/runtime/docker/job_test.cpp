@@ -50,8 +50,12 @@ class ImageJob {
     container_ = engine_.create_container(spec());
   }
   ~ImageJob() {
-    engine_.remove_container(container_);
-    engine_.remove_volume(name_);
+    try {
+      engine_.remove_container(container_);
+      engine_.remove_volume(name_);
+    } catch (const Error& error) {
+      MESSAGE(error.describe());
+    }
   }
 
   void start() { engine_.start(container_); }
@@ -191,6 +195,24 @@ TEST_CASE("a container that is killed from outside leaves a job that is lost, wi
   CHECK(os::processes_with_environment("BERTH_LAUNCH=" + job.launch_directory()).empty());
 }
 
+TEST_CASE("an engine that is restarted, or crashes, takes its jobs along, and the truth is told") {
+  const auto* real = test::real_engine();
+  if (real == nullptr) return;
+  for (const std::string signal : {"SIGTERM", "SIGKILL"}) {
+    INFO(signal);
+    ImageJob job(*real, "echo begun; sleep 1000");
+    job.start();
+    job.await_log("begun");
+    const auto began = std::chrono::steady_clock::now();
+    test::restart_daemon(signal);
+    CHECK(std::chrono::steady_clock::now() - began <
+          9s);  // no waiting for a supervisor that hears no SIGTERM
+    CHECK(!job.container().running);
+    CHECK(std::holds_alternative<shim::Lost>(job.condition()));
+    CHECK(os::processes_with_environment("BERTH_LAUNCH=" + job.launch_directory()).empty());
+  }
+}
+
 TEST_CASE("a job in an image over its memory is killed, and the container goes on to tell") {
   const auto* real = test::real_engine();
   if (real == nullptr) return;
@@ -199,6 +221,9 @@ TEST_CASE("a job in an image over its memory is killed, and the container goes o
   const auto ended = job.ended();
   CHECK(std::get<os::Exit>(ended.outcome).status == 0);
   CHECK_MESSAGE(job.log().find("ended with 137") != std::string::npos, job.log());
+  CHECK(ended.out_of_memory_kills == 0);  // it has no group of its own to count in:
+  wait_until("the container has ended", [&] { return !job.container().running; });
+  CHECK(job.container().out_of_memory);  // the engine knows
 }
 
 TEST_CASE("a container that was made and never started is a job that never ran") {
