@@ -30,6 +30,8 @@ Variables variables_of(const Json& object) {
   return variables;
 }
 
+Json facts_of(const Built& built) { return built.facts.empty() ? Json::object() : Json::parse(built.facts); }
+
 bool is_within(const std::string& path, const std::string& directory) {
   return path.starts_with(directory + "/") && path.find("/../") == std::string::npos &&
          !path.ends_with("/..");
@@ -64,6 +66,8 @@ std::string to_text(const Built& built) {
               {"packages", built.packages},
               {"lock", Json::parse(built.lock)},
               {"canonical", Json::parse(built.canonical)},
+              {"image", built.image},
+              {"facts", facts_of(built)},
               {"only_in_boot", built.only_in_boot}}
       .dump();
 }
@@ -87,6 +91,8 @@ Built built_from_text(std::string_view text) {
     json.at("packages").get_to(built.packages);
     built.lock = json.at("lock").dump();
     built.canonical = json.at("canonical").dump();
+    built.image = json.value("image", "");
+    if (const auto facts = json.value("facts", Json::object()); !facts.empty()) built.facts = facts.dump();
     json.at("only_in_boot").get_to(built.only_in_boot);
     return built;
   } catch (const Json::exception& failure) {
@@ -112,13 +118,15 @@ Ready ready_from(const Built& built) {
   ready.variables = built.variables;
   ready.lock = built.lock;
   ready.digest = built.digest;
-  ready.record = Json{{"kind", built.kind},
-                      {"environment", built.digest.hex()},
-                      {"words", built.words},
-                      {"interpreter", built.interpreter},
-                      {"version", built.python_version},
-                      {"packages", built.packages}}
-                     .dump();
+  ready.image = built.image;
+  Json record{{"kind", built.kind},
+              {"environment", built.digest.hex()},
+              {"words", built.words},
+              {"interpreter", built.interpreter},
+              {"version", built.python_version},
+              {"packages", built.packages}};
+  record.update(facts_of(built));
+  ready.record = record.dump();
   return ready;
 }
 

@@ -28,6 +28,8 @@ struct Built {
   std::vector<std::string> packages;  // "name==version"
   std::string lock;                   // JSON
   std::string canonical;              // JSON: what the digest is of
+  std::string image;                  // the engine's id, and then the paths above are those in it; "" on the host
+  std::string facts;                  // JSON object: what else there is to tell; "" for nothing
   // Not empty: its files are sure to be there only within this boot, for they may not be on disk yet.
   std::string only_in_boot;
 };

@@ -115,7 +115,8 @@ std::optional<Leased> Cache::lease(const Digest& digest) {
   const std::lock_guard guard(mutex_);
   const auto* known = find(digest);
   if (known == nullptr) return std::nullopt;
-  if (!known->built.interpreter.empty() && !leads_somewhere(known->built.interpreter)) return std::nullopt;
+  const bool here = known->built.image.empty() && !known->built.interpreter.empty();
+  if (here && !leads_somewhere(known->built.interpreter)) return std::nullopt;
   auto ready = ready_from(known->built);
   ready.build_log = log_of(digest);
   if (auto held = known->held.lock()) return Leased{std::move(ready), Lease(std::move(held))};

@@ -247,8 +247,8 @@ class CondaTest(Environments):
 
     def test_a_conda_environment_with_its_activation_and_pip_part(self):
         agent = self.conda_agent()
-        self.file("dependencies:\n  - python\n  - activates\n  - pip\n  - pip:\n    - needs==1.0\n", "environment.yml")
-        script = "import os, sys, needs; print(needs.version, os.environ['CONDA_PREFIX'] == sys.prefix)"
+        self.file("dependencies:\n  - python\n  - activated\n  - pip\n  - pip:\n    - needs==1.0\n", "environment.yml")
+        script = "import os, sys, needs; print(needs.version, os.environ['GREETING'] == 'hello from ' + sys.prefix)"
         job = agent.wait(self.start(agent, "--conda", "environment.yml", "python", "-c", script), 120)
         self.assertEqual(job["state"], "Completed", job)
         self.assertEqual(agent.log_of(job["id"]), b"1.0 True\n")

@@ -1,0 +1,81 @@
+#include "runtime/environment/image_choice.hpp"
+
+#include "runtime/base/error.hpp"
+#include "runtime/environment/conda_spec.hpp"
+#include "runtime/gpu/wanted.hpp"
+
+namespace berth::environment {
+namespace {
+
+std::string default_cpu_image(const ImageSettings& settings) {
+  if (!settings.cpu_image.empty()) return settings.cpu_image;
+  throw Error(Code::unsupported, "this node has no default image for \"cpu\"",
+              "name an image, or have one set in the agent's configuration");
+}
+
+std::string default_gpu_image(const ImageSettings& settings) {
+  if (settings.gpu_images.empty())
+    throw Error(Code::unsupported, "this node has no default images for \"gpu\"",
+                "name an image, or have some set in the agent's configuration");
+  if (!settings.machine.driver)
+    throw Error(Code::unsupported, "there is no default image for \"gpu\" here: this machine has no NVIDIA driver",
+                "use \"cpu\", or install the NVIDIA driver");
+  if (const auto newest = gpu::newest_image(settings.gpu_images, settings.machine)) return newest->reference;
+  const auto runs = gpu::newest_cuda(settings.machine);
+  throw Error(Code::unsupported,
+              "none of the default images for \"gpu\" runs on this machine's driver " +
+                  gpu::driver_text(*settings.machine.driver),
+              runs ? "have one with CUDA " + gpu::to_text(*runs) + " or older set in the agent's configuration"
+                   : "install a newer driver");
+}
+
+// NAME=VALUE, cut.
+gpu::Variables pairs_of(const std::vector<std::string>& environment) {
+  gpu::Variables pairs;
+  for (const auto& entry : environment) {
+    const auto equals = std::min(entry.find('='), entry.size());
+    pairs.emplace_back(entry.substr(0, equals), entry.substr(std::min(equals + 1, entry.size())));
+  }
+  return pairs;
+}
+
+void refuse_mismatch(const gpu::Verdict& verdict, const ImageSettings& settings) {
+  const auto* mismatch = std::get_if<gpu::Mismatch>(&verdict);
+  if (mismatch == nullptr) return;
+  auto hint = mismatch->hint;
+  const auto fits = gpu::newest_image(settings.gpu_images, settings.machine);
+  if (fits && hint.find(fits->reference) == std::string::npos)
+    hint += (hint.empty() ? "" : "; ") + ("the newest default image that runs here is " + fits->reference);
+  throw Error(Code::unsupported, mismatch->what, std::move(hint));
+}
+
+}  // namespace
+
+std::string chosen_image(const std::string& asked, const ImageSettings& settings) {
+  if (asked == "cpu") return default_cpu_image(settings);
+  if (asked == "gpu") return default_gpu_image(settings);
+  return asked;
+}
+
+void check_cuda(const std::string& image, const std::vector<std::string>& environment, const ImageSettings& settings) {
+  if (const auto wanted = gpu::wanted_by_image(image, pairs_of(environment)))
+    refuse_mismatch(gpu::judge(*wanted, settings.machine, settings.gpu_images), settings);
+}
+
+void check_cuda(const Conda& conda, const ImageSettings& settings) {
+  const auto spec = conda::parse_conda(conda);
+  std::vector<std::string> dependencies;
+  for (const auto& one : spec.dependencies) dependencies.push_back(one.text());
+  std::vector<std::string> lines(spec.pip.requirements.begin(), spec.pip.requirements.end());
+  lines.insert(lines.end(), spec.pip.options.begin(), spec.pip.options.end());
+  for (const auto& wanted : {gpu::wanted_by_conda(dependencies), gpu::wanted_by_pip(lines)})
+    refuse_mismatch(gpu::judge(wanted, settings.machine, settings.gpu_images), settings);
+}
+
+std::string cuda_of(const std::vector<std::string>& environment) {
+  for (const auto& [name, value] : pairs_of(environment))
+    if (name == "CUDA_VERSION") return value;
+  return {};
+}
+
+}  // namespace berth::environment

@@ -1,0 +1,26 @@
+#pragma once
+
+// What looking for an image environment comes to: it is here, or this is how to get it.
+
+#include <functional>
+#include <stop_token>
+#include <string>
+#include <variant>
+
+#include "runtime/docker/progress.hpp"
+#include "runtime/environment/ready.hpp"
+
+namespace berth::environment {
+
+struct ImagePlan {
+  Digest digest;          // of what will come of it; of the request where only the engine can tell
+  std::string words;      // "image debian:12"
+  std::string name;       // by which the engine will have it, if it is Berth's then; "" to be told by labels
+  std::string reference;  // as it was asked for
+  // Blocks until it is here. A stop is Cancelled.
+  std::function<Leased(const docker::LineSink& log, std::stop_token stop)> make;
+};
+
+using Found = std::variant<Leased, ImagePlan>;
+
+}  // namespace berth::environment

@@ -1,0 +1,235 @@
+#include "runtime/environment/image_records.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "runtime/base/error.hpp"
+#include "runtime/base/log.hpp"
+#include "runtime/base/text.hpp"
+#include "runtime/environment/image_choice.hpp"
+#include "runtime/environment/recipe.hpp"
+#include "runtime/objects/sha256.hpp"
+#include "runtime/os/file.hpp"
+#include "runtime/shim/contract.hpp"
+
+namespace berth::environment {
+namespace {
+
+using Json = nlohmann::json;
+using os::join;
+
+constexpr const char* kIntentFile = "pull.json";
+
+std::string label(const docker::Image& image, const char* name) {
+  const auto found = image.labels.find(name);
+  return found == image.labels.end() ? std::string() : found->second;
+}
+
+// By which name any machine gets this image: the one of the repository asked for, if it has one.
+std::string pinned_name(const docker::Image& image, const docker::Reference& reference) {
+  std::string any;
+  for (const auto& name : image.digests) {
+    const auto pinned = docker::parse_reference(name);
+    if (pinned.name() == reference.name()) return pinned.name() + "@" + pinned.digest;
+    if (any.empty()) any = pinned.name() + "@" + pinned.digest;
+  }
+  return any;
+}
+
+Json facts_of(const docker::Image& image, const std::string& reference, const std::string& pinned) {
+  return {{"reference", reference},
+          {"digest", pinned.substr(pinned.find('@') == std::string::npos ? pinned.size() : pinned.find('@') + 1)},
+          {"id", image.id},
+          {"size", image.size.bytes()},
+          {"architecture", image.architecture},
+          {"cuda", cuda_of(image.environment)}};
+}
+
+Built built_of(const docker::Image& image) {
+  Built built;
+  built.created = system_clock().now();
+  built.bytes = image.size.bytes();
+  built.image = image.id;
+  return built;
+}
+
+// The names that Berth gave to what it pulled; remembered over several pulls.
+std::set<std::string> names_of(const std::string& facts) {
+  const auto json = facts.empty() ? Json::object() : Json::parse(facts);
+  return json.value("names", std::set<std::string>());
+}
+
+std::optional<Json> read_json(const std::string& path) {
+  const auto text = os::read_file_if_exists(path);
+  auto json = text ? Json::parse(*text, nullptr, false) : Json();
+  if (!json.is_object()) return std::nullopt;
+  return json;
+}
+
+}  // namespace
+
+std::string environment_tag(const Digest& digest) { return "berth/env:" + digest.hex().substr(0, 32); }
+
+Built built_from_pulled(const docker::Image& image, const docker::Reference& reference) {
+  auto built = built_of(image);
+  const auto pinned = pinned_name(image, reference);
+  auto facts = facts_of(image, reference.text(), pinned);
+  facts["names"] = {reference.text()};
+  built.kind = "image";
+  built.words = "image " + reference.familiar();
+  built.canonical = Json{{"kind", "image"}, {"id", image.id}}.dump();
+  built.digest = objects::sha256(built.canonical);
+  built.lock = Json{{"kind", "image"}, {"image", pinned.empty() ? image.id : pinned}}.dump();
+  built.facts = facts.dump();
+  return built;
+}
+
+std::optional<Built> built_from_labels(const docker::Image& image) {
+  const auto digest = parse_digest(label(image, kEnvironmentLabel));
+  const auto canonical = Json::parse(label(image, kCanonicalLabel), nullptr, false);
+  if (!digest || !canonical.is_object()) return std::nullopt;
+  // What others build upon it has its labels too, but not its tag.
+  if (std::ranges::find(image.tags, environment_tag(*digest)) == image.tags.end()) return std::nullopt;
+  auto built = built_of(image);
+  built.digest = *digest;
+  built.kind = label(image, kKindLabel);
+  built.words = label(image, kWordsLabel);
+  built.canonical = canonical.dump();
+  built.lock = Json{{"kind", "image"}, {"image", image.id}}.dump();
+  auto facts = facts_of(image, environment_tag(*digest), {});
+  facts["names"] = {environment_tag(*digest)};
+  facts["kind"] = "image";
+  built.facts = facts.dump();
+  if (built.kind == kCondaKind) {
+    add_result(built, label(image, kResultLabel), canonical.value("prefix", ""));
+    built.lock = Json{{"kind", "image"}, {"image", label(image, kBaseLabel)}, {"conda", Json::parse(built.lock)}}.dump();
+  }
+  return built;
+}
+
+ImageRecords::ImageRecords(const ImageSettings& settings, const docker::Engine& engine)
+    : settings_(settings), engine_(engine), cache_(settings.directory) {}
+
+std::string ImageRecords::log_directory(const Digest& digest) const { return join(cache_.directory(digest), "build"); }
+std::string ImageRecords::log_file(const Digest& digest) const { return join(log_directory(digest), shim::kLogFile); }
+std::string ImageRecords::intent_file(const Digest& digest) const { return join(cache_.directory(digest), kIntentFile); }
+
+bool ImageRecords::is_built_here(const docker::Image& image) const {
+  return !settings_.state.empty() && label(image, kStateLabel) == settings_.state;
+}
+
+std::optional<Leased> ImageRecords::take(const std::string& name, const Read& read) {
+  const std::shared_lock looking(presence_);
+  const auto image = engine_.find_image(name);
+  if (!image) return std::nullopt;
+  const auto built = read(*image);
+  if (!built) return std::nullopt;
+  auto leased = cache_.lease(built->digest);
+  if (!leased && is_built_here(*image)) leased = publish(*built);  // its record was lost
+  return Leased{ready_from(*built), leased ? std::move(leased->lease) : Lease()};
+}
+
+std::string ImageRecords::begin(const Digest& digest, const std::string& name, const std::string& reference) {
+  const auto directory = log_directory(digest);
+  os::make_directories(directory, 0755);
+  // Made anew: the old one may go on under the names that runs gave it.
+  for (const auto* file : {shim::kLogFile, shim::kLogIndexFile}) os::remove_file(join(directory, file));
+  if (!name.empty())
+    os::write_file(intent_file(digest), Json{{"name", name}, {"reference", reference}}.dump(), 0644, os::Durable::yes);
+  return log_file(digest);
+}
+
+Leased ImageRecords::publish(Built built) {
+  if (is_ours(built.digest)) {
+    auto facts = Json::parse(built.facts);
+    auto names = names_of(built_from_text(cache_.show(built.digest)).facts);
+    names.merge(names_of(built.facts));
+    facts["names"] = names;
+    built.facts = facts.dump();
+  }
+  os::make_directories(cache_.directory(built.digest), 0755);
+  cache_.publish(built);
+  os::remove_file(intent_file(built.digest));
+  auto leased = cache_.lease(built.digest);
+  if (!leased)
+    throw Error(Code::unavailable, "the " + built.words + " was removed as soon as it was there", "ask for it again");
+  return std::move(*leased);
+}
+
+std::string ImageRecords::abandon(const Digest& digest) {
+  const auto log = log_file(digest);
+  std::string kept = cache_.failed_log(digest);
+  std::error_code failure;
+  std::filesystem::rename(log, kept, failure);
+  if (failure) kept.clear();
+  os::remove_file(intent_file(digest));
+  if (!is_ours(digest)) cache_.clear(digest);
+  return kept;
+}
+
+void ImageRecords::move_log(const Digest& from, const Digest& to) {
+  if (from == to) return;
+  std::error_code failure;
+  os::make_directories(log_directory(to), 0755);
+  for (const auto* file : {shim::kLogFile, shim::kLogIndexFile})
+    std::filesystem::rename(join(log_directory(from), file), join(log_directory(to), file), failure);
+  os::remove_file(intent_file(from));
+  if (!is_ours(from)) cache_.clear(from);
+}
+
+void ImageRecords::remove(const Digest& digest) {
+  const std::unique_lock alone(presence_);
+  const auto built = built_from_text(cache_.show(digest));
+  cache_.remove(digest);
+  try {
+    remove_image(built);
+  } catch (...) {
+    os::make_directories(cache_.directory(digest), 0755);
+    cache_.publish(built);
+    throw;
+  }
+}
+
+// First the names that are Berth's; when no other is left, those by digest, with the last of which it goes.
+void ImageRecords::remove_image(const Built& built) {
+  auto image = engine_.find_image(built.image);
+  if (!image) return;
+  const auto ours = names_of(built.facts);
+  for (const auto& tag : image->tags)
+    if (ours.contains(docker::parse_reference(tag).text()) || ours.contains(tag)) engine_.remove_image(tag);
+  image = engine_.find_image(built.image);
+  if (!image || !image->tags.empty()) return;
+  for (const auto& name : image->digests) engine_.remove_image(name);
+  engine_.remove_image(built.image);
+}
+
+void ImageRecords::recover() {
+  cache_.sweep();
+  for (const auto& digest : cache_.unfinished()) recover_pull(digest);
+  recover_built();
+}
+
+void ImageRecords::recover_pull(const Digest& digest) {
+  const auto intent = read_json(intent_file(digest));
+  const auto image = intent ? engine_.find_image(intent->value("name", "")) : std::nullopt;
+  if (!image) return cache_.clear(digest);
+  auto built = built_from_pulled(*image, docker::parse_reference(intent->value("reference", "")));
+  const auto now = built.digest;
+  publish(std::move(built));
+  move_log(digest, now);
+}
+
+void ImageRecords::recover_built() {
+  if (settings_.state.empty()) return;
+  for (const auto& summary : engine_.list_images(std::string(kStateLabel) + "=" + settings_.state)) {
+    const auto image = engine_.find_image(summary.id);
+    const auto built = image ? built_from_labels(*image) : std::nullopt;
+    if (built && !is_ours(built->digest)) publish(*built);
+    // A conda environment whose image was never finished.
+    if (image && image->tags.empty() && label(*image, kEnvironmentLabel).empty()) engine_.remove_image(image->id);
+  }
+}
+
+}  // namespace berth::environment

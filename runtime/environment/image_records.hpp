@@ -1,0 +1,84 @@
+#pragma once
+
+// What Berth knows of the images that it pulled or built: records, leases and logs, as the cache of environments keeps
+// them, with the engine as where the files are. An image without a record is somebody's own: it is used, but neither
+// listed nor removed. Every call blocks. Thread-safe.
+
+#include <functional>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include "runtime/docker/engine.hpp"
+#include "runtime/environment/built.hpp"
+#include "runtime/environment/cache.hpp"
+#include "runtime/environment/image_settings.hpp"
+
+namespace berth::environment {
+
+// On images that are built.
+inline constexpr const char* kEnvironmentLabel = "io.berth.environment";  // the digest
+inline constexpr const char* kStateLabel = "io.berth.state";              // whose: ImageSettings::state
+inline constexpr const char* kKindLabel = "io.berth.kind";
+inline constexpr const char* kWordsLabel = "io.berth.words";
+inline constexpr const char* kCanonicalLabel = "io.berth.canonical";
+inline constexpr const char* kCondaKind = "image and conda";
+inline constexpr const char* kBaseLabel = "io.berth.base";      // the image below a conda environment
+inline constexpr const char* kResultLabel = "io.berth.result";  // of a conda environment within: recipe.hpp's result
+
+// The tag of what is built: "berth/env:<32 hex>".
+std::string environment_tag(const Digest& digest);
+
+// What there is to know of an image that was asked for by this name. Its digest is over the engine's id alone.
+Built built_from_pulled(const docker::Image& image, const docker::Reference& reference);
+// Of one that was built; nothing where its labels do not say so.
+std::optional<Built> built_from_labels(const docker::Image& image);
+
+class ImageRecords {
+ public:
+  ImageRecords(const ImageSettings& settings, const docker::Engine& engine);
+
+  // The image, if the engine has it under that name; leased where it is Berth's. `read` tells what it is, and may
+  // refuse it by throwing.
+  using Read = std::function<std::optional<Built>(const docker::Image&)>;
+  std::optional<Leased> take(const std::string& name, const Read& read);
+
+  // A pull or build begins. What a later agent may find by `name` in the engine is Berth's. Returns the log's path.
+  std::string begin(const Digest& digest, const std::string& name, const std::string& reference);
+  // It is here, and Berth's.
+  Leased publish(Built built);
+  // Nothing came of it: keeps the log, tells where.
+  std::string abandon(const Digest& digest);
+  // The log of what ended well under another digest than it began under.
+  void move_log(const Digest& from, const Digest& to);
+
+  std::string log_file(const Digest& digest) const;
+
+  bool is_ours(const Digest& digest) const { return cache_.is_published(digest); }
+  std::optional<Leased> lease(const Digest& digest) { return cache_.lease(digest); }
+  std::vector<Entry> list() { return cache_.list(); }
+  std::string show(const Digest& digest) { return cache_.show(digest); }
+  // Record and image. Code::not_found; Code::conflict while it is leased, or some container uses it. Other names that
+  // somebody gave to the image keep it in the engine.
+  void remove(const Digest& digest);
+
+  // At start: takes over what an agent that was killed had pulled or built, and removes the rest of its traces.
+  void recover();
+
+ private:
+  void recover_pull(const Digest& digest);
+  void recover_built();
+  bool is_built_here(const docker::Image& image) const;
+  void remove_image(const Built& built);
+  std::string log_directory(const Digest& digest) const;
+  std::string intent_file(const Digest& digest) const;
+
+  const ImageSettings& settings_;
+  const docker::Engine& engine_;
+  Cache cache_;
+  // Removing excludes looking: an image that is seen is leased before it can go.
+  std::shared_mutex presence_;
+};
+
+}  // namespace berth::environment

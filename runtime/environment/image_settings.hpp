@@ -1,0 +1,53 @@
+#pragma once
+
+// What the administrator sets for image environments, and what a job says about its use of one.
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "runtime/base/units.hpp"
+#include "runtime/docker/credentials.hpp"
+#include "runtime/environment/conda_tool.hpp"
+#include "runtime/gpu/cuda.hpp"
+
+namespace berth::environment {
+
+enum class PullPolicy {
+  missing,  // only what the engine does not have
+  always,   // the registry is asked each time, and its answer is what counts
+  never,    // what is here, or nothing
+};
+
+struct ImageSettings {
+  std::string socket = "/var/run/docker.sock";
+  std::string directory;  // for records, leases and logs
+  std::string state;      // the agent's state directory: the label io.berth.state of what is built
+
+  std::string cpu_image;                   // what "cpu" means; "" for nothing
+  std::vector<gpu::BaseImage> gpu_images;  // of which "gpu" means the newest that runs here
+  gpu::Machine machine;                    // what CUDA is held against, for jobs that ask for GPUs
+
+  PullPolicy pull = PullPolicy::missing;
+  std::string docker_config;                     // a config.json with credentials; it need not exist
+  std::vector<std::string> insecure_registries;  // "host:port" that are asked over plain http
+  std::size_t at_once = 2;                       // pulls and builds
+  std::chrono::milliseconds time_limit = std::chrono::hours(2);  // of each
+  std::uint64_t build_memory = 0;                                // bytes, of each step of a Dockerfile; 0: no limit
+  std::string build_network;                                     // of the steps: "" the engine's own, "none", "host"
+  ByteSize log_cap = 64_MiB;
+
+  // For an image with a conda environment: the channels and options. Its `tool` is not used: the image's own is, or
+  // else this program, which must be a static micromamba; "" for none.
+  NodeConda conda;
+  std::string micromamba;
+};
+
+struct ImageUse {
+  bool gpus = false;  // the job asks for GPUs
+  std::map<std::string, docker::Credentials> credentials;  // by registry, the job's own, before the node's
+};
+
+}  // namespace berth::environment

@@ -1,0 +1,239 @@
+#include "runtime/environment/images.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "runtime/async/attempt.hpp"
+#include "runtime/async/deadline.hpp"
+#include "runtime/async/wait.hpp"
+#include "runtime/base/error.hpp"
+#include "runtime/base/units.hpp"
+#include "runtime/environment/image_choice.hpp"
+#include "runtime/logs/appender.hpp"
+#include "runtime/objects/sha256.hpp"
+#include "runtime/os/file.hpp"
+#include "runtime/shim/contract.hpp"
+
+namespace berth::environment {
+
+using async::Task;
+using Json = nlohmann::json;
+
+namespace {
+
+void report(std::exception_ptr failure) {
+  Log().error("an image environment is in trouble", kv("error", error_from(std::move(failure)).describe()));
+}
+
+Error stopped(const std::string& words) {
+  return Error(Code::conflict, "getting the " + words + " was stopped: nobody waits for it any more");
+}
+
+// A request's name among those that are being looked for: a job's own credentials make it its own.
+std::string request_of(const std::string& kind, const std::string& what, const ImageUse& use) {
+  Json credentials = Json::object();
+  for (const auto& [registry, own] : use.credentials)
+    credentials[registry] = {own.username, own.password, own.identity_token};
+  return objects::sha256(Json{{kind, what}, {"gpus", use.gpus}, {"credentials", credentials}}.dump()).hex();
+}
+
+Json parse_lock(const std::string& text) {
+  auto lock = Json::parse(text, nullptr, false);
+  if (!lock.is_object() || lock.value("kind", "") != "image" || !lock.contains("image") || !lock["image"].is_string())
+    throw Error(Code::invalid, "this is not the lock of an image environment", "use what `berth env lock` printed");
+  return lock;
+}
+
+}  // namespace
+
+class Images::Slot {
+ public:
+  explicit Slot(Images& images) : images_(images) { ++images_.running_; }
+  Slot(const Slot&) = delete;
+  Slot& operator=(const Slot&) = delete;
+  ~Slot() {
+    --images_.running_;
+    images_.slot_free_.notify_all();
+  }
+
+ private:
+  Images& images_;
+};
+
+Images::Images(async::Executor executor, ImageSettings settings)
+    : settings_(std::move(settings)),
+      engine_(settings_.socket),
+      records_(settings_, engine_),
+      pulls_(settings_, engine_, records_),
+      builds_(settings_, engine_, records_, pulls_),
+      makers_(settings_.at_once),
+      nursery_(std::move(executor), report) {}
+
+Task<> Images::recover() {
+  auto work = [&] { records_.recover(); };
+  co_await async::offload(lookers_, work);
+}
+
+Task<> Images::stop() {
+  looks_.stop();
+  makings_.stop();
+  co_await nursery_.stop_and_join();
+}
+
+// --- those who want an image
+
+Task<Leased> Images::ensure(Spec spec, ImageUse use, Waiting& waiting) {
+  if (auto* locked = std::get_if<Locked>(&spec)) co_return co_await ensure_locked(std::move(locked->lock), use, waiting);
+  if (auto* image = std::get_if<Image>(&spec)) {
+    if (image->conda && use.gpus) check_cuda(*image->conda, settings_);
+    auto base = co_await ensure_image(image->reference, use, waiting);
+    if (!image->conda) co_return base;
+    co_return co_await ensure_conda(std::move(*image->conda), base, waiting);
+  }
+  const auto* build = std::get_if<DockerBuild>(&spec);
+  if (build == nullptr) throw Error(Code::internal, "this is no image environment");
+  auto request = request_of("dockerfile", build->context + "\n" + build->dockerfile, use);
+  Look look = [this, wanted = *build, use](std::stop_token stop) { return builds_.look(wanted, use, std::move(stop)); };
+  co_return co_await ensure_found(std::move(request), std::move(look), waiting);
+}
+
+Task<Leased> Images::ensure_image(std::string reference, const ImageUse& use, Waiting& waiting) {
+  auto request = request_of("image", reference, use);
+  Look look = [this, reference, use](std::stop_token stop) { return pulls_.look(reference, use, std::move(stop)); };
+  co_return co_await ensure_found(std::move(request), std::move(look), waiting);
+}
+
+Task<Leased> Images::ensure_conda(Conda conda, const Leased& base, Waiting& waiting) {
+  auto request = request_of("conda", Json{base.ready.image, conda.file, conda.files}.dump(), ImageUse{});
+  Look look = [this, conda, base](std::stop_token) { return builds_.look(conda, base); };
+  co_return co_await ensure_found(std::move(request), std::move(look), waiting);
+}
+
+Task<Leased> Images::ensure_locked(std::string text, const ImageUse& use, Waiting& waiting) {
+  const auto lock = parse_lock(text);
+  auto base = co_await ensure_image(lock["image"].get<std::string>(), use, waiting);
+  if (!lock.contains("conda")) co_return base;
+  auto request = request_of("conda lock", Json{base.ready.image, lock["conda"]}.dump(), ImageUse{});
+  Look look = [this, inside = lock["conda"].dump(), base](std::stop_token) {
+    return builds_.look_locked(inside, base);
+  };
+  co_return co_await ensure_found(std::move(request), std::move(look), waiting);
+}
+
+Task<Leased> Images::ensure_found(std::string request, Look look, Waiting& waiting) {
+  Flights<Found>::Work looking = [this, look](Flights<Found>::Ptr flight) { return look_on_a_thread(flight, look); };
+  auto found = co_await looks_.ride(std::move(request), std::nullopt, waiting, std::move(looking));
+  if (auto* leased = std::get_if<Leased>(&found)) co_return std::move(*leased);
+  auto& plan = std::get<ImagePlan>(found);
+  Waiting::Build build;
+  build.digest = plan.digest;
+  build.words = plan.words;
+  build.since = system_clock().now();
+  auto name = plan.digest.hex();
+  Flights<Leased>::Work making = [this, plan](Making flight) { return make(flight, plan); };
+  co_return co_await makings_.ride(std::move(name), std::move(build), waiting, std::move(making));
+}
+
+Task<Found> Images::look_on_a_thread(Flights<Found>::Ptr flight, Look look) {
+  auto work = [&]() -> Found {
+    try {
+      return look(flight->stop.get_token());
+    } catch (const Cancelled&) {
+      throw stopped("image");
+    }
+  };
+  co_return co_await async::offload(lookers_, work);
+}
+
+Task<std::optional<Leased>> Images::lease(Digest digest) {
+  auto work = [&] { return records_.lease(digest); };
+  co_return co_await async::offload(lookers_, work);
+}
+
+Task<std::vector<Entry>> Images::list() {
+  auto work = [&] { return records_.list(); };
+  co_return co_await async::offload(lookers_, work);
+}
+
+Task<std::string> Images::show(Digest digest) {
+  auto work = [&] { return records_.show(digest); };
+  co_return co_await async::offload(lookers_, work);
+}
+
+Task<> Images::remove(Digest digest) {
+  if (makings_.contains(digest.hex()))
+    throw Error(Code::conflict, "the environment " + digest.brief() + " is being made",
+                "cancel the jobs that wait for it, and that ends");
+  auto work = [&] { records_.remove(digest); };
+  co_await async::offload(lookers_, work);
+}
+
+// --- a pull or a build
+
+Task<Leased> Images::make(Making flight, ImagePlan plan) {
+  flight->on_stop = [this] { slot_free_.notify_all(); };
+  while (running_ >= settings_.at_once && !flight->stopping) co_await slot_free_.wait();
+  if (flight->stopping) throw stopped(plan.words);
+  const Slot slot(*this);
+  auto begin = [&] { return records_.begin(plan.digest, plan.name, plan.reference); };
+  const auto log = co_await async::offload(makers_, begin);
+  flight->build->running = true;
+  flight->build->since = system_clock().now();
+  flight->build->log = log;
+  flight->tell();
+  log_.info("image begun", kv("environment", plan.digest.brief()), kv("what", plan.words));
+  auto made = co_await async::attempt(make_on_a_thread(flight, plan, log));
+  flight->build->running = false;
+  if (!made) {
+    co_await abandon(flight, plan.digest);
+    log_.info("image failed", kv("environment", plan.digest.brief()), kv("error", made.error().describe()));
+    throw made.error();
+  }
+  log_.info("image ready", kv("environment", made->ready.digest.brief()), kv("what", plan.words));
+  auto settle = [&] { records_.move_log(plan.digest, made->ready.digest); };
+  co_await async::offload(makers_, settle);
+  flight->build->log = records_.log_file(made->ready.digest);
+  co_return std::move(*made);
+}
+
+Task<Leased> Images::make_on_a_thread(Making flight, const ImagePlan& plan, const std::string& log) {
+  std::optional<Leased> made;
+  bool late = false;
+  const auto work = [&] {
+    logs::Appender output(log, os::join(os::parent_of(log), shim::kLogIndexFile), settings_.log_cap);
+    const auto sink = [&](std::string_view line) { output.append(std::string(line) + "\n"); };
+    try {
+      made = plan.make(sink, flight->stop.get_token());
+    } catch (const Cancelled&) {
+      sink("stopped");
+      throw stopped(plan.words);
+    } catch (const std::exception&) {
+      sink(error_from(std::current_exception()).describe());
+      throw;
+    }
+  };
+  const auto limit = [&]() -> Task<> {
+    co_await async::sleep_for(settings_.time_limit);
+    late = true;
+    flight->stop.request_stop();
+  };
+  auto making = makers_.run(work);
+  auto clock = limit();
+  const auto outcome = co_await async::attempt(async::run_until(std::move(making), std::move(clock)));
+  if (late && !made)
+    throw Error(Code::timeout, "getting the " + plan.words + " took longer than " + to_words(settings_.time_limit),
+                "what it said is in its log; the limit is in the agent's configuration");
+  if (!outcome) throw outcome.error();
+  co_return std::move(*made);
+}
+
+Task<> Images::abandon(Making flight, Digest digest) {
+  auto work = [&] { return records_.abandon(digest); };
+  auto kept = co_await async::attempt(async::offload(makers_, work));
+  if (kept)
+    flight->build->log = *kept;
+  else
+    log_.warn("what is left of an image cannot be removed", kv("environment", digest.brief()),
+              kv("error", kept.error().describe()));
+}
+
+}  // namespace berth::environment

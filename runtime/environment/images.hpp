@@ -1,0 +1,84 @@
+#pragma once
+
+// Image environments: pulls images, builds them of Dockerfiles or of an image with a conda environment on top, and
+// holds them by leases. One pull or build for all who want the same. What is here already costs one call to the engine.
+//
+// Pulls and builds end with the agent: the engine keeps what it has of them, so the next one goes on from there.
+// Belongs to the loop; what blocks goes to threads of its own.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/async/event.hpp"
+#include "runtime/async/nursery.hpp"
+#include "runtime/async/offload.hpp"
+#include "runtime/async/task.hpp"
+#include "runtime/base/log.hpp"
+#include "runtime/docker/engine.hpp"
+#include "runtime/environment/flights.hpp"
+#include "runtime/environment/image_builds.hpp"
+#include "runtime/environment/image_pulls.hpp"
+#include "runtime/environment/image_records.hpp"
+#include "runtime/environment/image_settings.hpp"
+#include "runtime/environment/waiting.hpp"
+
+namespace berth::environment {
+
+class Images {
+ public:
+  Images(async::Executor executor, ImageSettings settings);
+  Images(const Images&) = delete;
+  Images& operator=(const Images&) = delete;
+
+  // At start, before the first ensure(): takes over what the agent before this one had pulled or built. Without an
+  // engine it does nothing, and throws what Engine does.
+  async::Task<> recover();
+
+  // Image, DockerBuild, or Locked of kind "image". The lease is empty for an image that is somebody's own, which Berth
+  // never removes. Throws an Error with the engine's or registry's own words and the remedy; Cancelled when the caller
+  // abandoned the wait.
+  async::Task<Leased> ensure(Spec spec, ImageUse use, Waiting& waiting);
+  // By Ready's digest, for a job that an earlier agent started; nothing where it is no image of Berth's.
+  async::Task<std::optional<Leased>> lease(Digest digest);
+
+  // Only images that Berth pulled or built.
+  async::Task<std::vector<Entry>> list();
+  std::vector<Waiting::Build> building() const { return makings_.building(); }
+  async::Task<std::string> show(Digest digest);
+  // Code::not_found; Code::conflict while it is leased, being made, or used by some container.
+  async::Task<> remove(Digest digest);
+
+  // Asks what is being pulled and built to stop and waits for it. Needed before the end.
+  async::Task<> stop();
+
+ private:
+  using Look = std::function<Found(std::stop_token)>;
+  using Making = Flights<Leased>::Ptr;
+  class Slot;
+
+  async::Task<Leased> ensure_image(std::string reference, const ImageUse& use, Waiting& waiting);
+  async::Task<Leased> ensure_conda(Conda conda, const Leased& base, Waiting& waiting);
+  async::Task<Leased> ensure_locked(std::string lock, const ImageUse& use, Waiting& waiting);
+  async::Task<Leased> ensure_found(std::string request, Look look, Waiting& waiting);
+  async::Task<Found> look_on_a_thread(Flights<Found>::Ptr flight, Look look);
+  async::Task<Leased> make(Making flight, ImagePlan plan);
+  async::Task<Leased> make_on_a_thread(Making flight, const ImagePlan& plan, const std::string& log);
+  async::Task<> abandon(Making flight, Digest digest);
+
+  ImageSettings settings_;
+  Log log_;
+  docker::Engine engine_;
+  ImageRecords records_;
+  ImagePulls pulls_;
+  ImageBuilds builds_;
+  async::Pool lookers_{4};
+  async::Pool makers_;
+  std::size_t running_ = 0;
+  async::Event slot_free_;
+  async::Nursery nursery_;
+  Flights<Found> looks_{nursery_};
+  Flights<Leased> makings_{nursery_};
+};
+
+}  // namespace berth::environment

@@ -1,0 +1,34 @@
+#include "runtime/environment/dockerfile.hpp"
+
+#include <doctest/doctest.h>
+
+using berth::environment::images_of_dockerfile;
+using Names = std::set<std::string>;
+
+TEST_CASE("a Dockerfile names the images that it builds upon, through stages and arguments") {
+  const auto found = images_of_dockerfile(
+      "# escape=`\n"
+      "ARG BASE=debian:12 OTHER\n"
+      "ARG TAG=\"${BASE}-slim\"\n"
+      "FROM --platform=linux/amd64 ${BASE} AS Build\n"
+      "# a comment `\n"
+      "RUN echo `\n"
+      "  # not a stage: FROM nothing\n"
+      "  FROM inside\n"
+      "from $TAG as second\n"
+      "COPY --chown=1:1 --from=build /a /b\n"
+      "COPY --from=0 /a /b\n"
+      "COPY --from=busybox:${NONE:-1} /a /b\n"
+      "FROM scratch AS third\n"
+      "FROM second\n");
+  CHECK(found.all == Names{"debian:12", "debian:12-slim", "busybox:1"});
+  CHECK(found.base == "debian:12-slim");
+}
+
+TEST_CASE("a Dockerfile from scratch, an empty one and a broken one name no image") {
+  CHECK(images_of_dockerfile("FROM scratch\nCOPY a /a\n").all.empty());
+  CHECK(images_of_dockerfile("").all.empty());
+  CHECK(images_of_dockerfile("FROM").all.empty());
+  CHECK(images_of_dockerfile("FROM ${UNSET}\nCOPY --from= a b\nFROM ${").all.empty());
+  CHECK(images_of_dockerfile("#\n#escape\nFROM a \\").base == "a");
+}

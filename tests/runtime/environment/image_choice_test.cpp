@@ -1,0 +1,74 @@
+#include "runtime/environment/image_choice.hpp"
+
+#include <doctest/doctest.h>
+
+#include "runtime/base/error.hpp"
+
+namespace environment = berth::environment;
+namespace gpu = berth::gpu;
+using berth::Code;
+using berth::Error;
+
+namespace {
+
+environment::ImageSettings node() {
+  environment::ImageSettings settings;
+  settings.cpu_image = "debian:12";
+  settings.gpu_images = {{{11, 8, 0}, "node/cuda:11.8"}, {{12, 2, 0}, "node/cuda:12.2"}, {{13, 0, 0}, "node/cuda:13.0"}};
+  settings.machine.driver = gpu::Version{535, 54, 3};
+  settings.machine.cuda = gpu::Version{12, 2, 0};
+  settings.machine.cards = {{"NVIDIA H100 80GB HBM3", {9, 0, 0}, "nvidia"}};
+  return settings;
+}
+
+template <class F>
+Error failure_of(F act) {
+  try {
+    act();
+  } catch (const Error& error) {
+    return error;
+  }
+  throw std::runtime_error("it did not fail");
+}
+
+bool says(const Error& error, const std::string& text) { return error.describe().find(text) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("cpu and gpu mean the node's default images, the GPU one the newest that its driver runs") {
+  CHECK(environment::chosen_image("cpu", node()) == "debian:12");
+  CHECK(environment::chosen_image("gpu", node()) == "node/cuda:12.2");
+  CHECK(environment::chosen_image("my/image:1", node()) == "my/image:1");
+  auto without = node();
+  without.machine = {};
+  const auto error = failure_of([&] { environment::chosen_image("gpu", without); });
+  CHECK(error.code() == Code::unsupported);
+  CHECK(says(error, "no NVIDIA driver"));
+  without.cpu_image.clear();
+  CHECK(failure_of([&] { environment::chosen_image("cpu", without); }).code() == Code::unsupported);
+}
+
+TEST_CASE("an image that needs a newer driver is refused with the driver and the newest image that fits") {
+  environment::check_cuda("their/image:1", {"PATH=/bin", "CUDA_VERSION=12.1.0"}, node());
+  environment::check_cuda("their/image:1", {"PATH=/bin"}, node());
+  const auto error = failure_of([&] {
+    environment::check_cuda("their/image:1", {"NVIDIA_REQUIRE_CUDA=cuda>=12.9", "CUDA_VERSION=12.9.0"}, node());
+  });
+  CHECK(error.code() == Code::unsupported);
+  CHECK(says(error, "575.51.03"));
+  CHECK(says(error, "node/cuda:12.2"));
+  CHECK(environment::cuda_of({"PATH=/bin", "CUDA_VERSION=12.9.0"}) == "12.9.0");
+  CHECK(environment::cuda_of({"X"}).empty());
+}
+
+TEST_CASE("a conda environment that needs a newer driver is refused too") {
+  const auto wants = [](const std::string& text) { return environment::Conda{"e.yml", {{"e.yml", text}}}; };
+  environment::check_cuda(wants("dependencies: [python=3.11, cuda-version=12.1]"), node());
+  const auto error =
+      failure_of([&] { environment::check_cuda(wants("dependencies: [python=3.11, pytorch-cuda=13.0]"), node()); });
+  CHECK(error.code() == Code::unsupported);
+  CHECK(says(error, "580"));
+  CHECK(failure_of([&] {
+          environment::check_cuda(wants("dependencies: [python, pip, pip: [torch==2.9.0+cu130]]"), node());
+        }).code() == Code::unsupported);
+}

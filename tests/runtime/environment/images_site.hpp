@@ -1,0 +1,69 @@
+#pragma once
+
+// Images against a real engine, whose namespace's registries this thread reaches.
+
+#include <nlohmann/json.hpp>
+
+#include "build_site.hpp"
+#include "runtime/environment/images.hpp"
+#include "tests/support/real_engine.hpp"
+
+namespace berth::environment::test {
+
+namespace environment = berth::environment;
+
+struct Site {
+  explicit Site(const docker::test::RealEngine& engine) : real(engine) {
+    network.emplace(real);
+    settings.socket = real.socket;
+    settings.directory = scratch / "images";
+    settings.state = scratch.path();
+    settings.time_limit = kPatience;
+    real.engine().remove_image("berth-test/layers:1", true);  // so that its layers travel
+  }
+  ~Site() {
+    const auto engine = real.engine();
+    for (const auto& name : {"plain", "dying", "basic"})
+      for (const auto& image : {"layers:1", "layers:multi", "base:1"}) engine.remove_image(name_of(name, image), true);
+    for (const auto& image : engine.list_images(std::string(environment::kStateLabel) + "=" + settings.state))
+      engine.remove_image(image.id, true);
+    for (const auto* name : {"arm64", "amd64"})
+      engine.remove_image(real.registries.at("plain") + "/berth-test/layers@" + real.digests.at(name), true);
+  }
+  std::string name_of(const std::string& registry, const std::string& image) const {
+    return real.image(registry, image).text();
+  }
+  Spec spec(const std::string& registry, const std::string& image) const {
+    return Image{name_of(registry, image), std::nullopt};
+  }
+  // A directory with a Dockerfile.
+  DockerBuild context(const std::string& name, const std::string& dockerfile) const {
+    const auto directory = scratch / name;
+    os::make_directories(directory);
+    os::write_file(directory + "/Dockerfile", dockerfile, 0644, os::Durable::no);
+    os::write_file(directory + "/data", "some data\n", 0644, os::Durable::no);
+    return {directory, "Dockerfile"};
+  }
+
+  const docker::test::RealEngine& real;
+  std::optional<docker::test::InsideNetwork> network;
+  os::TempDir scratch{"images-test"};
+  environment::ImageSettings settings;
+};
+
+inline void with_images(const environment::ImageSettings& settings, const std::function<Task<>(Images&)>& body) {
+  const auto whole = [](const environment::ImageSettings& with, const std::function<Task<>(Images&)>& act) -> Task<> {
+    Images images(co_await async::this_coro::executor, with);
+    co_await async::with_cleanup(act(images), images.stop());
+  };
+  async::run(whole(settings, body), kPatience);
+}
+
+inline Task<Error> failure(Images& images, Spec spec, ImageUse use = {}) {
+  Waiting waiting;
+  const auto result = co_await async::attempt(images.ensure(std::move(spec), std::move(use), waiting));
+  if (result) throw std::runtime_error("it was made");
+  co_return result.error();
+}
+
+}  // namespace berth::environment::test
