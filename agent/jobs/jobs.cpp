@@ -46,6 +46,7 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
       store_(store),
       workplaces_(workplaces),
       environments_(environments, workplaces, pool, {settings_.switch_user, settings_.defaults.path}),
+      containers_(settings_.containers),
       governor_(governor),
       reserve_(governor.reserve()),
       watcher_(watcher),

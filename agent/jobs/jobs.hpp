@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "agent/jobs/containers.hpp"
 #include "agent/jobs/environments.hpp"
 #include "agent/jobs/governor.hpp"
 #include "agent/jobs/workplace.hpp"
@@ -36,6 +37,7 @@ struct Settings {
   std::string boot_id;
   std::string cgroup_base;   // "" where there is no cgroup2 to use
   std::function<void()> renew_cgroup_base;  // makes it again when it is gone; blocks
+  ContainerOptions containers;
   bool switch_user = false;  // jobs run as their submitters: the agent is root and serves the machine
   model::Resources capacity;
   std::chrono::milliseconds patience{300'000};
@@ -164,6 +166,10 @@ class Jobs {
   Task<> lay_ground(Sequence sequence, int launch, std::shared_ptr<Ground> ground);
   Task<> make_ground(Sequence sequence, int launch, Ground& ground);
   Task<std::optional<shim::Supervisor>> start_supervisor(Sequence sequence, int attempt, int launch, std::shared_ptr<Ground> ground);
+  // Of a container; nothing where it runs no more.
+  Task<std::optional<os::Fd>> supervisor_inside(model::JobId id, int launch);
+  // What became of a launch in a container, with what only the engine knows; the container is gone then.
+  Task<> leave_container(model::JobId id, int launch, shim::Condition& condition);
   Task<> watch(Sequence sequence, int attempt, int launch, os::Fd supervisor);
   Task<shim::Condition> outcome(std::string directory, int supervisor);
   Task<> strip(model::JobId id, int launch);
@@ -183,6 +189,7 @@ class Jobs {
   Task<> resume(store::LiveJob job);
   Task<std::optional<shim::Condition>> readable_condition(const store::LiveJob& job, std::string directory);
   Task<> sweep_workplaces(std::vector<model::JobId> ended);
+  Task<> sweep_containers();
   Task<> finalize_again(Sequence sequence, int launch);
 
   static queue::Entry queue_entry(const model::Job& job, bool ready);
@@ -194,6 +201,7 @@ class Jobs {
   store::Store& store_;
   Workplaces& workplaces_;
   JobEnvironments environments_;
+  Containers containers_;
   Governor& governor_;
   DiskReserve& reserve_;
   async::Watcher& watcher_;

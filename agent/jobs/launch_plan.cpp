@@ -43,6 +43,10 @@ Variables variables_of(const model::Job& job, int attempt, const Site& site, con
       {"AZUREML_ROOT_RUN_ID", job.id},
       {"AZUREML_EXPERIMENT_NAME", job.request.experiment},
   };
+  for (const auto& variable : site.image_environment)
+    if (const auto equals = variable.find('='); equals != std::string::npos)
+      all[variable.substr(0, equals)] = variable.substr(equals + 1);
+  if (site.container) all["HOME"] = site.tmp;
   if (!site.stop_reason.empty()) all["BERTH_STOP_REASON"] = site.stop_reason;
   if (site.tmp.size() <= kLongestTmp && !site.tmp.empty()) all["TMPDIR"] = site.tmp;
   if (!site.tree.empty()) all["BERTH_CODE_DIR"] = site.tree;
@@ -92,7 +96,7 @@ shim::Launch plan_launch(const model::Job& job, int attempt, const Site& site, c
   for (const auto& [name, value] : variables_of(job, attempt, site, ready, identity, defaults))
     launch.environment.push_back(name + "=" + value);
   launch.working_directory = working_directory_of(job, site);
-  if (switch_user) launch.identity = identity;
+  if (switch_user || site.container) launch.identity = identity;
   launch.overlay = site.overlay;
   launch.cgroup = site.cgroup;
   launch.limits = limits_of(job.request);

@@ -18,6 +18,8 @@ struct Site {
   std::string stop_reason;              // the file that tells the job why it is asked to stop
   std::string tmp;                      // a directory of the job's own, gone with it
   std::vector<std::string> gpus;        // UUIDs of its GPUs
+  bool container = false;               // in one of its own, where the user's home is not
+  std::vector<std::string> image_environment;  // NAME=VALUE that the image sets
 };
 
 // What the node's configuration says about every job.

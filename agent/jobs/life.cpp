@@ -3,6 +3,8 @@
 
 #include <sys/inotify.h>
 
+#include <nlohmann/json.hpp>
+
 #include "agent/jobs/jobs.hpp"
 #include "agent/jobs/persist.hpp"
 #include "runtime/async/deadline.hpp"
@@ -38,6 +40,14 @@ bool wants_retry(const model::Job& job, const model::Attempt& last) {
   const auto allowed = job.request.retries.find(std::string(cause));
   return !cause.empty() && allowed != job.request.retries.end() &&
          times_ended(job, last, cause) <= allowed->second;
+}
+
+// A lock tells only when it is made what it is of.
+bool runs_in_container(const model::Job& job) {
+  if (job.request.environment.kind != model::EnvironmentRequest::Kind::lock)
+    return model::in_container(job.request.environment);
+  const auto record = nlohmann::json::parse(job.environment_record, nullptr, false);
+  return record.is_object() && record.value("kind", "") == "image";
 }
 
 model::State final_state(const model::Ending& ending) {
@@ -206,6 +216,10 @@ Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   ground.site.gpus = find(sequence)->gpus;
   if (job.request.environment.kind != model::EnvironmentRequest::Kind::none)
     ground.environment = co_await environments_.for_launch(job, identity);
+  if (ground.environment.image.empty()) co_return;
+  ground.site.container = true;
+  auto look = [&] { return containers_.environment_of(ground.environment.image); };
+  ground.site.image_environment = co_await async::offload(pool_, look);
 }
 
 // Nothing when the job was canceled meanwhile.
@@ -222,14 +236,23 @@ Task<std::optional<shim::Supervisor>> Jobs::start_supervisor(Sequence sequence, 
     live = find(sequence);
     if (live->stopping) co_return std::nullopt;
   }
-  if (!settings_.cgroup_base.empty()) site.cgroup = settings_.cgroup_base + "/" + job.id + "-" + std::to_string(launch);
+  if (!settings_.cgroup_base.empty() && !site.container) site.cgroup = settings_.cgroup_base + "/" + job.id + "-" + std::to_string(launch);
   const auto plan =
       plan_launch(job, attempt, site, ground->environment, identity, settings_.switch_user, settings_.defaults);
-  std::optional<shim::Supervisor> supervisor = launcher_.launch(workplaces_.directory(job.id, launch), plan);
+  std::optional<shim::Supervisor> supervisor;
+  const auto directory = workplaces_.directory(job.id, launch);
+  if (site.container) {
+    auto start = [&] { return containers_.launch(job.id, launch, directory, plan, site, ground->environment.image); };
+    supervisor = co_await async::offload(pool_, start);
+    live = find(sequence);
+  } else {
+    supervisor = launcher_.launch(directory, plan);
+  }
   live->launch = launch;
   live->started = clock_.now();
   enter(sequence, live->state);  // for those who wait for the launch
   log_.info("job started", kv("job", job.id), kv("attempt", attempt), kv("shim", supervisor->pid));
+  if (live->stopping) co_await stop_supervisor(sequence, shim::kStoppedCanceled);
   co_return supervisor;
 }
 
@@ -260,9 +283,27 @@ Task<> Jobs::watch(Sequence sequence, int attempt, int launch, os::Fd supervisor
   co_await settle(sequence, attempt, launch, std::move(condition));
 }
 
+Task<std::optional<os::Fd>> Jobs::supervisor_inside(model::JobId id, int launch) {
+  auto look = [&] { return containers_.supervisor(id, launch); };
+  co_return co_await async::offload(pool_, look);
+}
+
+Task<> Jobs::leave_container(model::JobId id, int launch, shim::Condition& condition) {
+  auto leave = [&] { return containers_.remove(id, launch); };
+  const auto left = co_await async::attempt(async::offload(pool_, leave));
+  if (!left) {  // the next agent sweeps it
+    log_.error("a job's container cannot be removed", kv("job", id), kv("error", left.error().describe()));
+    workplaces_.remark(id, "its container cannot be removed: " + left.error().describe());
+  } else if (auto* over = std::get_if<shim::Over>(&condition); over != nullptr && left->out_of_memory) {
+    over->ended.out_of_memory_kills = std::max<std::uint64_t>(over->ended.out_of_memory_kills, 1);
+  }
+}
+
 // The supervisor has ended: what became of the job?
 Task<> Jobs::settle(Sequence sequence, int attempt, int launch, shim::Condition condition) {
   auto job = record(sequence);
+  const bool contained = runs_in_container(job);
+  if (contained) co_await leave_container(job.id, launch, condition);
   // The supervisor may be quicker than the record of who canceled.
   if (const auto by = canceled_by_.find(sequence); by != canceled_by_.end()) job.canceled_by = by->second;
   model::Attempt record_of;
@@ -277,7 +318,9 @@ Task<> Jobs::settle(Sequence sequence, int attempt, int launch, shim::Condition 
     record_of.ending = ending_of(ended, job);
   } else if (const auto* lost = std::get_if<shim::Lost>(&condition)) {
     if (lost->started) record_of.started = lost->started->time;
-    record_of.ending = model::Lost{lost->rebooted ? model::Lost::Cause::reboot : model::Lost::Cause::shim_killed};
+    record_of.ending = model::Lost{lost->rebooted ? model::Lost::Cause::reboot
+                                   : contained    ? model::Lost::Cause::container_ended
+                                                  : model::Lost::Cause::shim_killed};
     co_await kill_leftovers(job.id, workplaces_.directory(job.id, launch));
   } else {
     record_of.ending = model::StartFailed{125, "its supervisor could not be started; the agent's log tells more"};

@@ -82,8 +82,21 @@ Task<> Jobs::sweep_workplaces(std::vector<model::JobId> ended) {
     for (const auto& id : ended) workplaces_.strip(id);
   };
   co_await async::offload(pool_, sweep);
+  const auto swept = co_await async::attempt(sweep_containers());
+  if (!swept && swept.error().code() != Code::unavailable)
+    log_.warn("containers of ended jobs may be left", kv("error", swept.error().describe()));
   swept_ = true;
   swept_now_.notify_all();
+}
+
+Task<> Jobs::sweep_containers() {
+  auto look = [&] { return containers_.list(); };
+  auto left = co_await async::offload(pool_, look);
+  std::set<model::JobId> live;
+  for (const auto& [sequence, job] : live_) live.insert(job.id);
+  std::erase_if(left, [&](const Containers::Left& each) { return live.contains(each.job); });
+  auto remove = [&] { containers_.remove(left); };
+  if (!left.empty()) co_await async::offload(pool_, remove);
 }
 
 Task<> Jobs::resume(store::LiveJob job) {
@@ -105,7 +118,9 @@ Task<> Jobs::resume(store::LiveJob job) {
       log_.info("job adopted", kv("job", job.id), kv("shim", running->started->shim.pid));
       // It may have been canceled by an agent that died before it could say so.
       if (find(sequence)->stopping) co_await stop_supervisor(sequence, shim::kStoppedCanceled);
-      if (!running->shim) {  // it ended this very moment
+      if (!running->shim) {  // its number is a container's own, or it ended this very moment
+        auto inside = co_await async::attempt(supervisor_inside(job.id, job.launch));
+        if (inside && *inside) co_return co_await watch(sequence, job.attempt, job.launch, std::move(**inside));
         co_await async::sleep_for(kStartingPause);
         continue;
       }

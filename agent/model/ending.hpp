@@ -61,7 +61,7 @@ struct Preempted {
 };
 // Nobody saw it end.
 struct Lost {
-  enum class Cause { reboot, shim_killed };
+  enum class Cause { reboot, shim_killed, container_ended };
   Cause cause = Cause::reboot;
   friend bool operator==(const Lost&, const Lost&) = default;
 };

@@ -181,7 +181,9 @@ json to_json(const Ending& ending) {
         } else if constexpr (std::is_same_v<E, Preempted>) {
           object["cause"] = e.cause == Preempted::Cause::drain ? "drain" : "shutdown";
         } else if constexpr (std::is_same_v<E, Lost>) {
-          object["cause"] = e.cause == Lost::Cause::reboot ? "reboot" : "shim_killed";
+          object["cause"] = e.cause == Lost::Cause::reboot            ? "reboot"
+                            : e.cause == Lost::Cause::container_ended ? "container_ended"
+                                                                      : "shim_killed";
         } else {
           object["reason"] = e.reason;
           if constexpr (std::is_same_v<E, StartFailed>) object["exit_code"] = e.exit_code;
@@ -207,8 +209,12 @@ Ending ending_from_json(const json& value) {
                        ByteSize(fields.whole<std::uint64_t>("peak_bytes", 0))};
   if (kind == "preempted")
     return Preempted{fields.text("cause") == "shutdown" ? Preempted::Cause::shutdown : Preempted::Cause::drain};
-  if (kind == "lost")
-    return Lost{fields.text("cause") == "shim_killed" ? Lost::Cause::shim_killed : Lost::Cause::reboot};
+  if (kind == "lost") {
+    const auto cause = fields.text("cause");
+    return Lost{cause == "shim_killed"       ? Lost::Cause::shim_killed
+                : cause == "container_ended" ? Lost::Cause::container_ended
+                                             : Lost::Cause::reboot};
+  }
   fields.refuse("kind", "is not a known kind of ending");
 }
 

@@ -119,8 +119,10 @@ async::Task<Leased> Environments::ensure(Spec spec, Context context, Waiting& wa
     co_return leased;
   }
   if (is_of_image(spec)) {
-    if (!kinds_.image) unsupported("container images ready");
-    co_return co_await kinds_.image(spec, context, waiting);
+    if (kinds_.images == nullptr) unsupported("container images ready");
+    ImageUse use;
+    use.gpus = context.gpus;
+    co_return co_await kinds_.images->ensure(std::move(spec), std::move(use), waiting);
   }
   auto make = [&] { return recipe_of(spec); };
   auto recipe = co_await async::offload(pool, make);
@@ -151,24 +153,42 @@ Builds& Environments::builds() const {
 
 async::Task<std::optional<Leased>> Environments::lease(Digest digest) {
   auto look = [&] { return builds().cache().lease(digest); };
-  co_return co_await async::offload(builds().pool(), look);
+  auto leased = co_await async::offload(builds().pool(), look);
+  if (!leased && kinds_.images != nullptr) leased = co_await kinds_.images->lease(digest);
+  co_return leased;
 }
 
 async::Task<std::vector<Entry>> Environments::list() {
   auto look = [&] { return builds().cache().list(); };
-  co_return co_await async::offload(builds().pool(), look);
+  auto entries = co_await async::offload(builds().pool(), look);
+  if (kinds_.images == nullptr) co_return entries;
+  auto images = co_await kinds_.images->list();
+  std::move(images.begin(), images.end(), std::back_inserter(entries));
+  co_return entries;
 }
 
 std::vector<Waiting::Build> Environments::building() const {
-  return builds().building();
+  auto all = builds().building();
+  if (kinds_.images == nullptr) return all;
+  auto images = kinds_.images->building();
+  std::move(images.begin(), images.end(), std::back_inserter(all));
+  return all;
+}
+
+async::Task<bool> Environments::is_image(Digest digest) {
+  if (kinds_.images == nullptr) co_return false;
+  const auto images = co_await kinds_.images->list();
+  co_return std::any_of(images.begin(), images.end(), [&](const Entry& entry) { return entry.digest == digest; });
 }
 
 async::Task<std::string> Environments::show(Digest digest) {
+  if (co_await is_image(digest)) co_return co_await kinds_.images->show(digest);
   auto look = [&] { return builds().cache().show(digest); };
   co_return co_await async::offload(builds().pool(), look);
 }
 
 async::Task<> Environments::remove(Digest digest) {
+  if (co_await is_image(digest)) co_return co_await kinds_.images->remove(digest);
   co_await builds().remove(digest);
 }
 

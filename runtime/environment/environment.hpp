@@ -22,6 +22,7 @@
 
 #include "runtime/async/task.hpp"
 #include "runtime/environment/builds.hpp"
+#include "runtime/environment/images.hpp"
 #include "runtime/environment/ready.hpp"
 #include "runtime/environment/recipe.hpp"
 #include "runtime/environment/spec.hpp"
@@ -45,7 +46,7 @@ struct Kinds {
   std::function<Recipe(const Conda&)> conda;
   std::map<std::string, std::function<Recipe(const std::string& lock)>> locks;  // by the lock's "kind"
   // For Image, DockerBuild, and locks of kind "image".
-  std::function<async::Task<Leased>(const Spec&, const Context&, Waiting&)> image;
+  Images* images = nullptr;
 };
 
 // Equal requests for a user's own interpreter at the same time share one look at it; later ones cost only a
@@ -55,7 +56,7 @@ class Environments {
  public:
   // For the ensure() that blocks alone.
   explicit Environments(std::chrono::seconds patience = std::chrono::seconds(60)) : patience_(patience) {}
-  // `builds` outlives it.
+  // `builds`, and what `kinds` points to, outlive it.
   Environments(Builds& builds, Kinds kinds, std::chrono::seconds patience = std::chrono::seconds(60))
       : builds_(&builds), kinds_(std::move(kinds)), patience_(patience) {}
 
@@ -88,6 +89,7 @@ class Environments {
   Recipe recipe_of(const Spec& spec) const;
   Recipe recipe_of_lock(const std::string& lock) const;
   Builds& builds() const;
+  async::Task<bool> is_image(Digest digest);
   std::shared_ptr<Known> known(const Key& key);
 
   Builds* builds_ = nullptr;

@@ -139,8 +139,6 @@ bool kill_marked(const std::string& mark) {
 
 }  // namespace
 
-namespace {
-
 void write_launch(const std::string& directory, const Launch& launch) {
   check(launch);
   os::make_directories(directory, 0711);
@@ -148,6 +146,8 @@ void write_launch(const std::string& directory, const Launch& launch) {
   complete.boot_id = os::boot_id();
   os::write_file(join(directory, kLaunchFile), to_text(complete), 0600, os::Durable::no);
 }
+
+namespace {
 
 // Born in the shims' group where there is one; `orders` becomes its standard input.
 os::Child start_shim(const std::string& shim_program, const std::string& argument, const std::string& cgroup,

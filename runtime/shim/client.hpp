@@ -19,6 +19,9 @@ namespace berth::shim {
 // ever.
 os::Child launch(const std::string& shim_program, const std::string& directory, const Launch& launch);
 
+// The part of it that only writes: for a supervisor that somebody else starts, such as a container engine.
+void write_launch(const std::string& directory, const Launch& launch);
+
 // A supervisor that is not this process' child.
 struct Supervisor {
   pid_t pid = 0;

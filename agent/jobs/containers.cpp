@@ -1,0 +1,137 @@
+#include "agent/jobs/containers.hpp"
+
+#include <sys/eventfd.h>
+
+#include <thread>
+
+#include "runtime/base/error.hpp"
+#include "runtime/objects/sha256.hpp"
+#include "runtime/os/process.hpp"
+
+namespace berth::jobs {
+namespace {
+
+constexpr const char* kShimInside = "/.berth-shim";
+constexpr const char* kStateLabel = "io.berth.state";
+constexpr const char* kJobLabel = "io.berth.job";
+constexpr int kMostLooks = 100;
+constexpr auto kLookPause = std::chrono::milliseconds(20);
+
+// For a container that has ended already.
+os::Fd readable_now() { return os::Fd(::eventfd(1, EFD_CLOEXEC)); }
+
+os::Fd pidfd_of(const docker::Container& container) {
+  const auto process = os::process_id(container.pid);
+  auto pidfd = process ? os::open_pidfd(*process) : std::nullopt;
+  return pidfd ? std::move(*pidfd) : readable_now();
+}
+
+// What the supervisor does on the host, the engine does here: mounts, limits, network.
+shim::Launch inside(shim::Launch plan) {
+  plan.overlay.reset();
+  plan.cgroup.clear();
+  plan.limits = {};
+  plan.tmp.reset();
+  plan.network = true;
+  return plan;
+}
+
+}  // namespace
+
+Containers::Containers(ContainerOptions options) : options_(std::move(options)), engine_(options_.socket) {}
+
+// Names are the engine's, which several agents may use.
+std::string Containers::name_of(const model::JobId& job, int launch) const {
+  const auto agent = objects::sha256(options_.state_dir).hex().substr(0, 8);
+  return "berth-" + agent + "-" + job + "-" + std::to_string(launch);
+}
+
+docker::Labels Containers::labels_of(const model::JobId& job) const {
+  return {{kStateLabel, options_.state_dir}, {kJobLabel, job}};
+}
+
+std::vector<std::string> Containers::environment_of(const std::string& image) const {
+  return engine_.image(image).environment;
+}
+
+docker::ContainerSpec Containers::spec_of(const std::string& name, const model::JobId& job,
+                                          const std::string& directory, const shim::Launch& plan, const Site& site,
+                                          const std::string& image) const {
+  docker::ContainerSpec spec;
+  spec.name = name;
+  spec.image = image;
+  spec.entrypoint = {kShimInside, directory};
+  spec.binds = {{options_.shim_program, kShimInside, true}, {directory, directory, false}};
+  if (site.overlay) spec.volumes = {{name, site.tree, false}};
+  if (plan.tmp) spec.tmpfs[plan.tmp->path] = "mode=1777,size=" + std::to_string(plan.tmp->size.bytes());
+  if (plan.limits.memory) spec.memory = ByteSize(*plan.limits.memory);
+  if (plan.limits.cpu_milli) spec.cpus = *plan.limits.cpu_milli / 1000.0;
+  if (plan.limits.pids) spec.pids = static_cast<std::int64_t>(*plan.limits.pids) + 1;  // the supervisor counts too
+  if (!plan.network) spec.network = "none";
+  spec.gpus = site.gpus;
+  spec.labels = labels_of(job);
+  return spec;
+}
+
+shim::Supervisor Containers::launch(const model::JobId& job, int launch, const std::string& directory,
+                                    const shim::Launch& plan, const Site& site, const std::string& image) const {
+  const auto name = name_of(job, launch);
+  remove(job, launch);  // of an agent that died before it had recorded what it was about to do
+  shim::write_launch(directory, inside(plan));
+  if (site.overlay)
+    engine_.create_overlay_volume(name, site.overlay->lower, site.overlay->upper, site.overlay->work, labels_of(job));
+  try {
+    engine_.start(engine_.create_container(spec_of(name, job, directory, plan, site, image)));
+  } catch (Error& error) {
+    remove(job, launch);
+    error.add_context("starting a container of the image " + image);
+    throw;
+  }
+  const auto container = engine_.container(name);
+  return {container.pid, pidfd_of(container)};
+}
+
+std::optional<os::Fd> Containers::supervisor(const model::JobId& job, int launch) const {
+  const auto container = engine_.find_container(name_of(job, launch));
+  if (!container || !container->running) return std::nullopt;
+  return pidfd_of(*container);
+}
+
+Containers::Remains Containers::remove(const model::JobId& job, int launch) const {
+  const auto name = name_of(job, launch);
+  Remains remains;
+  auto container = engine_.find_container(name);
+  // What the kernel did is known only once the engine has seen the end, moments after the supervisor has written it.
+  for (int looks = 0; looks < kMostLooks && container && container->running; ++looks) {
+    std::this_thread::sleep_for(kLookPause);
+    container = engine_.find_container(name);
+  }
+  if (container) {
+    remains.out_of_memory = container->out_of_memory;
+    engine_.remove_container(container->id);
+  }
+  engine_.remove_volume(name);
+  return remains;
+}
+
+std::vector<Containers::Left> Containers::list() const {
+  const auto ours = std::string(kStateLabel) + "=" + options_.state_dir;
+  std::vector<Left> all;
+  for (const auto& container : engine_.list_containers(ours))
+    if (const auto job = container.labels.find(kJobLabel); job != container.labels.end())
+      all.push_back({job->second, container.id, ""});
+  const auto prefix = name_of("", 0).size() - 2;  // without "-0"
+  for (const auto& volume : engine_.list_volumes(ours))
+    if (const auto end = volume.rfind('-'); end != std::string::npos && end > prefix)
+      all.push_back({volume.substr(prefix, end - prefix), "", volume});
+  return all;
+}
+
+void Containers::remove(const std::vector<Left>& left) const {
+  for (const auto& each : left) {
+    if (!each.container.empty()) engine_.remove_container(each.container);
+    if (!each.volume.empty()) engine_.remove_volume(each.volume);
+  }
+}
+
+}  // namespace berth::jobs
