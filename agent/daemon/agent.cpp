@@ -80,7 +80,6 @@ model::Resources capacity_of(const Config& config) {
   model::Resources capacity;
   capacity.cpu_milli = config.cpu_milli.value_or(cpus * 1000);
   capacity.memory = config.memory.value_or(ByteSize(static_cast<std::uint64_t>(info.totalram) * info.mem_unit));
-  capacity.gpus = 0;  // none is looked for yet
   const auto whole_cpus = static_cast<std::uint16_t>(std::clamp(capacity.cpu_milli / 1000, 1U, 65'535U));
   capacity.slots = config.max_parallel.value_or(whole_cpus);
   return capacity;
@@ -133,8 +132,9 @@ class Agent {
         reserve_(os::join(config_.state_dir, "reserve"), config_.reserved_space),
         governor_(executor, config_.state_dir, config_.disk, store_, objects_, checkouts_, workplaces_, reserve_,
                   system_clock(), log_),
-        jobs_(executor, settings(options, groups), store_, workplaces_, environments_, governor_, watcher_, pool_,
-              system_clock(), log_),
+        gpus_(executor, gpu_settings(config_, groups), system_clock(), log_),
+        jobs_(executor, settings(options, groups), store_, workplaces_, environments_, governor_, gpus_, watcher_,
+              pool_, system_clock(), log_),
         services_{jobs_,
                   workplaces_,
                   governor_,
@@ -187,6 +187,7 @@ class Agent {
   async::Task<> stop() {
     co_await nursery_.stop_and_join();
     co_await jobs_.stop();
+    co_await gpus_.stop();
     co_await builds_.stop();
     co_await governor_.stop();
     co_await watcher_.stop();
@@ -230,6 +231,17 @@ class Agent {
     if (services_.node.machine_agent && !group)
       log_.warn("the socket's group does not exist; only root can use the socket", kv("group", config_.group));
     return http::listen_unix(config_.socket, group ? 0660 : 0600, group);
+  }
+
+  static jobs::GpuSettings gpu_settings(const Config& config, const JobGroups& groups) {
+    jobs::GpuSettings settings;
+    settings.managed = config.gpus.managed;
+    settings.offered = config.gpus.offered;
+    settings.library = config.gpus.library;
+    settings.sample = config.gpus.sample;
+    settings.cgroup_base = groups.base();
+    settings.jobs_directory = os::join(config.state_dir, "jobs");
+    return settings;
   }
 
   static jobs::Settings settings(const Options& options, JobGroups& groups) {
@@ -284,6 +296,7 @@ class Agent {
   environment::Environments environments_;
   jobs::DiskReserve reserve_;
   jobs::Governor governor_;
+  jobs::Gpus gpus_;
   jobs::Jobs jobs_;
   api::Services services_;
   http::Router router_;

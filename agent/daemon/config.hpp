@@ -35,6 +35,16 @@ struct EnvironmentConfig {
   friend bool operator==(const EnvironmentConfig&, const EnvironmentConfig&) = default;
 };
 
+// Which GPUs jobs may have.
+struct GpuConfig {
+  bool managed = true;                              // gpus: none: the agent has nothing to do with GPUs
+  std::optional<std::vector<std::string>> offered;  // gpus: UUIDs or numbers; auto: all
+  std::string library = "libnvidia-ml.so.1";        // nvml: a path, or a name for the loader
+  std::chrono::milliseconds sample{5000};           // gpu_sample: between two looks at them
+
+  friend bool operator==(const GpuConfig&, const GpuConfig&) = default;
+};
+
 struct Config {
   std::string state_dir;  // state_dir: everything the agent keeps
   std::string socket;     // socket: of the API; DIR/berth.sock unless set
@@ -62,6 +72,7 @@ struct Config {
   // keep_outputs, keep_jobs.
   jobs::DiskLimits disk;
   EnvironmentConfig environments;
+  GpuConfig gpus;
   std::string cgroup;                                    // cgroup: a cgroup2 directory for the jobs' groups
   std::string path =                                     // path: PATH of jobs
       "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "runtime/gpu/visibility.hpp"
 #include "runtime/os/file.hpp"
 
 namespace berth::jobs {
@@ -15,12 +16,6 @@ namespace {
 constexpr std::size_t kLongestTmp = 72;
 
 using Variables = std::map<std::string, std::string>;
-
-std::string joined(const std::vector<std::string>& texts) {
-  std::string all;
-  for (const auto& text : texts) all += (all.empty() ? "" : ",") + text;
-  return all;
-}
 
 // What a job finds in its environment, weakest first: the user's login, Berth's and Azure ML's names, what the
 // environment sets, what the user asked for. Nothing of the agent's own environment gets through. Azure ML's token
@@ -35,7 +30,6 @@ Variables variables_of(const model::Job& job, int attempt, const Site& site, con
       {"SHELL", identity.shell.empty() ? "/bin/sh" : identity.shell},
       {"LANG", "C.UTF-8"},
       {"PYTHONUNBUFFERED", "1"},
-      {"CUDA_VISIBLE_DEVICES", joined(site.gpus)},
       {"BERTH_JOB_ID", job.id},
       {"BERTH_ATTEMPT", std::to_string(attempt)},
       {"BERTH_EXPERIMENT", job.request.experiment},
@@ -43,11 +37,15 @@ Variables variables_of(const model::Job& job, int attempt, const Site& site, con
       {"AZUREML_ROOT_RUN_ID", job.id},
       {"AZUREML_EXPERIMENT_NAME", job.request.experiment},
   };
+  const auto visible = gpu::visibility_variables(site.gpus);
+  for (const auto& [name, value] : visible) all[name] = value;
   if (!site.stop_reason.empty()) all["BERTH_STOP_REASON"] = site.stop_reason;
   if (site.tmp.size() <= kLongestTmp && !site.tmp.empty()) all["TMPDIR"] = site.tmp;
   if (!site.tree.empty()) all["BERTH_CODE_DIR"] = site.tree;
   for (const auto& [name, value] : ready.variables) all[name] = value;
   for (const auto& [name, value] : job.request.environment_variables) all[name] = value;
+  if (!site.gpus.empty())  // "0" would be another job's
+    for (const auto& [name, value] : visible) all[name] = value;
   if (!ready.path_prefix.empty()) all["PATH"] = ready.path_prefix + ":" + all["PATH"];
   return all;
 }
@@ -96,6 +94,7 @@ shim::Launch plan_launch(const model::Job& job, int attempt, const Site& site, c
   launch.overlay = site.overlay;
   launch.cgroup = site.cgroup;
   launch.limits = limits_of(job.request);
+  launch.devices = site.devices;
   if (job.request.limits.tmp) launch.tmp = shim::Tmp{site.tmp, *job.request.limits.tmp};
   launch.network = job.request.limits.network && defaults.network;
   launch.core_dumps = defaults.core_dumps;

@@ -18,6 +18,7 @@ struct Site {
   std::string stop_reason;              // the file that tells the job why it is asked to stop
   std::string tmp;                      // a directory of the job's own, gone with it
   std::vector<std::string> gpus;        // UUIDs of its GPUs
+  os::DeviceRules devices;              // that keep it off the others; empty: nothing does
 };
 
 // What the node's configuration says about every job.
