@@ -143,7 +143,8 @@ void add_gpus(Page& page, const json& status) {
   }
   page.heading("GPUs");
   for (const auto& gpu : gpus) {
-    page.line(text_at(gpu, "label"), text_at(gpu, "name"));
+    const auto name = text_at(gpu, "name");
+    page.line(text_at(gpu, "label"), name.empty() ? "NVIDIA" : name);
     page.line("", gpu_text(gpu), text_at(gpu, "withheld").empty() ? Style::plain : Style::yellow);
   }
   const auto cuda = text_at(nvidia, "cuda");

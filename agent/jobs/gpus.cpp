@@ -103,7 +103,11 @@ Gpus::Gpus(async::Executor executor, GpuSettings settings, const Clock& clock, L
 
 async::Task<> Gpus::start(Listener listener) {
   listener_ = std::move(listener);
-  if (!settings_.managed) co_return;
+  if (!settings_.managed) {
+    GpuLook none;
+    none.survey.notes.emplace_back("the agent's configuration says gpus: none");
+    co_return take(std::move(none));
+  }
   nursery_.spawn(keep_looking());
   auto looked = [](Gpus& self) -> async::Task<> {
     while (self.done_ == 0) co_await self.looked_.wait();

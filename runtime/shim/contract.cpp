@@ -190,7 +190,7 @@ os::DeviceRules devices_from(const Json& json) {
   for (const auto& [key, minor_numbers] : json.items()) {
     unsigned major_number = 0;
     const auto [end, failure] = std::from_chars(key.data(), key.data() + key.size(), major_number);
-    if (failure != std::errc() || end != key.data() + key.size()) throw malformed("devices");
+    if (failure != std::errc() || end != key.data() + key.size()) throw malformed("device_rules");
     devices[major_number] = minor_numbers.get<std::set<unsigned>>();
   }
   return devices;
@@ -230,7 +230,7 @@ std::string to_text(const Launch& launch) {
   if (launch.overlay) json["overlay"] = overlay_json(*launch.overlay);
   if (!launch.cgroup.empty()) json["cgroup"] = bytes_json(launch.cgroup);
   json["limits"] = limits_json(launch.limits);
-  if (!launch.devices.empty()) json["devices"] = devices_json(launch.devices);
+  if (!launch.devices.empty()) json["device_rules"] = devices_json(launch.devices);
   if (launch.tmp) json["tmp"] = {{"path", bytes_json(launch.tmp->path)}, {"size", launch.tmp->size.bytes()}};
   json["network"] = launch.network;
   json["core_dumps"] = launch.core_dumps;
@@ -254,7 +254,7 @@ Launch launch_from_text(std::string_view text) {
     if (json.contains("overlay")) launch.overlay = overlay_from(json["overlay"]);
     read_bytes(json, "cgroup", launch.cgroup);
     if (json.contains("limits")) launch.limits = limits_from(json["limits"]);
-    if (json.contains("devices")) launch.devices = devices_from(json["devices"]);
+    if (json.contains("device_rules")) launch.devices = devices_from(json["device_rules"]);
     if (json.contains("tmp")) launch.tmp = tmp_from(json["tmp"]);
     read(json, "network", launch.network);
     read(json, "core_dumps", launch.core_dumps);
