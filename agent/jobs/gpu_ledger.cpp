@@ -53,13 +53,22 @@ GpuLedger::Failures GpuLedger::take(GpuLook look, Steady now) {
     const auto memory = assignment_.jobs.find(job);
     hold.meter.sample(now, gpus_, memory == assignment_.jobs.end() ? std::map<std::string, ByteSize>{} : memory->second);
     if (hold.failure) continue;
-    for (const auto& gpu : gpus_) {
-      if (!is_held_by(job, gpu.uuid) || hold.failure) continue;
-      hold.failure = failure_of(gpu);
-      if (hold.failure) failures.emplace_back(job, *hold.failure);
-    }
+    hold.failure = failure_among(hold.uuids);
+    if (hold.failure) failures.emplace_back(job, *hold.failure);
   }
   return failures;
+}
+
+std::optional<model::GpuError> GpuLedger::failure_among(const queue::Uuids& uuids) const {
+  for (const auto& uuid : uuids) {
+    const auto found = std::find_if(gpus_.begin(), gpus_.end(), [&](const gpu::Gpu& gpu) { return gpu.uuid == uuid; });
+    if (found != gpus_.end()) {
+      if (auto failure = failure_of(*found)) return failure;
+    } else if (look_.survey.driver) {  // NVML answers, and another agent had seen it
+      return model::GpuError{"GPU " + uuid, uuid, 0, "the machine has no such GPU any more"};
+    }
+  }
+  return std::nullopt;
 }
 
 std::optional<model::GpuError> GpuLedger::failure_of(const gpu::Gpu& gpu) const {

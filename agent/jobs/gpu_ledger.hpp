@@ -76,6 +76,7 @@ class GpuLedger {
   bool is_offered(const gpu::Gpu& gpu) const;
   bool is_held_by(const std::string& job, const std::string& uuid) const;
   void judge();
+  std::optional<model::GpuError> failure_among(const queue::Uuids& uuids) const;
   std::optional<model::GpuError> failure_of(const gpu::Gpu& gpu) const;
 
   std::optional<std::vector<std::string>> offered_;

@@ -183,6 +183,21 @@ class HealthTest(GpuTest):
         self.assertEqual(agent.get("/v1/status")["health"], "degraded")
         self.assertRegex("\n".join(self.gpu_remarks(agent)), "^GPU 0 is withheld: Xid 79.*\nGPU 2 is withheld: ")
 
+    def test_a_gpu_that_goes_while_the_agent_is_away_is_told_too(self):
+        self.set_machine(h100(0), h100(1))
+        agent = self.start_node()
+        go = self.place / "work/go"
+        job = self.sh(agent, f"while [ ! -e {go} ]; do sleep 0.05; done; exit 1")
+        agent.wait_state(job, "Running")
+        agent.kill()
+        self.gpus[0]["gone"] = True
+        self.write()
+        agent.start()
+        go.touch()
+        ending = agent.wait(job)["ending"]
+        self.assertEqual((ending["kind"], ending["uuid"]), ("gpu_error", "GPU-0"))
+        self.assertIn("no such GPU any more", ending["reason"])
+
     def test_a_cancellation_is_done_when_the_memory_is_back(self):
         self.set_machine(h100(0))
         agent = self.start_node()
@@ -269,7 +284,7 @@ class NoGpuTest(GpuTest):
         self.assertIn("/nowhere/libnvidia-ml.so.1", agent.berth("status").out)
         self.assertEqual(agent.get("/v1/doctor")["gpus"], [])
         error = self.refuses(400, "invalid", self.sh, agent, "true")
-        self.assertIn("0 GPUs", error["message"])
+        self.assertIn("this node has none", error["message"])
         self.assertNotIn("nvidia", agent.log())
         time.sleep(0.5)
         before = self.wake_ups(agent.pid)

@@ -170,6 +170,17 @@ TEST_CASE("a fault of a GPU is that of whoever holds an instance of it, and so i
   CHECK(failures[1].second == model::GpuError{"GPU 1", "GPU-1", 0, "it does not answer any more"});
 }
 
+TEST_CASE("a GPU that was held before the agent came and is not there has failed, where NVML answers") {
+  GpuLedger ledger;
+  ledger.hold("ada-1", {"GPU-9"}, kStart);
+  auto look = two_cards();
+  look.survey.driver.reset();
+  CHECK(ledger.take(look, kStart + 1s).empty());
+  const auto failures = ledger.take(two_cards(), kStart + 2s);
+  REQUIRE(failures.size() == 1);
+  CHECK(failures[0].second.uuid == "GPU-9");
+}
+
 TEST_CASE("device rules leave a job its own GPUs, and are empty without GPUs") {
   GpuLedger ledger;
   CHECK(ledger.rules_for({}).empty());
