@@ -14,6 +14,7 @@ http::Router make_router(Services& services) {
   add_job_routes(router, services);
   add_log_routes(router, services);
   add_snapshot_routes(router, services);
+  add_environment_routes(router, services);
   return router;
 }
 

@@ -20,6 +20,7 @@ struct Services {
   jobs::Jobs& jobs;
   jobs::Workplaces& workplaces;
   jobs::Governor& governor;
+  environment::Environments& environments;
   store::Store& store;
   objects::Store& objects;
   async::Watcher& watcher;
@@ -41,6 +42,7 @@ http::Router make_router(Services& services);
 void add_job_routes(http::Router& router, Services& services);
 void add_log_routes(http::Router& router, Services& services);
 void add_snapshot_routes(http::Router& router, Services& services);
+void add_environment_routes(http::Router& router, Services& services);
 void add_node_routes(http::Router& router, Services& services);
 
 }  // namespace berth::api

@@ -12,6 +12,7 @@ namespace {
 using Kind = Description::Kind;
 
 constexpr std::string_view kSocket = "--socket";
+constexpr std::array<std::string_view, 7> kEnvironmentActions{"ls", "show", "log", "lock", "export", "build", "rm"};
 constexpr std::array<std::string_view, 6> kSignals{"TERM", "INT", "HUP", "USR1", "USR2", "QUIT"};
 
 std::vector<std::string> split(const std::string& names) {
@@ -37,6 +38,8 @@ JobChoice choice_for(std::string_view verb) {
 void offer_value(Completion& completion, const std::string& placeholder) {
   if (placeholder == "DIR") completion.from_shell = FromShell::directories;
   if (placeholder == "PATH" || placeholder == "FILE") completion.from_shell = FromShell::files;
+  if (placeholder == "ACTION")
+    for (const auto action : kEnvironmentActions) completion.candidates.push_back({std::string(action), ""});
   if (placeholder == "SIGNAL")
     for (const auto signal : kSignals) completion.candidates.push_back({std::string(signal), ""});
   if (placeholder.starts_with("[CAUSE=]"))

@@ -149,6 +149,12 @@ void add_code(Page& page, const Job& job) {
   page.line("Get it", "`berth download " + job.id + " --code`");
 }
 
+std::string kind_text(const model::EnvironmentRequest& request) {
+  auto kind = std::string(model::name(request.kind));
+  std::replace(kind.begin(), kind.end(), '_', '-');
+  return kind;
+}
+
 // The record is the environment's own; what is not there is not told.
 void add_environment(Page& page, const Job& job) {
   const auto& request = job.request.environment;
@@ -159,11 +165,17 @@ void add_environment(Page& page, const Job& job) {
     return printable(record[key].get<std::string>());
   };
   page.heading("Environment");
-  page.line("Kind", "user-managed");
+  page.line("Kind", kind_text(request));
+  page.line("From", printable(request.file.empty() ? request.image : request.file));
   page.line("Python", text("interpreter").empty() ? printable(request.python) : text("interpreter"));
-  page.line("Version", text("version"));
+  page.line("Version", text("version").empty() ? text("python_version") : text("version"));
+  page.line("Image", text("reference"));
   if (record.is_object() && record.contains("packages") && record["packages"].is_structured())
     page.line("Packages", std::to_string(record["packages"].size()));
+  if (job.environment) {
+    const auto name = job.environment->hex().substr(0, 12);
+    page.line("Environment", name + "; `berth env show " + name + "`");
+  }
 }
 
 std::string removal_text(const model::Removal& removal) { return printable(model::to_words(removal)); }

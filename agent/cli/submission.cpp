@@ -5,10 +5,12 @@
 #include <array>
 #include <cstdlib>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "agent/cli/code.hpp"
 #include "agent/cli/settings.hpp"
 #include "agent/jobfile/environment.hpp"
+#include "agent/model/json.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
 
@@ -38,7 +40,32 @@ std::optional<std::string> environment_variable(const std::string& name) {
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
 }
 
+jobfile::Place place_here() {
+  jobfile::Place place;
+  place.current_directory = current_directory();
+  place.environment_variable = environment_variable;
+  place.read_file = [](const std::string& path) { return os::read_file(path, kLargestEnvironmentFile); };
+  place.is_directory = [](const std::string& path) { return std::filesystem::is_directory(path); };
+  return place;
+}
+
 }  // namespace
+
+void declare_environment(Options& options, jobfile::Flags& flags) {
+  options.option("--python", flags.python, "PATH", kPythonHelp);
+  options.option("--conda", flags.conda, "FILE", "conda environment of an environment.yml, made once for all jobs that ask for the same");
+  options.option("--requirements", flags.requirements, "FILE",
+                 "venv of a requirements.txt or pyproject.toml, likewise; --python then gives the version: 3.11");
+  options.option("--image", flags.image, "IMAGE",
+                 "run in a container of this Docker image, or of the node's own: cpu or gpu. With --conda the "
+                 "environment is added to it");
+  options.option("--dockerfile", flags.dockerfile, "DIR", "run in a container of the image that this directory builds");
+  options.option("--env-lock", flags.environment_lock, "FILE", "exactly what `berth env lock` has written");
+}
+
+std::string environment_of(const jobfile::Flags& flags) {
+  return model::to_json(jobfile::environment(flags, place_here(), false)).dump();
+}
 
 void declare(Options& options, Submission& submission) {
   auto& flags = submission.flags;
@@ -51,15 +78,7 @@ void declare(Options& options, Submission& submission) {
   options.list("-e,--env", flags.environment_variables, "K=V",
                "environment variable of the job; K alone passes on its value here");
   options.group("Environment");
-  options.option("--python", flags.python, "PATH", kPythonHelp);
-  options.option("--conda", flags.conda, "FILE", "conda environment of an environment.yml, made once for all jobs that ask for the same");
-  options.option("--requirements", flags.requirements, "FILE",
-                 "venv of a requirements.txt or pyproject.toml, likewise; --python then gives the version: 3.11");
-  options.option("--image", flags.image, "IMAGE",
-                 "run in a container of this Docker image, or of the node's own: cpu or gpu. With --conda the "
-                 "environment is added to it");
-  options.option("--dockerfile", flags.dockerfile, "DIR", "run in a container of the image that this directory builds");
-  options.option("--env-lock", flags.environment_lock, "FILE", "exactly what `berth env lock` has written");
+  declare_environment(options, flags);
   options.group("Code");
   options.option("--code", submission.code, "DIR", "send this directory instead of the current one");
   options.flag("--no-code", submission.no_code, "send nothing: run in the current directory as it is");
@@ -97,11 +116,7 @@ void declare(Options& options, Submission& submission) {
 Submitted submit(Agent& agent, const Submission& submission, const std::function<void()>& about_to) {
   if (submission.no_code && submission.code)
     throw Error(Code::invalid, "--code and --no-code exclude each other", "give one of them");
-  jobfile::Place place;
-  place.current_directory = current_directory();
-  place.environment_variable = environment_variable;
-  place.read_file = [](const std::string& path) { return os::read_file(path, kLargestEnvironmentFile); };
-  place.is_directory = [](const std::string& path) { return std::filesystem::is_directory(path); };
+  auto place = place_here();
   if (!submission.no_code) {
     place.code_root = code_root(submission.code, place.current_directory, home_directory());
     place.current_directory = std::filesystem::canonical(place.current_directory);  // as code_root is

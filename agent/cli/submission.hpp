@@ -18,6 +18,11 @@ struct Submission {
   bool no_code = false;
 };
 
+// Declares the options that say what a command runs in.
+void declare_environment(Options& options, jobfile::Flags& flags);
+// What they ask for, as JSON; the machine as it is where none was given.
+std::string environment_of(const jobfile::Flags& flags);
+
 // Declares the options, which write into `submission`.
 void declare(Options& options, Submission& submission);
 // Sends the code where that is asked for, and the request. Returns when the agent has it on disk. `about_to`

@@ -138,6 +138,7 @@ class Agent {
         services_{jobs_,
                   workplaces_,
                   governor_,
+                  environments_,
                   store_,
                   objects_,
                   watcher_,

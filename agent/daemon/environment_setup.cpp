@@ -84,16 +84,12 @@ environment::BuildSettings build_settings(const Config& config, const std::strin
 
 environment::Kinds environment_kinds(const Config& config, std::optional<os::Identity> identity) {
   const auto venvs = std::make_shared<environment::Venvs>(node_python(config), identity);
-  const auto conda = std::make_shared<const environment::NodeConda>(node_conda(config, identity));
+  const auto condas = std::make_shared<environment::Condas>(node_conda(config, identity));
   environment::Kinds kinds;
   kinds.venv = [venvs](const environment::Venv& venv) { return venvs->recipe(venv); };
   kinds.locks["venv"] = [venvs](const std::string& lock) { return venvs->recipe_of_lock(lock); };
-  kinds.conda = [conda](const environment::Conda& wanted) {
-    return environment::conda_recipe(wanted, environment::find_conda_tool(*conda), *conda);
-  };
-  kinds.locks["conda"] = [conda](const std::string& lock) {
-    return environment::locked_conda_recipe(lock, environment::find_conda_tool(*conda), *conda);
-  };
+  kinds.conda = [condas](const environment::Conda& conda) { return condas->recipe(conda); };
+  kinds.locks["conda"] = [condas](const std::string& lock) { return condas->recipe_of_lock(lock); };
   return kinds;
 }
 

@@ -1,5 +1,6 @@
 #include "agent/model/environment_json.hpp"
 
+#include "agent/model/json.hpp"
 #include "agent/model/json_reader.hpp"
 
 namespace berth::model {

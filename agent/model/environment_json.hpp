@@ -8,7 +8,6 @@
 
 namespace berth::model {
 
-nlohmann::json to_json(const EnvironmentRequest& environment);
 EnvironmentRequest environment_from_json(const nlohmann::json& value);
 
 }  // namespace berth::model

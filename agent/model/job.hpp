@@ -80,6 +80,7 @@ struct JobRequest {
 
 // Throws Error Code::invalid naming the field: what no node could accept.
 void validate(const JobRequest& request);
+void validate(const EnvironmentRequest& environment);
 
 // What the job used.
 struct Usage {
@@ -89,7 +90,7 @@ struct Usage {
   ByteSize io_read;      // from disks; what was cached is not counted
   ByteSize io_written;
   std::chrono::microseconds gpu_time{};  // how long it held GPUs, times their number
-  ByteSize gpu_peak_memory;              // of all of them together, as sampled; 0 where nobody looked
+  ByteSize gpu_peak_memory{};            // of all of them together, as sampled; 0 where nobody looked
   friend bool operator==(const Usage&, const Usage&) = default;
 };
 

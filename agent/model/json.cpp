@@ -227,6 +227,12 @@ json to_json(const JobRequest& request) {
   return object;
 }
 
+EnvironmentRequest environment_request_from_json(const json& value) {
+  auto environment = environment_from_json(value);
+  validate(environment);
+  return environment;
+}
+
 JobRequest request_from_json(const json& value) {
   JsonReader fields(value, "job request");
   auto request = read_request(fields);

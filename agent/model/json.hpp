@@ -11,6 +11,7 @@ namespace berth::model {
 
 nlohmann::json to_json(const Resources& resources);
 nlohmann::json to_json(const Ending& ending);
+nlohmann::json to_json(const EnvironmentRequest& environment);
 nlohmann::json to_json(const JobRequest& request);
 nlohmann::json to_json(const Attempt& attempt);
 // The whole record: request, state, timing, attempts, ending, "exit_code", "ending_words", provenance.
@@ -19,6 +20,7 @@ nlohmann::json to_json(const Job& job);
 // All throw Error Code::invalid naming the field ("job request: 'priority' must be a whole number …").
 Resources resources_from_json(const nlohmann::json& json);
 Ending ending_from_json(const nlohmann::json& json);
+EnvironmentRequest environment_request_from_json(const nlohmann::json& json);
 JobRequest request_from_json(const nlohmann::json& json);
 Attempt attempt_from_json(const nlohmann::json& json);
 Job job_from_json(const nlohmann::json& json);

@@ -153,7 +153,9 @@ void check_fields(const EnvironmentRequest& environment) {
   field("dockerfile", !environment.dockerfile.empty(), kind == dockerfile, kind == dockerfile);
 }
 
-void check_environment(const EnvironmentRequest& environment) {
+}  // namespace
+
+void validate(const EnvironmentRequest& environment) {
   check_python(environment);
   check_fields(environment);
   check_files(environment);
@@ -162,6 +164,8 @@ void check_environment(const EnvironmentRequest& environment) {
   if (!environment.dockerfile.empty() && !is_inner_path(environment.dockerfile))
     refuse("environment", "must name the dockerfile by a path within its directory, without '.' and '..'");
 }
+
+namespace {
 
 void check_limits(const JobRequest& request) {
   if (request.resources.slots < 1) refuse("resources", "must ask for at least 1 slot");
@@ -199,7 +203,7 @@ void validate(const JobRequest& request) {
   check_map("properties", request.properties, kMaxPropertyValue);
   check_command(request);
   check_paths(request);
-  check_environment(request.environment);
+  validate(request.environment);
   check_limits(request);
 }
 

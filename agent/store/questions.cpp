@@ -166,6 +166,13 @@ std::optional<Job> find(db::Connection& db, Sequence sequence) {
   return job_row(db, row);
 }
 
+std::vector<model::JobId> jobs_in(db::Connection& db, const Digest& environment) {
+  std::vector<model::JobId> ids;
+  auto rows = db.query("SELECT id FROM job WHERE environment = ? ORDER BY sequence DESC LIMIT 100", to_column(environment));
+  while (rows.step()) ids.emplace_back(rows.text(0));
+  return ids;
+}
+
 Job resolve(db::Connection& db, std::string_view reference, uid_t uid) {
   if (reference == "@last") return last_of(db, uid);
   if (!model::is_job_id(reference))

@@ -47,7 +47,7 @@ struct StartIntent {
   int attempt = 1;
   int launch = 1;  // of the job, counted over all attempts: the directory of the shim's files
   std::string boot_id;
-  std::vector<std::string> gpus;  // that it is given: UUIDs
+  std::vector<std::string> gpus{};  // that it is given: UUIDs
 };
 
 struct Final {
@@ -164,6 +164,8 @@ void set_held(db::Connection& db, Sequence sequence, bool held);
 // --- questions
 std::optional<model::Job> find(db::Connection& db, std::string_view id);
 std::optional<model::Job> find(db::Connection& db, Sequence sequence);
+// The latest hundred that were given this environment, the newest first.
+std::vector<model::JobId> jobs_in(db::Connection& db, const Digest& environment);
 // By name, by the beginning of a name, or "@last": the last one `uid` submitted. Code::not_found, or
 // Code::conflict
 // "'br' is ambiguous: brave-heron-7k2m, bright-owl-22ab".

@@ -233,6 +233,10 @@ Task<std::vector<model::Job>> Store::list(Filter filter) {
   return read([filter = std::move(filter)](db::Connection& db) { return store::list(db, filter); });
 }
 
+Task<std::vector<model::JobId>> Store::jobs_in(Digest environment) {
+  return read([environment](db::Connection& db) { return store::jobs_in(db, environment); });
+}
+
 std::vector<Doomed> Store::doomed() {
   return store::doomed(reader_);
 }

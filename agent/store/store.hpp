@@ -69,6 +69,7 @@ class Store {
   std::vector<PastLaunch> past_launches(std::size_t ended_jobs);
 
   Task<std::vector<model::Job>> list(Filter filter);
+  Task<std::vector<model::JobId>> jobs_in(Digest environment);
 
   // Writes what waits; later writes fail with Code::unavailable.
   void stop() { writer_.stop(); }

@@ -82,6 +82,7 @@ std::string to_json(const ContainerSpec& spec) {
   Json body = {{"Image", spec.image},   {"Env", spec.environment},        {"User", spec.user},
                {"Labels", spec.labels}, {"AttachStdin", false},           {"AttachStdout", false},
                {"AttachStderr", false}, {"HostConfig", host_config(spec)}};
+  body["StopSignal"] = "SIGKILL";  // the supervisor hears no other: an engine that shuts down need not wait
   if (!spec.entrypoint.empty()) body["Entrypoint"] = spec.entrypoint;
   if (!spec.entrypoint.empty() || !spec.command.empty()) body["Cmd"] = spec.command;
   if (!spec.working_directory.empty()) body["WorkingDir"] = spec.working_directory;

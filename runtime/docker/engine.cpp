@@ -238,6 +238,19 @@ EngineVersion Engine::version() const {
   return version;
 }
 
+EngineInfo Engine::info() const {
+  const auto answer = ask("GET", "/info");
+  check(answer, "ask the container engine", "about itself");
+  const auto json = parse(answer.body);
+  EngineInfo info{
+      text_of(json, "DockerRootDir"), text_of(json, "Driver"), text_of(json, "CgroupVersion"), {}, false};
+  const auto runtimes = member(json, "Runtimes");
+  for (const auto& [name, runtime] : runtimes.items()) info.runtimes.push_back(name);
+  for (const auto& option : strings_of(json, "SecurityOptions"))
+    info.rootless = info.rootless || option.find("rootless") != std::string::npos;
+  return info;
+}
+
 std::string Engine::versioned(const std::string& path) const {
   const std::scoped_lock lock(mutex_);
   if (!version_) version_ = version();

@@ -33,6 +33,14 @@ struct EngineVersion {
   std::string architecture;  // Go's name: "amd64"
 };
 
+struct EngineInfo {
+  std::string root_directory;         // where images and volumes are, on this machine
+  std::string storage_driver;         // "overlay2"
+  std::string cgroup_version;         // "1", "2"
+  std::vector<std::string> runtimes;  // "runc", "nvidia"
+  bool rootless = false;  // its root is a plain user: ids in its containers are not this machine's
+};
+
 struct Image {
   std::string id;                        // "sha256:…", of the configuration
   std::vector<std::string> tags;         // "debian:12"
@@ -98,6 +106,7 @@ class Engine {
   // Cancelled.
 
   EngineVersion version() const;
+  EngineInfo info() const;
 
   // Nothing where the engine has no such image. By reference, digest or id.
   std::optional<Image> find_image(const std::string& name) const;

@@ -40,7 +40,9 @@ struct Builds::Flight {
 // Somebody's wait for a flight.
 class Builds::Rider {
  public:
-  Rider(Flight& flight, Waiting& waiting) : flight_(flight), waiting_(waiting) { flight_.riders.insert(&waiting_); }
+  Rider(Flight& flight, Waiting& waiting) : flight_(flight), waiting_(waiting) {
+    flight_.riders.insert(&waiting_);
+  }
   Rider(const Rider&) = delete;
   Rider& operator=(const Rider&) = delete;
   ~Rider() { flight_.riders.erase(&waiting_); }
@@ -72,7 +74,9 @@ Builds::Builds(async::Executor executor, async::Watcher& watcher, BuildSettings 
       launcher_(settings_.shim_program),
       nursery_(std::move(executor), report) {}
 
-Task<> Builds::stop() { co_await nursery_.stop_and_join(); }
+Task<> Builds::stop() {
+  co_await nursery_.stop_and_join();
+}
 
 // --- those who want an environment
 
@@ -136,7 +140,8 @@ Task<> Builds::remove(Digest digest) {
 
 Task<> Builds::drop_downloads() {
   if (!flights_.empty() || dropping_)
-    throw Error(Code::conflict, "environments are being built with what would be removed", "wait until they are there");
+    throw Error(Code::conflict, "environments are being built with what would be removed",
+                "wait until they are there");
   dropping_ = true;
   auto work = [&] { workshop_.drop_downloads(); };
   const auto dropped = co_await async::attempt(async::offload(pool_, work));
@@ -164,11 +169,15 @@ Task<> Builds::fly(FlightPtr flight, Recipe recipe) {
 
 Task<Leased> Builds::build(FlightPtr flight, Recipe recipe) {
   const auto digest = flight->build.digest;
-  const auto stopped = [&] { return Error(Code::conflict, "nobody waits for the " + recipe.words + " any more"); };
+  const auto stopped = [&] {
+    return Error(Code::conflict, "nobody waits for the " + recipe.words + " any more");
+  };
   while ((running_ >= settings_.at_once || dropping_) && !flight->stopping) co_await slot_free_.wait();
   if (flight->stopping) throw stopped();
   const Slot slot(*this);
-  auto look = [&] { return cache_.lease(digest); };  // somebody's build may have ended since the caller looked
+  auto look = [&] {
+    return cache_.lease(digest);
+  };  // somebody's build may have ended since the caller looked
   auto leased = co_await async::offload(pool_, look);
   if (leased) co_return std::move(*leased);
   auto prepare = [&] { return workshop_.prepare(digest, recipe); };
@@ -271,7 +280,8 @@ Task<> Builds::adopt(Digest digest) {
   bool goes_on = false;
   if (begun) {
     const auto condition = shim::inspect(workshop_.launch_directory(digest));
-    goes_on = std::holds_alternative<shim::Running>(condition) || std::holds_alternative<shim::Over>(condition);
+    goes_on =
+        std::holds_alternative<shim::Running>(condition) || std::holds_alternative<shim::Over>(condition);
   }
   if (!goes_on) {
     auto clear = [&] { return workshop_.abandon(digest); };

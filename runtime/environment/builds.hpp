@@ -1,8 +1,8 @@
 #pragma once
 
 // Builds environments: follows recipes (recipe.hpp), each in a process tree of its own under a supervisor
-// (runtime/shim), and puts what comes of them into the cache. One build for all who want the same environment. Builds
-// outlive the agent: the next one adopts them.
+// (runtime/shim), and puts what comes of them into the cache. One build for all who want the same
+// environment. Builds outlive the agent: the next one adopts them.
 //
 // Belongs to the loop; what blocks goes to threads of its own.
 
@@ -36,19 +36,19 @@ class Builds {
   Cache& cache() { return cache_; }
   async::Pool& pool() { return pool_; }
 
-  // Once, at start: adopts the builds of the agent before this one and removes what is half made. ensure() waits for
-  // it.
+  // Once, at start: adopts the builds of the agent before this one and removes what is half made. ensure()
+  // waits for it.
   async::Task<> recover();
 
-  // The environment, built where it is not there. Throws an Error with the tool's own last words; Cancelled when the
-  // caller abandoned the wait.
+  // The environment, built where it is not there. Throws an Error with the tool's own last words; Cancelled
+  // when the caller abandoned the wait.
   async::Task<Leased> ensure(Recipe recipe, Waiting& waiting);
 
   // Code::not_found; Code::conflict while it is leased or being built.
   async::Task<> remove(Digest digest);
 
-  // Empties the tools' own cache of downloads; what is in environments stays. Code::conflict while a build waits or
-  // runs.
+  // Empties the tools' own cache of downloads; what is in environments stays. Code::conflict while a build
+  // waits or runs.
   async::Task<> drop_downloads();
 
   // The builds that wait or run.

@@ -31,7 +31,8 @@ Variables variables_of(const Json& object) {
 }
 
 bool is_within(const std::string& path, const std::string& directory) {
-  return path.starts_with(directory + "/") && path.find("/../") == std::string::npos && !path.ends_with("/..");
+  return path.starts_with(directory + "/") && path.find("/../") == std::string::npos &&
+         !path.ends_with("/..");
 }
 
 void take_result(Built& built, const Json& result, const std::string& prefix) {

@@ -36,8 +36,8 @@ std::string to_text(const Built& built);
 // Throws Error Code::corrupt.
 Built built_from_text(std::string_view text);
 
-// Takes over what a build's result.json says (recipe.hpp). It comes from a program that is not trusted: throws Error
-// Code::invalid where it is not as it must be, or names an interpreter outside of `prefix`.
+// Takes over what a build's result.json says (recipe.hpp). It comes from a program that is not trusted:
+// throws Error Code::invalid where it is not as it must be, or names an interpreter outside of `prefix`.
 void add_result(Built& built, std::string_view result, const std::string& prefix);
 
 Ready ready_from(const Built& built);

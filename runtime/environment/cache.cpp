@@ -45,7 +45,9 @@ std::optional<Instant> time_of_change(const std::string& path) {
 }
 
 // Follows symlinks, unlike os::exists.
-bool leads_somewhere(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+bool leads_somewhere(const std::string& path) {
+  return ::access(path.c_str(), F_OK) == 0;
+}
 
 std::vector<std::string> names_in(const std::string& directory) {
   std::vector<std::string> names;
@@ -64,10 +66,27 @@ Cache::Cache(std::string directory) : directory_(std::move(directory)) {
   os::make_directories(tools_cache(), 0755);
 }
 
-std::string Cache::directory(const Digest& digest) const { return join(directory_, digest.hex()); }
-std::string Cache::prefix(const Digest& digest) const { return join(directory(digest), "made/prefix"); }
-std::string Cache::tools_cache() const { return join(directory_, "cache"); }
-std::string Cache::ready_file(const Digest& digest) const { return join(directory(digest), kReadyFile); }
+std::string Cache::directory(const Digest& digest) const {
+  return join(directory_, digest.hex());
+}
+std::string Cache::prefix(const Digest& digest) const {
+  return join(directory(digest), "made/prefix");
+}
+std::string Cache::launch_directory(const Digest& digest) const {
+  return join(directory(digest), "build");
+}
+std::string Cache::work_directory(const Digest& digest) const {
+  return join(directory(digest), "work");
+}
+std::string Cache::recipe_file(const Digest& digest) const {
+  return join(directory(digest), "recipe.json");
+}
+std::string Cache::tools_cache() const {
+  return join(directory_, "cache");
+}
+std::string Cache::ready_file(const Digest& digest) const {
+  return join(directory(digest), kReadyFile);
+}
 
 std::string Cache::failed_log(const Digest& digest) const {
   return join(join(directory_, kFailed), digest.hex() + ".log");
@@ -89,7 +108,7 @@ const Cache::Known* Cache::find(const Digest& digest) {
 }
 
 std::string Cache::log_of(const Digest& digest) const {
-  return join(directory(digest), std::string("build/") + shim::kLogFile);
+  return join(launch_directory(digest), shim::kLogFile);
 }
 
 std::optional<Leased> Cache::lease(const Digest& digest) {
@@ -107,24 +126,42 @@ std::optional<Leased> Cache::lease(const Digest& digest) {
   return Leased{std::move(ready), Lease(held)};
 }
 
-bool Cache::is_published(const Digest& digest) const { return os::exists(ready_file(digest)); }
+bool Cache::is_published(const Digest& digest) const {
+  return os::exists(ready_file(digest));
+}
 
 void Cache::publish(const Built& built) {
-  const std::lock_guard guard(mutex_);
+  const std::lock_guard changing(changing_);
   os::write_file(ready_file(built.digest), to_text(built), 0644, os::Durable::yes);
   os::sync_directory(directory_);
+  const std::lock_guard guard(mutex_);
   known_[built.digest].built = built;
 }
 
+void Cache::tidy(const Digest& digest) const {
+  os::remove_tree(work_directory(digest));
+  for (const auto& name : names_in(launch_directory(digest)))
+    if (name != shim::kLogFile && name != shim::kLogIndexFile)
+      os::remove_tree(join(launch_directory(digest), name));
+  os::remove_file(recipe_file(digest));  // last: sweep() goes by it
+}
+
 void Cache::harden(const Digest& digest) {
-  if (!os::exists(ready_file(digest))) return;  // removed already
+  if (!is_published(digest)) return;  // removed already
   const auto tree = os::open(directory(digest), O_RDONLY | O_DIRECTORY);
   if (::syncfs(tree.get()) != 0) throw_errno("write to disk", directory(digest));
-  const std::lock_guard guard(mutex_);
-  if (find(digest) == nullptr) return;
-  auto& built = known_.at(digest).built;
+  const std::lock_guard changing(changing_);
+  Built built;
+  {
+    const std::lock_guard guard(mutex_);
+    const auto* known = find(digest);
+    if (known == nullptr) return;
+    built = known->built;
+  }
   built.only_in_boot.clear();
   os::write_file(ready_file(digest), to_text(built), 0644, os::Durable::yes);
+  const std::lock_guard guard(mutex_);
+  known_[digest].built = built;
 }
 
 Entry Cache::entry_of(const Known& known) const {
@@ -162,7 +199,8 @@ std::vector<Entry> Cache::list() {
 std::string Cache::show(const Digest& digest) {
   const std::lock_guard guard(mutex_);
   if (const auto* known = find(digest)) return to_text(known->built);
-  throw Error(Code::not_found, "there is no environment " + digest.brief(), "`berth env ls` lists those there are");
+  throw Error(Code::not_found, "there is no environment " + digest.brief(),
+              "`berth env ls` lists those there are");
 }
 
 void Cache::remove(const Digest& digest) {
@@ -179,6 +217,7 @@ void Cache::clear(const Digest& digest) {
 
 // Out of everybody's sight in one step. Who opens `uses` meanwhile finds no ready.json once he has its lock.
 void Cache::doom(const Digest& digest) {
+  const std::lock_guard changing(changing_);
   const std::lock_guard guard(mutex_);
   const auto alone = os::FileLock::try_acquire(join(directory(digest), kUsesFile));
   if (!alone)
@@ -194,7 +233,10 @@ void Cache::doom(const Digest& digest) {
 }
 
 void Cache::sweep() {
-  for (const auto& name : names_in(join(directory_, kDoomed))) os::remove_tree(join(join(directory_, kDoomed), name));
+  for (const auto& name : names_in(join(directory_, kDoomed)))
+    os::remove_tree(join(join(directory_, kDoomed), name));
+  for (const auto& digest : all())
+    if (is_published(digest) && os::exists(recipe_file(digest))) tidy(digest);
   for (const auto& digest : not_hardened()) {
     bool damaged = false;
     {

@@ -47,18 +47,23 @@ class Cache {
 
   std::string directory(const Digest& digest) const;
   std::string prefix(const Digest& digest) const;
+  std::string launch_directory(const Digest& digest) const;
+  std::string work_directory(const Digest& digest) const;
+  std::string recipe_file(const Digest& digest) const;
   std::string tools_cache() const;
   // Where the log of a failed build is kept; replaced by the next failure of the same environment.
   std::string failed_log(const Digest& digest) const;
 
-  // Nothing where it is not there, is being removed, or its interpreter is gone (an upgrade of the machine's Python
-  // takes it from a venv).
+  // Nothing where it is not there, is being removed, or its interpreter is gone (an upgrade of the machine's
+  // Python takes it from a venv).
   std::optional<Leased> lease(const Digest& digest);
 
   // Whether it is there, usable or not.
   bool is_published(const Digest& digest) const;
   // From here on it is there. The files need not be on disk yet: harden() sees to it.
   void publish(const Built& built);
+  // Removes what only its build needed: all but its files and the build's log.
+  void tidy(const Digest& digest) const;
   // Waits for the disk; until then a power failure takes the environment back.
   void harden(const Digest& digest);
 
@@ -70,7 +75,8 @@ class Cache {
 
   // Removes what is there of it, ready or not. Code::conflict while it is leased.
   void clear(const Digest& digest);
-  // At start, before all else: finishes removals, and takes back what a power failure may have damaged.
+  // At start, before all else: finishes what was cut off, and takes back what a power failure may have
+  // damaged.
   void sweep();
   // Environments without a ready.json: being built, or left by a crash.
   std::vector<Digest> unfinished() const;
@@ -91,7 +97,8 @@ class Cache {
   void doom(const Digest& digest);
 
   std::string directory_;
-  std::mutex mutex_;  // guards `known_`
+  std::mutex changing_;  // held by who writes or removes a ready.json; taken before `mutex_`
+  std::mutex mutex_;     // guards `known_`; never held while the disk is waited for
   std::map<Digest, Known> known_;
 };
 

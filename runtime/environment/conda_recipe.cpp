@@ -306,4 +306,14 @@ Recipe locked_conda_recipe(const std::string& text, const CondaTool& tool, const
   return recipe;
 }
 
+CondaTool Condas::tool() {
+  const std::lock_guard lock(mutex_);
+  if (tool_ && stamp_of(tool_->path) == stamp_) return *tool_;
+  tool_.reset();
+  auto found = find_conda_tool(node_);
+  stamp_ = stamp_of(found.path);
+  tool_ = found;
+  return found;
+}
+
 }  // namespace berth::environment

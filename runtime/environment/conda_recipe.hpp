@@ -3,9 +3,13 @@
 // Recipes for conda environments (recipe.hpp): the tool solves and installs, the new environment's own pip
 // adds the pip part, activation is captured once, and what came of it is written down. Pure.
 
+#include <mutex>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "runtime/environment/conda_tool.hpp"
+#include "runtime/environment/python.hpp"
 #include "runtime/environment/recipe.hpp"
 #include "runtime/environment/spec.hpp"
 
@@ -24,5 +28,22 @@ Recipe conda_recipe(const Conda& conda, const CondaTool& tool, const NodeConda& 
 // Exactly what an earlier build came to: its packages by URL and digest, pip's without looking for
 // dependencies. Code::invalid for what is no such lock; Code::unsupported for one of another platform.
 Recipe locked_conda_recipe(const std::string& lock, const CondaTool& tool, const NodeConda& node);
+
+// The same with the tool found on this machine: blocks while it is looked for, which is once, and again after
+// it was changed or removed. Thread-safe.
+class Condas {
+ public:
+  explicit Condas(NodeConda node) : node_(std::move(node)) {}
+  Recipe recipe(const Conda& conda) { return conda_recipe(conda, tool(), node_); }
+  Recipe recipe_of_lock(const std::string& lock) { return locked_conda_recipe(lock, tool(), node_); }
+
+ private:
+  CondaTool tool();
+
+  const NodeConda node_;
+  std::mutex mutex_;  // held while the tool is looked for, so that others wait for the answer
+  std::optional<CondaTool> tool_;
+  Stamp stamp_;  // of tool_'s file
+};
 
 }  // namespace berth::environment

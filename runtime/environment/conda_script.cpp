@@ -21,14 +21,14 @@ exec "$@"
 )sh";
 
 const char* const kDescribe = R"py(
-import io, json, os, platform, re, subprocess, sys
+import io, json, os, platform, re, sys
 
 PREFIX = os.environ['PREFIX']
 NOT_OF_ACTIVATION = {'_', 'SHLVL', 'PWD', 'OLDPWD', 'PATH', 'HOME', 'TMPDIR', 'PREFIX', 'CACHE'}
 
 
 def read(path):
-    with io.open(path, encoding='utf-8', errors='replace') as file:
+    with io.open(path, encoding='utf-8', errors='replace', newline='') as file:
         return file.read()
 
 
@@ -75,7 +75,31 @@ def explicit(record):
     return url + '#' + record['md5'] if record.get('md5') else url
 
 
-def installed_by_pip(records):  # normal name -> name==version of what no conda package brought
+def about(path):  # (name, version) of a distribution by its metadata; nothing where it has none
+    for name in ('METADATA', 'PKG-INFO', ''):
+        file = os.path.join(path, name) if name else path
+        if os.path.isfile(file):
+            text = read(file)
+            found = [re.search('^%s:(.*)$' % key, text, re.MULTILINE) for key in ('Name', 'Version')]
+            return tuple(match.group(1).strip() for match in found) if all(found) else None
+
+
+def frozen(path, name, version):  # as `pip freeze --all` prints it, which would take longer than all the rest
+    source = os.path.join(path, 'direct_url.json')
+    if not os.path.isfile(source):
+        return name + '==' + version
+    source = json.loads(read(source))  # packaging.python.org/en/latest/specifications/direct-url/
+    url, fragment = plain(source['url']), []
+    if 'vcs_info' in source:
+        url = source['vcs_info']['vcs'] + '+' + url + '@' + source['vcs_info']['commit_id']
+    elif source.get('archive_info', {}).get('hash'):
+        fragment.append(source['archive_info']['hash'])
+    if source.get('subdirectory'):
+        fragment.append('subdirectory=' + source['subdirectory'])
+    return name + ' @ ' + url + ('#' + '&'.join(fragment) if fragment else '')
+
+
+def installed_by_pip(records):  # normal name -> (name, version, frozen) of what no conda package brought
     brought = set()
     for record in records:
         for path in record.get('files') or []:
@@ -86,19 +110,12 @@ def installed_by_pip(records):  # normal name -> name==version of what no conda 
         if not folder.startswith(PREFIX + '/') or not os.path.isdir(folder):
             continue
         for entry in os.listdir(folder):
-            match = re.match(r'(.+?)-([^-]+)(-py[0-9.]+)?\.(dist|egg)-info$', entry)
-            path = os.path.relpath(os.path.join(folder, entry), PREFIX)
-            if match and path not in brought:
-                found[normal(match.group(1))] = match.group(1) + '==' + match.group(2)
+            path = os.path.join(folder, entry)
+            if entry.endswith(('.dist-info', '.egg-info')) and os.path.relpath(path, PREFIX) not in brought:
+                known = about(path)
+                if known:
+                    found[normal(known[0])] = known + (frozen(path, *known),)
     return found
-
-
-def frozen(names):  # the lines of `pip freeze --all` for these
-    if not names:
-        return []
-    lines = subprocess.check_output([os.path.join(PREFIX, 'bin/python'), '-m', 'pip', 'freeze', '--all'])
-    lines = [line.strip() for line in lines.decode('utf-8', 'replace').splitlines()]
-    return [plain(line) for line in lines if normal(re.split(r'\s*(?:===?|@)\s*', line)[0]) in names]
 
 
 def environment(path):
@@ -127,11 +144,11 @@ def result():
     records = json_files('conda-meta')
     by_pip = installed_by_pip(records)
     packages = dict((normal(record['name']), record['name'] + '==' + record['version']) for record in records)
-    packages.update(by_pip)
+    packages.update((key, name + '==' + version) for key, (name, version, _) in by_pip.items())
     variables, path = activation()
     lock = dict(json.loads(read('lock.json')), kind='conda')
     lock['explicit'] = [explicit(record) for record in in_link_order(records)]
-    lock['pip'] = frozen(by_pip)
+    lock['pip'] = [by_pip[name][2] for name in sorted(by_pip)]
     answer = {'interpreter': PREFIX + '/bin/python', 'path_prefix': ':'.join(path), 'variables': variables,
               'python_version': platform.python_version(), 'packages': [packages[name] for name in sorted(packages)],
               'lock': lock}
@@ -156,16 +173,17 @@ mkdir -p "$CONDA_PKGS_DIRS" "$TMPDIR"
 shell=/bin/sh
 [ ! -x /bin/bash ] || shell=/bin/bash
 
+: >package_variables.sh
 # Channels may have credentials, so they stand in a file that goes with the build.
 set --
 while IFS= read -r argument; do set -- "$@" "$argument"; done <arguments
 create "$@"
 python=$PREFIX/bin/python
 [ -x "$python" ] || fail "the environment has no python"
-clean "$python" describe.py exports >package_variables.sh
+[ ! -d "$PREFIX/etc/conda/env_vars.d" ] || clean "$python" describe.py exports >package_variables.sh
 
 if [ -s requirements.txt ]; then
-  echo "installing the pip part with $("$python" -m pip --version)"
+  echo "installing the pip part"
   set --
   while IFS= read -r argument; do set -- "$@" "$argument"; done <pip_arguments
   "$shell" ./activate.sh "$python" -m pip install "$@" --requirement requirements.txt

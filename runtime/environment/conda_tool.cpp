@@ -50,7 +50,7 @@ Least least(Kind kind) {
   // https://conda-forge.org/news/2022/11/16/moving-to-conda-artifacts/
   if (kind == Kind::conda)
     return {{4, 7, 0}, "older ones cannot read .conda packages, which channels have had alone since 2022"};
-  return {{1, 0, 0}, "older ones tell neither their solver's reasons nor their settings in full"};
+  return {{1, 0, 0}, "older ones are from before the end of 2022 and get no corrections any more"};
 }
 
 std::string text_of(const Version& version) {

@@ -159,14 +159,18 @@ async::Task<std::vector<Entry>> Environments::list() {
   co_return co_await async::offload(builds().pool(), look);
 }
 
-std::vector<Waiting::Build> Environments::building() const { return builds().building(); }
+std::vector<Waiting::Build> Environments::building() const {
+  return builds().building();
+}
 
 async::Task<std::string> Environments::show(Digest digest) {
   auto look = [&] { return builds().cache().show(digest); };
   co_return co_await async::offload(builds().pool(), look);
 }
 
-async::Task<> Environments::remove(Digest digest) { co_await builds().remove(digest); }
+async::Task<> Environments::remove(Digest digest) {
+  co_await builds().remove(digest);
+}
 
 std::uint64_t Environments::looks() const {
   const std::lock_guard lock(mutex_);

@@ -1,11 +1,11 @@
 #pragma once
 
-// What a job's command runs in. A Spec (spec.hpp) is what was asked for; ensure() makes it exist, tells how to use it
-// (ready.hpp), and holds it for as long as the caller keeps the lease:
+// What a job's command runs in. A Spec (spec.hpp) is what was asked for; ensure() makes it exist, tells how
+// to use it (ready.hpp), and holds it for as long as the caller keeps the lease:
 //
-//   environment::Waiting waiting;                       // tells meanwhile for which build, and where its log is
-//   auto leased = co_await environments.ensure(spec, context, waiting);
-//   … leased.ready.interpreter, .path_prefix, .variables, .record, .lock …
+//   environment::Waiting waiting;                       // tells meanwhile for which build, and where its log
+//   is auto leased = co_await environments.ensure(spec, context, waiting); … leased.ready.interpreter,
+//   .path_prefix, .variables, .record, .lock …
 //
 // Built environments are the same for all users and jobs that ask for the same; builds.hpp makes them.
 
@@ -37,7 +37,8 @@ struct Context {
   bool gpus = false;  // the job has some: an image must suit their driver
 };
 
-// How this node makes what has to be built. What it cannot make is left empty: asking for it is Code::unsupported.
+// How this node makes what has to be built. What it cannot make is left empty: asking for it is
+// Code::unsupported.
 struct Kinds {
   // Called on threads, by several at once.
   std::function<Recipe(const Venv&)> venv;
@@ -47,9 +48,9 @@ struct Kinds {
   std::function<async::Task<Leased>(const Spec&, const Context&, Waiting&)> image;
 };
 
-// Equal requests for a user's own interpreter at the same time share one look at it; later ones cost only a few stat
-// calls while neither it nor what is installed for it has changed. The ensure() that blocks is thread-safe, all else
-// belongs to the loop.
+// Equal requests for a user's own interpreter at the same time share one look at it; later ones cost only a
+// few stat calls while neither it nor what is installed for it has changed. The ensure() that blocks is
+// thread-safe, all else belongs to the loop.
 class Environments {
  public:
   // For the ensure() that blocks alone.
@@ -58,8 +59,8 @@ class Environments {
   Environments(Builds& builds, Kinds kinds, std::chrono::seconds patience = std::chrono::seconds(60))
       : builds_(&builds), kinds_(std::move(kinds)), patience_(patience) {}
 
-  // Every kind of Spec. Errors tell the building tool's own last words and the remedy; Cancelled when the wait was
-  // abandoned.
+  // Every kind of Spec. Errors tell the building tool's own last words and the remedy; Cancelled when the
+  // wait was abandoned.
   async::Task<Leased> ensure(Spec spec, Context context, Waiting& waiting);
   // A built environment that is there, for a job that an earlier agent started; nothing where it is not.
   async::Task<std::optional<Leased>> lease(Digest digest);

@@ -1,7 +1,7 @@
 #pragma once
 
-// The Pythons of this machine that environments can be made of: those on a PATH, those that pyenv and uv have put into
-// their usual places, and those that the administrator names.
+// The Pythons of this machine that environments can be made of: those on a PATH, those that pyenv and uv have
+// put into their usual places, and those that the administrator names.
 
 #include <chrono>
 #include <map>
@@ -21,10 +21,13 @@ class Interpreters {
   // `named`: whole paths of interpreters, which go before all others. They are asked as that user.
   Interpreters(std::vector<std::string> named, std::string path, std::optional<os::Identity> identity,
                std::chrono::seconds patience = std::chrono::seconds(60))
-      : named_(std::move(named)), path_(std::move(path)), identity_(std::move(identity)), patience_(patience) {}
+      : named_(std::move(named)),
+        path_(std::move(path)),
+        identity_(std::move(identity)),
+        patience_(patience) {}
 
-  // The first that fits every wish (python_version.hpp): the machine's own python3 before newer and older ones.
-  // Blocks. Code::not_found, naming those that there are.
+  // The first that fits every wish (python_version.hpp): the machine's own python3 before newer and older
+  // ones. Blocks. Code::not_found, naming those that there are.
   Python find(const std::vector<std::string>& wishes);
 
  private:

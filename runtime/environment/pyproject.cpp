@@ -13,8 +13,8 @@ toml::table parse(const std::string& text) {
   try {
     return toml::parse(text);
   } catch (const toml::parse_error& failure) {
-    throw Error(Code::invalid, "pyproject.toml cannot be read: " + printable(failure.description()) + " in line " +
-                                   std::to_string(failure.source().begin.line));
+    throw Error(Code::invalid, "pyproject.toml cannot be read: " + printable(failure.description()) +
+                                   " in line " + std::to_string(failure.source().begin.line));
   }
 }
 
@@ -44,7 +44,8 @@ Project read_pyproject(const std::string& text) {
     const auto line = entry.value<std::string>();
     if (!line) throw Error(Code::invalid, "a dependency in pyproject.toml is no text");
     try {
-      project.requirements.requirements.push_back(canonical_requirement(*line, project.requirements.credentials));
+      project.requirements.requirements.push_back(
+          canonical_requirement(*line, project.requirements.credentials));
     } catch (Error& failure) {
       failure.add_context("in pyproject.toml, dependency '" + printable(*line) + "'");
       throw;

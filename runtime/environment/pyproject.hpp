@@ -13,8 +13,8 @@ struct Project {
   Requirements requirements;
 };
 
-// Code::invalid for what is no TOML or has no [project]; Code::unsupported where the project's build tool would have
-// to be asked for its dependencies.
+// Code::invalid for what is no TOML or has no [project]; Code::unsupported where the project's build tool
+// would have to be asked for its dependencies.
 Project read_pyproject(const std::string& text);
 
 }  // namespace berth::environment

@@ -20,7 +20,8 @@ std::string_view trimmed(std::string_view text) {
 }
 
 bool begins_with(const Release& version, const Release& beginning) {
-  return version.size() >= beginning.size() && std::equal(beginning.begin(), beginning.end(), version.begin());
+  return version.size() >= beginning.size() &&
+         std::equal(beginning.begin(), beginning.end(), version.begin());
 }
 
 // "3.11" is "3.11.0".
@@ -54,7 +55,8 @@ bool fulfils(const Release& version, std::string_view clause) {
   const auto wanted = release_of(text);
   if (wanted.empty() || text.find_first_not_of("0123456789.") != std::string_view::npos) malformed(clause);
   if (operation.empty()) return begins_with(version, wanted);
-  if (operation == "==" || operation == "===") return any_after ? begins_with(version, wanted) : compare(version, wanted) == 0;
+  if (operation == "==" || operation == "===")
+    return any_after ? begins_with(version, wanted) : compare(version, wanted) == 0;
   if (operation == "!=") return any_after ? !begins_with(version, wanted) : compare(version, wanted) != 0;
   if (operation == "~=" && wanted.size() < 2) malformed(clause);
   if (operation == "~=") return compatible(version, wanted);
@@ -83,7 +85,8 @@ bool is_wanted(std::string_view version, std::string_view wanted) {
   bool fits = true;
   while (!trimmed(wanted).empty()) {
     const auto end = std::min(wanted.find(','), wanted.size());
-    if (const auto clause = trimmed(wanted.substr(0, end)); !clause.empty() && !fulfils(release, clause)) fits = false;
+    if (const auto clause = trimmed(wanted.substr(0, end)); !clause.empty() && !fulfils(release, clause))
+      fits = false;
     wanted.remove_prefix(std::min(end + 1, wanted.size()));
   }
   return fits;

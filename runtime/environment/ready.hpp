@@ -22,8 +22,9 @@ struct Ready {
   std::string build_log;  // the file that its build's output is in; "" where there is none
 };
 
-// While one of its copies lives, the environment is not removed. It is a lock on a file, so it ends with this process
-// whatever happens to it: the next agent leases anew what its jobs still use. An empty one holds nothing.
+// While one of its copies lives, the environment is not removed. It is a lock on a file, so it ends with this
+// process whatever happens to it: the next agent leases anew what its jobs still use. An empty one holds
+// nothing.
 class Lease {
  public:
   class Held;

@@ -37,7 +37,8 @@ std::string joined(std::vector<std::string> parts, std::string_view separator) {
   return text;
 }
 
-// Without white space but inside of quotes, which become single ones; "and", "or", "in" and "not" keep theirs.
+// Without white space but inside of quotes, which become single ones; "and", "or", "in" and "not" keep
+// theirs.
 std::string canonical_marker(std::string_view marker) {
   std::string result;
   char quote = 0;
@@ -52,8 +53,10 @@ std::string canonical_marker(std::string_view marker) {
                               (result.back() == '\'' || c == '\'' || c == '"') && quote == 0;
     if (blank && (between_words || beside_quote)) result += ' ';
     blank = false;
-    if (c == quote) quote = 0;
-    else if (quote == 0 && (c == '\'' || c == '"')) quote = c;
+    if (c == quote)
+      quote = 0;
+    else if (quote == 0 && (c == '\'' || c == '"'))
+      quote = c;
     result += c == '"' ? '\'' : c;
   }
   return result;
@@ -71,7 +74,8 @@ std::string canonical_specifiers(std::string_view text) {
   for (auto& clause : clauses) {
     const auto version = clause.find_first_not_of("<>=!~");
     const auto number = version == std::string::npos ? "" : trimmed(std::string_view(clause).substr(version));
-    if (!is_comparison(clause.substr(0, version)) || number.empty() || number.find_first_of(" \t<>=") != std::string_view::npos)
+    if (!is_comparison(clause.substr(0, version)) || number.empty() ||
+        number.find_first_of(" \t<>=") != std::string_view::npos)
       throw Error(Code::invalid, "'" + printable(clause) + "' is no version");
     clause = clause.substr(0, version) + std::string(number);
   }
@@ -90,16 +94,18 @@ std::string canonical_reference(std::string_view text, std::vector<Credential>& 
 }
 
 bool looks_local(std::string_view text) {
-  return text.starts_with('.') || text.starts_with('/') || text.starts_with('~') || text.starts_with("file:") ||
-         text.ends_with(".whl") || text.ends_with(".tar.gz") || text.ends_with(".zip");
+  return text.starts_with('.') || text.starts_with('/') || text.starts_with('~') ||
+         text.starts_with("file:") || text.ends_with(".whl") || text.ends_with(".tar.gz") ||
+         text.ends_with(".zip");
 }
 
 std::string percent_decoded(const std::string& text) {
   std::string result;
   for (std::size_t at = 0; at < text.size(); ++at) {
     const auto hex = text.substr(at + 1, 2);
-    const bool coded = text[at] == '%' && hex.size() == 2 &&
-                       std::all_of(hex.begin(), hex.end(), [](unsigned char c) { return std::isxdigit(c) != 0; });
+    const bool coded =
+        text[at] == '%' && hex.size() == 2 &&
+        std::all_of(hex.begin(), hex.end(), [](unsigned char c) { return std::isxdigit(c) != 0; });
     result += coded ? static_cast<char>(std::stoi(hex, nullptr, 16)) : text[at];
     if (coded) at += 2;
   }
@@ -114,11 +120,15 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(kBlank) + 1 - first);
 }
 
-bool is_url(std::string_view text) { return text.find("://") != std::string_view::npos; }
+bool is_url(std::string_view text) {
+  return text.find("://") != std::string_view::npos;
+}
 
 void refuse_local(std::string_view what) {
-  throw Error(Code::invalid, "'" + printable(what) + "' is on your own machine, and an environment is built elsewhere",
-              "put the code in the job's own directory, or offer a wheel through an index or a wheel directory");
+  throw Error(
+      Code::invalid,
+      "'" + printable(what) + "' is on your own machine, and an environment is built elsewhere",
+      "put the code in the job's own directory, or offer a wheel through an index or a wheel directory");
 }
 
 std::vector<std::string> split(std::string_view text, char separator) {
@@ -159,8 +169,10 @@ std::string netrc_of(const std::vector<Credential>& credentials) {
     const auto secret = percent_decoded(password);
     for (const auto& word : {host, name, secret})
       if (word.find_first_of(" \t\r\n\"\\") != std::string::npos)
-        throw Error(Code::invalid, "the credentials for " + printable(host) + " hold a character that cannot be passed on");
-    text += "machine " + host + " login " + (name.empty() ? "token" : name) + " password " + (secret.empty() ? "x-oauth-basic" : secret) + "\n";
+        throw Error(Code::invalid,
+                    "the credentials for " + printable(host) + " hold a character that cannot be passed on");
+    text += "machine " + host + " login " + (name.empty() ? "token" : name) + " password " +
+            (secret.empty() ? "x-oauth-basic" : secret) + "\n";
   }
   return text;
 }

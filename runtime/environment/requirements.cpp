@@ -33,34 +33,38 @@ struct OptionName {
   bool has_value;
 };
 constexpr std::array<OptionName, 14> kOptions{{{"--requirement", "-r", true},
-                                              {"--constraint", "-c", true},
-                                              {"--editable", "-e", true},
-                                              {"--index-url", "-i", true},
-                                              {"--pypi-url", "", true},
-                                              {"--extra-index-url", "", true},
-                                              {"--find-links", "-f", true},
-                                              {"--no-index", "", false},
-                                              {"--trusted-host", "", true},
-                                              {"--no-binary", "", true},
-                                              {"--only-binary", "", true},
-                                              {"--prefer-binary", "", false},
-                                              {"--require-hashes", "", false},
-                                              {"--pre", "", false}}};
+                                               {"--constraint", "-c", true},
+                                               {"--editable", "-e", true},
+                                               {"--index-url", "-i", true},
+                                               {"--pypi-url", "", true},
+                                               {"--extra-index-url", "", true},
+                                               {"--find-links", "-f", true},
+                                               {"--no-index", "", false},
+                                               {"--trusted-host", "", true},
+                                               {"--no-binary", "", true},
+                                               {"--only-binary", "", true},
+                                               {"--prefer-binary", "", false},
+                                               {"--require-hashes", "", false},
+                                               {"--pre", "", false}}};
 
 std::optional<Option> option_of(std::string_view line) {
   if (!line.starts_with('-')) return std::nullopt;
   for (const auto& [name, brief, has_value] : kOptions) {
-    const bool long_form = line.starts_with(name) && (line.size() == name.size() || line[name.size()] == '=' ||
-                                                      kBlank.find(line[name.size()]) != std::string_view::npos);
+    const bool long_form =
+        line.starts_with(name) && (line.size() == name.size() || line[name.size()] == '=' ||
+                                   kBlank.find(line[name.size()]) != std::string_view::npos);
     const bool brief_form = !brief.empty() && !line.starts_with("--") && line.starts_with(brief);
     if (!long_form && !brief_form) continue;
     auto value = trimmed(line.substr(long_form ? name.size() : brief.size()));
     if (value.starts_with('=')) value = trimmed(value.substr(1));
     if (has_value == value.empty())
-      throw Error(Code::invalid, "the option " + std::string(name) + (has_value ? " needs a value" : " takes no value"));
+      throw Error(Code::invalid,
+                  "the option " + std::string(name) + (has_value ? " needs a value" : " takes no value"));
     return Option{std::string(name), std::string(value)};
   }
-  throw Error(Code::invalid, "the option '" + printable(line.substr(0, line.find_first_of(" \t="))) + "' is not known in a requirements file",
+  throw Error(Code::invalid,
+              "the option '" + printable(line.substr(0, line.find_first_of(" \t="))) +
+                  "' is not known in a requirements file",
               "leave it out, or set it for all in the agent's configuration");
 }
 
@@ -72,7 +76,8 @@ class Reader {
     const auto found = files_.find(file);
     if (found == files_.end())
       throw Error(Code::invalid, "the file " + printable(file) + " was not sent with the requirements");
-    if (!open_.insert(file).second) throw Error(Code::invalid, "the file " + printable(file) + " includes itself");
+    if (!open_.insert(file).second)
+      throw Error(Code::invalid, "the file " + printable(file) + " includes itself");
     const std::string_view text = found->second;
     std::size_t number = 0;
     for (std::size_t at = 0; at < text.size();) {
@@ -117,7 +122,9 @@ class Reader {
   void take(const std::string& line, const std::string& file, bool as_constraints) {
     if (line.empty()) return;
     if (const auto variable = line.find("${"); variable != std::string::npos)
-      throw Error(Code::invalid, "'" + printable(line.substr(variable, line.find('}', variable) + 1 - variable)) + "' is not set in a build",
+      throw Error(Code::invalid,
+                  "'" + printable(line.substr(variable, line.find('}', variable) + 1 - variable)) +
+                      "' is not set in a build",
                   "write the value, or put the index with its credentials into the agent's configuration");
     if (const auto option = option_of(line)) return take_option(*option, file, as_constraints);
     auto& list = as_constraints ? result.constraints : result.requirements;
@@ -150,14 +157,21 @@ class Reader {
   void take_option(const Option& option, const std::string& file, bool as_constraints) {
     const auto& [name, value] = option;
     auto& indexes = result.indexes;
-    if (name == "--requirement" || name == "--constraint") return include(value, file, as_constraints || name == "--constraint");
+    if (name == "--requirement" || name == "--constraint")
+      return include(value, file, as_constraints || name == "--constraint");
     if (name == "--editable") refuse_local("-e " + value);
-    if (name == "--index-url" || name == "--pypi-url") indexes.index_url = source(value);
-    else if (name == "--extra-index-url") indexes.extra_index_urls.push_back(source(value));
-    else if (name == "--find-links") indexes.find_links.push_back(source(value));
-    else if (name == "--trusted-host") indexes.trusted_hosts.push_back(value);
-    else if (name == "--no-index") indexes.no_index = true;
-    else result.options.push_back(value.empty() ? name : name + "=" + value);
+    if (name == "--index-url" || name == "--pypi-url")
+      indexes.index_url = source(value);
+    else if (name == "--extra-index-url")
+      indexes.extra_index_urls.push_back(source(value));
+    else if (name == "--find-links")
+      indexes.find_links.push_back(source(value));
+    else if (name == "--trusted-host")
+      indexes.trusted_hosts.push_back(value);
+    else if (name == "--no-index")
+      indexes.no_index = true;
+    else
+      result.options.push_back(value.empty() ? name : name + "=" + value);
   }
 
   std::string source(const std::string& value) {
@@ -167,7 +181,8 @@ class Reader {
 
   void include(const std::string& value, const std::string& file, bool as_constraints) {
     if (is_url(value))
-      throw Error(Code::unsupported, "'" + printable(value) + "' is not fetched", "save it beside the requirements file and include that");
+      throw Error(Code::unsupported, "'" + printable(value) + "' is not fetched",
+                  "save it beside the requirements file and include that");
     const auto path = (std::filesystem::path(file).parent_path() / value).lexically_normal().string();
     read(path, as_constraints);
   }

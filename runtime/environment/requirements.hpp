@@ -1,7 +1,8 @@
 #pragma once
 
-// What pip's requirements files ask for, in one form for all that say the same: includes are put in, comments,
-// continuation lines, the spelling of names and the names of files are gone. The order of lines stays. Pure.
+// What pip's requirements files ask for, in one form for all that say the same: includes are put in,
+// comments, continuation lines, the spelling of names and the names of files are gone. The order of lines
+// stays. Pure.
 
 #include <string>
 #include <vector>
@@ -31,9 +32,9 @@ struct Requirements {
   bool has_hashes() const;
 };
 
-// `file` is one of `files`, from where includes are looked for too. Errors (Code::invalid) name file and line: what
-// would be read from this machine or from the user's own directory is refused, as are included files that were not
-// sent.
+// `file` is one of `files`, from where includes are looked for too. Errors (Code::invalid) name file and
+// line: what would be read from this machine or from the user's own directory is refused, as are included
+// files that were not sent.
 Requirements read_requirements(const std::string& file, const Files& files);
 
 }  // namespace berth::environment

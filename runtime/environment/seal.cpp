@@ -29,8 +29,8 @@ class Sealing {
   }
 
  private:
-  // By an open description, so that what is looked at is what is changed. A directory goes first: afterwards nobody
-  // can put something else in it.
+  // By an open description, so that what is looked at is what is changed. A directory goes first: afterwards
+  // nobody can put something else in it.
   void visit(int directory, const char* name) {
     const os::Fd entry(::openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
     if (!entry) {
@@ -64,7 +64,9 @@ class Sealing {
     bytes_ += static_cast<std::uint64_t>(info.st_blocks) * kBlock;
   }
 
-  [[noreturn]] void fail(std::string_view action) const { throw_errno(action, "something in " + printable(tree_)); }
+  [[noreturn]] void fail(std::string_view action) const {
+    throw_errno(action, "something in " + printable(tree_));
+  }
 
   std::string tree_;
   std::optional<uid_t> builder_;
@@ -74,6 +76,8 @@ class Sealing {
 
 }  // namespace
 
-std::uint64_t seal(const std::string& tree, std::optional<uid_t> builder) { return Sealing(tree, builder).run(); }
+std::uint64_t seal(const std::string& tree, std::optional<uid_t> builder) {
+  return Sealing(tree, builder).run();
+}
 
 }  // namespace berth::environment

@@ -22,7 +22,8 @@ constexpr const char* kRequirementsFile = "requirements.txt";
 constexpr const char* kConstraintsFile = "constraints.txt";
 constexpr const char* kDescribeFile = "describe.py";
 
-// Run by the new environment's own Python. Its lock is what `pip freeze --all` would print, in a tenth of the time.
+// Run by the new environment's own Python. Its lock is what `pip freeze --all` would print, in a tenth of the
+// time.
 constexpr const char* kDescribe = R"(import importlib.metadata, json, os, platform, sys
 
 def frozen(name, distribution):
@@ -65,7 +66,9 @@ std::string real_path(const std::string& path) {
   return failure ? path : real.string();
 }
 
-bool is_pyproject(const Venv& venv) { return venv.file.ends_with(".toml"); }
+bool is_pyproject(const Venv& venv) {
+  return venv.file.ends_with(".toml");
+}
 
 const std::string& main_file(const Venv& venv) {
   const auto found = venv.files.find(venv.file);
@@ -102,7 +105,9 @@ Indexes indexes_of(const NodePython& node, Requirements& wanted) {
 // As pip and `uv pip` both understand them.
 std::string arguments_of(const Indexes& indexes) {
   std::string text;
-  const auto add = [&](const char* option, const std::string& value) { text += std::string(" ") + option + " " + quoted(value); };
+  const auto add = [&](const char* option, const std::string& value) {
+    text += std::string(" ") + option + " " + quoted(value);
+  };
   if (indexes.no_index) text += " --no-index";
   if (!indexes.index_url.empty()) add("--index-url", indexes.index_url);
   for (const auto& url : indexes.extra_index_urls) add("--extra-index-url", url);
@@ -132,7 +137,8 @@ std::string script_with_uv(const VenvTools& tools, const Plan& plan, const Index
   std::string install = uv + " pip install --python \"$PREFIX/bin/python\"" + arguments_of(indexes);
   for (const auto& host : indexes.trusted_hosts) install += " --allow-insecure-host " + quoted(host);
   install += option_arguments(wanted.options);
-  const bool hashes_asked = std::find(wanted.options.begin(), wanted.options.end(), "--require-hashes") != wanted.options.end();
+  const bool hashes_asked =
+      std::find(wanted.options.begin(), wanted.options.end(), "--require-hashes") != wanted.options.end();
   if (wanted.has_hashes() && !hashes_asked) install += " --require-hashes";
   if (plan.locked) install += " --no-deps";
   if (!wanted.constraints.empty()) install += std::string(" -c ") + kConstraintsFile;
@@ -142,8 +148,9 @@ std::string script_with_uv(const VenvTools& tools, const Plan& plan, const Index
 
 std::string script_with_pip(const Plan& plan, const Indexes& indexes) {
   const auto& wanted = plan.wanted;
-  std::string install = "\"$PREFIX/bin/python\" -m pip --disable-pip-version-check --no-input install --progress-bar off" +
-                        arguments_of(indexes);
+  std::string install =
+      "\"$PREFIX/bin/python\" -m pip --disable-pip-version-check --no-input install --progress-bar off" +
+      arguments_of(indexes);
   for (const auto& host : indexes.trusted_hosts) install += " --trusted-host " + quoted(host);
   if (plan.locked) install += " --no-deps";
   if (!wanted.constraints.empty()) install += std::string(" -c ") + kConstraintsFile;
@@ -151,12 +158,15 @@ std::string script_with_pip(const Plan& plan, const Indexes& indexes) {
   return "\"$PYTHON\" -m venv \"$PREFIX\"\n" + (wanted.requirements.empty() ? "" : install);
 }
 
-std::string name_of(const std::string& requirement) { return requirement.substr(0, requirement.find_first_of("[<>=!~;@ ")); }
+std::string name_of(const std::string& requirement) {
+  return requirement.substr(0, requirement.find_first_of("[<>=!~;@ "));
+}
 
 std::string words_of(const Plan& plan, const Python& python) {
   const auto& wanted = plan.wanted.requirements;
   std::string text = "Python environment (" + python.version;
-  for (std::size_t at = 0; at < std::min(wanted.size(), kNamesShown); ++at) text += ", " + printable(name_of(wanted[at]));
+  for (std::size_t at = 0; at < std::min(wanted.size(), kNamesShown); ++at)
+    text += ", " + printable(name_of(wanted[at]));
   if (wanted.size() > kNamesShown) text += " and " + std::to_string(wanted.size() - kNamesShown) + " more";
   return text + ")";
 }
@@ -188,13 +198,15 @@ Recipe recipe_of(Plan plan, const NodePython& node, const VenvTools& tools) {
   recipe.canonical = canonical_of(plan, indexes, tools);
   recipe.words = words_of(plan, tools.python);
   recipe.files[kDescribeFile] = kDescribe;
-  recipe.files[kRequirementsFile] = (with_uv ? "" : lines(plan.wanted.options)) + lines(plan.wanted.requirements);
+  recipe.files[kRequirementsFile] =
+      (with_uv ? "" : lines(plan.wanted.options)) + lines(plan.wanted.requirements);
   if (!plan.wanted.constraints.empty()) recipe.files[kConstraintsFile] = lines(plan.wanted.constraints);
   if (!plan.wanted.credentials.empty()) recipe.files[".netrc"] = netrc_of(plan.wanted.credentials);
   recipe.variables = node.variables;
   recipe.variables.emplace_back("PYTHON", real_path(tools.python.executable));
   // Jobs may not write into the environment, so nobody would compile the modules later.
-  for (const auto* name : {"UV_NO_CONFIG", "UV_NO_PROGRESS", "NO_COLOR", "UV_COMPILE_BYTECODE"}) recipe.variables.emplace_back(name, "1");
+  for (const auto* name : {"UV_NO_CONFIG", "UV_NO_PROGRESS", "NO_COLOR", "UV_COMPILE_BYTECODE"})
+    recipe.variables.emplace_back(name, "1");
   recipe.variables.emplace_back("UV_PYTHON_DOWNLOADS", "never");
   recipe.script = "export PIP_CACHE_DIR=\"$CACHE/pip\" UV_CACHE_DIR=\"$CACHE/uv\"\n" +
                   (with_uv ? script_with_uv(tools, plan, indexes) : script_with_pip(plan, indexes)) +
@@ -235,7 +247,8 @@ std::string minor_version(const std::string& version) {
 
 Recipe venv_recipe(const Venv& venv, const NodePython& node, const VenvTools& tools) {
   Plan plan;
-  plan.wanted = is_pyproject(venv) ? read_pyproject(main_file(venv)).requirements : read_requirements(venv.file, venv.files);
+  plan.wanted = is_pyproject(venv) ? read_pyproject(main_file(venv)).requirements
+                                   : read_requirements(venv.file, venv.files);
   return recipe_of(std::move(plan), node, tools);
 }
 
@@ -252,7 +265,8 @@ Venvs::Venvs(NodePython node, std::optional<os::Identity> identity)
 VenvTools Venvs::tools(const std::vector<std::string>& python_wishes) {
   VenvTools tools{interpreters_.find(python_wishes), node_.uv.value_or("")};
   if (!tools.uv.empty() && ::access(tools.uv.c_str(), X_OK) != 0)
-    throw Error(Code::not_found, "the configured uv, " + printable(tools.uv) + ", is not there", "install it, or correct the agent's configuration");
+    throw Error(Code::not_found, "the configured uv, " + printable(tools.uv) + ", is not there",
+                "install it, or correct the agent's configuration");
   if (node_.uv) return tools;
   for (const auto& directory : split(node_.path, ':'))
     if (const auto path = os::join(directory, "uv"); ::access(path.c_str(), X_OK) == 0) {

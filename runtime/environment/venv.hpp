@@ -1,6 +1,7 @@
 #pragma once
 
-// Recipes for Python virtual environments, made by uv where the machine has it, else by `python -m venv` and pip.
+// Recipes for Python virtual environments, made by uv where the machine has it, else by `python -m venv` and
+// pip.
 
 #include <memory>
 #include <optional>
@@ -21,9 +22,9 @@ struct NodePython {
   std::optional<std::string> uv;  // the program's whole path; "" for pip; nothing: uv where `path` has it
   std::string index_url;          // "" for PyPI; a user name and password in it are used and never shown
   std::vector<std::string> extra_index_urls;
-  std::vector<std::string> find_links;  // directories of wheels on this machine, or pages
-  bool offline = false;                 // no index is asked, only `find_links`
-  std::vector<std::string> interpreters;  // whole paths, before those found
+  std::vector<std::string> find_links;                // directories of wheels on this machine, or pages
+  bool offline = false;                               // no index is asked, only `find_links`
+  std::vector<std::string> interpreters;              // whole paths, before those found
   std::string path = "/usr/local/bin:/usr/bin:/bin";  // where interpreters and uv are looked for
   // More variables of the build: proxies, certificates, netrc's like.
   std::vector<std::pair<std::string, std::string>> variables;

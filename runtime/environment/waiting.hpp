@@ -1,7 +1,7 @@
 #pragma once
 
-// One caller's wait for an environment, as the caller sees it: for which build, since when, and where its log is. Only
-// for the loop's thread.
+// One caller's wait for an environment, as the caller sees it: for which build, since when, and where its log
+// is. Only for the loop's thread.
 
 #include <optional>
 #include <string>
@@ -16,11 +16,11 @@ class Waiting {
  public:
   struct Build {
     Digest digest;
-    std::string words;  // "conda environment (python=3.11, numpy and 12 more)"
+    std::string words;     // "conda environment (python=3.11, numpy and 12 more)"
     bool running = false;  // false: it waits until other builds are done
     Instant since{};       // of this state
-    // The file that its output goes to; "" before there is one. Make a hard link of it: it grows on under that name,
-    // and stays when the build has failed and its directory is gone.
+    // The file that its output goes to; "" before there is one. Make a hard link of it: it grows on under
+    // that name, and stays when the build has failed and its directory is gone.
     std::string log;
   };
 
@@ -35,8 +35,9 @@ class Waiting {
   // That build() has changed, or abandon() was called.
   async::Event& changed() { return changed_; }
 
-  // The caller does not want it any more: ensure() throws Cancelled, and a build for which nobody else waits is
-  // stopped. A stop of the waiting coroutine itself leaves the build running, for it means that the agent ends.
+  // The caller does not want it any more: ensure() throws Cancelled, and a build for which nobody else waits
+  // is stopped. A stop of the waiting coroutine itself leaves the build running, for it means that the agent
+  // ends.
   void abandon();
   bool abandoned() const { return abandoned_; }
 

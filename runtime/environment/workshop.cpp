@@ -23,7 +23,6 @@ using Json = nlohmann::json;
 
 namespace {
 
-constexpr const char* kRecipeFile = "recipe.json";
 constexpr const char* kScriptFile = "build-script";
 constexpr std::uint64_t kLongestResult = 64U << 20;
 constexpr std::uint64_t kLogTail = 64U << 10;
@@ -59,9 +58,15 @@ Workshop::Workshop(const BuildSettings& settings, Cache& cache) : settings_(sett
   hand_over(cache_.tools_cache());
 }
 
-std::string Workshop::launch_directory(const Digest& digest) const { return join(cache_.directory(digest), "build"); }
-std::string Workshop::log_file(const Digest& digest) const { return join(launch_directory(digest), shim::kLogFile); }
-std::string Workshop::work_directory(const Digest& digest) const { return join(cache_.directory(digest), "work"); }
+std::string Workshop::launch_directory(const Digest& digest) const {
+  return cache_.launch_directory(digest);
+}
+std::string Workshop::log_file(const Digest& digest) const {
+  return join(launch_directory(digest), shim::kLogFile);
+}
+std::string Workshop::work_directory(const Digest& digest) const {
+  return cache_.work_directory(digest);
+}
 
 void Workshop::hand_over(const std::string& path) const {
   if (!settings_.identity || ::geteuid() != 0) return;
@@ -70,17 +75,19 @@ void Workshop::hand_over(const std::string& path) const {
 }
 
 shim::Launch Workshop::prepare(const Digest& digest, const Recipe& recipe) {
-  const auto free = ByteSize(os::space_of(cache_.directory(digest).substr(0, cache_.directory(digest).rfind('/'))).free);
+  const auto free =
+      ByteSize(os::space_of(cache_.directory(digest).substr(0, cache_.directory(digest).rfind('/'))).free);
   if (free < settings_.least_space)
     throw Error(Code::no_space,
-                "the " + recipe.words + " cannot be built: only " + to_text(free) + " are free on the disk, and a build begins with " +
-                    to_text(settings_.least_space),
+                "the " + recipe.words + " cannot be built: only " + to_text(free) +
+                    " are free on the disk, and a build begins with " + to_text(settings_.least_space),
                 "`berth gc` gives back what is not needed, `berth env ls` shows the environments");
   cache_.clear(digest);
   const auto where = cache_.directory(digest);
   const auto made = os::parent_of(cache_.prefix(digest));
   for (const auto& directory : {where, made}) os::make_directories(directory, 0755);
   os::make_directories(launch_directory(digest), 0711);
+  os::write_file(log_file(digest), "", 0600, os::Durable::no);  // there before anybody is told of it
   hand_over(made);
   write_files(work_directory(digest), recipe);
   const Json begun{{"kind", recipe.kind},
@@ -88,7 +95,7 @@ shim::Launch Workshop::prepare(const Digest& digest, const Recipe& recipe) {
                    {"canonical", Json::parse(recipe.canonical)},
                    {"boot_id", os::boot_id()},
                    {"since", to_unix_micros(system_clock().now())}};
-  os::write_file(join(where, kRecipeFile), begun.dump(), 0600, os::Durable::no);
+  os::write_file(cache_.recipe_file(digest), begun.dump(), 0600, os::Durable::no);
 
   shim::Launch launch;
   launch.job_id = "build-" + digest.brief();
@@ -137,7 +144,7 @@ std::vector<std::string> Workshop::variables(const Digest& digest, const Recipe&
 }
 
 std::optional<Workshop::Begun> Workshop::begun(const Digest& digest) const {
-  const auto text = os::read_file_if_exists(join(cache_.directory(digest), kRecipeFile));
+  const auto text = os::read_file_if_exists(cache_.recipe_file(digest));
   if (!text || !os::exists(launch_directory(digest))) return std::nullopt;
   try {
     const auto json = Json::parse(*text);
@@ -162,13 +169,15 @@ Leased Workshop::settle(const Digest& digest, const shim::Condition& condition) 
   if (std::holds_alternative<shim::Lost>(condition))
     throw Error(Code::unavailable, "building the " + words + " ended halfway: its supervisor was killed",
                 "ask for it again; if it happens again, the machine may be out of memory");
-  throw Error(Code::unavailable, "building the " + words + " did not begin: its supervisor could not be started",
+  throw Error(Code::unavailable,
+              "building the " + words + " did not begin: its supervisor could not be started",
               "the agent's log tells more");
 }
 
 Leased Workshop::complete(const Digest& digest, const shim::Ended& ended) {
   const auto what = begun(digest);
-  if (!what) throw Error(Code::corrupt, "the record of what was being built, " + digest.brief() + ", is gone");
+  if (!what)
+    throw Error(Code::corrupt, "the record of what was being built, " + digest.brief() + ", is gone");
   Built built;
   built.digest = digest;
   built.kind = what->kind;
@@ -181,11 +190,14 @@ Leased Workshop::complete(const Digest& digest, const shim::Ended& ended) {
   const auto builder = settings_.identity ? std::optional(settings_.identity->uid) : std::nullopt;
   built.bytes = seal(os::parent_of(cache_.prefix(digest)), builder);
   if (!built.interpreter.empty() && ::access(built.interpreter.c_str(), X_OK) != 0)
-    throw Error(Code::invalid, "the " + built.words + " has no interpreter: " + printable(built.interpreter) + " does not exist");
-  tidy(digest);
+    throw Error(Code::invalid, "the " + built.words + " has no interpreter: " + printable(built.interpreter) +
+                                   " does not exist");
   cache_.publish(built);
+  cache_.tidy(digest);
   auto leased = cache_.lease(digest);
-  if (!leased) throw Error(Code::unavailable, "the " + built.words + " was removed as soon as it was built", "ask for it again");
+  if (!leased)
+    throw Error(Code::unavailable, "the " + built.words + " was removed as soon as it was built",
+                "ask for it again");
   return std::move(*leased);
 }
 
@@ -193,22 +205,13 @@ Leased Workshop::complete(const Digest& digest, const shim::Ended& ended) {
 std::string Workshop::result_of(const Digest& digest) const {
   const auto path = join(work_directory(digest), kResultFile);
   if (!os::exists(path))
-    throw Error(Code::invalid, "the build ended well but told no result", "`berth logs --build` shows what it printed");
+    throw Error(Code::invalid, "the build ended well but told no result",
+                "`berth logs --build` shows what it printed");
   const auto file = os::open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   struct stat info {};
   if (::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode))
     throw Error(Code::invalid, "the build's result.json is no plain file");
   return os::read_all(file, kLongestResult);
-}
-
-// What stays of a build is its log.
-void Workshop::tidy(const Digest& digest) const {
-  os::remove_tree(work_directory(digest));
-  os::remove_file(join(cache_.directory(digest), kRecipeFile));
-  for (const auto& entry : std::filesystem::directory_iterator(launch_directory(digest))) {
-    const auto name = entry.path().filename().string();
-    if (name != shim::kLogFile && name != shim::kLogIndexFile) os::remove_tree(entry.path().string());
-  }
 }
 
 std::string Workshop::abandon(const Digest& digest) {
@@ -228,7 +231,8 @@ std::string Workshop::abandon(const Digest& digest) {
 }
 
 void Workshop::drop_downloads() const {
-  for (const auto& entry : std::filesystem::directory_iterator(cache_.tools_cache())) os::remove_tree(entry.path().string());
+  for (const auto& entry : std::filesystem::directory_iterator(cache_.tools_cache()))
+    os::remove_tree(entry.path().string());
 }
 
 void Workshop::prune_failed_logs(const std::string& newest) const {
@@ -238,7 +242,8 @@ void Workshop::prune_failed_logs(const std::string& newest) const {
   for (const auto& entry : fs::directory_iterator(os::parent_of(newest), failure))
     logs.emplace_back(entry.last_write_time(failure), entry.path());
   std::sort(logs.begin(), logs.end(), std::greater<>());
-  for (auto at = std::min(kFailedLogsKept, logs.size()); at < logs.size(); ++at) fs::remove(logs[at].second, failure);
+  for (auto at = std::min(kFailedLogsKept, logs.size()); at < logs.size(); ++at)
+    fs::remove(logs[at].second, failure);
 }
 
 }  // namespace berth::environment

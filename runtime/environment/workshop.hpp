@@ -38,8 +38,8 @@ class Workshop {
   std::string launch_directory(const Digest& digest) const;
   std::string log_file(const Digest& digest) const;
 
-  // Clears away what an earlier build left, and writes all that the recipe needs. Code::no_space where the disk is
-  // too full to begin.
+  // Clears away what an earlier build left, and writes all that the recipe needs. Code::no_space where the
+  // disk is too full to begin.
   shim::Launch prepare(const Digest& digest, const Recipe& recipe);
 
   // A build that an earlier agent began within this boot; nothing where none was begun, or a reboot ended it.
@@ -51,8 +51,8 @@ class Workshop {
   };
   std::optional<Begun> begun(const Digest& digest) const;
 
-  // After the end of its process tree: the environment, or the Error that tells why there is none. After the latter
-  // call abandon().
+  // After the end of its process tree: the environment, or the Error that tells why there is none. After the
+  // latter call abandon().
   Leased settle(const Digest& digest, const shim::Condition& condition);
 
   // Keeps the log of a build that failed, tells where ("" where there is none), and removes all else.
@@ -68,7 +68,6 @@ class Workshop {
   std::vector<std::string> variables(const Digest& digest, const Recipe& recipe) const;
   Leased complete(const Digest& digest, const shim::Ended& ended);
   std::string result_of(const Digest& digest) const;
-  void tidy(const Digest& digest) const;
   void prune_failed_logs(const std::string& newest) const;
 
   const BuildSettings& settings_;

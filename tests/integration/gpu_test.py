@@ -236,7 +236,7 @@ class HealthTest(GpuTest):
         self.write()
         self.assertEqual(agent.wait(following)["state"], "Completed")
 
-    def test_top_and_status_show_who_has_what(self):
+    def test_status_shows_who_has_what(self):
         self.set_machine(h100(0), h100(7))
         agent = self.start_node()
         job = self.sh(agent, "sleep 1000")

@@ -3,7 +3,7 @@
 
 linux-64 and noarch packages, as .tar.bz2 and as .conda: python and pip, hello (three versions, an entry point), world
 (needs hello <2), activated (activate.d scripts and variables of its own), broken (needs what does not exist). Beside
-it, in DIRECTORY/wheels, one wheel for pip: berth_wheel 1.0, and 1.1. Needs the Python package zstandard.
+it, in DIRECTORY/wheels, wheels for pip: berth_wheel 1.0 and 1.1, hello 3.0. Needs the Python package zstandard.
 """
 
 import bz2
@@ -125,10 +125,13 @@ def pip_files():
 
 
 def hello(version):
-    return {"site-packages/hello/__init__.py":
-            f'__version__ = "{version}"\n\n\ndef main():\n    print("hello", __version__)\n',
-            f"site-packages/hello-{version}.dist-info/METADATA":
-            f"Metadata-Version: 2.1\nName: hello\nVersion: {version}\n"}
+    info = f"site-packages/hello-{version}.dist-info"
+    files = {"site-packages/hello/__init__.py":
+             f'__version__ = "{version}"\n\n\ndef main():\n    print("hello", __version__)\n',
+             f"{info}/METADATA": f"Metadata-Version: 2.1\nName: hello\nVersion: {version}\n",
+             f"{info}/INSTALLER": "conda\n"}
+    files[f"{info}/RECORD"] = "".join(f"{path[len('site-packages/'):]},,\n" for path in [*files, f"{info}/RECORD"])
+    return files
 
 
 ACTIVATED = {
@@ -143,13 +146,13 @@ ACTIVATED = {
 }
 
 
-def wheel(directory, version):
-    name, info = f"berth_wheel-{version}-py3-none-any.whl", f"berth_wheel-{version}.dist-info"
-    files = {"berth_wheel.py": f'__version__ = "{version}"\n',
-             f"{info}/METADATA": f"Metadata-Version: 2.1\nName: berth-wheel\nVersion: {version}\n",
+def wheel(directory, name, version):
+    info = f"{name}-{version}.dist-info"
+    files = {f"{name}.py": f'__version__ = "{version}"\n',
+             f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}\n",
              f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"}
     directory.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(directory / name, "w") as archive:
+    with zipfile.ZipFile(directory / f"{name}-{version}-py3-none-any.whl", "w") as archive:
         for path, content in files.items():
             archive.writestr(path, content)
         archive.writestr(f"{info}/RECORD", "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"]))
@@ -170,8 +173,8 @@ def main():
     channel.add("ends-shell", "1.0", {"etc/conda/activate.d/x.sh": "exit 0\n"}, subdir="linux-64")
     channel.add("broken", "1.0", {"site-packages/broken.py": ""}, ["python", "does-not-exist >=9"])
     channel.write_index()
-    for version in ("1.0", "1.1"):
-        wheel(directory / "wheels", version)
+    for name, version in (("berth_wheel", "1.0"), ("berth_wheel", "1.1"), ("hello", "3.0")):
+        wheel(directory / "wheels", name, version)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ int hold(const Arguments& arguments, Common& common);
 int release(const Arguments& arguments, Common& common);
 int priority(const Arguments& arguments, Common& common);
 int download(const Arguments& arguments, Common& common);
+int env(const Arguments& arguments, Common& common);
 int top(const Arguments& arguments, Common& common);
 int status(const Arguments& arguments, Common& common);
 int doctor(const Arguments& arguments, Common& common);

@@ -69,7 +69,9 @@ inline Job full_job() {
   second.duration = std::chrono::milliseconds(18'000);
   second.ending = Exited{3};
   second.usage = {std::chrono::milliseconds(1200), std::chrono::milliseconds(30), 100_MiB, 3_MiB,
-                  4_MiB, std::chrono::milliseconds(36'000), 5_GiB};
+                  4_MiB,
+                  std::chrono::seconds(9),
+                  5_MiB};
   second.gpus = {"GPU-0", "GPU-1"};
   second.outputs = digest_of(0xef);
   job.attempts = {first, second};

@@ -38,17 +38,24 @@ class Place {
 
 // Builds for as long as the file `hold` is there.
 std::string while_held(const Place& place) {
-  return "echo begun >> " + place.mark("begun") + "\nwhile [ -e " + place.mark("hold") + " ]; do sleep 0.02; done\n";
+  return "echo begun >> " + place.mark("begun") + "\nwhile [ -e " + place.mark("hold") +
+         " ]; do sleep 0.02; done\n";
 }
-void hold(const Place& place) { os::write_file(place.mark("hold"), "", 0644, os::Durable::no); }
-void let_go(const Place& place) { os::remove_file(place.mark("hold")); }
+void hold(const Place& place) {
+  os::write_file(place.mark("hold"), "", 0644, os::Durable::no);
+}
+void let_go(const Place& place) {
+  os::remove_file(place.mark("hold"));
+}
 
-Task<> keep(environment::Builds& builds, environment::Recipe recipe, Waiting& waiting, std::vector<Leased>& made) {
+Task<> keep(environment::Builds& builds, environment::Recipe recipe, Waiting& waiting,
+            std::vector<Leased>& made) {
   auto leased = co_await builds.ensure(std::move(recipe), waiting);
   made.push_back(std::move(leased));
 }
 
-Task<> expect_cancelled(environment::Builds& builds, environment::Recipe recipe, Waiting& waiting, int& cancelled) {
+Task<> expect_cancelled(environment::Builds& builds, environment::Recipe recipe, Waiting& waiting,
+                        int& cancelled) {
   try {
     co_await builds.ensure(std::move(recipe), waiting);
   } catch (const berth::Cancelled&) {
@@ -65,8 +72,8 @@ bool nothing_left(const environment::BuildSettings& settings, const environment:
 
 TEST_CASE("what a recipe makes is ready, belongs to the agent, and is there at once the next time") {
   const Place place;
-  const auto recipe = toy("one", "echo built >> " + place.mark("built") + "\necho hello from the build\nid -u > " +
-                                     place.mark("uid") + "\n");
+  const auto recipe = toy("one", "echo built >> " + place.mark("built") +
+                                     "\necho hello from the build\nid -u > " + place.mark("uid") + "\n");
   with_agent(place.settings(), [&](Agent& agent) -> Task<> {
     Waiting waiting;
     const auto leased = co_await agent.builds.ensure(recipe, waiting);
@@ -117,7 +124,8 @@ TEST_CASE("ten who want the same at the same time share one build, and are told 
       });
     });
     const auto words = waiting[7].words(berth::system_clock().now() + std::chrono::seconds(40));
-    CHECK(words.find("waits for the toy environment (shared) " + digest_of(recipe).brief() + ", building for 4") == 0);
+    CHECK(words.find("waits for the toy environment (shared) " + digest_of(recipe).brief() +
+                     ", building for 4") == 0);
     CHECK(agent.builds.building().size() == 1);
     let_go(place);
     co_await until("all have it", [&] { return made.size() == 10; });
@@ -126,18 +134,21 @@ TEST_CASE("ten who want the same at the same time share one build, and are told 
   CHECK(lines_of(place.mark("begun")).size() == 1);
 }
 
-TEST_CASE("a build that fails tells its last words, leaves nothing but its log, and is made anew the next time") {
+TEST_CASE(
+    "a build that fails tells its last words, leaves nothing but its log, and is made anew the next time") {
   const Place place;
   const auto settings = place.settings();
-  const auto failing = "echo begun >> " + place.mark("begun") + "\n[ -e " + place.mark("mended") +
-                       " ] || { echo working; echo 'ERROR: No matching distribution found for nosuch' >&2; exit 1; }\n";
+  const auto failing =
+      "echo begun >> " + place.mark("begun") + "\n[ -e " + place.mark("mended") +
+      " ] || { echo working; echo 'ERROR: No matching distribution found for nosuch' >&2; exit 1; }\n";
   const auto recipe = toy("broken", failing);
   with_agent(settings, [&](Agent& agent) -> Task<> {
     Waiting waiting;
     const auto result = co_await async::attempt(agent.builds.ensure(recipe, waiting));
     REQUIRE(!result);
     CHECK(result.error().code() == Code::invalid);
-    CHECK(says(result.error(), "building the toy environment (broken) failed: ERROR: No matching distribution"));
+    CHECK(says(result.error(),
+               "building the toy environment (broken) failed: ERROR: No matching distribution"));
     CHECK(!result.error().hint().empty());
     CHECK(nothing_left(settings, recipe));
     REQUIRE(waiting.build());
@@ -154,7 +165,8 @@ TEST_CASE("a build that does not end is stopped at its time limit, with all its 
   const Place place;
   auto settings = place.settings();
   settings.time_limit = std::chrono::milliseconds(300);
-  const auto recipe = toy("endless", "(echo $$ > " + place.mark("pid") + "; exec sleep 600) &\necho resolving\nwait\n");
+  const auto recipe =
+      toy("endless", "(echo $$ > " + place.mark("pid") + "; exec sleep 600) &\necho resolving\nwait\n");
   with_agent(settings, [&](Agent& agent) -> Task<> {
     const auto error = co_await failure_of(agent.builds, recipe);
     CHECK(error.code() == Code::timeout);
@@ -184,7 +196,8 @@ TEST_CASE("results that cannot be right are refused") {
     const auto outside = co_await failure_of(
         agent.builds, toy("outside", "PREFIX=" + place.mark("elsewhere") + "\nmkdir -p $PREFIX\n"));
     CHECK(says(outside, "is not in"));
-    for (const auto* name : {"none", "torn", "pipe", "link", "outside"}) CHECK(nothing_left(settings, toy(name)));
+    for (const auto* name : {"none", "torn", "pipe", "link", "outside"})
+      CHECK(nothing_left(settings, toy(name)));
   });
 }
 
@@ -278,7 +291,8 @@ TEST_CASE("a build outlives its agent; the next one adopts it, or finds what cam
   }
 }
 
-TEST_CASE("an agent that is killed at any moment leaves nothing half made in use, and no directory of nobody") {
+TEST_CASE(
+    "an agent that is killed at any moment leaves nothing half made in use, and no directory of nobody") {
   const Place place;
   const auto settings = place.settings();
   const auto recipe = toy("crash", "sleep 0.03\n");
@@ -331,18 +345,23 @@ TEST_CASE("what a power failure may have damaged is made anew; what was on disk 
     co_await until("the other has begun", [&] { return lines_of(place.mark("begun")).size() == 1; });
     co_await agent.jobs.stop_and_join();
   });
-  const auto of = [&](const environment::Recipe& recipe) { return os::join(settings.directory, digest_of(recipe).hex()); };
+  const auto of = [&](const environment::Recipe& recipe) {
+    return os::join(settings.directory, digest_of(recipe).hex());
+  };
   const auto started = berth::shim::started_from_text(os::read_file(of(building) + "/build/started.json"));
   ::kill(started.shim.pid, SIGKILL);
   ::kill(started.job.pid, SIGKILL);
-  async::run(until("they are gone", [&] { return !berth::shim::is_supervised(of(building) + "/build"); }), kPatience);
+  async::run(until("they are gone", [&] { return !berth::shim::is_supervised(of(building) + "/build"); }),
+             kPatience);
   auto soft = nlohmann::json::parse(os::read_file(of(built) + "/ready.json"));
   SUBCASE("on disk") {}
   SUBCASE("not on disk") {
     soft["only_in_boot"] = os::boot_id();
     os::write_file(of(built) + "/ready.json", soft.dump(), 0644, os::Durable::no);
   }
-  SUBCASE("torn") { os::write_file(of(built) + "/ready.json", "{", 0644, os::Durable::no); }
+  SUBCASE("torn") {
+    os::write_file(of(built) + "/ready.json", "{", 0644, os::Durable::no);
+  }
   const bool sound = os::read_file(of(built) + "/ready.json") != "{" && soft["only_in_boot"] == "";
   ::setenv("BERTH_BOOT_ID", "another-boot", 1);
   with_agent(settings, [&](Agent& agent) -> Task<> {
@@ -382,7 +401,8 @@ TEST_CASE("an environment whose interpreter is gone is built again") {
 TEST_CASE("the tools' downloads can be dropped while nothing is built") {
   const Place place;
   const auto settings = place.settings();
-  const auto recipe = toy("downloads", "mkdir -p $CACHE/tool\necho data > $CACHE/tool/file\n" + while_held(place));
+  const auto recipe =
+      toy("downloads", "mkdir -p $CACHE/tool\necho data > $CACHE/tool/file\n" + while_held(place));
   hold(place);
   with_agent(settings, [&](Agent& agent) -> Task<> {
     Waiting waiting;
@@ -433,9 +453,10 @@ TEST_CASE("what was built belongs to the agent alone, without rights that its bu
     return;
   }
   const Place place;
-  const auto recipe = toy("sealed",
-                          "mkdir -p $PREFIX/sub\ncp /bin/true $PREFIX/sub/tool\nchmod 4755 $PREFIX/sub/tool\n"
-                          "echo shared > $CACHE/shared\nln $CACHE/shared $PREFIX/shared\nln -s /etc/passwd $PREFIX/link\n");
+  const auto recipe =
+      toy("sealed",
+          "mkdir -p $PREFIX/sub\ncp /bin/true $PREFIX/sub/tool\nchmod 4755 $PREFIX/sub/tool\n"
+          "echo shared > $CACHE/shared\nln $CACHE/shared $PREFIX/shared\nln -s /etc/passwd $PREFIX/link\n");
   with_agent(place.settings(), [&](Agent& agent) -> Task<> {
     Waiting waiting;
     const auto leased = co_await agent.builds.ensure(recipe, waiting);

@@ -1,6 +1,9 @@
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/file.h>
 
 #include "runtime/base/error.hpp"
+#include "runtime/os/fd.hpp"
 #include "tests/runtime/environment/conda_builds.hpp"
 
 using namespace berth;
@@ -68,7 +71,7 @@ variables:
                                       {"OF_PACKAGE", "it's \"quoted\" $HOME"},
                                       {"SEES_VARIABLES", "it's $HOME/it's \"quoted\" $HOME"}});
     CHECK(has(result["packages"], "hello==1.1.0"));
-    CHECK(has(result["packages"], "berth_wheel==1.0"));
+    CHECK(has(result["packages"], "berth-wheel==1.0"));
     const auto& lock = result["lock"];
     CHECK(lock["kind"] == "conda");
     CHECK(lock["pip"] == Json{"berth-wheel==1.0"});
@@ -84,6 +87,24 @@ variables:
     CHECK(again.result["lock"] == lock);
     CHECK(again.result["variables"]["OF_FILE"] == "it's $HOME");
   }
+}
+
+TEST_CASE("what pip puts in a conda package's place is pip's, in the record as in the lock") {
+  const auto node = test_node(kFixture + "/bin/micromamba");
+  const CondaSite site;
+  const auto built = site.build(
+      conda_recipe(file("dependencies: [hello=1, {pip: [hello==3.0]}]"), find_conda_tool(node), node),
+      "both");
+  INFO(built.output);
+  REQUIRE(built.status == 0);
+  CHECK(output_of("python -c 'import hello; print(hello.__version__)'", built.result["path_prefix"]) ==
+        "3.0\n");
+  CHECK(has(built.result["packages"], "hello==3.0"));
+  CHECK(!has(built.result["packages"], "hello==1.1.0"));
+  CHECK(built.result["lock"]["pip"] == Json{"hello==3.0"});
+  CHECK(built.result["lock"]["explicit"].size() == 3);
+  CHECK(output_of("python -m pip freeze --all | grep -v '^pip'", built.result["path_prefix"]) ==
+        "hello==3.0\n");
 }
 
 TEST_CASE("what cannot be solved ends with the solver's own words") {
@@ -156,22 +177,28 @@ TEST_CASE("several builds at a time share one package cache") {
   }
 }
 
-TEST_CASE("a tool whose cache is not locked waits for the one before it") {
+TEST_CASE("a tool that does not lock its cache waits for who has it") {
   const auto node = test_node(kFixture + "/bin/micromamba");
   auto tool = find_conda_tool(node);
   tool.version = {1, 5, 8};
-  CHECK(!tool.shares_cache());
+  REQUIRE(!tool.shares_cache());
   const CondaSite site;
   const auto recipe = conda_recipe(file("dependencies: [hello]"), tool, node);
-  std::vector<CondaSite::Built> built(2);
+  auto impatient = recipe;
+  impatient.script = "timeout 1 sh -eu <<'END'\n" + recipe.script + "\nEND\n";
   {
-    std::vector<std::jthread> threads;
-    for (std::size_t i = 0; i < built.size(); ++i)
-      threads.emplace_back([&, i] { built[i] = site.build(recipe, "locked" + std::to_string(i)); });
+    const auto cache = site.path() + "/cache/conda";
+    os::make_directories(cache);
+    const os::Fd lock(::open((cache + "/.berth.lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644));
+    REQUIRE(::flock(lock.get(), LOCK_EX) == 0);
+    const auto waited = site.build(impatient, "waits");
+    INFO(waited.output);
+    CHECK(waited.status == 124);
+    CHECK(waited.output.ends_with("waiting: another build has the package cache\n"));
+    CHECK(!os::exists(waited.prefix));
   }
-  for (const auto& one : built) {
-    INFO(one.output);
-    CHECK(one.status == 0);
-    CHECK(one.result["python_version"].is_string());
-  }
+  const auto built = site.build(recipe, "next");
+  INFO(built.output);
+  CHECK(built.status == 0);
+  CHECK(built.output.find("waiting") == std::string::npos);
 }

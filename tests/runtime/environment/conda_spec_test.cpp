@@ -122,6 +122,13 @@ TEST_CASE("a file that is no environment says why, with its line") {
 }
 
 TEST_CASE("hostile files end in an error, soon") {
+  for (const std::string& opening : {"- ", "? ", "{a: ", "[{", "!x ", "&x ", "a: {? "}) {
+    std::string deep;
+    while (deep.size() < 200'000) deep += opening;
+    CAPTURE(opening);
+    CHECK(refusal(deep).code() == Code::invalid);
+    CHECK(refusal("dependencies:\n- " + deep).code() == Code::invalid);
+  }
   std::string nested(200'000, '[');
   CHECK(refusal(nested).code() == Code::invalid);
   CHECK(refusal("dependencies: " + nested).code() == Code::invalid);

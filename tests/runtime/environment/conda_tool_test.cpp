@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "runtime/base/error.hpp"
+#include "runtime/environment/conda_recipe.hpp"
 #include "runtime/os/file.hpp"
 
 using namespace berth;
@@ -120,4 +121,24 @@ TEST_CASE("no tool is told with what to do") {
   CHECK(says(refusal(node), "'no-such-conda'"));
   node.tool = "/nowhere/conda";
   CHECK(says(refusal(node), "does not exist"));
+}
+
+TEST_CASE("the tool is asked once, and again after it changed") {
+  const os::TempDir directory;
+  const auto path = tool(directory / "micromamba", "2.0.5");
+  const auto asked = "echo >>" + (directory / "asked") + "\n";
+  const auto answers = os::read_file(path);
+  program(path, asked + answers);
+  auto node = node_at("");
+  node.tool = path;
+  Condas condas(node);
+  const Conda conda{"e.yml", {{"e.yml", "dependencies: [numpy]"}}};
+  const auto first = condas.recipe(conda);
+  CHECK(condas.recipe(conda).canonical == first.canonical);
+  CHECK(os::read_file(directory / "asked").size() == 2);  // --version, info
+  program(path, asked + answers + "# newer\n");
+  condas.recipe(conda);
+  CHECK(os::read_file(directory / "asked").size() == 4);
+  os::remove_file(path);
+  CHECK_THROWS_AS(condas.recipe(conda), Error);
 }

@@ -21,10 +21,12 @@ bool says(const berth::Error& error, const std::string& text) {
 }  // namespace
 
 TEST_CASE("the last complaint of a tool is told, without what came before and how it was painted") {
-  CHECK(environment::last_words("Collecting a\n\x1b[31mERROR: no a\x1b[0m\n\nERROR: No matching distribution\n") ==
+  CHECK(environment::last_words(
+            "Collecting a\n\x1b[31mERROR: no a\x1b[0m\n\nERROR: No matching distribution\n") ==
         "ERROR: no a | ERROR: No matching distribution");
-  CHECK(environment::last_words("Using CPython 3.11\n  × No solution found when resolving dependencies:\n  ╰─▶ Because a "
-                                "was not found\n      we cannot\n") ==
+  CHECK(environment::last_words(
+            "Using CPython 3.11\n  × No solution found when resolving dependencies:\n  ╰─▶ Because a "
+            "was not found\n      we cannot\n") ==
         "× No solution found when resolving dependencies: | ╰─▶ Because a was not found | we cannot");
   CHECK(environment::last_words("10%\r50%\r100% done\nbye\n") == "100% done | bye");
   CHECK(environment::last_words("").empty());

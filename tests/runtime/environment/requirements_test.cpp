@@ -18,7 +18,9 @@ using Lines = std::vector<std::string>;
 
 namespace {
 
-Requirements of(const std::string& text) { return read_requirements("requirements.txt", {{"requirements.txt", text}}); }
+Requirements of(const std::string& text) {
+  return read_requirements("requirements.txt", {{"requirements.txt", text}});
+}
 
 Error failure_of(const std::string& text, const Files& more = {}) {
   Files files = more;
@@ -32,13 +34,17 @@ Error failure_of(const std::string& text, const Files& more = {}) {
   return Error(Code::internal, "");
 }
 
-bool says(const Error& error, const std::string& text) { return error.describe().find(text) != std::string::npos; }
+bool says(const Error& error, const std::string& text) {
+  return error.describe().find(text) != std::string::npos;
+}
 
 }  // namespace
 
 TEST_CASE("requirements that say the same are written the same") {
-  const Lines same{"numpy<2,>=1.20", "my-package[a-b,c]==1.0;python_version<'3.13' and sys_platform=='linux'"};
-  CHECK(of("NumPy >= 1.20 , <2\nMy_Package[c, A_b] == 1.0 ; python_version < \"3.13\"  and sys_platform==\"linux\"\n")
+  const Lines same{"numpy<2,>=1.20",
+                   "my-package[a-b,c]==1.0;python_version<'3.13' and sys_platform=='linux'"};
+  CHECK(of("NumPy >= 1.20 , <2\nMy_Package[c, A_b] == 1.0 ; python_version < \"3.13\"  and "
+           "sys_platform==\"linux\"\n")
             .requirements == same);
   CHECK(of("# a comment\n\nnumpy<2,>=1.20   # why\r\nmy.package[a-b,c]\\\n ==1.0; python_version<'3.13' and "
            "sys_platform=='linux'")
@@ -74,17 +80,18 @@ TEST_CASE("hashes stay with their requirement") {
 }
 
 TEST_CASE("indexes and options are read, credentials are taken out") {
-  const auto read = of(
-      "-i https://me:s%20cret@index.example/simple\n--extra-index-url=https://token@other.example:8443/x\n"
-      "--find-links /srv/wheels\n--trusted-host index.example\n--pre\n--only-binary :all:\n"
-      "lib @ git+https://key@git.example/lib.git@v1\ntool @ https://files.example/tool-1.zip ; os_name == 'posix'\n");
+  const auto read =
+      of("-i https://me:s%20cret@index.example/simple\n--extra-index-url=https://token@other.example:8443/x\n"
+         "--find-links /srv/wheels\n--trusted-host index.example\n--pre\n--only-binary :all:\n"
+         "lib @ git+https://key@git.example/lib.git@v1\ntool @ https://files.example/tool-1.zip ; os_name == "
+         "'posix'\n");
   CHECK(read.indexes.index_url == "https://index.example/simple");
   CHECK(read.indexes.extra_index_urls == Lines{"https://other.example:8443/x"});
   CHECK(read.indexes.find_links == Lines{"/srv/wheels"});
   CHECK(read.indexes.trusted_hosts == Lines{"index.example"});
   CHECK(read.options == Lines{"--pre", "--only-binary=:all:"});
-  CHECK(read.requirements ==
-        Lines{"lib @ git+https://git.example/lib.git@v1", "tool @ https://files.example/tool-1.zip ; os_name=='posix'"});
+  CHECK(read.requirements == Lines{"lib @ git+https://git.example/lib.git@v1",
+                                   "tool @ https://files.example/tool-1.zip ; os_name=='posix'"});
   REQUIRE(read.credentials.size() == 3);
   CHECK(read.credentials[0] == Credential{"index.example", "me", "s%20cret"});
   CHECK(read.credentials[1] == Credential{"other.example", "token", ""});
@@ -95,9 +102,9 @@ TEST_CASE("indexes and options are read, credentials are taken out") {
 }
 
 TEST_CASE("what is on the user's own machine is refused, with file and line") {
-  for (const auto* text : {"-e .\n", "--editable=./lib\n", "./lib\n", "../lib\n", "/srv/lib\n", "lib/sub\n", ".\n",
-                           "lib-1.0-py3-none-any.whl\n", "lib @ file:///srv/lib\n", "lib @ ../lib\n", "file:lib\n",
-                           "git+file:///srv/lib\n", "-f wheels\n", "~/lib\n"}) {
+  for (const auto* text : {"-e .\n", "--editable=./lib\n", "./lib\n", "../lib\n", "/srv/lib\n", "lib/sub\n",
+                           ".\n", "lib-1.0-py3-none-any.whl\n", "lib @ file:///srv/lib\n", "lib @ ../lib\n",
+                           "file:lib\n", "git+file:///srv/lib\n", "-f wheels\n", "~/lib\n"}) {
     CAPTURE(text);
     const auto error = failure_of(std::string("ok\n\\\n\n") + text);
     CHECK(error.code() == Code::invalid);
@@ -118,7 +125,8 @@ TEST_CASE("what cannot be read is told") {
 
 TEST_CASE("a pyproject's dependencies and wanted Python are read") {
   const auto project = read_pyproject(
-      "[project]\nname = 'x'\nrequires-python = \">=3.10\" # why\ndependencies = [\n  \"NumPy >=1\", # a comment\n"
+      "[project]\nname = 'x'\nrequires-python = \">=3.10\" # why\ndependencies = [\n  \"NumPy >=1\", # a "
+      "comment\n"
       "  'b[c] ; python_version < \"3.12\"',\n]\n[tool.other]\nkey = 1\n");
   CHECK(project.requires_python == ">=3.10");
   CHECK(project.requirements.requirements == Lines{"numpy>=1", "b[c];python_version<'3.12'"});
@@ -140,12 +148,14 @@ TEST_CASE("a pyproject's dependencies and wanted Python are read") {
 
 TEST_CASE("wanted Pythons") {
   const auto wanted = [](const char* wish) { return environment::is_wanted("3.11.2", wish); };
-  for (const auto* wish : {"", "3", "3.11", "3.11.2", ">=3.10", ">=3.10,<3.12", "~=3.10", "~=3.11.1", "==3.11.*",
-                           "!=3.10.*", "<=3.11.2", " >= 3.11 , != 3.11.1 ", "===3.11.2", "3.11.*"}) {
+  for (const auto* wish :
+       {"", "3", "3.11", "3.11.2", ">=3.10", ">=3.10,<3.12", "~=3.10", "~=3.11.1", "==3.11.*", "!=3.10.*",
+        "<=3.11.2", " >= 3.11 , != 3.11.1 ", "===3.11.2", "3.11.*"}) {
     CAPTURE(wish);
     CHECK(wanted(wish));
   }
-  for (const auto* wish : {"3.1", "3.12", "2", "3.11.4", ">3.11.2", "<3.11", "==3.11", "~=3.11.3", "!=3.11.2", "~=4.0"}) {
+  for (const auto* wish :
+       {"3.1", "3.12", "2", "3.11.4", ">3.11.2", "<3.11", "==3.11", "~=3.11.3", "!=3.11.2", "~=4.0"}) {
     CAPTURE(wish);
     CHECK(!wanted(wish));
   }

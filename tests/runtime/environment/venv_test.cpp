@@ -88,7 +88,9 @@ berth::Digest digest(const Venv& venv, const NodePython& node = {}) {
   return digest_of(environment::venv_recipe(venv, node, tools()));
 }
 
-nlohmann::json lock_of(const environment::Leased& leased) { return nlohmann::json::parse(leased.ready.lock); }
+nlohmann::json lock_of(const environment::Leased& leased) {
+  return nlohmann::json::parse(leased.ready.lock);
+}
 
 bool has(const nlohmann::json& list, const std::string& text) {
   return std::find(list.begin(), list.end(), text) != list.end();
@@ -103,7 +105,8 @@ std::optional<std::string> find_uv(const std::string& copy) {
   const char* path = std::getenv("PATH");
   std::vector<std::string> places;
   if (const char* named = std::getenv("UV")) places.emplace_back(named);
-  for (const auto& directory : environment::split(path != nullptr ? path : "", ':')) places.push_back(directory + "/uv");
+  for (const auto& directory : environment::split(path != nullptr ? path : "", ':'))
+    places.push_back(directory + "/uv");
   for (const auto& place : places)
     if (::access(place.c_str(), X_OK) == 0) {
       run({"/bin/cp", "-L", place, copy});
@@ -118,7 +121,8 @@ std::optional<std::string> find_uv(const std::string& copy) {
 TEST_CASE("files that say the same are one environment, files that do not are others") {
   Venv spread;
   spread.file = "reqs/all.txt";
-  spread.files = {{"reqs/all.txt", "# all\nNumPy>=1  # comment\n-r more.txt\n"}, {"reqs/more.txt", "other==1.0\n"}};
+  spread.files = {{"reqs/all.txt", "# all\nNumPy>=1  # comment\n-r more.txt\n"},
+                  {"reqs/more.txt", "other==1.0\n"}};
   const auto base = digest(of("numpy >= 1\nother==1.0\n"));
   CHECK(digest(spread) == base);
   CHECK(digest(of("[project]\ndependencies=['numpy>=1', 'other==1.0']\n", "pyproject.toml")) == base);
@@ -140,7 +144,8 @@ TEST_CASE("credentials are in the build's .netrc and nowhere else") {
     const auto recipe = environment::venv_recipe(of("a\n"), node, tools(uv));
     CHECK(recipe.files.at(".netrc") == "machine index.example login me password secret\n");
     CHECK(recipe.script.find("https://index.example/simple") != std::string::npos);
-    for (const auto& text : {recipe.script, recipe.canonical, recipe.words, recipe.files.at("requirements.txt")})
+    for (const auto& text :
+         {recipe.script, recipe.canonical, recipe.words, recipe.files.at("requirements.txt")})
       CHECK(text.find("secret") == std::string::npos);
   }
 }
@@ -172,8 +177,9 @@ TEST_CASE("pip builds an environment of a requirements file, and its lock builds
     kinds.venv = [&](const Venv& venv) { return venvs.recipe(venv); };
     kinds.locks["venv"] = [&](const std::string& text) { return venvs.recipe_of_lock(text); };
     environment::Environments environments(agent.builds, kinds);
+    const environment::Context anybody;
     Waiting waiting;
-    const auto leased = co_await environments.ensure(of("needs<2\nother\n"), {}, waiting);
+    const auto leased = co_await environments.ensure(of("needs<2\nother\n"), anybody, waiting);
     CHECK(version_in(leased, "needed") == "1.0\n");
     CHECK(version_in(leased, "other") == "2.0\n");
     REQUIRE(leased.ready.variables.size() == 1);
@@ -189,7 +195,7 @@ TEST_CASE("pip builds an environment of a requirements file, and its lock builds
 
     const auto before = std::chrono::steady_clock::now();
     Waiting warm;
-    const auto again = co_await environments.ensure(of("# same\nNeeds < 2\nother\n"), {}, warm);
+    const auto again = co_await environments.ensure(of("# same\nNeeds < 2\nother\n"), anybody, warm);
     const auto took = std::chrono::steady_clock::now() - before;
     CHECK(!warm.build());
     CHECK(again.ready.digest == leased.ready.digest);
@@ -200,7 +206,7 @@ TEST_CASE("pip builds an environment of a requirements file, and its lock builds
       if (line == "needed==1.0") line = "needed==2.0";  // against what "needs" says: a lock is not questioned
     Waiting third;
     environment::Locked exact{locked.dump()};
-    const auto rebuilt = co_await environments.ensure(exact, {}, third);
+    const auto rebuilt = co_await environments.ensure(exact, anybody, third);
     CHECK(version_in(rebuilt, "needed") == "2.0\n");
     CHECK(version_in(rebuilt, "needs") == "1.0\n");
     CHECK((co_await environments.list()).size() == 2);
@@ -247,23 +253,75 @@ TEST_CASE("uv builds an environment, and another from the files that it has") {
   });
 }
 
+TEST_CASE("packages come from a real index") {
+  const char* index = std::getenv("BERTH_TEST_PACKAGE_INDEX");
+  if (index == nullptr) {
+    MESSAGE("skipped: BERTH_TEST_PACKAGE_INDEX names no index, such as https://pypi.org/simple");
+    return;
+  }
+  const Place place;
+  NodePython node;
+  node.interpreters = {kPython};
+  node.index_url = index;
+  for (const auto* name : {"https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY", "PIP_CERT", "SSL_CERT_FILE"})
+    if (const char* value = std::getenv(name)) node.variables.emplace_back(name, value);
+  std::vector<std::string> tools{""};
+  if (const auto uv = find_uv(place.scratch / "uv")) tools.push_back(*uv);
+  const auto settings = settings_in(place.scratch / "environments");
+  with_agent(settings, [&](Agent& agent) -> Task<> {
+    for (const auto& tool : tools) {
+      node.uv = tool;
+      Venvs venvs(node, settings.identity);
+      Waiting waiting;
+      const auto leased = co_await agent.builds.ensure(venvs.recipe(of("six==1.16.0\n")), waiting);
+      CHECK(has(lock_of(leased).at("pip"), "six==1.16.0"));
+      const auto error = co_await failure_of(agent.builds, venvs.recipe(of("six==99.0\n")));
+      CHECK(error.code() == Code::invalid);
+      CHECK(says(error, "six==99.0"));
+    }
+  });
+}
+
+TEST_CASE("an index that does not answer is told apart from a requirement that cannot be met") {
+  const Place place;
+  auto node = place.node();
+  node.offline = false;
+  node.index_url = "http://127.0.0.1:9/simple";
+  std::vector<std::string> tools{""};
+  if (const auto uv = find_uv(place.scratch / "uv")) tools.push_back(*uv);
+  node.variables = {{"PIP_RETRIES", "1"}, {"UV_HTTP_RETRIES", "0"}};
+  const auto settings = settings_in(place.scratch / "environments");
+  with_agent(settings, [&](Agent& agent) -> Task<> {
+    for (const auto& tool : tools) {
+      node.uv = tool;
+      Venvs venvs(node, settings.identity);
+      const auto error = co_await failure_of(agent.builds, venvs.recipe(of("absent\n")));
+      CAPTURE(error.describe());
+      CHECK(error.code() == Code::unavailable);
+      CHECK(says(error, "the package index does not answer"));
+    }
+  });
+}
+
 TEST_CASE("kinds that this node does not make are told so") {
   const Place place;
   with_agent(settings_in(place.scratch / "environments"), [&](Agent& agent) -> Task<> {
     environment::Environments environments(agent.builds, {});
+    const environment::Context anybody;
     const environment::Locked locked{"{\"kind\":\"conda\"}"};
     const environment::Image image{"debian:12", {}};
-    const std::vector<environment::Spec> specs{environment::Conda{}, Venv{}, image, environment::DockerBuild{}, locked};
+    const std::vector<environment::Spec> specs{environment::Conda{}, Venv{}, image,
+                                               environment::DockerBuild{}, locked};
     for (const auto& spec : specs) {
       Waiting waiting;
-      const auto result = co_await async::attempt(environments.ensure(spec, {}, waiting));
+      const auto result = co_await async::attempt(environments.ensure(spec, anybody, waiting));
       REQUIRE(!result);
       CHECK(result.error().code() == Code::unsupported);
       CHECK(says(result.error(), "this node does not make"));
     }
     Waiting waiting;
     const environment::UserManaged python{kPython};
-    const auto leased = co_await environments.ensure(python, {}, waiting);
+    const auto leased = co_await environments.ensure(python, anybody, waiting);
     CHECK(leased.ready.interpreter == kPython);
     CHECK(!leased.lease);
   });
