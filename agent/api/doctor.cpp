@@ -9,6 +9,7 @@
 #include <set>
 #include <utility>
 
+#include "agent/api/gpu_json.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/os/cgroup.hpp"
 #include "runtime/os/file.hpp"
@@ -178,6 +179,10 @@ async::Task<json> doctor_json(Services& services) {
   moment.running = services.jobs.running();
   auto look = [&] { return files_json(moment); };
   auto facts = co_await async::offload(services.pool, look);
+  auto& gpus = services.jobs.gpus();
+  if (gpus.ledger().gpus().empty()) co_await gpus.look();  // nobody would notice a driver that was installed meanwhile
+  facts["gpus"] = gpus_json(gpus.ledger());
+  facts["nvidia"] = nvidia_json(gpus.ledger());
   auto newest = co_await newest_record(services);
   facts["newest_record"] = std::move(newest);
   const auto use = services.governor.use();

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/api/disk_json.hpp"
+#include "agent/api/gpu_json.hpp"
 #include "agent/model/json.hpp"
 
 namespace berth::api {
@@ -46,11 +47,29 @@ void add_resources(Family& family, const model::Resources& resources) {
       .sample(R"(resource="slots")", resources.slots);
 }
 
+// What NVML does not tell of a GPU has no sample.
+void add_gpus(std::string& out, const jobs::GpuLedger& ledger) {
+  if (ledger.gpus().empty()) return;
+  const auto labels = [](const gpu::Gpu& gpu) {
+    return "uuid=" + json(gpu.uuid).dump() + ",gpu=" + json(gpu.label()).dump();
+  };
+  Family utilisation(out, "berth_gpu_utilisation", "gauge", "How busy the GPU is, from 0 to 1.");
+  for (const auto& gpu : ledger.gpus())
+    if (gpu.utilisation) utilisation.sample(labels(gpu), *gpu.utilisation / 100.0);
+  Family used(out, "berth_gpu_memory_used_bytes", "gauge", "Memory in use on the GPU, whoever's.");
+  for (const auto& gpu : ledger.gpus())
+    if (gpu.used) used.sample(labels(gpu), static_cast<double>(gpu.used->bytes()));
+  Family withheld(out, "berth_gpu_withheld", "gauge", "1 when no job may have the GPU.");
+  for (const auto& gpu : ledger.gpus()) withheld.sample(labels(gpu), gpu.withheld ? 1 : 0);
+}
+
 }  // namespace
 
 json status_json(const Node& node, const jobs::Jobs& jobs, const jobs::DiskUse& disk, Instant now) {
   const auto counts = jobs.counts();
+  const auto& gpus = jobs.gpus().ledger();
   auto remarks = remarks_of(node);
+  for (auto& remark : remarks_of(gpus)) remarks.push_back(std::move(remark));
   if (disk.refusal) remarks.push_back("new work is refused: " + *disk.refusal);
   const auto& queue = jobs.queue();
   const auto up = std::chrono::duration_cast<std::chrono::milliseconds>(now - node.started).count();
@@ -74,6 +93,8 @@ json status_json(const Node& node, const jobs::Jobs& jobs, const jobs::DiskUse& 
             {"queued", counts.queued},
             {"running", counts.running},
             {"finalizing", counts.finalizing}}},
+          {"gpus", gpus_json(gpus)},
+          {"nvidia", nvidia_json(gpus)},
           {"disk", use_json(disk)}};
 }
 
@@ -94,6 +115,7 @@ std::string metrics_text(const Node& node, const jobs::Jobs& jobs, const jobs::D
   add_resources(capacity, jobs.queue().capacity());
   Family used(out, "berth_in_use", "gauge", "What running jobs hold.");
   add_resources(used, jobs.queue().used());
+  add_gpus(out, jobs.gpus().ledger());
   Family(out, "berth_drained", "gauge", "1 when the node starts no jobs.").sample("", jobs.queue().drained() ? 1 : 0);
   Family(out, "berth_disk_free_bytes", "gauge", "Free where the state directory is.")
       .sample("", static_cast<double>(disk.state.free));

@@ -106,8 +106,14 @@ void add_usage(Page& page, const Job& job) {
   if (usage.io_read.bytes() + usage.io_written.bytes() > 0)
     page.line("Disk", "read " + to_text(usage.io_read) + ", wrote " + to_text(usage.io_written));
   const auto& attempt = job.attempts.back();
-  if (job.request.resources.gpus > 0 && attempt.duration)
+  std::string gpus;
+  for (const auto& uuid : attempt.gpus) gpus += (gpus.empty() ? "" : ", ") + printable(uuid);
+  page.line(attempt.gpus.size() == 1 ? "GPU" : "GPUs", gpus);
+  if (usage.gpu_time.count() > 0)
+    page.line("GPU time", to_words(usage.gpu_time));
+  else if (job.request.resources.gpus > 0 && attempt.duration)
     page.line("GPU time", to_words(*attempt.duration * job.request.resources.gpus));
+  if (usage.gpu_peak_memory.bytes() > 0) page.line("GPU memory", "peak " + to_text(usage.gpu_peak_memory));
 }
 
 void add_attempts(Page& page, const Job& job, Instant now) {

@@ -114,6 +114,45 @@ void add_disk(Page& page, const json& disk) {
   }
 }
 
+// "91% busy, 41 GiB of 80 GiB, calm-otter-2xyz"; withheld: why.
+std::string gpu_text(const json& gpu) {
+  std::string text;
+  const auto add = [&](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
+  if (const auto busy = number_at(gpu, "utilisation")) add(std::to_string(*busy) + "% busy");
+  const auto used = number_at(gpu, "used_bytes");
+  const auto memory = to_text(ByteSize(number_at(gpu, "memory_bytes").value_or(0)));
+  add(used ? to_text(ByteSize(*used)) + " of " + memory : memory);
+  std::string jobs;
+  for (const auto& job : list_at(gpu, "jobs"))
+    if (job.is_string()) jobs += (jobs.empty() ? "" : " and ") + printable(job.get<std::string>());
+  const auto withheld = text_at(gpu, "withheld");
+  if (!jobs.empty()) add(jobs);
+  if (!withheld.empty()) add("withheld: " + withheld);
+  if (jobs.empty() && withheld.empty()) add("free");
+  return text;
+}
+
+void add_gpus(Page& page, const json& status) {
+  const auto gpus = list_at(status, "gpus");
+  const auto nvidia = object_at(status, "nvidia");
+  const auto notes = list_at(nvidia, "notes");
+  if (gpus.empty()) {
+    for (const auto& note : notes)
+      if (note.is_string()) page.line("No GPUs", printable(note.get<std::string>()));
+    return;
+  }
+  page.heading("GPUs");
+  for (const auto& gpu : gpus) {
+    const auto name = text_at(gpu, "name");
+    page.line(text_at(gpu, "label"), name.empty() ? "NVIDIA" : name);
+    page.line("", gpu_text(gpu), text_at(gpu, "withheld").empty() ? Style::plain : Style::yellow);
+  }
+  const auto cuda = text_at(nvidia, "cuda");
+  page.line("Driver", text_at(nvidia, "driver") + (cuda.empty() ? "" : " (CUDA " + cuda + ")"));
+  for (const auto& note : notes)
+    if (note.is_string()) page.line("", printable(note.get<std::string>()));
+}
+
 void add_node(Page& page, const json& status) {
   page.line("Agent", text_at(status, "version").empty()
                          ? ""
@@ -149,6 +188,7 @@ std::string status_page(std::string_view text, const Screen& screen) {
   add_resource(page, "GPUs", "gpus", status, plain);
   add_resource(page, "Slots", "slots", status, plain);
   add_disk(page, object_at(status, "disk"));
+  add_gpus(page, status);
   return page.take();
 }
 

@@ -54,6 +54,7 @@ struct BriefEnding {
   std::string operator()(const model::SnapshotFailed&) const { return "code"; }
   std::string operator()(const model::DiskFull&) const { return "disk full"; }
   std::string operator()(const model::OutOfMemory&) const { return "out of memory"; }
+  std::string operator()(const model::GpuError& ending) const { return ending.gpu + " failed"; }
   std::string operator()(const model::Preempted& ending) const {
     return ending.cause == model::Preempted::Cause::drain ? "node drained" : "machine shut down";
   }

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <mutex>
 #include <thread>
 
 #include "agent/api/services.hpp"
@@ -16,6 +17,7 @@
 #include "agent/daemon/idle.hpp"
 #include "agent/daemon/job_groups.hpp"
 #include "agent/daemon/version.hpp"
+#include "runtime/async/attempt.hpp"
 #include "runtime/async/cleanup.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/async/nursery.hpp"
@@ -73,6 +75,12 @@ std::string find_shim(const std::string& given) {
   throw Error(Code::not_found, "berth-shim is not beside " + printable(self), "install it there; it supervises every job");
 }
 
+// Containers have other libraries: theirs is static. Builds with sanitizers, whose shim is not, have one beside it.
+std::string shim_for_containers(const std::string& shim) {
+  const auto apart = shim + "-static";
+  return os::exists(apart) ? apart : shim;
+}
+
 model::Resources capacity_of(const Config& config) {
   const auto cpus = std::max(1U, std::thread::hardware_concurrency());
   struct sysinfo info {};
@@ -80,7 +88,6 @@ model::Resources capacity_of(const Config& config) {
   model::Resources capacity;
   capacity.cpu_milli = config.cpu_milli.value_or(cpus * 1000);
   capacity.memory = config.memory.value_or(ByteSize(static_cast<std::uint64_t>(info.totalram) * info.mem_unit));
-  capacity.gpus = 0;  // none is looked for yet
   const auto whole_cpus = static_cast<std::uint16_t>(std::clamp(capacity.cpu_milli / 1000, 1U, 65'535U));
   capacity.slots = config.max_parallel.value_or(whole_cpus);
   return capacity;
@@ -129,12 +136,15 @@ class Agent {
         watcher_(executor, [this](std::exception_ptr failure) { report("watching files failed", failure); }),
         builds_(executor, watcher_,
                 build_settings(config_, options.shim_program, groups.base(), build_identity(options.machine_agent))),
-        environments_(builds_, environment_kinds(config_, build_identity(options.machine_agent))),
+        image_settings_(image_settings(config_, [this] { return machine(); })),
+        images_(executor, image_settings_),
+        environments_(builds_, environment_kinds(config_, build_identity(options.machine_agent), images_, image_settings_)),
         reserve_(os::join(config_.state_dir, "reserve"), config_.reserved_space),
         governor_(executor, config_.state_dir, config_.disk, store_, objects_, checkouts_, builds_, workplaces_, reserve_,
                   system_clock(), log_),
-        jobs_(executor, settings(options, groups), store_, workplaces_, environments_, governor_, watcher_, pool_,
-              system_clock(), log_),
+        gpus_(executor, gpu_settings(config_, groups), system_clock(), log_),
+        jobs_(executor, settings(options, groups), store_, workplaces_, environments_, governor_, gpus_, watcher_,
+              pool_, system_clock(), log_),
         services_{jobs_,
                   workplaces_,
                   governor_,
@@ -160,7 +170,9 @@ class Agent {
  private:
   async::Task<> serve() {
     co_await builds_.recover();
+    co_await recover_images();
     co_await jobs_.recover();
+    remember_machine();
     governor_.start();
     http::Server server(co_await async::this_coro::executor, listen(), router_, http::Limits{},
                         [this](std::exception_ptr failure) { report("a connection failed", failure); });
@@ -176,6 +188,22 @@ class Agent {
     log_.info("agent stopped; jobs run on");
   }
 
+  // Without an engine there is nothing to take over.
+  async::Task<> recover_images() {
+    if (!os::exists(config_.environments.docker_socket)) co_return;
+    const auto recovered = co_await async::attempt(images_.recover());
+    if (!recovered) log_.warn("images are not looked after", kv("error", recovered.error().describe()));
+  }
+
+  gpu::Machine machine() const {
+    const std::lock_guard lock(machine_mutex_);
+    return machine_;
+  }
+  void remember_machine() {
+    const std::lock_guard lock(machine_mutex_);
+    machine_ = gpus_.machine().value_or(gpu::Machine{});
+  }
+
   // Proves that this loop turns. Without a watchdog there is nothing to wake up for.
   static async::Task<> keep_watchdog_quiet() {
     const auto interval = os::watchdog_interval();
@@ -188,7 +216,9 @@ class Agent {
   async::Task<> stop() {
     co_await nursery_.stop_and_join();
     co_await jobs_.stop();
+    co_await gpus_.stop();
     co_await builds_.stop();
+    co_await images_.stop();
     co_await governor_.stop();
     co_await watcher_.stop();
     store_.stop();
@@ -233,12 +263,26 @@ class Agent {
     return http::listen_unix(config_.socket, group ? 0660 : 0600, group);
   }
 
+  static jobs::GpuSettings gpu_settings(const Config& config, const JobGroups& groups) {
+    jobs::GpuSettings settings;
+    settings.managed = config.gpus.managed;
+    settings.offered = config.gpus.offered;
+    settings.library = config.gpus.library;
+    settings.sample = config.gpus.sample;
+    settings.cgroup_base = groups.base();
+    settings.jobs_directory = os::join(config.state_dir, "jobs");
+    return settings;
+  }
+
   static jobs::Settings settings(const Options& options, JobGroups& groups) {
     jobs::Settings settings;
     settings.shim_program = options.shim_program;
     settings.boot_id = os::boot_id();
     settings.cgroup_base = groups.base();
     settings.renew_cgroup_base = [&groups] { groups.renew(); };
+    settings.containers.socket = options.config.environments.docker_socket;
+    settings.containers.shim_program = shim_for_containers(options.shim_program);
+    settings.containers.state_dir = options.config.state_dir;
     settings.switch_user = options.machine_agent;
     settings.capacity = capacity_of(options.config);
     settings.patience = options.config.backfill_patience;
@@ -282,9 +326,14 @@ class Agent {
   jobs::Workplaces workplaces_;
   async::Watcher watcher_;
   environment::Builds builds_;
+  mutable std::mutex machine_mutex_;
+  gpu::Machine machine_;  // for the threads that images are looked for on
+  environment::ImageSettings image_settings_;
+  environment::Images images_;
   environment::Environments environments_;
   jobs::DiskReserve reserve_;
   jobs::Governor governor_;
+  jobs::Gpus gpus_;
   jobs::Jobs jobs_;
   api::Services services_;
   http::Router router_;

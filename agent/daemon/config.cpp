@@ -119,6 +119,27 @@ std::map<std::string, std::string> text_map(const Entry& entry) {
   return all;
 }
 
+void gpus(GpuConfig& config, const Entry& entry) {
+  const auto wanted = "none, auto, or a list of UUIDs or numbers, such as [0, 1]";
+  const auto word = entry.value.IsScalar() ? entry.value.Scalar() : "";
+  if (!entry.value.IsSequence() && word != "none" && word != "auto") entry.fail(wanted);
+  config.managed = word != "none";
+  config.offered.reset();
+  if (entry.value.IsSequence()) config.offered = texts(entry);
+}
+
+std::chrono::milliseconds gpu_sample(const Entry& entry) {
+  const auto parsed = parse_duration(entry.text());
+  if (!parsed || *parsed < std::chrono::milliseconds(100)) entry.fail("a duration of at least 100ms, such as 5s");
+  return *parsed;
+}
+
+std::string pull_policy(const Entry& entry) {
+  const auto policy = entry.text();
+  if (policy != "missing" && policy != "always" && policy != "never") entry.fail("missing, always or never");
+  return policy;
+}
+
 std::size_t builds_at_once(const Entry& entry) {
   const auto number = entry.number(1, 64, "a whole number from 1 to 64");
   if (number != std::floor(number)) entry.fail("a whole number from 1 to 64");
@@ -202,8 +223,17 @@ const std::map<std::string, Setter>& setters() {
       {"pip_index", [](Config& c, const Entry& e) { c.environments.pip_index = e.text(); }},
       {"pip_extra_indexes", [](Config& c, const Entry& e) { c.environments.pip_extra_indexes = texts(e); }},
       {"find_links", [](Config& c, const Entry& e) { c.environments.find_links = texts(e); }},
+      {"docker_socket", [](Config& c, const Entry& e) { c.environments.docker_socket = e.absolute_path(); }},
+      {"docker_config", [](Config& c, const Entry& e) { c.environments.docker_config = e.absolute_path(); }},
+      {"image_cpu", [](Config& c, const Entry& e) { c.environments.image_cpu = e.text(); }},
+      {"images_gpu", [](Config& c, const Entry& e) { c.environments.images_gpu = text_map(e); }},
+      {"image_pull", [](Config& c, const Entry& e) { c.environments.image_pull = pull_policy(e); }},
+      {"insecure_registries", [](Config& c, const Entry& e) { c.environments.insecure_registries = texts(e); }},
       {"offline", [](Config& c, const Entry& e) { c.environments.offline = e.boolean(); }},
       {"build_environment", [](Config& c, const Entry& e) { c.environments.build_environment = text_map(e); }},
+      {"gpus", [](Config& c, const Entry& e) { gpus(c.gpus, e); }},
+      {"nvml", [](Config& c, const Entry& e) { c.gpus.library = e.text(); }},
+      {"gpu_sample", [](Config& c, const Entry& e) { c.gpus.sample = gpu_sample(e); }},
       {"cgroup", [](Config& c, const Entry& e) { c.cgroup = e.absolute_path(); }},
       {"path", [](Config& c, const Entry& e) { c.path = e.text(); }},
       {"others_may_read", [](Config& c, const Entry& e) { c.others_may_read = e.boolean(); }},

@@ -29,10 +29,26 @@ struct EnvironmentConfig {
   std::string pip_index;                               // pip_index: URL
   std::vector<std::string> pip_extra_indexes;          // pip_extra_indexes
   std::vector<std::string> find_links;                 // find_links: directories of wheels, or pages
+  std::string docker_socket = "/var/run/docker.sock";  // docker_socket: of Docker, or Podman's
+  std::string docker_config = "/root/.docker/config.json";  // docker_config: credentials for registries
+  std::string image_cpu;                               // image_cpu: what --image cpu means
+  std::map<std::string, std::string> images_gpu;       // images_gpu: CUDA version → image, for --image gpu
+  std::string image_pull = "missing";                  // image_pull: missing, always or never
+  std::vector<std::string> insecure_registries;        // insecure_registries: host:port, over plain HTTP
   bool offline = false;                                // offline: no index, no channel but file://
   std::map<std::string, std::string> build_environment;  // build_environment: proxies, certificates
 
   friend bool operator==(const EnvironmentConfig&, const EnvironmentConfig&) = default;
+};
+
+// Which GPUs jobs may have.
+struct GpuConfig {
+  bool managed = true;                              // gpus: none: the agent has nothing to do with GPUs
+  std::optional<std::vector<std::string>> offered;  // gpus: UUIDs or numbers; auto: all
+  std::string library = "libnvidia-ml.so.1";        // nvml: a path, or a name for the loader
+  std::chrono::milliseconds sample{5000};           // gpu_sample: between two looks at them
+
+  friend bool operator==(const GpuConfig&, const GpuConfig&) = default;
 };
 
 struct Config {
@@ -62,6 +78,7 @@ struct Config {
   // keep_outputs, keep_jobs.
   jobs::DiskLimits disk;
   EnvironmentConfig environments;
+  GpuConfig gpus;
   std::string cgroup;                                    // cgroup: a cgroup2 directory for the jobs' groups
   std::string path =                                     // path: PATH of jobs
       "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -2,8 +2,11 @@
 
 #include <unistd.h>
 
+#include "runtime/base/error.hpp"
+#include "runtime/base/text.hpp"
 #include "runtime/environment/conda_recipe.hpp"
 #include "runtime/environment/conda_tool.hpp"
+#include "runtime/environment/image_choice.hpp"
 #include "runtime/environment/venv.hpp"
 #include "runtime/os/file.hpp"
 
@@ -51,6 +54,17 @@ environment::NodeConda node_conda(const Config& config, std::optional<os::Identi
   return node;
 }
 
+std::vector<gpu::BaseImage> gpu_images(const EnvironmentConfig& config) {
+  std::vector<gpu::BaseImage> images;
+  for (const auto& [cuda, image] : config.images_gpu) {
+    const auto version = gpu::parse_version(cuda);
+    if (!version)
+      throw Error(Code::invalid, "images_gpu: '" + printable(cuda) + "' is no CUDA version", "write it as \"12.8\"");
+    images.push_back({*version, image});
+  }
+  return images;
+}
+
 }  // namespace
 
 std::optional<os::Identity> build_identity(bool machine_agent) {
@@ -82,7 +96,30 @@ environment::BuildSettings build_settings(const Config& config, const std::strin
   return settings;
 }
 
-environment::Kinds environment_kinds(const Config& config, std::optional<os::Identity> identity) {
+environment::ImageSettings image_settings(const Config& config, std::function<gpu::Machine()> machine) {
+  const auto& asked = config.environments;
+  environment::ImageSettings settings;
+  settings.socket = asked.docker_socket;
+  settings.directory = os::join(config.state_dir, "images");
+  settings.state = config.state_dir;
+  settings.cpu_image = asked.image_cpu;
+  settings.gpu_images = gpu_images(asked);
+  settings.machine = std::move(machine);
+  settings.pull = asked.image_pull == "always"  ? environment::PullPolicy::always
+                  : asked.image_pull == "never" ? environment::PullPolicy::never
+                                                : environment::PullPolicy::missing;
+  settings.docker_config = asked.docker_config;
+  settings.insecure_registries = asked.insecure_registries;
+  settings.at_once = asked.builds_at_once;
+  settings.time_limit = asked.build_timeout;
+  if (asked.build_memory) settings.build_memory = asked.build_memory->bytes();
+  settings.conda = node_conda(config, std::nullopt);
+  if (asked.conda.find("micromamba") != std::string::npos) settings.micromamba = asked.conda;
+  return settings;
+}
+
+environment::Kinds environment_kinds(const Config& config, std::optional<os::Identity> identity,
+                                     environment::Images& images, const environment::ImageSettings& image_settings) {
   const auto venvs = std::make_shared<environment::Venvs>(node_python(config), identity);
   const auto condas = std::make_shared<environment::Condas>(node_conda(config, identity));
   environment::Kinds kinds;
@@ -90,6 +127,11 @@ environment::Kinds environment_kinds(const Config& config, std::optional<os::Ide
   kinds.locks["venv"] = [venvs](const std::string& lock) { return venvs->recipe_of_lock(lock); };
   kinds.conda = [condas](const environment::Conda& conda) { return condas->recipe(conda); };
   kinds.locks["conda"] = [condas](const std::string& lock) { return condas->recipe_of_lock(lock); };
+  kinds.images = &images;
+  kinds.check_cuda = [image_settings](const environment::Spec& spec) {
+    if (const auto* conda = std::get_if<environment::Conda>(&spec)) environment::check_cuda(*conda, image_settings);
+    if (const auto* venv = std::get_if<environment::Venv>(&spec)) environment::check_cuda(*venv, image_settings);
+  };
   return kinds;
 }
 

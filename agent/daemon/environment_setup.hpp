@@ -17,7 +17,11 @@ std::optional<os::Identity> build_identity(bool machine_agent);
 environment::BuildSettings build_settings(const Config& config, const std::string& shim_program,
                                           const std::string& cgroup_base, std::optional<os::Identity> identity);
 
-// How this node makes each kind.
-environment::Kinds environment_kinds(const Config& config, std::optional<os::Identity> identity);
+// `machine` is called on threads.
+environment::ImageSettings image_settings(const Config& config, std::function<gpu::Machine()> machine);
+
+// How this node makes each kind; `images` outlives what comes of it.
+environment::Kinds environment_kinds(const Config& config, std::optional<os::Identity> identity,
+                                     environment::Images& images, const environment::ImageSettings& image_settings);
 
 }  // namespace berth::daemon

@@ -39,8 +39,8 @@ bool needs_preparation(const model::JobRequest& request) {
 }
 
 Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Workplaces& workplaces,
-           environment::Environments& environments, Governor& governor, async::Watcher& watcher, async::Pool& pool,
-           const Clock& clock, Log log)
+           environment::Environments& environments, Governor& governor, Gpus& gpus, async::Watcher& watcher,
+           async::Pool& pool, const Clock& clock, Log log)
     : executor_(executor),
       settings_(std::move(settings)),
       store_(store),
@@ -48,6 +48,7 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
       environments_(environments, workplaces, pool, {settings_.switch_user, settings_.defaults.path}),
       containers_(settings_.containers),
       governor_(governor),
+      gpus_(gpus),
       reserve_(governor.reserve()),
       watcher_(watcher),
       pool_(pool),
@@ -116,13 +117,24 @@ void Jobs::forget(Sequence sequence) {
 void Jobs::schedule() {
   if (nursery_.stopping()) return;
   while (const auto next = queue_.next(clock_.steady())) {
-    live_[*next].gpus = queue_.start(*next, clock_.steady());
+    auto& live = live_[*next];
+    live.gpus = queue_.start(*next, clock_.steady());
+    if (!live.gpus.empty()) gpus_.hold(live.id, live.gpus);
     enter(*next, model::State::running);
     const auto job = record(*next);
     const int attempt = job.attempts.empty() ? 1 : job.attempts.back().number + 1;
     const int launch = last_launch(job) + 1;
     nursery_.spawn(run(*next, attempt, launch));
   }
+}
+
+void Jobs::take_devices(std::vector<queue::Device> devices) {
+  queue_.set_devices(std::move(devices));
+  schedule();
+}
+
+void Jobs::note_gpu_failure(const model::JobId& job, const model::GpuError& failure) {
+  workplaces_.remark(job, failure.gpu + ", which the job holds, failed: " + failure.reason);
 }
 
 Task<> Jobs::cancel(Sequence sequence, std::string by) {

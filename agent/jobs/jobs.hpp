@@ -14,6 +14,7 @@
 #include "agent/jobs/containers.hpp"
 #include "agent/jobs/environments.hpp"
 #include "agent/jobs/governor.hpp"
+#include "agent/jobs/gpus.hpp"
 #include "agent/jobs/workplace.hpp"
 #include "agent/model/job.hpp"
 #include "agent/queue/queue.hpp"
@@ -62,8 +63,8 @@ class Jobs {
  public:
   // Everything given by reference outlives this.
   Jobs(async::Executor executor, Settings settings, store::Store& store, Workplaces& workplaces,
-       environment::Environments& environments, Governor& governor, async::Watcher& watcher, async::Pool& pool,
-       const Clock& clock, Log log);
+       environment::Environments& environments, Governor& governor, Gpus& gpus, async::Watcher& watcher,
+       async::Pool& pool, const Clock& clock, Log log);
   Jobs(const Jobs&) = delete;
   Jobs& operator=(const Jobs&) = delete;
 
@@ -114,6 +115,7 @@ class Jobs {
   // Jobs that have not ended.
   std::vector<model::JobId> live() const;
   const queue::Queue& queue() const { return queue_; }
+  Gpus& gpus() const { return gpus_; }
 
  private:
   struct Live {
@@ -145,6 +147,8 @@ class Jobs {
   void enter(Sequence sequence, model::State state);
   void forget(Sequence sequence);
   void schedule();
+  void take_devices(std::vector<queue::Device> devices);
+  void note_gpu_failure(const model::JobId& job, const model::GpuError& failure);
   // Repeats a write that must not be lost until the disk takes it.
   template <class MakeTask>
   Task<> persist(MakeTask make, std::string what);
@@ -176,6 +180,8 @@ class Jobs {
   Task<> settle(Sequence sequence, int attempt, int launch, shim::Condition condition);
   Task<> kill_leftovers(model::JobId id, std::string directory);
   Task<> finish(Sequence sequence, model::Attempt attempt, int launch);
+  // Another job may have the GPUs only when this one's memory on them is back. Adds what it made of them.
+  Task<> give_back_gpus(Sequence sequence, model::Attempt& attempt);
   Task<> finalize(Sequence sequence, model::Attempt attempt, int launch);
   // --- gather.cpp
   // Stores the outputs and names them in the attempt; nothing sweeps them away while what is returned is held.
@@ -203,6 +209,7 @@ class Jobs {
   JobEnvironments environments_;
   Containers containers_;
   Governor& governor_;
+  Gpus& gpus_;
   DiskReserve& reserve_;
   async::Watcher& watcher_;
   async::Pool& pool_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "runtime/gpu/visibility.hpp"
 #include "runtime/os/file.hpp"
 
 namespace berth::jobs {
@@ -15,12 +16,6 @@ namespace {
 constexpr std::size_t kLongestTmp = 72;
 
 using Variables = std::map<std::string, std::string>;
-
-std::string joined(const std::vector<std::string>& texts) {
-  std::string all;
-  for (const auto& text : texts) all += (all.empty() ? "" : ",") + text;
-  return all;
-}
 
 // What a job finds in its environment, weakest first: the user's login, Berth's and Azure ML's names, what the
 // environment sets, what the user asked for. Nothing of the agent's own environment gets through. Azure ML's token
@@ -35,7 +30,6 @@ Variables variables_of(const model::Job& job, int attempt, const Site& site, con
       {"SHELL", identity.shell.empty() ? "/bin/sh" : identity.shell},
       {"LANG", "C.UTF-8"},
       {"PYTHONUNBUFFERED", "1"},
-      {"CUDA_VISIBLE_DEVICES", joined(site.gpus)},
       {"BERTH_JOB_ID", job.id},
       {"BERTH_ATTEMPT", std::to_string(attempt)},
       {"BERTH_EXPERIMENT", job.request.experiment},
@@ -46,17 +40,25 @@ Variables variables_of(const model::Job& job, int attempt, const Site& site, con
   for (const auto& variable : site.image_environment)
     if (const auto equals = variable.find('='); equals != std::string::npos)
       all[variable.substr(0, equals)] = variable.substr(equals + 1);
-  if (site.container) all["HOME"] = site.tmp;
+  if (site.container) {
+    all["HOME"] = site.tmp;
+    all["SHELL"] = "/bin/sh";
+  }
+  const auto visible = gpu::visibility_variables(site.gpus);
+  for (const auto& [name, value] : visible) all[name] = value;
   if (!site.stop_reason.empty()) all["BERTH_STOP_REASON"] = site.stop_reason;
   if (site.tmp.size() <= kLongestTmp && !site.tmp.empty()) all["TMPDIR"] = site.tmp;
   if (!site.tree.empty()) all["BERTH_CODE_DIR"] = site.tree;
   for (const auto& [name, value] : ready.variables) all[name] = value;
   for (const auto& [name, value] : job.request.environment_variables) all[name] = value;
+  if (!site.gpus.empty())  // "0" would be another job's
+    for (const auto& [name, value] : visible) all[name] = value;
   if (!ready.path_prefix.empty()) all["PATH"] = ready.path_prefix + ":" + all["PATH"];
   return all;
 }
 
 std::string working_directory_of(const model::Job& job, const Site& site) {
+  if (site.tree.empty() && site.container) return "/";  // the directory where it was submitted is not there
   if (site.tree.empty()) return job.request.working_directory;
   if (job.request.working_directory.empty()) return site.tree;
   return os::join(site.tree, job.request.working_directory);
@@ -100,6 +102,7 @@ shim::Launch plan_launch(const model::Job& job, int attempt, const Site& site, c
   launch.overlay = site.overlay;
   launch.cgroup = site.cgroup;
   launch.limits = limits_of(job.request);
+  launch.devices = site.devices;
   if (job.request.limits.tmp) launch.tmp = shim::Tmp{site.tmp, *job.request.limits.tmp};
   launch.network = job.request.limits.network && defaults.network;
   launch.core_dumps = defaults.core_dumps;

@@ -20,6 +20,7 @@ struct Site {
   std::vector<std::string> gpus;        // UUIDs of its GPUs
   bool container = false;               // in one of its own, where the user's home is not
   std::vector<std::string> image_environment;  // NAME=VALUE that the image sets
+  os::DeviceRules devices;              // that keep it off the others; empty: nothing does
 };
 
 // What the node's configuration says about every job.

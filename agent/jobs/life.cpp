@@ -214,6 +214,7 @@ Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   else
     make();
   ground.site.gpus = find(sequence)->gpus;
+  if (settings_.switch_user) ground.site.devices = gpus_.ledger().rules_for(ground.site.gpus);
   if (job.request.environment.kind != model::EnvironmentRequest::Kind::none)
     ground.environment = co_await environments_.for_launch(job, identity);
   if (ground.environment.image.empty()) co_return;
@@ -316,6 +317,7 @@ Task<> Jobs::settle(Sequence sequence, int attempt, int launch, shim::Condition 
     record_of.duration = ended.duration;
     record_of.usage = usage_of(ended);
     record_of.ending = ending_of(ended, job);
+    for (const auto& remark : ended.remarks) workplaces_.remark(job.id, remark);
   } else if (const auto* lost = std::get_if<shim::Lost>(&condition)) {
     if (lost->started) record_of.started = lost->started->time;
     record_of.ending = model::Lost{lost->rebooted ? model::Lost::Cause::reboot
@@ -337,7 +339,28 @@ Task<> Jobs::kill_leftovers(model::JobId id, std::string directory) {
   workplaces_.remark(id, "processes of the job are left: " + killed.error().describe());
 }
 
+// What a program does whose GPU has gone: it fails, is killed, or hangs.
+bool may_be_its_gpus(const model::Ending& ending) {
+  return (std::holds_alternative<model::Exited>(ending) && !model::succeeded(ending)) ||
+         std::holds_alternative<model::Signalled>(ending) || std::holds_alternative<model::TimedOut>(ending);
+}
+
+Task<> Jobs::give_back_gpus(Sequence sequence, model::Attempt& attempt) {
+  const auto id = find(sequence)->id;
+  const auto held = find(sequence)->gpus.size();
+  if (held == 0) co_return;
+  const bool back = co_await gpus_.memory_back(id);
+  if (!back) workplaces_.remark(id, "processes of the job still have memory on its GPUs, which are withheld until it is back");
+  find(sequence)->gpus.clear();
+  const auto stay = gpus_.give_back(id);
+  if (!stay) co_return;
+  attempt.usage.gpu_time = attempt.duration ? *attempt.duration * held : stay->usage.gpu_time;
+  attempt.usage.gpu_peak_memory = stay->usage.peak_memory;
+  if (stay->failure && may_be_its_gpus(*attempt.ending)) attempt.ending = *stay->failure;
+}
+
 Task<> Jobs::finish(Sequence sequence, model::Attempt attempt, int launch) {
+  co_await give_back_gpus(sequence, attempt);
   queue_.finish(sequence);
   schedule();
   const auto job = record(sequence);

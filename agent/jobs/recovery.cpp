@@ -40,6 +40,10 @@ shim::Condition inspect_launch(const std::string& directory, const std::string& 
 Task<> Jobs::recover() {
   for (const auto& [id, launch] : store_.past_launches(kEndedJobsLookedAt)) workplaces_.strip(id, launch);
   queue_.set_drained(store_.drained());
+  Gpus::Listener listener;
+  listener.changed = [this](std::vector<queue::Device> devices) { take_devices(std::move(devices)); };
+  listener.failed = [this](const model::JobId& job, const model::GpuError& failure) { note_gpu_failure(job, failure); };
+  co_await gpus_.start(std::move(listener));
   std::size_t waiting = 0;
   std::size_t running = 0;
   for (auto& job : store_.live()) {
@@ -59,6 +63,7 @@ Task<> Jobs::recover() {
       nursery_.spawn(finalize_again(job.sequence, job.launch));
     } else {
       queue_.start(job.sequence, clock_.steady(), job.gpus);
+      if (!job.gpus.empty()) gpus_.hold(job.id, job.gpus);
       nursery_.spawn(resume(std::move(job)));
     }
   }

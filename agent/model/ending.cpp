@@ -46,6 +46,7 @@ std::string_view kind(const Ending& ending) {
                  [](const SnapshotFailed&) { return "snapshot_failed"; },
                  [](const DiskFull&) { return "disk_full"; },
                  [](const OutOfMemory&) { return "out_of_memory"; },
+                 [](const GpuError&) { return "gpu_error"; },
                  [](const Preempted&) { return "preempted"; }, [](const Lost&) { return "lost"; }},
       ending);
 }
@@ -66,6 +67,7 @@ std::string to_words(const Ending& ending) {
           [](const SnapshotFailed& e) { return with_reason("its code could not be restored", e.reason); },
           [](const DiskFull& e) { return with_reason("the disk was full", e.reason); },
           [](const OutOfMemory& e) { return out_of_memory_in_words(e); },
+          [](const GpuError& e) { return with_reason(e.gpu + " failed", e.reason); },
           [](const Preempted& e) {
             return std::string(e.cause == Preempted::Cause::drain ? "was stopped because the node was drained"
                                                                   : "was stopped because the machine shut down");

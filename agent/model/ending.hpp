@@ -53,6 +53,14 @@ struct OutOfMemory {
   ByteSize peak;
   friend bool operator==(const OutOfMemory&, const OutOfMemory&) = default;
 };
+// A GPU that it held failed, and the job with it.
+struct GpuError {
+  std::string gpu;   // for people: "GPU 3"
+  std::string uuid;
+  unsigned xid = 0;  // NVIDIA's number of the fault; 0: the driver gave none
+  std::string reason;
+  friend bool operator==(const GpuError&, const GpuError&) = default;
+};
 // It was asked to stop for the node's sake, not its user's.
 struct Preempted {
   enum class Cause { drain, shutdown };
@@ -67,10 +75,10 @@ struct Lost {
 };
 
 using Ending = std::variant<Exited, Signalled, TimedOut, Canceled, StartFailed, EnvironmentFailed,
-                            SnapshotFailed, DiskFull, OutOfMemory, Preempted, Lost>;
+                            SnapshotFailed, DiskFull, OutOfMemory, GpuError, Preempted, Lost>;
 
 // The stable name of the kind: "exited", "signalled", "timed_out", "canceled", "start_failed",
-// "environment_failed", "snapshot_failed", "disk_full", "out_of_memory", "preempted", "lost".
+// "environment_failed", "snapshot_failed", "disk_full", "out_of_memory", "gpu_error", "preempted", "lost".
 std::string_view kind(const Ending& ending);
 // "exited with code 3", "was killed by SIGKILL", "lost: the machine restarted while it ran".
 std::string to_words(const Ending& ending);
@@ -81,9 +89,9 @@ int exit_code(const Ending& ending);
 
 // Why a job may be started again, as users write it after --retry. "failed": exited with a code, or signalled; the
 // others are kinds.
-inline constexpr std::array<std::string_view, 9> kRetryCauses{
+inline constexpr std::array<std::string_view, 10> kRetryCauses{
     "failed",    "timed_out",    "lost",          "environment_failed", "snapshot_failed",
-    "disk_full", "start_failed", "out_of_memory", "preempted"};
+    "disk_full", "start_failed", "out_of_memory", "gpu_error",          "preempted"};
 // The one of this ending. Empty for success and cancellation, which are never retried.
 std::string_view retry_cause(const Ending& ending);
 // "failed, timed_out, …", for messages.

@@ -178,6 +178,11 @@ json to_json(const Ending& ending) {
         } else if constexpr (std::is_same_v<E, OutOfMemory>) {
           object["limit_bytes"] = e.limit.bytes();
           object["peak_bytes"] = e.peak.bytes();
+        } else if constexpr (std::is_same_v<E, GpuError>) {
+          object["gpu"] = e.gpu;
+          object["uuid"] = e.uuid;
+          object["xid"] = e.xid == 0 ? json(nullptr) : json(e.xid);
+          object["reason"] = e.reason;
         } else if constexpr (std::is_same_v<E, Preempted>) {
           object["cause"] = e.cause == Preempted::Cause::drain ? "drain" : "shutdown";
         } else if constexpr (std::is_same_v<E, Lost>) {
@@ -207,6 +212,8 @@ Ending ending_from_json(const json& value) {
   if (kind == "out_of_memory")
     return OutOfMemory{ByteSize(fields.whole<std::uint64_t>("limit_bytes", 0)),
                        ByteSize(fields.whole<std::uint64_t>("peak_bytes", 0))};
+  if (kind == "gpu_error")
+    return GpuError{fields.text("gpu"), fields.text("uuid"), fields.whole<unsigned>("xid", 0), fields.text("reason")};
   if (kind == "preempted")
     return Preempted{fields.text("cause") == "shutdown" ? Preempted::Cause::shutdown : Preempted::Cause::drain};
   if (kind == "lost") {

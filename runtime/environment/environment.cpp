@@ -124,7 +124,10 @@ async::Task<Leased> Environments::ensure(Spec spec, Context context, Waiting& wa
     use.gpus = context.gpus;
     co_return co_await kinds_.images->ensure(std::move(spec), std::move(use), waiting);
   }
-  auto make = [&] { return recipe_of(spec); };
+  auto make = [&] {
+    if (context.gpus && kinds_.check_cuda) kinds_.check_cuda(spec);
+    return recipe_of(spec);
+  };
   auto recipe = co_await async::offload(pool, make);
   co_return co_await builds().ensure(std::move(recipe), waiting);
 }

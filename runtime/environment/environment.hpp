@@ -47,6 +47,8 @@ struct Kinds {
   std::map<std::string, std::function<Recipe(const std::string& lock)>> locks;  // by the lock's "kind"
   // For Image, DockerBuild, and locks of kind "image".
   Images* images = nullptr;
+  // Throws where what a spec names cannot run on this machine's GPUs; for jobs that ask for some.
+  std::function<void(const Spec&)> check_cuda;
 };
 
 // Equal requests for a user's own interpreter at the same time share one look at it; later ones cost only a

@@ -17,14 +17,14 @@ std::string default_gpu_image(const ImageSettings& settings) {
   if (settings.gpu_images.empty())
     throw Error(Code::unsupported, "this node has no default images for \"gpu\"",
                 "name an image, or have some set in the agent's configuration");
-  if (!settings.machine.driver)
+  if (!settings.machine().driver)
     throw Error(Code::unsupported, "there is no default image for \"gpu\" here: this machine has no NVIDIA driver",
                 "use \"cpu\", or install the NVIDIA driver");
-  if (const auto newest = gpu::newest_image(settings.gpu_images, settings.machine)) return newest->reference;
-  const auto runs = gpu::newest_cuda(settings.machine);
+  if (const auto newest = gpu::newest_image(settings.gpu_images, settings.machine())) return newest->reference;
+  const auto runs = gpu::newest_cuda(settings.machine());
   throw Error(Code::unsupported,
               "none of the default images for \"gpu\" runs on this machine's driver " +
-                  gpu::driver_text(*settings.machine.driver),
+                  gpu::driver_text(*settings.machine().driver),
               runs ? "have one with CUDA " + gpu::to_text(*runs) + " or older set in the agent's configuration"
                    : "install a newer driver");
 }
@@ -43,7 +43,7 @@ void refuse_mismatch(const gpu::Verdict& verdict, const ImageSettings& settings)
   const auto* mismatch = std::get_if<gpu::Mismatch>(&verdict);
   if (mismatch == nullptr) return;
   auto hint = mismatch->hint;
-  const auto fits = gpu::newest_image(settings.gpu_images, settings.machine);
+  const auto fits = gpu::newest_image(settings.gpu_images, settings.machine());
   if (fits && hint.find(fits->reference) == std::string::npos)
     hint += (hint.empty() ? "" : "; ") + ("the newest default image that runs here is " + fits->reference);
   throw Error(Code::unsupported, mismatch->what, std::move(hint));
@@ -59,7 +59,7 @@ std::string chosen_image(const std::string& asked, const ImageSettings& settings
 
 void check_cuda(const std::string& image, const std::vector<std::string>& environment, const ImageSettings& settings) {
   if (const auto wanted = gpu::wanted_by_image(image, pairs_of(environment)))
-    refuse_mismatch(gpu::judge(*wanted, settings.machine, settings.gpu_images), settings);
+    refuse_mismatch(gpu::judge(*wanted, settings.machine(), settings.gpu_images), settings);
 }
 
 void check_cuda(const Conda& conda, const ImageSettings& settings) {
@@ -69,7 +69,18 @@ void check_cuda(const Conda& conda, const ImageSettings& settings) {
   std::vector<std::string> lines(spec.pip.requirements.begin(), spec.pip.requirements.end());
   lines.insert(lines.end(), spec.pip.options.begin(), spec.pip.options.end());
   for (const auto& wanted : {gpu::wanted_by_conda(dependencies), gpu::wanted_by_pip(lines)})
-    refuse_mismatch(gpu::judge(wanted, settings.machine, settings.gpu_images), settings);
+    refuse_mismatch(gpu::judge(wanted, settings.machine(), settings.gpu_images), settings);
+}
+
+void check_cuda(const Venv& venv, const ImageSettings& settings) {
+  std::vector<std::string> lines;
+  for (const auto& [name, text] : venv.files)
+    for (std::size_t at = 0; at < text.size();) {
+      const auto end = std::min(text.find('\n', at), text.size());
+      lines.push_back(text.substr(at, end - at));
+      at = end + 1;
+    }
+  refuse_mismatch(gpu::judge(gpu::wanted_by_pip(lines), settings.machine(), settings.gpu_images), settings);
 }
 
 std::string cuda_of(const std::vector<std::string>& environment) {

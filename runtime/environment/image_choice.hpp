@@ -19,6 +19,8 @@ std::string chosen_image(const std::string& asked, const ImageSettings& settings
 // `environment`: the image's, as NAME=VALUE.
 void check_cuda(const std::string& image, const std::vector<std::string>& environment, const ImageSettings& settings);
 void check_cuda(const Conda& conda, const ImageSettings& settings);
+// The same for what a Venv's files name.
+void check_cuda(const Venv& venv, const ImageSettings& settings);
 
 // Which CUDA the image says that it has: "12.4.1"; "" for none.
 std::string cuda_of(const std::vector<std::string>& environment);

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -28,7 +29,8 @@ struct ImageSettings {
 
   std::string cpu_image;                   // what "cpu" means; "" for nothing
   std::vector<gpu::BaseImage> gpu_images;  // of which "gpu" means the newest that runs here
-  gpu::Machine machine;                    // what CUDA is held against, for jobs that ask for GPUs
+  // What CUDA is held against, for jobs that ask for GPUs; called on threads.
+  std::function<gpu::Machine()> machine = [] { return gpu::Machine{}; };
 
   PullPolicy pull = PullPolicy::missing;
   std::string docker_config;                     // a config.json with credentials; it need not exist

@@ -37,6 +37,7 @@ struct Gpu {
   std::optional<Mig> mig;
   std::vector<std::string> device_paths;  // its own device nodes: /dev/nvidia0, /dev/nvidia-caps/nvidia-cap12
   std::optional<std::string> withheld;    // why it must not be handed out, in words; nothing: it is well
+  bool lost = false;                      // it answered once, and does not any more
   std::vector<Process> processes;         // that compute on it, whoever's; one that only draws is left out
   std::optional<ByteSize> used;
   std::optional<unsigned> utilisation;  // percent of the last sampling period; instances have none

@@ -64,6 +64,7 @@ void Nvml::add_lost(Survey& survey, const std::set<std::string>& answered) {
     gpu.withheld = "it does not answer any more: it has fallen off the bus, or its driver was unloaded";
     if (const auto found = faulty_.find(whole_uuid(gpu)); found != faulty_.end())
       gpu.withheld = "it does not answer any more after " + xid_in_words(found->second);
+    gpu.lost = true;
     gpu.processes.clear();
     gpu.used.reset();
     gpu.utilisation.reset();

@@ -1,6 +1,7 @@
 #include "runtime/shim/contract.hpp"
 
 #include <array>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/error.hpp"
@@ -177,6 +178,24 @@ os::Limits limits_from(const Json& json) {
   return limits;
 }
 
+// {"195": [0, 255]}
+Json devices_json(const os::DeviceRules& devices) {
+  auto json = Json::object();
+  for (const auto& [major_number, minor_numbers] : devices) json[std::to_string(major_number)] = minor_numbers;
+  return json;
+}
+
+os::DeviceRules devices_from(const Json& json) {
+  os::DeviceRules devices;
+  for (const auto& [key, minor_numbers] : json.items()) {
+    unsigned major_number = 0;
+    const auto [end, failure] = std::from_chars(key.data(), key.data() + key.size(), major_number);
+    if (failure != std::errc() || end != key.data() + key.size()) throw malformed("device_rules");
+    devices[major_number] = minor_numbers.get<std::set<unsigned>>();
+  }
+  return devices;
+}
+
 Tmp tmp_from(const Json& json) {
   Tmp tmp;
   read_bytes(json, "path", tmp.path);
@@ -211,6 +230,7 @@ std::string to_text(const Launch& launch) {
   if (launch.overlay) json["overlay"] = overlay_json(*launch.overlay);
   if (!launch.cgroup.empty()) json["cgroup"] = bytes_json(launch.cgroup);
   json["limits"] = limits_json(launch.limits);
+  if (!launch.devices.empty()) json["device_rules"] = devices_json(launch.devices);
   if (launch.tmp) json["tmp"] = {{"path", bytes_json(launch.tmp->path)}, {"size", launch.tmp->size.bytes()}};
   json["network"] = launch.network;
   json["core_dumps"] = launch.core_dumps;
@@ -234,6 +254,7 @@ Launch launch_from_text(std::string_view text) {
     if (json.contains("overlay")) launch.overlay = overlay_from(json["overlay"]);
     read_bytes(json, "cgroup", launch.cgroup);
     if (json.contains("limits")) launch.limits = limits_from(json["limits"]);
+    if (json.contains("device_rules")) launch.devices = devices_from(json["device_rules"]);
     if (json.contains("tmp")) launch.tmp = tmp_from(json["tmp"]);
     read(json, "network", launch.network);
     read(json, "core_dumps", launch.core_dumps);
@@ -299,7 +320,8 @@ std::string to_text(const Ended& ended) {
                   {"io_read", ended.io_read.bytes()},
                   {"io_written", ended.io_written.bytes()},
                   {"out_of_memory_kills", ended.out_of_memory_kills},
-                  {"log_bytes", ended.log_bytes}});
+                  {"log_bytes", ended.log_bytes},
+                  {"remarks", list_json(ended.remarks)}});
 }
 
 Ended ended_from_text(std::string_view text) {
@@ -318,6 +340,7 @@ Ended ended_from_text(std::string_view text) {
     read(json, "io_written", ended.io_written);
     read(json, "out_of_memory_kills", ended.out_of_memory_kills);
     read(json, "log_bytes", ended.log_bytes);
+    if (json.contains("remarks")) ended.remarks = list_from(json["remarks"]);
     return ended;
   });
 }

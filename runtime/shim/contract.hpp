@@ -35,6 +35,7 @@
 #include "runtime/base/clock.hpp"
 #include "runtime/base/units.hpp"
 #include "runtime/os/cgroup.hpp"
+#include "runtime/os/device_filter.hpp"
 #include "runtime/os/identity.hpp"
 #include "runtime/os/mount.hpp"
 #include "runtime/os/process.hpp"
@@ -43,9 +44,9 @@ namespace berth::shim {
 
 struct Version {
   int major = 1;
-  int minor = 1;
+  int minor = 2;
 };
-inline constexpr Version kVersion{1, 1};
+inline constexpr Version kVersion{1, 2};
 
 inline constexpr const char* kLaunchFile = "launch.json";
 inline constexpr const char* kClaimFile = "claim";
@@ -77,6 +78,7 @@ struct Launch {
   std::optional<os::Overlay> overlay;    // mounted in a private mount namespace before the job starts
   std::string cgroup;  // the job's own group, made when missing; "" where there is no cgroup2
   os::Limits limits;   // of that group, as far as its controllers go
+  os::DeviceRules devices;  // for that group, where the kernel can; empty: as it is
   std::optional<Tmp> tmp;
   bool network = true;      // false: a network namespace of its own, with only a loopback device
   bool core_dumps = false;  // false: RLIMIT_CORE is 0
@@ -130,6 +132,7 @@ struct Ended {
   ByteSize io_written;
   std::uint64_t out_of_memory_kills = 0;  // processes killed because the group's memory limit was reached
   std::uint64_t log_bytes = 0;            // the log's final size, holes included
+  std::vector<std::string> remarks;       // what it did without, in words
 };
 
 // Files ⇄ values. Reading throws Error Code::corrupt for malformed text and Code::unsupported for a higher

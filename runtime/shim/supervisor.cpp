@@ -18,6 +18,7 @@
 #include "runtime/base/clock.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/logs/keeper.hpp"
+#include "runtime/os/device_filter.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/inotify.hpp"
 #include "runtime/os/lock.hpp"
@@ -160,8 +161,20 @@ class Supervisor {
       for (const auto& path : {launch_.overlay->upper, launch_.overlay->work, launch_.overlay->target})
         make_owned(path, launch_.identity);
     if (tree_.group()) tree_.group()->limit(launch_.limits);
+    filter_devices();
     watches_.arm(log_);
     command_ = Command::start(launch_, directory_, log_, tree_.group());
+  }
+
+  // Its variables tell the job what is its own even where nothing enforces it.
+  void filter_devices() {
+    if (launch_.devices.empty()) return;
+    try {
+      if (tree_.group() == nullptr) throw Error(Code::unsupported, "the job has no control group");
+      os::attach_device_filter(*tree_.group(), launch_.devices);
+    } catch (const Error& error) {
+      ended_.remarks.push_back("the job could open GPUs that are not its own: " + error.describe());
+    }
   }
 
   void wait() {

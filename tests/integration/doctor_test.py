@@ -12,7 +12,7 @@ from harness import BIN, CGROUP2, BerthTest, eventually, family, main, remove_gr
 
 LONG_AGO = 1_700_000_000  # for what must not look as if it were being made at this moment
 CHECKS = ["agent", "socket", "versions", "cgroup", "disk", "clock", "overlay", "namespaces", "open files", "leftovers",
-          "python", "git", "docker", "nvidia", "boot"]
+          "python", "git", "docker", "nvidia", "gpus", "boot"]
 
 
 class DoctorTest(BerthTest):

@@ -17,12 +17,13 @@ STUBBORN = "trap '' TERM; setsid sleep 300 & (setsid sleep 301 &); echo up; whil
 
 JOB_KEYS = {
     "attempts", "canceled_by", "command", "diff", "duration_ms", "ending", "ending_words", "environment",
-    "environment_record", "environment_variables", "exit_code", "experiment", "finished", "held", "id",
+    "environment_digest", "environment_record", "environment_variables", "exit_code", "experiment", "finished", "held", "id",
     "limits", "log_cap_bytes", "log_removed", "name", "outputs", "outputs_removed", "priority", "properties", "requested_held",
     "requested_priority", "resources", "retries", "sequence", "snapshot", "started", "state", "stop",
     "submission_id", "submitted", "tags", "timeout_ms", "uid", "user", "working_directory"}
-ATTEMPT_KEYS = {"duration_ms", "ended", "ending", "ending_words", "io_read_bytes", "io_written_bytes", "launch", "number", "outputs", "peak_memory_bytes",
-                "started", "system_cpu_ms", "user_cpu_ms"}
+ATTEMPT_KEYS = {"duration_ms", "ended", "ending", "ending_words", "gpu_peak_memory_bytes", "gpu_time_ms", "gpus",
+                "io_read_bytes", "io_written_bytes", "launch", "number", "outputs", "peak_memory_bytes", "started",
+                "system_cpu_ms", "user_cpu_ms"}
 ENDING_KEYS = {"exited": {"kind", "code"}, "signalled": {"kind", "signal", "signal_name"},
                "timed_out": {"kind", "limit_ms"}, "canceled": {"kind", "by"},
                "start_failed": {"kind", "reason", "exit_code"}}

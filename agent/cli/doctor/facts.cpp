@@ -220,6 +220,9 @@ AgentFacts agent_facts_from_json(std::string_view text) {
   facts.directories_left = texts_at(leftovers, "directories");
   for (const auto& group : list_at(leftovers, "cgroups"))
     facts.cgroups_left.push_back({text_at(group, "path"), number_at(group, "processes")});
+  for (const auto& gpu : list_at(answer, "gpus"))
+    facts.gpus.push_back({text_at(gpu, "label"), text_at(gpu, "withheld")});
+  facts.gpu_notes = texts_at(at(answer, "nvidia"), "notes");
   return facts;
 }
 

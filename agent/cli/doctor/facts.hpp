@@ -104,6 +104,12 @@ struct AgentFacts {
     std::uint64_t processes = 0;
   };
   std::vector<Group> cgroups_left;
+  struct Gpu {
+    std::string label;
+    std::string withheld;  // why; "" when it is not
+  };
+  std::vector<Gpu> gpus;
+  std::vector<std::string> gpu_notes;  // why there are none, and what could not be found out
 };
 AgentFacts agent_facts_from_json(std::string_view text);
 

@@ -446,6 +446,30 @@ Check judge_nvidia(const NvidiaFacts& nvidia) {
   return {"nvidia", Level::ok, "driver " + nvidia.driver + (nvidia.devices > 0 ? ", " + gpus : ""), "", {}};
 }
 
+// What the agent made of what the driver offers.
+Check judge_gpus(const NvidiaFacts& nvidia, const Agent& agent) {
+  if (!agent) return unknown("gpus");
+  const auto all = agent->gpus.size();
+  Check check{"gpus", Level::ok, std::to_string(all) + (all == 1 ? " GPU" : " GPUs") + " for jobs", "", agent->gpu_notes};
+  if (all == 0) {
+    check.what = "the agent has no GPUs for jobs";
+    if (!agent->gpu_notes.empty()) check.what += ": " + agent->gpu_notes.front();
+    if (nvidia.driver.empty()) return check;
+    check.level = Level::note;
+    check.advice = "`gpus` and `nvml` in the agent's configuration say which it looks for, and how";
+    return check;
+  }
+  std::vector<std::string> withheld;
+  for (const auto& gpu : agent->gpus)
+    if (!gpu.withheld.empty()) withheld.push_back(gpu.label + " (" + gpu.withheld + ")");
+  if (withheld.empty()) return check;
+  check.level = Level::warning;
+  check.what = std::to_string(withheld.size()) + " of " + std::to_string(all) + (all == 1 ? " GPU is" : " GPUs are") +
+               " withheld from jobs: " + joined(withheld, kNamed);
+  check.advice = "nvidia-smi tells who uses them and how they are; they are offered again when the reason is gone";
+  return check;
+}
+
 Check judge_boot(const BootFacts& boot) {
   Check check{"boot", Level::ok, "up for " + to_words(boot.up), "", {}};
   if (!boot.reboot_required) return check;

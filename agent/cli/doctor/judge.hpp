@@ -24,6 +24,7 @@ Check judge_python(const PythonFacts& python);
 Check judge_git(const std::string& version);
 Check judge_docker(const DockerFacts& docker);
 Check judge_nvidia(const NvidiaFacts& nvidia);
+Check judge_gpus(const NvidiaFacts& nvidia, const Agent& agent);
 Check judge_boot(const BootFacts& boot);
 
 }  // namespace berth::cli::doctor

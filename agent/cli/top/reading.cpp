@@ -30,6 +30,20 @@ json at(const json& object, const char* key) {
   return found != object.end() ? *found : json();
 }
 
+GpuUse gpu_of(const json& gpu) {
+  GpuUse use;
+  use.label = printable(text_at(gpu, "label"));
+  use.memory = ByteSize(number_at(gpu, "memory_bytes"));
+  if (at(gpu, "utilisation").is_number_unsigned()) use.utilisation = number_at(gpu, "utilisation");
+  if (at(gpu, "used_bytes").is_number_unsigned()) use.used = ByteSize(number_at(gpu, "used_bytes"));
+  const auto jobs = at(gpu, "jobs");
+  if (jobs.is_array())
+    for (const auto& job : jobs)
+      if (job.is_string()) use.jobs += (use.jobs.empty() ? "" : ", ") + printable(job.get<std::string>());
+  use.withheld = printable(text_at(gpu, "withheld"));
+  return use;
+}
+
 void read_status(Reading& reading, const json& status) {
   reading.name = printable(text_at(status, "name"));
   reading.version = printable(text_at(status, "version"));
@@ -41,6 +55,9 @@ void read_status(Reading& reading, const json& status) {
                     number_at(jobs, "finalizing")};
   reading.disk_free = ByteSize(number_at(at(status, "disk"), "free_bytes"));
   reading.disk_total = ByteSize(number_at(at(status, "disk"), "total_bytes"));
+  const auto gpus = at(status, "gpus");
+  if (gpus.is_array())
+    for (const auto& gpu : gpus) reading.gpus.push_back(gpu_of(gpu));
 }
 
 JobUse use_of(const json& job) {

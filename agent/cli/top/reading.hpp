@@ -33,6 +33,15 @@ struct Counts {
   std::uint64_t finalizing = 0;
 };
 
+struct GpuUse {
+  std::string label;  // "GPU 3"
+  std::optional<std::uint64_t> utilisation;  // percent
+  std::optional<ByteSize> used;
+  ByteSize memory;
+  std::string jobs;      // that hold it, with commas
+  std::string withheld;  // why; "" when it is not
+};
+
 struct Reading {
   // The node.
   std::string name;
@@ -43,6 +52,7 @@ struct Reading {
   Counts counts;
   ByteSize disk_free;
   ByteSize disk_total;
+  std::vector<GpuUse> gpus;
   // The machine.
   Instant time{};
   std::chrono::microseconds monotonic{};

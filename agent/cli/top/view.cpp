@@ -13,7 +13,8 @@ namespace {
 
 using Lines = std::vector<Line>;
 
-constexpr std::size_t kHead = 3;      // two lines and an empty one
+constexpr std::size_t kHead = 3;      // two lines and an empty one, without GPUs
+constexpr std::size_t kLeastBody = 8;  // GPUs are left out where they would leave less
 constexpr std::size_t kLeastLog = 3;  // with its heading
 constexpr const char* kKeys =
     "↑↓ select  c cancel  h hold/release  +- priority  f follow  l log  ? help  q quit";
@@ -57,11 +58,32 @@ std::string machine_text(const Model& model) {
          " free";
 }
 
-void add_head(Lines& lines, const Model& model) {
+// "GPU 3   91%  41G/80G  calm-otter-2xyz"
+Line gpu_line(const GpuUse& gpu, std::size_t label_width) {
+  auto text = gpu.label + std::string(label_width - std::min(label_width, gpu.label.size()), ' ');
+  text += right(gpu.utilisation ? std::to_string(*gpu.utilisation) + "%" : "", 6);
+  text += right((gpu.used ? brief_size(*gpu.used) + "/" : "") + brief_size(gpu.memory), 11) + "  ";
+  if (gpu.withheld.empty()) return {text + (gpu.jobs.empty() ? "free" : gpu.jobs), Style::plain};
+  return {text + (gpu.jobs.empty() ? "" : gpu.jobs + ", ") + "withheld: " + gpu.withheld, Style::yellow};
+}
+
+void add_gpus(Lines& lines, const Reading& reading) {
+  std::size_t width = 0;
+  for (const auto& gpu : reading.gpus) width = std::max(width, gpu.label.size());
+  for (const auto& gpu : reading.gpus) lines.push_back(gpu_line(gpu, width));
+}
+
+std::size_t gpu_lines(const Model& model, Size size) {
+  const auto lines = model.reading().gpus.size();
+  return size.rows >= kHead + lines + kLeastBody ? lines : 0;
+}
+
+void add_head(Lines& lines, const Model& model, Size size) {
   const auto& reading = model.reading();
   lines.push_back(
       {reading.name + "   berthd " + reading.version + "   " + counts_text(reading.counts), Style::bold});
   lines.push_back({machine_text(model)});
+  if (gpu_lines(model, size) > 0) add_gpus(lines, reading);
   if (!model.away().empty())
     lines.push_back({model.away(), Style::red});
   else if (reading.drained)
@@ -252,12 +274,13 @@ Line footer(const Model& model) {
 
 void add_body(Lines& lines, const Model& model, Size size) {
   if (model.mode() == Model::Mode::help) return add_help(lines);
-  const auto body = size.rows - std::min(size.rows, kHead + 1);
+  const auto head = kHead + gpu_lines(model, size);
+  const auto body = size.rows - std::min(size.rows, head + 1);
   const bool has_log = model.log_shown() && !model.selected().empty() && body >= 3 * kLeastLog;
   const auto least_log = has_log ? std::max(kLeastLog, body / 3) : 0;
   add_jobs(lines, model, body - least_log, size);
   if (!has_log) return;
-  const auto used = lines.size() - std::min(lines.size(), kHead);
+  const auto used = lines.size() - std::min(lines.size(), head);
   add_log_pane(lines, model, body - std::min(body, used), size);
 }
 
@@ -293,7 +316,7 @@ std::vector<Line> view_of(const Model& model, Size size) {
   if (model.mode() == Model::Mode::log) {
     add_whole_log(lines, model, size);
   } else {
-    add_head(lines, model);
+    add_head(lines, model, size);
     add_body(lines, model, size);
   }
   lines.resize(size.rows - std::min<std::size_t>(size.rows, 1));

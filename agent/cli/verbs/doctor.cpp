@@ -36,6 +36,7 @@ std::vector<doctor::Check> examine(const std::string& socket) {
   const Machine machine;
   const auto [access, agent] = visit_agent(socket, machine);
   const auto namespaces = read_namespaces(machine);
+  const auto nvidia = read_nvidia(machine);
   return {judge_agent(access, agent),
           judge_socket(access, agent),
           judge_versions(BERTH_VERSION, agent),
@@ -49,7 +50,8 @@ std::vector<doctor::Check> examine(const std::string& socket) {
           judge_python(read_python(machine)),
           judge_git(read_git(machine)),
           judge_docker(read_docker()),
-          judge_nvidia(read_nvidia(machine)),
+          judge_nvidia(nvidia),
+          judge_gpus(nvidia, agent),
           judge_boot(read_boot(machine))};
 }
 

@@ -34,6 +34,33 @@ Resources
 )");
 }
 
+TEST_CASE("status tells who has each GPU, how busy it is and why it is withheld") {
+  CHECK(status_page(R"({"gpus":[{"label":"GPU 0","name":"NVIDIA H100","memory_bytes":85899345920,
+                          "used_bytes":1073741824,"utilisation":91,"jobs":["a-1","b-2"],"withheld":null},
+                         {"label":"GPU 1","name":"NVIDIA H100","memory_bytes":85899345920,"used_bytes":null,
+                          "utilisation":null,"jobs":[],"withheld":"Xid 79"},
+                         {"label":"GPU 2","memory_bytes":1073741824}],
+                        "nvidia":{"driver":"550.54.14","cuda":"12.4","notes":["GPU 3 does not answer"]}})",
+                    {}) == R"(Node
+
+Queue
+
+Resources
+
+GPUs
+  GPU 0        NVIDIA H100
+               91% busy, 1.0 GiB of 80 GiB, a-1 and b-2
+  GPU 1        NVIDIA H100
+               80 GiB, withheld: Xid 79
+  GPU 2        NVIDIA
+               1.0 GiB, free
+  Driver       550.54.14 (CUDA 12.4)
+               GPU 3 does not answer
+)");
+  CHECK(status_page(R"({"gpus":[],"nvidia":{"notes":["no library"]}})", {}) ==
+        "Node\n\nQueue\n\nResources\n  No GPUs      no library\n");
+}
+
 TEST_CASE("status of another version is told as far as it goes") {
   CHECK(status_page("{}", {}) == "Node\n\nQueue\n\nResources\n");
   CHECK(status_page(R"({"jobs":7,"capacity":[],"remarks":{},"drained":"yes"})", {}) ==

@@ -75,7 +75,7 @@ inline model::Job completed() {
   second.ended = *second.started + std::chrono::minutes(61);
   second.duration = std::chrono::minutes(61);
   second.ending = model::Exited{0};
-  second.usage = {std::chrono::minutes(58), std::chrono::seconds(30), ByteSize(1'500'000'000), 3_MiB, 4_MiB};
+  second.usage = {std::chrono::minutes(58), std::chrono::seconds(30), ByteSize(1'500'000'000), 3_MiB, 4_MiB, {}, {}};
   second.outputs = digest(0xEF);
   job.attempts = {first, second};
   job.ending = model::Exited{0};

@@ -84,6 +84,17 @@ TEST_CASE("the budget may be a share of the disk") {
   CHECK(parse("disk_budget: 50%").disk.budget->of(1000) == 500);
 }
 
+TEST_CASE("GPUs are all offered, none, or those that are named") {
+  CHECK(parse("").gpus.managed);
+  CHECK_FALSE(parse("gpus: none").gpus.managed);
+  CHECK_FALSE(parse("gpus: auto").gpus.offered.has_value());
+  CHECK(parse("gpus: [0, GPU-5a1]").gpus.offered == std::vector<std::string>{"0", "GPU-5a1"});
+  CHECK(parse("nvml: /opt/nvml.so").gpus.library == "/opt/nvml.so");
+  CHECK(parse("gpu_sample: 2s").gpus.sample == std::chrono::seconds(2));
+  CHECK(refusal("gpus: some").find("none, auto, or a list") != std::string::npos);
+  CHECK(refusal("gpu_sample: 0s").find("at least 100ms") != std::string::npos);
+}
+
 TEST_CASE("an unknown key is an error with file and line, and names the known ones") {
   const auto text = refusal("max_parallel: 2\nmax_paralel: 3\n");
   CHECK(text.find("berthd.yaml:2: unknown key 'max_paralel'") == 0);

@@ -65,6 +65,19 @@ TEST_CASE("the environment's directories come before the PATH, the user's own PA
   CHECK(variable(plan(asked, {}, ready), "PATH") == "/venv/bin:/mine");
 }
 
+TEST_CASE("a job sees its GPUs, whatever it asked for itself, and no job sees others'") {
+  jobs::Site site;
+  auto asked = job();
+  CHECK(variable(plan(asked, site), "NVIDIA_VISIBLE_DEVICES") == "void");
+  asked.request.environment_variables = {{"CUDA_VISIBLE_DEVICES", "0"}};
+  site.gpus = {"GPU-a", "GPU-b"};
+  site.devices = {{195, {3}}};
+  const auto launch = plan(asked, site);
+  CHECK(variable(launch, "CUDA_VISIBLE_DEVICES") == "GPU-a,GPU-b");
+  CHECK(variable(launch, "NVIDIA_VISIBLE_DEVICES") == "GPU-a,GPU-b");
+  CHECK(launch.devices == site.devices);
+}
+
 TEST_CASE("the working directory is within the tree, or the absolute one of a job without code") {
   auto asked = job();
   CHECK(plan(asked, {.tree = "/j/tree", .overlay = {}, .cgroup = {}, .stop_reason = {}, .tmp = {}}).working_directory == "/j/tree");

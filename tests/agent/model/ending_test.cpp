@@ -31,6 +31,8 @@ TEST_CASE("endings have words, an exit code and a cause to retry") {
       {OutOfMemory{2_GiB, 1_GiB}, "out_of_memory",
        "was killed because it used all of its memory limit of 2.0 GiB (peak 1.0 GiB)", 137, "out_of_memory"},
       {OutOfMemory{}, "out_of_memory", "was killed because the machine's memory ran out", 137, "out_of_memory"},
+      {GpuError{"GPU 3", "GPU-3", 79, "Xid 79 (the GPU has fallen off the bus)"}, "gpu_error",
+       "GPU 3 failed: Xid 79 (the GPU has fallen off the bus)", 125, "gpu_error"},
       {Preempted{Preempted::Cause::drain}, "preempted", "was stopped because the node was drained", 125,
        "preempted"},
       {Preempted{Preempted::Cause::shutdown}, "preempted", "was stopped because the machine shut down", 125,

@@ -72,6 +72,7 @@ inline Job full_job() {
                   4_MiB,
                   std::chrono::seconds(9),
                   5_MiB};
+  second.gpus = {"GPU-0", "GPU-1"};
   second.outputs = digest_of(0xef);
   job.attempts = {first, second};
   job.ending = Exited{3};

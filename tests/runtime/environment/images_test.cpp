@@ -38,9 +38,13 @@ Task<> expect_cancelled(Images& images, Spec spec, Waiting& waiting, int& cancel
 }
 
 environment::ImageSettings with_driver(environment::ImageSettings settings) {
-  settings.machine.driver = gpu::Version{535, 54, 3};
-  settings.machine.cuda = gpu::Version{12, 2, 0};
-  settings.machine.cards = {{"NVIDIA H100 80GB HBM3", {9, 0, 0}, "nvidia"}};
+  settings.machine = [] {
+    gpu::Machine machine;
+    machine.driver = gpu::Version{535, 54, 3};
+    machine.cuda = gpu::Version{12, 2, 0};
+    machine.cards = {{"NVIDIA H100 80GB HBM3", {9, 0, 0}, "nvidia"}};
+    return machine;
+  };
   settings.gpu_images = {{{12, 2, 0}, "node/cuda:12.2"}};
   return settings;
 }

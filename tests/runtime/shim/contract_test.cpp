@@ -17,7 +17,7 @@ std::string golden(const std::string& name, const std::string& version = "1.0") 
   return os::read_file(os::join(BERTH_GOLDEN, version + "/" + name));
 }
 
-std::string current(const std::string& name) { return golden(name, "1.1"); }
+std::string current(const std::string& name) { return golden(name, "1.2"); }
 
 Instant instant(const char* text) {
   return *parse_rfc3339(text);
@@ -38,6 +38,7 @@ Launch full_launch() {
   launch.limits.cpu_milli = 2500;
   launch.limits.pids = 300;
   launch.limits.cpu_weight = 250;
+  launch.devices = {{195, {0, 254, 255}}, {236, {}}};
   launch.tmp = Tmp{"/srv/jobs/1/tmp", 2_GiB};
   launch.network = false;
   launch.core_dumps = true;
@@ -67,12 +68,13 @@ Ended full_ended(Outcome outcome) {
   ended.io_written = 6_MiB;
   ended.out_of_memory_kills = 1;
   ended.log_bytes = 77;
+  ended.remarks = {"without a device filter"};
   return ended;
 }
 
 }  // namespace
 
-TEST_CASE("all files are written as version 1.1 wrote them, and read back whole") {
+TEST_CASE("all files are written as version 1.2 wrote them, and read back whole") {
   CHECK(to_text(full_launch()) == current("launch.json"));
   CHECK(to_text(full_started()) == current("started.json"));
   CHECK(to_text(Stop{kVersion, 2, std::chrono::seconds(30), "canceled"}) == current("stop.json"));

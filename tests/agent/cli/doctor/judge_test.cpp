@@ -253,6 +253,20 @@ TEST_CASE("GPUs without a driver, and a driver that is not its libraries', are t
   CHECK(has(check.advice, "reboot"));
 }
 
+TEST_CASE("withheld GPUs are told with their reasons, and why there are none") {
+  CHECK(judge_gpus({}, {}).level == Level::note);
+  AgentFacts agent;
+  agent.gpu_notes = {"libnvidia-ml.so.1 cannot be loaded"};
+  CHECK(judge_gpus({}, agent).level == Level::ok);
+  CHECK(has(judge_gpus({}, agent).what, "libnvidia-ml.so.1 cannot be loaded"));
+  CHECK(judge_gpus({1, "535.1", true, ""}, agent).level == Level::note);
+  agent.gpus = {{"GPU 0", ""}, {"GPU 1", "Xid 79"}};
+  CHECK(judge_gpus({}, agent).level == Level::warning);
+  CHECK(judge_gpus({}, agent).what == "1 of 2 GPUs are withheld from jobs: GPU 1 (Xid 79)");
+  agent.gpus.pop_back();
+  CHECK(judge_gpus({}, agent).what == "1 GPU for jobs");
+}
+
 TEST_CASE("a pending reboot is told") {
   const auto check = judge_boot({std::chrono::hours(30), true, "linux-image-amd64"});
   CHECK(check.level == Level::note);

@@ -28,6 +28,8 @@ struct Node {
       {model::to_json(cli::sample::running()),
        waiting(cli::sample::queued(), "calm-otter-2xyz", "the next one; 1 slot is wanted, none is free")});
 
+  json gpus = json::array();
+
   std::string status() const {
     return json{{"name", "gpu1"},
                 {"version", "0.1.0"},
@@ -35,6 +37,7 @@ struct Node {
                 {"capacity", {{"slots", 2}}},
                 {"in_use", {{"slots", 1}}},
                 {"jobs", {{"preparing", 0}, {"queued", 1}, {"running", 1}, {"finalizing", 0}}},
+                {"gpus", gpus},
                 {"disk", {{"free_bytes", 12ULL << 30}, {"total_bytes", 80ULL << 30}}}}
         .dump();
   }

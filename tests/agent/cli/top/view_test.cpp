@@ -63,6 +63,17 @@ epoch 2
 )");
 }
 
+TEST_CASE("each GPU has a line where the screen is tall enough: who has it, or why nobody") {
+  top::sample::Node node;
+  node.gpus = nlohmann::json::parse(R"([
+    {"label":"GPU 0","memory_bytes":85899345920,"used_bytes":44023414784,"utilisation":91,"jobs":["a-1","b-2"]},
+    {"label":"GPU 1 MIG 1g.10gb","memory_bytes":10334765056,"used_bytes":null,"utilisation":null,"jobs":[],
+     "withheld":"Xid 79"}])");
+  CHECK(shows(with(node), "free\nGPU 0               91%    41G/80G  a-1, b-2\n"
+                          "GPU 1 MIG 1g.10gb             9.6G  withheld: Xid 79\n\nRUNNING", {80, 16}));
+  CHECK_FALSE(shows(with(node), "GPU 0", {80, 12}));
+}
+
 TEST_CASE("every line fits, and there are as many as the screen has") {
   auto model = with(many(40));
   model.log_wanted();

@@ -1,0 +1,19 @@
+#pragma once
+
+// The node's GPUs as the API tells them.
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "agent/jobs/gpu_ledger.hpp"
+
+namespace berth::api {
+
+// [{"uuid", "label", "name", "memory_bytes", "used_bytes", "utilisation", "jobs", "withheld", "mig", "capability"}]
+nlohmann::json gpus_json(const jobs::GpuLedger& ledger);
+// {"driver", "cuda", "notes"}
+nlohmann::json nvidia_json(const jobs::GpuLedger& ledger);
+// "GPU 3 is withheld: …", of those that are withheld for their own sake.
+std::vector<std::string> remarks_of(const jobs::GpuLedger& ledger);
+
+}  // namespace berth::api

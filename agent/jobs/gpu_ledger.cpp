@@ -1,0 +1,163 @@
+#include "agent/jobs/gpu_ledger.hpp"
+
+#include <algorithm>
+
+#include "runtime/gpu/visibility.hpp"
+#include "runtime/shim/contract.hpp"
+
+namespace berth::jobs {
+namespace {
+
+constexpr const char* kNotOffered = "the agent's configuration does not offer it (gpus)";
+
+const std::string& whole_uuid(const gpu::Gpu& gpu) { return gpu.mig ? gpu.mig->parent : gpu.uuid; }
+
+// What follows "PREFIX/" in the path, up to the next slash.
+std::optional<std::string> name_below(std::string_view path, std::string_view prefix) {
+  if (prefix.empty() || !path.starts_with(prefix)) return std::nullopt;
+  path.remove_prefix(prefix.size());
+  if (!path.starts_with('/')) return std::nullopt;
+  path.remove_prefix(1);
+  const auto name = path.substr(0, path.find('/'));
+  return name.empty() ? std::nullopt : std::optional(std::string(name));
+}
+
+}  // namespace
+
+// The group of a launch is "JOB-LAUNCH".
+std::optional<model::JobId> job_of_group(std::string_view directory, std::string_view base) {
+  const auto name = name_below(directory, base);
+  if (!name) return std::nullopt;
+  const auto dash = name->rfind('-');
+  if (dash == std::string::npos || dash == 0 || dash + 1 == name->size()) return std::nullopt;
+  if (name->find_first_not_of("0123456789", dash + 1) != std::string::npos) return std::nullopt;
+  return name->substr(0, dash);
+}
+
+std::optional<model::JobId> job_of_environment(std::string_view environment, std::string_view jobs_directory) {
+  const auto mark = std::string(shim::kLaunchVariable) + "=";
+  while (!environment.empty()) {
+    const auto end = std::min(environment.find('\0'), environment.size());
+    const auto entry = environment.substr(0, end);
+    if (entry.starts_with(mark)) return name_below(entry.substr(mark.size()), jobs_directory);
+    environment.remove_prefix(std::min(end + 1, environment.size()));
+  }
+  return std::nullopt;
+}
+
+GpuLedger::Failures GpuLedger::take(GpuLook look, Steady now) {
+  look_ = std::move(look);
+  judge();
+  Failures failures;
+  for (auto& [job, hold] : holds_) {
+    const auto memory = assignment_.jobs.find(job);
+    hold.meter.sample(now, gpus_, memory == assignment_.jobs.end() ? std::map<std::string, ByteSize>{} : memory->second);
+    if (hold.failure) continue;
+    hold.failure = failure_among(hold.uuids);
+    if (hold.failure) failures.emplace_back(job, *hold.failure);
+  }
+  return failures;
+}
+
+std::optional<model::GpuError> GpuLedger::failure_among(const queue::Uuids& uuids) const {
+  for (const auto& uuid : uuids) {
+    const auto found = std::find_if(gpus_.begin(), gpus_.end(), [&](const gpu::Gpu& gpu) { return gpu.uuid == uuid; });
+    if (found != gpus_.end()) {
+      if (auto failure = failure_of(*found)) return failure;
+    } else if (look_.survey.driver) {  // NVML answers, and another agent had seen it
+      return model::GpuError{"GPU " + uuid, uuid, 0, "the machine has no such GPU any more"};
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<model::GpuError> GpuLedger::failure_of(const gpu::Gpu& gpu) const {
+  for (const auto& fault : look_.survey.faults)
+    if (fault.uuid == whole_uuid(gpu) && !gpu::is_programs_fault(fault.xid))
+      return model::GpuError{gpu.label(), gpu.uuid, fault.xid, gpu::xid_in_words(fault.xid)};
+  if (gpu.lost) return model::GpuError{gpu.label(), gpu.uuid, 0, gpu.withheld.value_or("it does not answer any more")};
+  return std::nullopt;
+}
+
+void GpuLedger::judge() {
+  gpus_ = look_.survey.gpus;
+  assignment_ = gpu::assignment_of(gpus_, [&](pid_t pid) {
+    const auto found = look_.owners.find(pid);
+    return found == look_.owners.end() ? gpu::Owner{} : found->second;
+  });
+  unwell_.clear();
+  for (const auto& gpu : gpus_)
+    if (gpu.withheld) unwell_.insert(gpu.uuid);
+  for (const auto& [job, uses] : assignment_.jobs)
+    for (const auto& [uuid, memory] : uses)
+      if (!is_held_by(job, uuid))
+        assignment_.foreign.emplace(uuid, holds_.contains(job) ? "used by the job " + job + ", which was not given it"
+                                                               : "memory of the job " + job + " is not back yet (" +
+                                                                     to_text(memory) + ")");
+  gpu::withhold(gpus_, assignment_);
+  for (auto& gpu : gpus_)
+    if (!is_offered(gpu) && !gpu.withheld) gpu.withheld = kNotOffered;
+}
+
+void GpuLedger::hold(const model::JobId& job, queue::Uuids uuids, Steady now) {
+  gpu::UsageMeter meter(uuids, now);
+  holds_.insert_or_assign(job, Hold{std::move(uuids), std::move(meter), std::nullopt});
+  judge();
+}
+
+std::optional<GpuLedger::Stay> GpuLedger::give_back(const model::JobId& job, Steady now) {
+  const auto found = holds_.find(job);
+  if (found == holds_.end()) return std::nullopt;
+  auto& hold = found->second;
+  hold.meter.finish(now);
+  Stay stay{hold.meter.usage(), std::move(hold.failure)};
+  holds_.erase(found);
+  judge();
+  return stay;
+}
+
+bool GpuLedger::is_offered(const gpu::Gpu& gpu) const {
+  if (!offered_) return true;
+  return std::any_of(offered_->begin(), offered_->end(), [&](const std::string& name) {
+    return name == gpu.uuid || name == whole_uuid(gpu) || name == std::to_string(gpu.index);
+  });
+}
+
+bool GpuLedger::is_held_by(const std::string& job, const std::string& uuid) const {
+  const auto found = holds_.find(job);
+  if (found == holds_.end()) return false;
+  const auto& uuids = found->second.uuids;
+  return std::find(uuids.begin(), uuids.end(), uuid) != uuids.end();
+}
+
+std::vector<model::JobId> GpuLedger::holders_of(const std::string& uuid) const {
+  std::vector<model::JobId> holders;
+  for (const auto& [job, hold] : holds_)
+    if (is_held_by(job, uuid)) holders.push_back(job);
+  return holders;
+}
+
+std::vector<queue::Device> GpuLedger::devices() const {
+  std::vector<queue::Device> devices;
+  for (const auto& gpu : gpus_)
+    if (is_offered(gpu)) devices.push_back({gpu.uuid, gpu.label(), gpu.memory, gpu.withheld});
+  return devices;
+}
+
+gpu::Machine GpuLedger::machine() const {
+  gpu::Machine machine{look_.survey.driver, look_.survey.cuda, {}};
+  for (const auto& gpu : gpus_)
+    if (is_offered(gpu)) machine.cards.push_back({gpu.name, gpu.capability, gpu.brand});
+  return machine;
+}
+
+os::DeviceRules GpuLedger::rules_for(const queue::Uuids& uuids) const {
+  if (gpus_.empty()) return {};
+  std::vector<std::string> paths;
+  for (const auto& gpu : gpus_)
+    if (std::find(uuids.begin(), uuids.end(), gpu.uuid) != uuids.end())
+      paths.insert(paths.end(), gpu.device_paths.begin(), gpu.device_paths.end());
+  return gpu::device_rules(paths, look_.proc_devices);
+}
+
+}  // namespace berth::jobs

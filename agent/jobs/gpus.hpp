@@ -1,0 +1,101 @@
+#pragma once
+
+// The node's GPUs while the agent runs: looks at them when it starts, every few seconds as long as there are any, and
+// when asked; a machine without GPUs is never woken for them. Belongs to the loop; NVML, which may take long, is asked
+// on a thread of its own.
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/jobs/gpu_ledger.hpp"
+#include "runtime/async/event.hpp"
+#include "runtime/async/nursery.hpp"
+#include "runtime/async/offload.hpp"
+#include "runtime/base/log.hpp"
+#include "runtime/gpu/nvml.hpp"
+
+namespace berth::jobs {
+
+struct GpuSettings {
+  bool managed = true;                               // false: NVML is not even loaded, and there are no GPUs
+  std::optional<std::vector<std::string>> offered;   // UUIDs or numbers; nothing: all
+  std::string library = "libnvidia-ml.so.1";
+  std::chrono::milliseconds sample{5000};
+  std::string cgroup_base;     // of the jobs' groups; "" without
+  std::string jobs_directory;  // of their launches
+};
+
+// Whose the processes on GPUs are. Blocks; for one thread at a time.
+class GpuOwners {
+ public:
+  GpuOwners(std::string cgroup_base, std::string jobs_directory);
+  // Who has ended keeps the owner that it had when it was last seen: its memory is not back yet.
+  std::map<pid_t, gpu::Owner> of(const std::vector<gpu::Gpu>& gpus);
+
+ private:
+  struct Known {
+    std::uint64_t start_ticks = 0;
+    gpu::Owner owner;
+  };
+  gpu::Owner find(pid_t pid) const;
+  std::optional<model::JobId> job_of(pid_t pid) const;
+
+  const std::string cgroup_base_;
+  const std::string jobs_directory_;
+  std::map<pid_t, Known> known_;
+};
+
+class Gpus {
+ public:
+  // What is told about a look.
+  struct Listener {
+    std::function<void(std::vector<queue::Device>)> changed;                          // when they differ from before
+    std::function<void(const model::JobId&, const model::GpuError&)> failed;  // a job's GPU
+  };
+
+  Gpus(async::Executor executor, GpuSettings settings, const Clock& clock, Log log);
+  Gpus(const Gpus&) = delete;
+  Gpus& operator=(const Gpus&) = delete;
+
+  // Returns after the first look; when NVML hangs, some seconds later, with no GPUs so far.
+  async::Task<> start(Listener listener);
+  async::Task<> stop() { co_await nursery_.stop_and_join(); }
+  // Returns when they were looked at from now on.
+  async::Task<> look();
+
+  void hold(const model::JobId& job, queue::Uuids uuids);
+  // Waits, not for ever, until the job's processes have no memory on GPUs any more; false when they still have.
+  async::Task<bool> memory_back(model::JobId job);
+  std::optional<GpuLedger::Stay> give_back(const model::JobId& job);
+
+  const GpuLedger& ledger() const { return ledger_; }
+  // Against which gpu::judge() holds CUDA software; nothing before the first look.
+  std::optional<gpu::Machine> machine() const;
+
+ private:
+  GpuLook look_at_machine();
+  async::Task<> keep_looking();
+  async::Task<> pause();
+  void take(GpuLook look);
+  void tell_changes();
+
+  const GpuSettings settings_;
+  const Clock& clock_;
+  Log log_;
+  gpu::Nvml nvml_;
+  GpuOwners owners_;
+  GpuLedger ledger_;
+  Listener listener_;
+  std::vector<queue::Device> told_;
+  std::uint64_t begun_ = 0;  // looks
+  std::uint64_t done_ = 0;   // the number of the last that ended
+  bool asked_ = false;
+  async::Event ask_;
+  async::Event looked_;
+  async::Pool pool_{1};
+  async::Nursery nursery_;
+};
+
+}  // namespace berth::jobs
