@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A real Docker engine for tests, in a network namespace of its own, with registries on that namespace's loopback.
 
-As a module: `with Engine(directory) as engine: …`. As a program, for tests in other languages: `engine.py DIRECTORY`
+As a module: `with Engine(directory) as engine: …`. As a program, which looks after what the engine starts: `engine.py
+DIRECTORY [--no-registries]`
 prints one line of JSON when all is up (see Engine.facts) and takes everything down when its standard input ends; the
 line "restart SIGTERM" (or SIGKILL) there restarts dockerd, and is answered when it is up again.
 Needs root. Images are made here, from busybox: nothing comes from the network."""
@@ -501,7 +502,7 @@ def main():
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: what dockerd leaves is ours to reap
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the end of standard input is the only way
-    with Engine(sys.argv[1]) as engine:
+    with Engine(sys.argv[1], registries="--no-registries" not in sys.argv) as engine:
         print(json.dumps(engine.facts()), flush=True)
         for line in sys.stdin:
             engine.stop_daemon(signal.Signals[line.split()[1]])

@@ -18,6 +18,7 @@ class Family:
         if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
         self.lock = threading.Lock()
+        self.apart = set()  # pids of what outlives a test by design; whatever they start is theirs to look after
         self.own = {}  # pid → Popen, or None where the one who forked waits for it
         threading.Thread(target=self._reap_for_ever, daemon=True).start()
 
@@ -44,6 +45,7 @@ class Family:
         self._forget_ended()
         with self.lock:
             own = set(self.own)
+            own |= {pid for root in self.apart for pid in descendants(root)}
         return {pid: command_line(pid) for pid in descendants(os.getpid()) if pid not in own and is_alive(pid)}
 
     def _reap_for_ever(self):
