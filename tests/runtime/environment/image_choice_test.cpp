@@ -44,7 +44,7 @@ TEST_CASE("cpu and gpu mean the node's default images, the GPU one the newest th
   CHECK(environment::chosen_image("gpu", node()) == "node/cuda:12.2");
   CHECK(environment::chosen_image("my/image:1", node()) == "my/image:1");
   auto without = node();
-  without.machine = {};
+  without.machine = [] { return gpu::Machine{}; };
   const auto error = failure_of([&] { environment::chosen_image("gpu", without); });
   CHECK(error.code() == Code::unsupported);
   CHECK(says(error, "no NVIDIA driver"));

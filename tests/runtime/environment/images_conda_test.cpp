@@ -70,7 +70,7 @@ TEST_CASE("a conda environment is built within an image, once, and can be used t
   std::string lock;
   with_images(with_channel(site.settings), [&](Images& images) -> Task<> {
     Waiting waiting;
-    const auto leased = co_await images.ensure(Image{base, spec}, ImageUse{}, waiting);
+    const auto leased = co_await images.ensure(image_spec(base, spec), ImageUse(), waiting);
     digest = leased.ready.digest;
     lock = leased.ready.lock;
     REQUIRE(waiting.build());
@@ -94,7 +94,7 @@ TEST_CASE("a conda environment is built within an image, once, and can be used t
     CHECK(command_in(*real, leased, "ls /opt/berth").find("build") == std::string::npos);
     Waiting again;
     const auto begin = std::chrono::steady_clock::now();
-    const auto second = co_await images.ensure(Image{base, spec}, ImageUse{}, again);
+    const auto second = co_await images.ensure(image_spec(base, spec), ImageUse(), again);
     const auto took = std::chrono::steady_clock::now() - begin;
     MESSAGE("second time: " << std::chrono::duration_cast<std::chrono::microseconds>(took).count() << " us");
     CHECK(second.ready.image == leased.ready.image);
@@ -104,7 +104,7 @@ TEST_CASE("a conda environment is built within an image, once, and can be used t
     CHECK(made_of.at("image") == real->engine().image(base).id);
     CHECK(made_of.at("conda").at("explicit").size() == 5);
     // Exactly the same, from its lock.
-    const auto exact = co_await images.ensure(environment::Locked{lock}, ImageUse{}, again);
+    const auto exact = co_await images.ensure(locked_spec(lock), ImageUse(), again);
     CHECK(exact.ready.digest != digest);
     CHECK(json::parse(exact.ready.lock).at("conda").at("explicit") == made_of.at("conda").at("explicit"));
   });
@@ -120,7 +120,7 @@ TEST_CASE("an image whose build had credentials keeps nothing but the environmen
   with_images(settings, [&](Images& images) -> Task<> {
     Waiting waiting;
     const auto spec = file("channels: [test]\ndependencies: [hello=1.1]\n");
-    const auto leased = co_await images.ensure(Image{base, spec}, ImageUse{}, waiting);
+    const auto leased = co_await images.ensure(image_spec(base, spec), ImageUse(), waiting);
     CHECK(os::read_file(waiting.build()->log).find("word") == std::string::npos);
     const auto all = real->engine().list_images(std::string(environment::kStateLabel) + "=" + settings.state);
     CHECK(all.size() == 1);
@@ -138,12 +138,12 @@ TEST_CASE("a conda environment that cannot be had within an image tells the solv
   const auto base = import(*real, "berth-test/conda:1", true);
   const auto bare = import(*real, "berth-test/bare:1", false);
   with_images(with_channel(site.settings), [&](Images& images) -> Task<> {
-    auto error = co_await failure(images, Image{base, file("channels: [test]\ndependencies: [nosuchpackage]\n")});
+    auto error = co_await failure(images, image_spec(base, file("channels: [test]\ndependencies: [nosuchpackage]\n")));
     CHECK(error.code() == Code::invalid);
     CHECK(says(error, "No candidates were found for nosuchpackage"));
-    error = co_await failure(images, Image{bare, file("channels: [test]\ndependencies: [hello]\n")});
+    error = co_await failure(images, image_spec(bare, file("channels: [test]\ndependencies: [hello]\n")));
     CHECK(says(error, "the image has no micromamba, mamba or conda"));
-    error = co_await failure(images, Image{base, file("dependencies: 5\n")});
+    error = co_await failure(images, image_spec(base, file("dependencies: 5\n")));
     CHECK(error.code() == Code::invalid);
     CHECK((co_await images.list()).empty());
   });
@@ -152,13 +152,13 @@ TEST_CASE("a conda environment that cannot be had within an image tells the solv
     // Static, and no micromamba: it is lent, and says so itself.
     settings.micromamba = "/bin/busybox";
     with_images(settings, [&](Images& images) -> Task<> {
-      const auto error = co_await failure(images, Image{bare, file("channels: [test]\ndependencies: [hello]\n")});
+      const auto error = co_await failure(images, image_spec(bare, file("channels: [test]\ndependencies: [hello]\n")));
       CHECK(says(error, "applet not found"));
     });
   }
   settings.micromamba = "/bin/sh";
   with_images(settings, [&](Images& images) -> Task<> {
-    const auto error = co_await failure(images, Image{bare, file("channels: [test]\ndependencies: [hello]\n")});
+    const auto error = co_await failure(images, image_spec(bare, file("channels: [test]\ndependencies: [hello]\n")));
     CHECK(says(error, "/bin/sh is no static program"));
   });
 }

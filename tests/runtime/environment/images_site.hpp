@@ -51,6 +51,24 @@ struct Site {
   environment::ImageSettings settings;
 };
 
+// Specs to be used in a co_await, where g++ 12 destroys aggregates twice.
+inline environment::Spec image_spec(const std::string& reference, std::optional<environment::Conda> conda = {}) {
+  environment::Image image;
+  image.reference = reference;
+  image.conda = std::move(conda);
+  return image;
+}
+inline environment::Spec docker_build(const std::string& context) {
+  environment::DockerBuild build;
+  build.context = context;
+  return build;
+}
+inline environment::Spec locked_spec(const std::string& lock) {
+  environment::Locked locked;
+  locked.lock = lock;
+  return locked;
+}
+
 inline void with_images(const environment::ImageSettings& settings, const std::function<Task<>(Images&)>& body) {
   const auto whole = [](const environment::ImageSettings& with, const std::function<Task<>(Images&)>& act) -> Task<> {
     Images images(co_await async::this_coro::executor, with);

@@ -25,13 +25,13 @@ using nlohmann::json;
 namespace {
 
 Task<> keep(Images& images, Spec spec, Waiting& waiting, std::vector<Leased>& made) {
-  auto leased = co_await images.ensure(std::move(spec), ImageUse{}, waiting);
+  auto leased = co_await images.ensure(std::move(spec), ImageUse(), waiting);
   made.push_back(std::move(leased));
 }
 
 Task<> expect_cancelled(Images& images, Spec spec, Waiting& waiting, int& cancelled) {
   try {
-    co_await images.ensure(std::move(spec), ImageUse{}, waiting);
+    co_await images.ensure(std::move(spec), ImageUse(), waiting);
   } catch (const berth::Cancelled&) {
     ++cancelled;
   }
@@ -63,7 +63,7 @@ TEST_CASE("an image is pulled once, and is there at once the next time, without 
   Site site(*real);
   with_images(site.settings, [&](Images& images) -> Task<> {
     Waiting waiting;
-    const auto leased = co_await images.ensure(site.spec("plain", "layers:1"), ImageUse{}, waiting);
+    const auto leased = co_await images.ensure(site.spec("plain", "layers:1"), ImageUse(), waiting);
     const auto here = real->engine().image(site.name_of("plain", "layers:1"));
     CHECK(leased.ready.image == here.id);
     CHECK(leased.lease);
@@ -85,14 +85,14 @@ TEST_CASE("an image is pulled once, and is there at once the next time, without 
 
     Waiting again;
     const auto begin = std::chrono::steady_clock::now();
-    const auto second = co_await images.ensure(site.spec("plain", "layers:1"), ImageUse{}, again);
+    const auto second = co_await images.ensure(site.spec("plain", "layers:1"), ImageUse(), again);
     const auto took = std::chrono::steady_clock::now() - begin;
     MESSAGE("second time: " << std::chrono::duration_cast<std::chrono::microseconds>(took).count() << " us");
     CHECK(second.ready.digest == leased.ready.digest);
     CHECK(!again.build());
 
     Waiting locked;
-    const auto exact = co_await images.ensure(environment::Locked{leased.ready.lock}, ImageUse{}, locked);
+    const auto exact = co_await images.ensure(locked_spec(leased.ready.lock), ImageUse(), locked);
     CHECK(exact.ready.image == here.id);
     CHECK(!locked.build());
 
@@ -143,7 +143,7 @@ TEST_CASE("an image that Berth did not pull is used and left alone") {
   Site site(*real);
   with_images(site.settings, [&](Images& images) -> Task<> {
     Waiting waiting;
-    const auto leased = co_await images.ensure(Image{"berth-test/base:1", {}}, ImageUse{}, waiting);
+    const auto leased = co_await images.ensure(image_spec("berth-test/base:1"), ImageUse(), waiting);
     CHECK(leased.ready.image == real->engine().image("berth-test/base:1").id);
     CHECK(!leased.lease);
     CHECK(json::parse(leased.ready.lock).at("image") == leased.ready.image);
@@ -153,7 +153,7 @@ TEST_CASE("an image that Berth did not pull is used and left alone") {
     REQUIRE(!removed);
     CHECK(removed.error().code() == Code::not_found);
     // Its other name comes from the registry; the image stays somebody else's.
-    const auto pulled = co_await images.ensure(site.spec("plain", "base:1"), ImageUse{}, waiting);
+    const auto pulled = co_await images.ensure(site.spec("plain", "base:1"), ImageUse(), waiting);
     CHECK(pulled.ready.image == leased.ready.image);
     CHECK((co_await images.list()).empty());
   });
@@ -175,9 +175,9 @@ TEST_CASE("why an image cannot be had is told") {
     CHECK(says(error, "arm64"));
     error = co_await failure(images, site.spec("plain", "layers:arm64"));
     CHECK(error.code() == Code::unsupported);
-    error = co_await failure(images, Image{"No Such/Name", {}});
+    error = co_await failure(images, image_spec("No Such/Name"));
     CHECK(error.code() == Code::invalid);
-    error = co_await failure(images, Image{"gpu", {}});
+    error = co_await failure(images, image_spec("gpu"));
     CHECK(error.code() == Code::unsupported);
     ImageUse use;
     use.credentials[real->registries.at("basic")] = real->credentials();
@@ -209,7 +209,7 @@ TEST_CASE("a registry that only the engine can reach is left to it") {
   use.gpus = true;
   with_images(with_driver(site.settings), [&](Images& images) -> Task<> {
     Waiting waiting;
-    const auto leased = co_await images.ensure(site.spec("plain", "layers:1"), ImageUse{}, waiting);
+    const auto leased = co_await images.ensure(site.spec("plain", "layers:1"), ImageUse(), waiting);
     CHECK(leased.lease);
     REQUIRE(waiting.build());
     CHECK(os::read_file(waiting.build()->log).find("layers fetched") != std::string::npos);
@@ -233,16 +233,16 @@ TEST_CASE("a registry is asked each time where the node wants that, and what is 
   site.settings.pull = environment::PullPolicy::always;
   with_images(site.settings, [&](Images& images) -> Task<> {
     Waiting waiting;
-    const auto first = co_await images.ensure(site.spec("plain", "layers:1"), ImageUse{}, waiting);
+    const auto first = co_await images.ensure(site.spec("plain", "layers:1"), ImageUse(), waiting);
     CHECK(waiting.build());
     Waiting again;
-    const auto second = co_await images.ensure(site.spec("plain", "layers:1"), ImageUse{}, again);
+    const auto second = co_await images.ensure(site.spec("plain", "layers:1"), ImageUse(), again);
     CHECK(second.ready.image == first.ready.image);
     CHECK(second.lease);
     CHECK(!again.build());
     // Another image has got the name: the registry decides.
     real->engine().tag("berth-test/base:1", real->image("plain", "layers:1"));
-    const auto third = co_await images.ensure(site.spec("plain", "layers:1"), ImageUse{}, again);
+    const auto third = co_await images.ensure(site.spec("plain", "layers:1"), ImageUse(), again);
     CHECK(third.ready.image == first.ready.image);
     CHECK(again.build());
   });
@@ -255,7 +255,7 @@ TEST_CASE("a registry that dies in the middle of a pull leaves its log, and noth
   with_images(site.settings, [&](Images& images) -> Task<> {
     Waiting waiting;
     const auto result =
-        co_await async::attempt(images.ensure(site.spec("dying", "layers:1"), ImageUse{}, waiting));
+        co_await async::attempt(images.ensure(site.spec("dying", "layers:1"), ImageUse(), waiting));
     REQUIRE(!result);
     CHECK(result.error().code() == Code::unavailable);
     REQUIRE(waiting.build());
@@ -264,7 +264,7 @@ TEST_CASE("a registry that dies in the middle of a pull leaves its log, and noth
     CHECK(!os::exists(os::join(site.settings.directory, waiting.build()->digest.hex())));
     // The same bytes from a registry that lives.
     Waiting again;
-    CHECK((co_await images.ensure(site.spec("plain", "layers:1"), ImageUse{}, again)).lease);
+    CHECK((co_await images.ensure(site.spec("plain", "layers:1"), ImageUse(), again)).lease);
   });
 }
 
@@ -288,7 +288,7 @@ TEST_CASE("an image for a newer driver is refused within a second and before any
     CHECK(!os::exists(site.settings.directory + "/failed/" + std::string(64, '0')));
     // Without GPUs it runs; and then the one that is here is refused for GPUs.
     Waiting waiting;
-    CHECK((co_await images.ensure(site.spec("plain", "layers:1"), ImageUse{}, waiting)).lease);
+    CHECK((co_await images.ensure(site.spec("plain", "layers:1"), ImageUse(), waiting)).lease);
     CHECK((co_await failure(images, site.spec("plain", "layers:1"), use)).code() == Code::unsupported);
   });
 }
@@ -374,7 +374,7 @@ TEST_CASE("an image is built of a Dockerfile, once for the same contents") {
   berth::Digest digest;
   with_images(site.settings, [&](Images& images) -> Task<> {
     Waiting waiting;
-    const auto leased = co_await images.ensure(one, ImageUse{}, waiting);
+    const auto leased = co_await images.ensure(one, ImageUse(), waiting);
     digest = leased.ready.digest;
     const auto image = real->engine().image(environment::environment_tag(digest));
     CHECK(image.id == leased.ready.image);
@@ -384,17 +384,17 @@ TEST_CASE("an image is built of a Dockerfile, once for the same contents") {
     REQUIRE(waiting.build());
     CHECK(os::read_file(waiting.build()->log).find("hello from the build") != std::string::npos);
     Waiting again;
-    const auto second = co_await images.ensure(same, ImageUse{}, again);
+    const auto second = co_await images.ensure(same, ImageUse(), again);
     CHECK(second.ready.image == leased.ready.image);
     CHECK(!again.build());
     os::write_file(same.context + "/data", "other data\n", 0644, os::Durable::no);
-    const auto other = co_await images.ensure(same, ImageUse{}, again);
+    const auto other = co_await images.ensure(same, ImageUse(), again);
     CHECK(other.ready.image != leased.ready.image);
     // What .dockerignore leaves out does not count.
     os::write_file(same.context + "/.dockerignore", "*.tmp\n", 0644, os::Durable::no);
-    const auto ignoring = co_await images.ensure(same, ImageUse{}, again);
+    const auto ignoring = co_await images.ensure(same, ImageUse(), again);
     os::write_file(same.context + "/new.tmp", "x", 0644, os::Durable::no);
-    const auto still = co_await images.ensure(same, ImageUse{}, again);
+    const auto still = co_await images.ensure(same, ImageUse(), again);
     CHECK(still.ready.digest == ignoring.ready.digest);
     CHECK((co_await images.list()).size() == 3);
   });
@@ -402,7 +402,7 @@ TEST_CASE("an image is built of a Dockerfile, once for the same contents") {
   os::remove_tree(site.settings.directory);
   with_images(site.settings, [&](Images& images) -> Task<> {
     Waiting waiting;
-    const auto leased = co_await images.ensure(one, ImageUse{}, waiting);
+    const auto leased = co_await images.ensure(one, ImageUse(), waiting);
     CHECK(leased.ready.digest == digest);
     CHECK(leased.lease);
     CHECK(!waiting.build());
@@ -422,7 +422,7 @@ TEST_CASE("a Dockerfile that fails tells which step did") {
   with_images(site.settings, [&](Images& images) -> Task<> {
     const auto failing = site.context("fails", "FROM berth-test/base:1\nRUN echo almost; exit 7\n");
     Waiting waiting;
-    const auto result = co_await async::attempt(images.ensure(failing, ImageUse{}, waiting));
+    const auto result = co_await async::attempt(images.ensure(failing, ImageUse(), waiting));
     REQUIRE(!result);
     CHECK(result.error().code() == Code::invalid);
     CHECK(says(result.error(), "exit 7"));
@@ -435,7 +435,7 @@ TEST_CASE("a Dockerfile that fails tells which step did") {
     CHECK(says(error, "FLY"));
     error = co_await failure(images, site.context("base", "FROM " + site.name_of("plain", "nosuch:1") + "\n"));
     CHECK(error.code() == Code::not_found);
-    error = co_await failure(images, DockerBuild{site.scratch / "absent", "Dockerfile"});
+    error = co_await failure(images, docker_build(site.scratch / "absent"));
     CHECK(error.code() == Code::not_found);
     // A CUDA image that its Dockerfile builds upon, before anything is pulled.
   });
