@@ -62,7 +62,7 @@ class AtTerminal:
         self.assertEqual(completed("berth run --python tra"), "berth run --python train.py ")
         self.assertEqual(completed("berth run --code "), "berth run --code checkpoints/")
         self.assertEqual(completed("berth run --code=che"), "berth run --code=checkpoints/")
-        self.assertEqual(completed("berth run berth-sh"), "berth run berth-shim ")
+        self.assertEqual(completed("berth run berthd"), "berth run berthd ")
         self.assertEqual(completed("berth run cat dat"), "berth run cat data.csv ")
 
     def test_without_an_agent_it_is_silent_and_quick(self):
