@@ -6,6 +6,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/objects/sha256.hpp"
+#include "runtime/os/file.hpp"
 #include "runtime/os/process.hpp"
 
 namespace berth::jobs {
@@ -81,14 +82,34 @@ shim::Supervisor Containers::launch(const model::JobId& job, int launch, const s
   if (site.overlay)
     engine_.create_overlay_volume(name, site.overlay->lower, site.overlay->upper, site.overlay->work, labels_of(job));
   try {
-    engine_.start(engine_.create_container(spec_of(name, job, directory, plan, site, image)));
+    const auto id = engine_.create_container(spec_of(name, job, directory, plan, site, image));
+    return start(id, directory);
   } catch (Error& error) {
-    remove(job, launch);
+    abandon(job, launch);
     error.add_context("starting a container of the image " + image);
     throw;
   }
-  const auto container = engine_.container(name);
-  return {container.pid, pidfd_of(container)};
+}
+
+// An engine that goes away while it starts a container may have started it: then the launch directory knows more.
+shim::Supervisor Containers::start(const std::string& id, const std::string& directory) const {
+  try {
+    engine_.start(id);
+    const auto container = engine_.container(id);
+    return {container.pid, pidfd_of(container)};
+  } catch (const Error& error) {
+    const bool unheard = error.code() == Code::unavailable || error.code() == Code::timeout;
+    if (!unheard && !os::exists(os::join(directory, shim::kStartedFile))) throw;
+    return {0, readable_now()};
+  }
+}
+
+// The next agent sweeps what cannot be removed now.
+void Containers::abandon(const model::JobId& job, int launch) const noexcept {
+  try {
+    remove(job, launch);
+  } catch (const std::exception&) {
+  }
 }
 
 std::optional<os::Fd> Containers::supervisor(const model::JobId& job, int launch) const {

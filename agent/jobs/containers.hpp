@@ -51,6 +51,8 @@ class Containers {
  private:
   docker::ContainerSpec spec_of(const std::string& name, const model::JobId& job, const std::string& directory,
                                 const shim::Launch& plan, const Site& site, const std::string& image) const;
+  shim::Supervisor start(const std::string& id, const std::string& directory) const;
+  void abandon(const model::JobId& job, int launch) const noexcept;
   std::string name_of(const model::JobId& job, int launch) const;
   docker::Labels labels_of(const model::JobId& job) const;
 

@@ -184,6 +184,7 @@ Task<> Jobs::launch_and_watch(Sequence sequence, int attempt, int launch) {
     if (!std::holds_alternative<shim::NeverRan>(condition) || tries == kLaunchTries)
       co_return co_await settle(sequence, attempt, launch, std::move(condition));
     log_.warn("supervisor died before it started the job; trying again", kv("job", find(sequence)->id));
+    if (ground->site.container) co_await leave_container(find(sequence)->id, launch, condition);
     workplaces_.discard(find(sequence)->id, launch);
   }
 }

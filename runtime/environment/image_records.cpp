@@ -228,7 +228,16 @@ void ImageRecords::recover_built() {
     const auto built = image ? built_from_labels(*image) : std::nullopt;
     if (built && !is_ours(built->digest)) publish(*built);
     // A conda environment whose image was never finished.
-    if (image && image->tags.empty() && label(*image, kEnvironmentLabel).empty()) engine_.remove_image(image->id);
+    if (image && image->tags.empty() && label(*image, kEnvironmentLabel).empty()) remove_unfinished(image->id);
+  }
+}
+
+// What somebody has made of it meanwhile keeps it.
+void ImageRecords::remove_unfinished(const std::string& image) {
+  try {
+    engine_.remove_image(image);
+  } catch (const Error& error) {
+    if (error.code() != Code::conflict) throw;
   }
 }
 

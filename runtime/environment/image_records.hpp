@@ -71,6 +71,7 @@ class ImageRecords {
   void recover_built();
   bool is_built_here(const docker::Image& image) const;
   void remove_image(const Built& built);
+  void remove_unfinished(const std::string& image);
   std::string log_directory(const Digest& digest) const;
   std::string intent_file(const Digest& digest) const;
 

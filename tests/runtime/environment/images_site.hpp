@@ -25,10 +25,24 @@ struct Site {
     const auto engine = real.engine();
     for (const auto& name : {"plain", "dying", "basic"})
       for (const auto& image : {"layers:1", "layers:multi", "base:1"}) engine.remove_image(name_of(name, image), true);
-    for (const auto& image : engine.list_images(std::string(environment::kStateLabel) + "=" + settings.state))
-      engine.remove_image(image.id, true);
+    remove_made(engine);
     for (const auto* name : {"arm64", "amd64"})
       engine.remove_image(real.registries.at("plain") + "/berth-test/layers@" + real.digests.at(name), true);
+  }
+  // Those made of others first: the engine lists by the second, and what a build inherits carries the label too.
+  void remove_made(const docker::Engine& engine) const {
+    auto left = engine.list_images(std::string(environment::kStateLabel) + "=" + settings.state);
+    for (auto before = left.size() + 1; !left.empty() && left.size() < before;) {
+      before = left.size();
+      std::erase_if(left, [&](const docker::ImageSummary& image) {
+        try {
+          engine.remove_image(image.id, true);
+          return true;
+        } catch (const Error& error) {
+          return error.code() != Code::conflict;
+        }
+      });
+    }
   }
   std::string name_of(const std::string& registry, const std::string& image) const {
     return real.image(registry, image).text();
