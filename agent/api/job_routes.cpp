@@ -52,6 +52,13 @@ std::vector<model::JobRequest> parse_requests(const std::string& text) {
   return requests;
 }
 
+std::string accepted(const std::vector<store::Submitted>& submitted) {
+  json jobs = json::array();
+  for (const auto& [job, existed] : submitted)
+    jobs.push_back({{"id", job.id}, {"sequence", job.sequence}, {"state", model::name(job.state)}, {"known", existed}});
+  return json{{"jobs", std::move(jobs)}}.dump();
+}
+
 async::Task<Response> submit(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
   const auto text = co_await request.read_body(kLargestSubmission);
@@ -71,13 +78,13 @@ async::Task<Response> submit(Services& services, Request& request) {
     job.user = user;
     jobs.push_back(std::move(job));
   }
+  requests.clear();
   const bool many = jobs.size() > kManyJobs;
-  const auto submitted = co_await services.jobs.submit(std::move(jobs));
-  if (many) ::malloc_trim(0);  // what parsing took is many times what waiting jobs need
-  json out = json::array();
-  for (const auto& [job, existed] : submitted)
-    out.push_back({{"id", job.id}, {"sequence", job.sequence}, {"state", model::name(job.state)}, {"known", existed}});
-  co_return Response::json(json{{"jobs", std::move(out)}}.dump(), 201);
+  auto submitted = co_await services.jobs.submit(std::move(jobs));
+  auto answer = accepted(submitted);
+  submitted.clear();
+  if (many) ::malloc_trim(0);  // what taking them needed is many times what waiting jobs need
+  co_return Response::json(std::move(answer), 201);
 }
 
 std::size_t limit_of(const Request& request) {
