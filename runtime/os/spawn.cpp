@@ -16,6 +16,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/os/child.hpp"
 
 namespace berth::os {
 namespace {
@@ -49,15 +50,6 @@ struct ChildPlan {
   ::_exit(127);
 }
 
-void reset_signals() {
-  struct sigaction action {};
-  action.sa_handler = SIG_DFL;
-  for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &action, nullptr);
-  sigset_t none;
-  sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-}
-
 bool connect_standard_files(const SpawnOptions& options) {
   int null = -1;
   const std::array<int, 3> wanted{options.standard_input, options.standard_output, options.standard_error};
@@ -73,14 +65,6 @@ bool connect_standard_files(const SpawnOptions& options) {
   // Ours are close-on-exec already; this is for what this process was started with. Linux 5.11 or newer.
   ::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
   return true;
-}
-
-// Raw system calls: glibc's wrappers would change every thread of the parent, whose memory this child may
-// share.
-bool become(const Identity& identity) {
-  return ::syscall(SYS_setgroups, identity.groups.size(), identity.groups.data()) == 0 &&
-         ::syscall(SYS_setresgid, identity.gid, identity.gid, identity.gid) == 0 &&
-         ::syscall(SYS_setresuid, identity.uid, identity.uid, identity.uid) == 0;
 }
 
 [[noreturn]] void child(const ChildPlan& plan) {

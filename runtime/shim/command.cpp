@@ -1,7 +1,6 @@
 #include "runtime/shim/command.hpp"
 
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -18,6 +17,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/os/child.hpp"
 #include "runtime/os/mount.hpp"
 #include "runtime/os/spawn.hpp"
 #include "runtime/shim/lookup.hpp"
@@ -50,15 +50,6 @@ NotStarted failure(const std::string& what) {
   ::_exit(127);
 }
 
-void reset_signals() {
-  struct sigaction action {};
-  action.sa_handler = SIG_DFL;
-  for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &action, nullptr);
-  sigset_t none;
-  sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-}
-
 void connect_standard_files(const Plan& plan) {
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0) report(plan, failure("open /dev/null"));
@@ -69,9 +60,7 @@ void connect_standard_files(const Plan& plan) {
 
 void become(const Plan& plan, const os::Identity& identity) {
   if (::geteuid() != 0 && identity.uid == ::geteuid()) return;
-  if (::setgroups(identity.groups.size(), identity.groups.data()) < 0 ||
-      ::setresgid(identity.gid, identity.gid, identity.gid) < 0 ||
-      ::setresuid(identity.uid, identity.uid, identity.uid) < 0)
+  if (!os::become(identity))
     report(plan,
            failure("become user " + printable(identity.name) + " (" + std::to_string(identity.uid) + ")"));
 }
@@ -142,7 +131,7 @@ void wait_for_word(const Plan& plan) {
 }
 
 [[noreturn]] void child(const Plan& plan) {
-  reset_signals();
+  os::reset_signals();
   try {
     prepare(plan);
     auto environment = environment_of(plan);
