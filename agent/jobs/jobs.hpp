@@ -174,9 +174,10 @@ class Jobs {
   Task<std::optional<os::Fd>> supervisor_inside(model::JobId id, int launch);
   // What became of a launch in a container, with what only the engine knows; the container is gone then.
   Task<> leave_container(model::JobId id, int launch, shim::Condition& condition);
+  bool remove_container(const model::JobId& id, int launch) noexcept;
   Task<> watch(Sequence sequence, int attempt, int launch, os::Fd supervisor);
   Task<shim::Condition> outcome(std::string directory, int supervisor);
-  Task<> strip(model::JobId id, int launch);
+  Task<> strip(model::JobId id, int launch, bool has_container);
   Task<> settle(Sequence sequence, int attempt, int launch, shim::Condition condition);
   Task<> kill_leftovers(model::JobId id, std::string directory);
   Task<> finish(Sequence sequence, model::Attempt attempt, int launch);

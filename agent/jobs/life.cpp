@@ -50,6 +50,14 @@ bool runs_in_container(const model::Job& job) {
   return record.is_object() && record.value("kind", "") == "image";
 }
 
+// Then nothing more has to be known of its container, whose end and removal take many milliseconds.
+bool ended_well(const shim::Condition& condition) {
+  const auto* over = std::get_if<shim::Over>(&condition);
+  if (over == nullptr || !over->ended.stopped_because.empty()) return false;
+  const auto* exit = std::get_if<os::Exit>(&over->ended.outcome);
+  return exit != nullptr && !exit->signalled && exit->status == 0;
+}
+
 model::State final_state(const model::Ending& ending) {
   if (std::holds_alternative<model::Canceled>(ending)) return model::State::canceled;
   return model::succeeded(ending) ? model::State::completed : model::State::failed;
@@ -291,13 +299,22 @@ Task<std::optional<os::Fd>> Jobs::supervisor_inside(model::JobId id, int launch)
 }
 
 Task<> Jobs::leave_container(model::JobId id, int launch, shim::Condition& condition) {
-  auto leave = [&] { return containers_.remove(id, launch); };
-  const auto left = co_await async::attempt(async::offload(pool_, leave));
-  if (!left) {  // the next agent sweeps it
-    log_.error("a job's container cannot be removed", kv("job", id), kv("error", left.error().describe()));
-    workplaces_.remark(id, "its container cannot be removed: " + left.error().describe());
-  } else if (auto* over = std::get_if<shim::Over>(&condition); over != nullptr && left->out_of_memory) {
+  bool out_of_memory = false;
+  auto leave = [&] { out_of_memory = remove_container(id, launch); };
+  co_await async::offload(pool_, leave);
+  if (auto* over = std::get_if<shim::Over>(&condition); over != nullptr && out_of_memory)
     over->ended.out_of_memory_kills = std::max<std::uint64_t>(over->ended.out_of_memory_kills, 1);
+}
+
+// Whether the kernel killed something of it for want of memory. What cannot be removed, the next agent sweeps.
+bool Jobs::remove_container(const model::JobId& id, int launch) noexcept {
+  try {
+    return containers_.remove(id, launch).out_of_memory;
+  } catch (const std::exception&) {
+    const auto why = error_from(std::current_exception()).describe();
+    log_.error("a job's container cannot be removed", kv("job", id), kv("error", why));
+    workplaces_.remark(id, "its container cannot be removed: " + why);
+    return false;
   }
 }
 
@@ -305,7 +322,7 @@ Task<> Jobs::leave_container(model::JobId id, int launch, shim::Condition& condi
 Task<> Jobs::settle(Sequence sequence, int attempt, int launch, shim::Condition condition) {
   auto job = record(sequence);
   const bool contained = runs_in_container(job);
-  if (contained) co_await leave_container(job.id, launch, condition);
+  if (contained && !ended_well(condition)) co_await leave_container(job.id, launch, condition);
   // The supervisor may be quicker than the record of who canceled.
   if (const auto by = canceled_by_.find(sequence); by != canceled_by_.end()) job.canceled_by = by->second;
   model::Attempt record_of;
@@ -395,14 +412,15 @@ Task<> Jobs::finalize(Sequence sequence, model::Attempt attempt, int launch) {
   }
   const auto ending = *attempt.ending;
   co_await end(sequence, std::move(attempt), ending);
-  nursery_.spawn(strip(job.id, launch));
+  nursery_.spawn(strip(job.id, launch, runs_in_container(job) && model::succeeded(ending)));
 }
 
 // Nobody has to wait for it; what an agent that dies meanwhile leaves, the next one clears away.
-Task<> Jobs::strip(model::JobId id, int launch) {
+Task<> Jobs::strip(model::JobId id, int launch, bool has_container) {
   bool done = false;
   std::uint64_t log_bytes = 0;
   auto work = [&] {
+    if (has_container) remove_container(id, launch);
     workplaces_.strip(id, launch);
     log_bytes = workplaces_.log_bytes(id, launch);
     done = true;

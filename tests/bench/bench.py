@@ -19,6 +19,10 @@ ROWS = {
     "follow": "how old a line is when its follower reads it, against tail -f",
     "scan": "submit in an unchanged tree of 10,000 files, against git status",
     "transfer": "a tree sent first, changed, renamed, touched, against rsync and git",
+    "warm-start": "a job in an environment that is there, of each kind, against the same job in none",
+    "image-job": "a job in a container, against docker run --rm with the same engine",
+    "environment-build": "conda and Python environments, against the bare tools with caches as warm",
+    "ten-identical": "ten submissions at once that need the same new environment, against one",
 }
 
 
@@ -26,7 +30,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         prog="packaging/bench",
         description="Measures Berth beside its peers, interleaved in one run, and prints ratios.",
-        epilog="rows:\n" + "\n".join(f"  {name:12} {what}" for name, what in ROWS.items()),
+        epilog="rows:\n" + "\n".join(f"  {name:17} {what}" for name, what in ROWS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", help="what to measure; everything unless given")

@@ -130,6 +130,10 @@ class Node:
     def connect(self):
         return Connection(self.socket)
 
+    def log(self):
+        """What the agent has said."""
+        return self._log.read_text(errors="replace")
+
     def command(self, *words):
         """A command line of `berth`; run it with `environment=node.environment`."""
         return [BERTH / "berth", *words]

@@ -1,6 +1,8 @@
 """Jobs in containers of a real Docker engine: the same as any other job, but for where they run."""
 
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -128,6 +130,20 @@ class ImageTest(BerthTest):
         ended = agent.wait(job, 60)
         self.assertEqual((ended["state"], ended["ending"]["kind"]), ("Failed", "lost"), ended)
         self.assertIn("container", ended["ending_words"])
+
+    def test_its_end_is_told_before_its_container_is_gone(self):
+        agent = self.image_agent()
+        job = self.submit(agent, "echo up; while [ ! -e $HOME/go ]; do sleep 0.05; done; echo done")
+        eventually(lambda: b"up" in agent.log_of(job) and agent.job(job)["started"], "it runs", 60)
+        engine = int((self.engine_place / "pid").read_text())
+        os.kill(engine, signal.SIGSTOP)
+        try:
+            (agent.launch_directory(job) / "tmp/go").touch()
+            self.assertEqual(agent.wait(job)["state"], "Completed")
+            self.assertTrue(agent.log_of(job).endswith(b"done\n"))
+        finally:
+            os.kill(engine, signal.SIGCONT)
+        eventually(lambda: self.containers(agent) == [], "its container is gone")
 
     def test_mistakes_are_told(self):
         agent = self.image_agent("image_pull: never")
