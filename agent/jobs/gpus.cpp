@@ -114,7 +114,8 @@ async::Task<> Gpus::start(Listener listener) {
   };
   auto first = looked(*this);
   auto patience = async::sleep_for(kFirstLookPatience);
-  if (co_await async::run_until(std::move(first), std::move(patience)))
+  const bool impatient = co_await async::run_until(std::move(first), std::move(patience));
+  if (impatient)
     log_.warn("NVML does not answer; the agent goes on without GPUs until it does", kv("library", settings_.library));
 }
 

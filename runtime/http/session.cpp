@@ -99,7 +99,8 @@ class Session::RequestBody : public Body {
       if (session_.unread().size() >= kLargeBuffer)
         throw Error(Code::invalid, "malformed request: an endless chunk header");
       if (session_.buffer_.size() < kLargeBuffer) session_.buffer_.resize(kLargeBuffer);
-      if (co_await session_.fill(session_.host_.limits().body_time) == 0) throw cut_off();
+      const auto filled = co_await session_.fill(session_.host_.limits().body_time);
+      if (filled == 0) throw cut_off();
     }
   }
 

@@ -111,6 +111,20 @@ def braced_temporaries(text):
             i += 1
 
 
+def waits_in_conditions(text):
+    """Offsets of `if (… co_await …)`, and of the same with while and switch."""
+    for start in re.finditer(r"\b(?:if|while|switch)\b\s*(?:constexpr\s*)?\(", text):
+        depth, i = 1, start.end()
+        while i < len(text) and depth > 0:
+            depth += {"(": 1, ")": -1}.get(text[i], 0)
+            if text[i] == "{":
+                i = matching_brace(text, i)
+            elif re.match(r"\bco_await\b", text[i:i + 9]):
+                yield start.start()
+                break
+            i += 1
+
+
 def links(root, folder):
     """[(target, [linked targets])] of the folder's CMakeLists.txt."""
     file = root / folder / "CMakeLists.txt"
@@ -201,6 +215,9 @@ class Checker:
         for offset in braced_temporaries(code):
             self.complain(name, line(offset),
                           "aggregate temporary inside co_await: g++ 12 destroys it twice; name it and move it in")
+
+        for offset in waits_in_conditions(code):
+            self.complain(name, line(offset), "co_await within a condition: g++ 12 miscompiles it; name what it gives")
 
     def check_include(self, name, folder, header, line):
         if header == "boost/asio.hpp":

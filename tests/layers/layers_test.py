@@ -83,14 +83,24 @@ class LayersTest(unittest.TestCase):
     def test_braced_temporaries(self):
         for code in ("co_await run({.name = x});", "co_await run(Spec{.name = x});", "co_await a.run(1, {2});",
                      "co_await a->run(\n    x, model::Spec{});", "auto r = co_await f(g(Spec{1}));",
-                     "co_await f(x).then({1});", "if (co_await f({1})) return;"):
+                     "co_await f(x).then({1});"):
             with self.subTest(code):
                 self.assert_code(code, "aggregate temporary")
+
+    def test_waiting_in_conditions(self):
+        for code in ("if (co_await f()) return;", "while (x && !co_await f(x)) g();", "switch (co_await f(g(x))) {}",
+                     "if (const bool x = co_await f(); x) g();"):
+            with self.subTest(code):
+                self.assert_code(code, "within a condition")
+        for code in ("if (x) co_await f();", "while (!done) co_await changed.wait();",
+                     "if (has([&] { co_await f(); })) g();"):
+            with self.subTest(code):
+                self.assert_fine(code)
 
     def test_harmless_braces(self):
         for code in ("co_await offload(pool, [&] { return Spec{1}; });", "co_await f(std::move(spec));",
                      "co_await f([](int x) -> Spec { return {x}; });", "co_await f([x]() mutable { g({x}); });",
-                     "if (co_await f(x)) { g(Spec{1}); }", "for (auto& x : co_await f()) { g({x}); }",
+                     "for (auto& x : co_await f()) { g({x}); }",
                      "co_await f(); g({1});", "Server server(co_await executor, Limits{});", "// co_await f({1})", 'log("co_await f({1})");',
                      "co_await f([&]() -> Task<std::vector<int>> { co_return x; });"):
             with self.subTest(code):
