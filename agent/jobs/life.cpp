@@ -3,8 +3,6 @@
 
 #include <sys/inotify.h>
 
-#include <nlohmann/json.hpp>
-
 #include "agent/jobs/jobs.hpp"
 #include "agent/jobs/persist.hpp"
 #include "runtime/async/deadline.hpp"
@@ -27,6 +25,11 @@ model::Ending preparation_failed(const Error& error) {
   return Failed{error.describe()};
 }
 
+model::Ending environment_failed(const model::Job& job, const Error& error) {
+  if (model::in_container(job.request.environment)) return preparation_failed<model::ImageFailed>(error);
+  return preparation_failed<model::EnvironmentFailed>(error);
+}
+
 // How often attempts of this job have ended for this cause, the one just ended included.
 int times_ended(const model::Job& job, const model::Attempt& last, std::string_view cause) {
   int times = 1;
@@ -40,14 +43,6 @@ bool wants_retry(const model::Job& job, const model::Attempt& last) {
   const auto allowed = job.request.retries.find(std::string(cause));
   return !cause.empty() && allowed != job.request.retries.end() &&
          times_ended(job, last, cause) <= allowed->second;
-}
-
-// A lock tells only when it is made what it is of.
-bool runs_in_container(const model::Job& job) {
-  if (job.request.environment.kind != model::EnvironmentRequest::Kind::lock)
-    return model::in_container(job.request.environment);
-  const auto record = nlohmann::json::parse(job.environment_record, nullptr, false);
-  return record.is_object() && record.value("kind", "") == "image";
 }
 
 model::State final_state(const model::Ending& ending) {
@@ -117,7 +112,7 @@ Task<Jobs::Materialized> Jobs::materialize(model::Job job) {
   if (environment)
     result.environment = std::move(*environment);
   else
-    result.failure = preparation_failed<model::EnvironmentFailed>(environment.error());
+    result.failure = environment_failed(job, environment.error());
   co_return result;
 }
 
@@ -171,7 +166,7 @@ Task<> Jobs::launch_and_watch(Sequence sequence, int attempt, int launch) {
       failed.launch = launch;
       failed.ending = job.request.environment.kind == model::EnvironmentRequest::Kind::none
                           ? preparation_failed<model::SnapshotFailed>(*ground->failure)
-                          : preparation_failed<model::EnvironmentFailed>(*ground->failure);
+                          : environment_failed(job, *ground->failure);
       co_return co_await finish(sequence, std::move(failed), launch);
     }
     const auto supervisor = co_await start_supervisor(sequence, attempt, launch, ground);
@@ -304,7 +299,7 @@ Task<> Jobs::leave_container(model::JobId id, int launch, shim::Condition& condi
 // The supervisor has ended: what became of the job?
 Task<> Jobs::settle(Sequence sequence, int attempt, int launch, shim::Condition condition) {
   auto job = record(sequence);
-  const bool contained = runs_in_container(job);
+  const bool contained = model::in_container(job.request.environment);
   if (contained) co_await leave_container(job.id, launch, condition);
   // The supervisor may be quicker than the record of who canceled.
   if (const auto by = canceled_by_.find(sequence); by != canceled_by_.end()) job.canceled_by = by->second;

@@ -241,6 +241,7 @@ EnvironmentRequest environment_request_from_json(const json& value) {
 
 JobRequest request_from_json(const json& value) {
   JsonReader fields(value, "job request");
+  if (kind == "image_failed") return ImageFailed{fields.text("reason")};
   auto request = read_request(fields);
   fields.refuse_others();
   return request;

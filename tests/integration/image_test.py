@@ -132,7 +132,7 @@ class ImageTest(BerthTest):
     def test_mistakes_are_told(self):
         agent = self.image_agent("image_pull: never")
         job = agent.wait(self.submit(agent, "true", image="nowhere.example/none:1"), 60)
-        self.assertEqual(job["ending"]["kind"], "environment_failed")
+        self.assertEqual(job["ending"]["kind"], "image_failed")
         self.assertIn("nowhere.example/none", job["ending_words"])
         job = agent.wait(self.submit(agent, "true", image="gpu"), 60)
         self.assertIn("gpu", job["ending_words"])
@@ -140,7 +140,7 @@ class ImageTest(BerthTest):
     def test_without_an_engine(self):
         agent = self.start_agent(config="docker_socket: /nonexistent/docker.sock")
         job = agent.wait(self.submit(agent, "true"), 60)
-        self.assertEqual(job["ending"]["kind"], "environment_failed")
+        self.assertEqual(job["ending"]["kind"], "image_failed")
         self.assertIn("/nonexistent/docker.sock", job["ending_words"])
 
     def test_a_dockerfile_is_built_once(self):
@@ -159,7 +159,7 @@ class ImageTest(BerthTest):
         self.assertEqual(second["environment_digest"], first["environment_digest"])
         (context / "Dockerfile").write_text(f"FROM {IMAGE}\nRUN echo no; exit 9\n")
         failed = agent.wait(start(), 120)
-        self.assertEqual(failed["ending"]["kind"], "environment_failed")
+        self.assertEqual(failed["ending"]["kind"], "image_failed")
         self.assertIn("exit 9", failed["ending_words"])
         agent.berth("env", "rm", first["environment_digest"][:12])
 

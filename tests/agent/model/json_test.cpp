@@ -113,6 +113,7 @@ TEST_CASE("every ending survives its JSON") {
   CHECK(to_json(Ending(Lost{})).dump() == R"({"cause":"reboot","kind":"lost"})");
   CHECK_THROWS_AS(ending_from_json(json{{"kind", "eaten"}}), Error);
 }
+                            ImageFailed{"r"},
 
 TEST_CASE("a job survives its JSON") {
   auto job = full_job();
