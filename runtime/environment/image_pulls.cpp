@@ -44,7 +44,6 @@ std::string random_text() {
   return text;
 }
 
-void say_nothing(std::string_view) {}
 
 }  // namespace
 
@@ -76,7 +75,7 @@ Built ImagePulls::accepted(const docker::Image& image, const docker::Reference& 
   return built_from_pulled(image, reference);
 }
 
-// The registry decides. Where only the engine reaches it, asking it for what is here already costs no layer.
+// The registry decides, through the engine where only that reaches it.
 void ImagePulls::ask_for(const std::vector<std::string>& private_names, const ImageUse& use,
                          const std::stop_token& stop) const {
   for (const auto& name : private_names) {
@@ -87,7 +86,7 @@ void ImagePulls::ask_for(const std::vector<std::string>& private_names, const Im
       error.add_context("asking whether this job may have the private image " + reference.familiar() +
                         ", which is here for others");
       if (!engine_may_do_better(error)) throw;
-      engine_.pull(reference, credentials(reference.registry, use), say_nothing, stop);
+      engine_.ask_registry(reference, credentials(reference.registry, use), stop);
     }
   }
 }
@@ -142,6 +141,9 @@ Found ImagePulls::plan(const docker::Reference& reference, const ImageUse& use, 
     remote = resolve(reference, use, stop);
   } catch (const Error& error) {
     if (!engine_may_do_better(error)) throw;
+    const auto here = engine_.find_image(engine_name(reference));
+    if (here && !records_.private_names(*here).empty())
+      engine_.ask_registry(reference, credentials(reference.registry, use), stop);
     return pull_unseen(reference, use);
   }
   if (use.gpus) check_cuda(reference.familiar(), remote.environment, settings_);
