@@ -59,9 +59,11 @@ Task<> Jobs::prepare(Sequence sequence, unsigned life) {
   };
   async::Backoff pause(kFirstPreparationPause, kLongestPreparationPause);
   store::Prepared prepared;
+  bool brought_credentials = false;
   for (;;) {
     if (!current()) co_return;
     auto job = record(sequence);
+    brought_credentials = !job.request.container.registries.empty();
     auto materialized = co_await materialize(job);
     if (!current()) co_return;
     if (!materialized.failure) {
@@ -85,6 +87,7 @@ Task<> Jobs::prepare(Sequence sequence, unsigned life) {
   const auto written = co_await async::attempt(persist(done, "a preparation"));
   if (!current()) co_return;
   if (!written) throw written.error();
+  if (brought_credentials) forget_credentials(record(sequence).request);
   enter(sequence, model::State::queued);
   queue_.set_ready(sequence, true);
   schedule();
@@ -215,8 +218,12 @@ Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
     ground.environment = co_await environments_.for_launch(job, identity);
   if (ground.environment.image.empty()) co_return;
   ground.site.container = true;
-  auto look = [&] { return containers_.environment_of(ground.environment.image); };
-  ground.site.image_environment = co_await async::offload(pool_, look);
+  if (job.request.container.shm_size) ground.site.shm_size = *job.request.container.shm_size;
+  ground.site.docker_args = {job.request.container.docker_args};
+  auto look = [&] { return containers_.image(ground.environment.image); };
+  const auto image = co_await async::offload(pool_, look);
+  ground.site.image_environment = image.environment;
+  ground.site.image_directory = image.working_directory;
 }
 
 // Nothing when the job was canceled meanwhile.
@@ -421,6 +428,7 @@ Task<> Jobs::end(Sequence sequence, std::optional<model::Attempt> attempt, model
   final.finished = clock_.now();
   final.attempt = std::move(attempt);
   co_await persist([&] { return store_.finalized(final); }, "an ending");
+  if (find(sequence)->state == model::State::preparing) forget_credentials(record(sequence).request);
   log_.info("job ended", kv("job", find(sequence)->id), kv("ending", model::to_words(ending)));
   ++(final.state == model::State::completed  ? ended_.completed
      : final.state == model::State::canceled ? ended_.canceled
