@@ -5,6 +5,7 @@
 #include "agent/api/query.hpp"
 #include "agent/api/services.hpp"
 #include "agent/model/json.hpp"
+#include "agent/model/registry_credentials.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/os/identity.hpp"
@@ -35,21 +36,32 @@ Response job_response(const Services& services, store::Sequence sequence) {
   return Response::json(job_json(services, *job).dump());
 }
 
-std::vector<model::JobRequest> parse_requests(const std::string& text) {
-  const auto body = model::parse_json(text);
+struct Submission {
   std::vector<model::JobRequest> requests;
+  jobs::SubmittedCredentials credentials;
+
+  void add(json& request) {
+    auto own = model::take_registry_credentials(request);
+    requests.push_back(model::request_from_json(request));
+    model::validate(requests.back());
+    if (!own.empty()) credentials[requests.back().submission_id] = std::move(own);
+  }
+};
+
+Submission parse_submission(const std::string& text) {
+  auto body = model::parse_json(text);
+  Submission submission;
   if (!body.is_object() || !body.contains("jobs")) {
-    requests.push_back(model::request_from_json(body));
+    submission.add(body);
   } else {
     if (body.size() != 1 || !body["jobs"].is_array() || body["jobs"].empty())
       throw Error(Code::invalid, "a submission must be one job request or {\"jobs\": [requests]}");
     if (body["jobs"].size() > kMostJobs)
       throw Error(Code::too_large, "at most " + std::to_string(kMostJobs) + " jobs can be submitted at once");
-    requests.reserve(body["jobs"].size());
-    for (const auto& request : body["jobs"]) requests.push_back(model::request_from_json(request));
+    submission.requests.reserve(body["jobs"].size());
+    for (auto& request : body["jobs"]) submission.add(request);
   }
-  for (const auto& request : requests) model::validate(request);
-  return requests;
+  return submission;
 }
 
 std::string accepted(const std::vector<store::Submitted>& submitted) {
@@ -62,16 +74,16 @@ std::string accepted(const std::vector<store::Submitted>& submitted) {
 async::Task<Response> submit(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
   const auto text = co_await request.read_body(kLargestSubmission);
-  std::vector<model::JobRequest> requests;
-  auto parse = [&] { requests = parse_requests(text); };
+  Submission submission;
+  auto parse = [&] { submission = parse_submission(text); };
   if (text.size() > kParsedOnLoop)
     co_await async::offload(services.pool, parse);
   else
     parse();
   const auto user = os::user_name(uid);
   std::vector<store::NewJob> jobs;
-  jobs.reserve(requests.size());
-  for (auto& each : requests) {
+  jobs.reserve(submission.requests.size());
+  for (auto& each : submission.requests) {
     store::NewJob job;
     job.request = std::move(each);
     job.uid = uid;
@@ -80,7 +92,7 @@ async::Task<Response> submit(Services& services, Request& request) {
   }
   requests.clear();
   const bool many = jobs.size() > kManyJobs;
-  auto submitted = co_await services.jobs.submit(std::move(jobs));
+  auto submitted = co_await services.jobs.submit(std::move(jobs), std::move(submission.credentials));
   auto answer = accepted(submitted);
   submitted.clear();
   if (many) ::malloc_trim(0);  // what taking them needed is many times what waiting jobs need

@@ -106,8 +106,10 @@ Agent::Agent(std::string socket, http::Client::Options options)
     : socket_(std::move(socket)), client_(socket_, std::move(options)) {}
 
 // The submission_id makes a repetition the same job, so a broken connection is no reason to give up.
-Submitted Agent::submit(const model::JobRequest& request) {
-  const auto body = model::to_json(request).dump();
+Submitted Agent::submit(const model::JobRequest& request, const model::AllRegistryCredentials& credentials) {
+  auto whole = model::to_json(request);
+  if (!credentials.empty()) whole["registry_credentials"] = model::to_json(credentials);
+  const auto body = whole.dump();
   std::string answer;
   try {
     answer = post("/v1/jobs", body);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/model/job.hpp"
+#include "agent/model/registry_credentials.hpp"
 #include "runtime/http/client.hpp"
 
 namespace berth::cli {
@@ -58,7 +59,8 @@ class Agent {
  public:
   explicit Agent(std::string socket, http::Client::Options options = {});
 
-  Submitted submit(const model::JobRequest& request);
+  // The credentials go along with the request, of which they are no part.
+  Submitted submit(const model::JobRequest& request, const model::AllRegistryCredentials& credentials = {});
   JobRecord job(const std::string& reference);
   JobList jobs(bool all, bool mine, int limit);
   // Answers when the job has ended, however long that takes.

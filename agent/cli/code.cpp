@@ -156,8 +156,8 @@ Digest send_context(Agent& agent, const std::string& directory) {
   return sender->id();
 }
 
-Submitted submit_with_code(Agent& agent, model::JobRequest request, const std::string& root,
-                           const std::function<void()>& about_to) {
+Submitted submit_with_code(Agent& agent, model::JobRequest request, const model::AllRegistryCredentials& credentials,
+                           const std::string& root, const std::function<void()>& about_to) {
   GitFacts facts(root);
   std::unique_ptr<CodeSender> sender;
   while_tree_changes([&] {
@@ -170,14 +170,14 @@ Submitted submit_with_code(Agent& agent, model::JobRequest request, const std::s
   model::validate(request);
   if (about_to) about_to();
   try {
-    return agent.submit(request);
+    return agent.submit(request, credentials);
   } catch (const Error& error) {
     const bool forgotten =
         error.code() == Code::not_found && error.message().find("snapshot") != std::string::npos;
     if (!forgotten) throw;
   }
   sender->send_whole();
-  return agent.submit(request);
+  return agent.submit(request, credentials);
 }
 
 }  // namespace berth::cli

@@ -66,6 +66,20 @@ std::string limits_text(const model::LimitRequest& limits) {
   return text;
 }
 
+std::string directory_text(const model::JobRequest& request) {
+  if (!request.working_directory.empty()) return printable(request.working_directory);
+  return request.snapshot ? "the snapshot's root" : "the image's own";
+}
+
+std::string container_text(const model::ContainerRequest& container) {
+  std::string text;
+  const auto add = [&](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
+  if (container.shm_size) add("/dev/shm of " + to_text(*container.shm_size));
+  if (!container.docker_args.empty()) add("docker_args " + printable(container.docker_args));
+  for (const auto& registry : container.registries) add("credentials of its own for " + printable(registry));
+  return text;
+}
+
 void add_request(Page& page, const JobRecord& record) {
   const auto& job = record.job;
   const auto& request = job.request;
@@ -74,11 +88,11 @@ void add_request(Page& page, const JobRecord& record) {
   page.line("Experiment", printable(request.experiment));
   page.line("Tags", pairs_text(request.tags));
   page.line("User", printable(job.user));
-  page.line("Directory",
-            printable(request.working_directory.empty() ? "the snapshot's root" : request.working_directory));
+  page.line("Directory", directory_text(request));
   page.line("Variables", names_of(request.environment_variables));
   page.line("Resources", to_words(request.resources));
   page.line("Limits", limits_text(request.limits));
+  page.line("Container", container_text(request.container));
   if (job.priority != 0) page.line("Priority", std::to_string(job.priority));
   if (request.timeout) page.line("Time limit", to_words(*request.timeout));
   page.line("Retries", pairs_text(request.retries));

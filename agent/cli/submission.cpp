@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/cli/code.hpp"
+#include "agent/cli/registry_credentials.hpp"
 #include "agent/cli/settings.hpp"
 #include "agent/jobfile/environment.hpp"
 #include "agent/model/json.hpp"
@@ -74,11 +75,15 @@ void declare(Options& options, Submission& submission) {
       flags.command,
       "the program and its arguments, as they are: no shell in between. A .py file runs with Python");
   options.option("--workdir", flags.working_directory, "DIR",
-                 "directory to run in: within the code, or any with --no-code");
+                 "directory to run in: within the code, or any with --no-code; with an image too, one in there "
+                 "(default: the image's own)");
   options.list("-e,--env", flags.environment_variables, "K=V",
                "environment variable of the job; K alone passes on its value here");
   options.group("Environment");
   declare_environment(options, flags);
+  options.option("--registry-credentials", submission.registry_credentials, "FILE",
+                 "credentials of your own for its image's registry: Docker's config.json, or JSON with registry, "
+                 "username and password. They are not stored with the job (default: the node's)");
   options.group("Code");
   options.option("--code", submission.code, "DIR", "send this directory instead of the current one");
   options.flag("--no-code", submission.no_code, "send nothing: run in the current directory as it is");
@@ -97,6 +102,11 @@ void declare(Options& options, Submission& submission) {
                  "memory, kept for it and the most it gets: 512M, 4G (default: the node's, else no claim)");
   options.option("--slots", flags.slots, "N", "places among the jobs that run at a time (default 1)");
   options.option("--pids", flags.pids, "N", "most processes and threads (default: the node's)");
+  options.option("--shm-size", flags.shm_size, "SIZE",
+                 "/dev/shm of its container, as data loaders use it: 8g (default: the node's, 2g)");
+  options.option("--docker-args", flags.docker_args, "ARGS",
+                 "more options of `docker run` for its container, in one word: '--ipc=host --ulimit memlock=-1'. What "
+                 "would give it more rights than a job has is refused");
   options.option("--tmp", flags.tmp, "SIZE",
                  "a TMPDIR of this size, in memory that counts as the job's (default: the node's, else on disk)");
   options.flag("--no-network", flags.no_network, "run without network");
@@ -123,12 +133,15 @@ Submitted submit(Agent& agent, const Submission& submission, const std::function
   }
   auto request = jobfile::to_request(submission.flags, place);
   request.submission_id = random_id();
+  model::AllRegistryCredentials credentials;
+  if (submission.registry_credentials)
+    credentials = read_registry_credentials(*submission.registry_credentials, request.environment);
   if (request.environment.kind == model::EnvironmentRequest::Kind::dockerfile)
     request.environment.context = send_context(agent, jobfile::dockerfile_place(submission.flags, place).directory);
-  if (place.code_root) return submit_with_code(agent, std::move(request), *place.code_root, about_to);
+  if (place.code_root) return submit_with_code(agent, std::move(request), credentials, *place.code_root, about_to);
   model::validate(request);
   if (about_to) about_to();
-  return agent.submit(request);
+  return agent.submit(request, credentials);
 }
 
 }  // namespace berth::cli

@@ -16,6 +16,7 @@ struct Submission {
   jobfile::Flags flags;
   std::optional<std::string> code;
   bool no_code = false;
+  std::optional<std::string> registry_credentials;
 };
 
 // Declares the options that say what a command runs in.

@@ -51,6 +51,7 @@ struct BriefEnding {
   std::string operator()(const model::Canceled&) const { return "canceled"; }
   std::string operator()(const model::StartFailed&) const { return "not started"; }
   std::string operator()(const model::EnvironmentFailed&) const { return "environment"; }
+  std::string operator()(const model::ImageFailed&) const { return "image"; }
   std::string operator()(const model::SnapshotFailed&) const { return "code"; }
   std::string operator()(const model::DiskFull&) const { return "disk full"; }
   std::string operator()(const model::OutOfMemory&) const { return "out of memory"; }

@@ -283,6 +283,7 @@ class Agent {
     settings.containers.socket = options.config.environments.docker_socket;
     settings.containers.shim_program = shim_for_containers(options.shim_program);
     settings.containers.state_dir = options.config.state_dir;
+    settings.secrets_directory = os::join(options.config.state_dir, "registry-credentials");
     settings.switch_user = options.machine_agent;
     settings.capacity = capacity_of(options.config);
     settings.patience = options.config.backfill_patience;
@@ -292,6 +293,7 @@ class Agent {
     settings.defaults.memory = options.config.default_memory;
     settings.defaults.pids = options.config.default_pids.value_or(usual_pids());
     settings.defaults.tmp = options.config.default_tmp;
+    settings.defaults.shm_size = options.config.shm_size;
     settings.defaults.network = options.config.network;
     settings.defaults.core_dumps = options.config.core_dumps;
     return settings;

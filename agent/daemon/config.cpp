@@ -198,6 +198,7 @@ const std::map<std::string, Setter>& setters() {
       {"default_memory", [](Config& c, const Entry& e) { c.default_memory = e.size(); }},
       {"default_pids", [](Config& c, const Entry& e) { c.default_pids = pids(e); }},
       {"default_tmp", [](Config& c, const Entry& e) { c.default_tmp = tmp_size(e); }},
+      {"shm_size", [](Config& c, const Entry& e) { c.shm_size = tmp_size(e); }},
       {"network", [](Config& c, const Entry& e) { c.network = e.boolean(); }},
       {"core_dumps", [](Config& c, const Entry& e) { c.core_dumps = e.boolean(); }},
       {"on_idle", [](Config& c, const Entry& e) { c.on_idle = command(e); }},

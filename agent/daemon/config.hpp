@@ -68,6 +68,7 @@ struct Config {
   std::optional<ByteSize> default_memory;                // default_memory: of jobs that ask for none; unset: no limit
   std::optional<std::uint32_t> default_pids;             // default_pids: likewise; processes and threads
   std::optional<ByteSize> default_tmp;                   // default_tmp: likewise; a TMPDIR in memory. Unset: on disk
+  ByteSize shm_size = 2_GiB;                             // shm_size: of containers whose jobs do not say
   bool network = true;                                   // network: false: jobs have none
   bool core_dumps = false;                               // core_dumps: true: jobs may leave them
   std::vector<std::string> on_idle;                      // on_idle: a program's absolute path and its arguments

@@ -74,7 +74,27 @@ model::LimitRequest limits(const Flags& flags) {
   return limits;
 }
 
-std::string working_directory(const Flags& flags, const Place& place) {
+model::ContainerRequest container(const Flags& flags, const model::EnvironmentRequest& environment) {
+  const auto* flag = flags.shm_size ? "--shm-size" : flags.docker_args ? "--docker-args" : nullptr;
+  if (flag != nullptr && !model::in_container(environment))
+    throw Error(Code::invalid, std::string(flag) + ": this job runs in no container",
+                "it goes with --image, --dockerfile, or the --env-lock of one");
+  model::ContainerRequest container;
+  if (flags.shm_size) container.shm_size = size("--shm-size", *flags.shm_size);
+  container.docker_args = flags.docker_args.value_or("");
+  return container;
+}
+
+std::string directory_in_image(const Flags& flags) {
+  if (flags.working_directory && !flags.working_directory->starts_with('/'))
+    throw Error(Code::invalid,
+                "--workdir: '" + printable(*flags.working_directory) + "' is not an absolute path",
+                "with --no-code it is a directory in the image; leave it out for the image's own");
+  return flags.working_directory.value_or("");
+}
+
+std::string working_directory(const Flags& flags, const Place& place, const model::EnvironmentRequest& environment) {
+  if (!place.code_root && model::in_container(environment)) return directory_in_image(flags);
   if (!place.code_root) return absolute_path(flags.working_directory.value_or("."), place.current_directory);
   if (!flags.working_directory) return path_within(place.current_directory, *place.code_root).value_or("");
   if (const auto inside = relative_path(*flags.working_directory)) return *inside;
@@ -111,9 +131,10 @@ model::JobRequest to_request(const Flags& flags, const Place& place) {
   if (!flags.experiment.empty()) request.experiment = flags.experiment;
   request.tags = tags(flags);
   request.environment_variables = variables(flags, place);
-  request.working_directory = working_directory(flags, place);
+  request.working_directory = working_directory(flags, place, request.environment);
   request.resources = resources(flags, request.resources);
   request.limits = limits(flags);
+  request.container = container(flags, request.environment);
   if (flags.priority)
     request.priority = static_cast<int>(
         whole_number("--priority", *flags.priority, model::kMinPriority, model::kMaxPriority));

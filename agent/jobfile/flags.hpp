@@ -33,6 +33,8 @@ struct Flags {
   std::optional<std::string> gpus;
   std::optional<std::string> gpu_memory;  // of each GPU; nothing: has its GPUs alone
   std::optional<std::string> slots;
+  std::optional<std::string> shm_size;
+  std::optional<std::string> docker_args;
   std::optional<std::string> priority;
   std::optional<std::string> timeout;
   std::vector<std::string> retries;  // [CAUSE=]N

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "runtime/base/error.hpp"
+#include "runtime/docker/arguments.hpp"
 #include "runtime/objects/sha256.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/process.hpp"
@@ -51,10 +52,6 @@ docker::Labels Containers::labels_of(const model::JobId& job) const {
   return {{kStateLabel, options_.state_dir}, {kJobLabel, job}};
 }
 
-std::vector<std::string> Containers::environment_of(const std::string& image) const {
-  return engine_.image(image).environment;
-}
-
 docker::ContainerSpec Containers::spec_of(const std::string& name, const model::JobId& job,
                                           const std::string& directory, const shim::Launch& plan, const Site& site,
                                           const std::string& image) const {
@@ -68,9 +65,11 @@ docker::ContainerSpec Containers::spec_of(const std::string& name, const model::
   if (plan.limits.memory) spec.memory = ByteSize(*plan.limits.memory);
   if (plan.limits.cpu_milli) spec.cpus = *plan.limits.cpu_milli / 1000.0;
   if (plan.limits.pids) spec.pids = static_cast<std::int64_t>(*plan.limits.pids) + 1;  // the supervisor counts too
-  if (!plan.network) spec.network = "none";
+  spec.shm_size = site.shm_size;
   spec.gpus = site.gpus;
   spec.labels = labels_of(job);
+  spec = docker::with_arguments(std::move(spec), site.docker_args);
+  if (!plan.network) spec.network = "none";  // whatever its arguments say
   return spec;
 }
 

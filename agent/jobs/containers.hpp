@@ -25,8 +25,7 @@ class Containers {
  public:
   explicit Containers(ContainerOptions options);
 
-  // What the image's programs find in their environment: NAME=VALUE.
-  std::vector<std::string> environment_of(const std::string& image) const;
+  docker::Image image(const std::string& id) const { return engine_.image(id); }
 
   // Starts the launch of that directory in a container of its own.
   shim::Supervisor launch(const model::JobId& job, int launch, const std::string& directory, const shim::Launch& plan,

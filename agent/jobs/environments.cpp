@@ -51,9 +51,13 @@ class JobEnvironments::Wait {
   WaitingPtr waiting_ = std::make_shared<environment::Waiting>();
 };
 
-JobEnvironments::JobEnvironments(environment::Environments& environments, Workplaces& workplaces, async::Pool& pool,
-                                 Options options)
-    : environments_(environments), workplaces_(workplaces), pool_(pool), options_(std::move(options)) {}
+JobEnvironments::JobEnvironments(environment::Environments& environments, Workplaces& workplaces,
+                                 const RegistrySecrets& secrets, async::Pool& pool, Options options)
+    : environments_(environments),
+      workplaces_(workplaces),
+      secrets_(secrets),
+      pool_(pool),
+      options_(std::move(options)) {}
 
 environment::Context JobEnvironments::context_of(const model::Job& job, const os::Identity& identity) const {
   environment::Context context;
@@ -96,6 +100,9 @@ Task<> JobEnvironments::make(const model::Job& job, const os::Identity& identity
   auto making = [&]() -> Task<> {
     auto spec = spec_of(job.request.environment, context);
     auto whose = context_of(job, identity);
+    auto read = [&] { whose.credentials = secrets_.of(job.request); };
+    const bool prepared = !job.environment_record.empty();  // then the registry has let it in, and they are gone
+    if (!job.request.container.registries.empty() && !prepared) co_await async::offload(pool_, read);
     leased = co_await environments_.ensure(std::move(spec), std::move(whose), waiting);
   };
   auto clearing = [&]() -> Task<> {

@@ -8,6 +8,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "agent/jobs/registry_secrets.hpp"
 #include "agent/jobs/workplace.hpp"
 #include "agent/model/job.hpp"
 #include "runtime/async/offload.hpp"
@@ -25,8 +26,8 @@ class JobEnvironments {
     std::string path;          // PATH of jobs
   };
   // All given by reference outlive this.
-  JobEnvironments(environment::Environments& environments, Workplaces& workplaces, async::Pool& pool,
-                  Options options);
+  JobEnvironments(environment::Environments& environments, Workplaces& workplaces, const RegistrySecrets& secrets,
+                  async::Pool& pool, Options options);
 
   // Makes it, however long that takes, and holds it for the job until release(). The build's output is the job's build
   // log from its first line on, and stays so when the build fails. Cancelled after abandon().
@@ -55,6 +56,7 @@ class JobEnvironments {
 
   environment::Environments& environments_;
   Workplaces& workplaces_;
+  const RegistrySecrets& secrets_;
   async::Pool& pool_;
   Options options_;
   std::unordered_map<std::int64_t, WaitingPtr> waits_;

@@ -45,7 +45,8 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
       settings_(std::move(settings)),
       store_(store),
       workplaces_(workplaces),
-      environments_(environments, workplaces, pool, {settings_.switch_user, settings_.defaults.path}),
+      secrets_(settings_.secrets_directory),
+      environments_(environments, workplaces, secrets_, pool, {settings_.switch_user, settings_.defaults.path}),
       containers_(settings_.containers),
       governor_(governor),
       gpus_(gpus),
@@ -62,15 +63,20 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
 
 Task<> Jobs::stop() { co_await nursery_.stop_and_join(); }
 
-Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs) {
+Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs, SubmittedCredentials credentials) {
   co_await governor_.make_room();
   for (auto& job : jobs) {
     fill_in(job.request, settings_.defaults);
+    check_credentials(job.request);
     if (const auto reason = queue_.never_fits(job.request.resources))
       throw Error(Code::invalid, "this job can never run here: it " + *reason, "`berth status` shows what the node has");
     job.state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
   }
-  auto submitted = co_await store_.submit(std::move(jobs));
+  std::vector<store::Submitted> submitted;
+  if (credentials.empty())
+    submitted = co_await store_.submit(std::move(jobs));
+  else
+    submitted = co_await submit_with(std::move(jobs), std::move(credentials));
   for (const auto& [job, existed] : submitted) {
     if (existed) continue;
     const bool ready = job.state == model::State::queued;
@@ -186,9 +192,13 @@ Task<> Jobs::set_priority(Sequence sequence, int priority) {
 Task<> Jobs::retry(Sequence sequence) {
   if (!is_final(sequence))
     throw Error(Code::conflict, record(sequence).id + " has not ended yet", "cancel it first, or wait");
+  auto job = record(sequence);
+  if (!job.request.container.registries.empty())
+    throw Error(Code::conflict,
+                job.id + " brought registry credentials of its own, which are not kept: it cannot be retried",
+                "submit it again with them");
   co_await governor_.make_room();
   while (!swept_) co_await swept_now_.wait();
-  auto job = record(sequence);
   const auto state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
   co_await store_.reopen(sequence, state);
   job = record(sequence);

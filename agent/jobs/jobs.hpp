@@ -5,6 +5,7 @@
 // All state lives on one loop; what is promised is in the store before a call returns.
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@
 #include "agent/jobs/environments.hpp"
 #include "agent/jobs/governor.hpp"
 #include "agent/jobs/gpus.hpp"
+#include "agent/jobs/registry_secrets.hpp"
 #include "agent/jobs/workplace.hpp"
 #include "agent/model/job.hpp"
 #include "agent/queue/queue.hpp"
@@ -39,11 +41,15 @@ struct Settings {
   std::string cgroup_base;   // "" where there is no cgroup2 to use
   std::function<void()> renew_cgroup_base;  // makes it again when it is gone; blocks
   ContainerOptions containers;
+  std::string secrets_directory;  // of the registry credentials that jobs bring along
   bool switch_user = false;  // jobs run as their submitters: the agent is root and serves the machine
   model::Resources capacity;
   std::chrono::milliseconds patience{300'000};
   NodeDefaults defaults;
 };
+
+// By submission id: the credentials that jobs bring along, for those that do.
+using SubmittedCredentials = std::map<std::string, model::AllRegistryCredentials>;
 
 // What the node does, for status and metrics; ended jobs since this agent started.
 struct Counts {
@@ -74,7 +80,7 @@ class Jobs {
   Task<> stop();
 
   // On disk when this returns. Refuses what this node can never run, and everything when the disk is nearly full.
-  Task<std::vector<store::Submitted>> submit(std::vector<store::NewJob> jobs);
+  Task<std::vector<store::Submitted>> submit(std::vector<store::NewJob> jobs, SubmittedCredentials credentials = {});
 
   // Code::conflict where the job's state does not allow the change. Canceling an ended job changes nothing.
   Task<> cancel(Sequence job, std::string by);
@@ -153,6 +159,12 @@ class Jobs {
   template <class MakeTask>
   Task<> persist(MakeTask make, std::string what);
 
+  // --- credentials.cpp
+  Task<std::vector<store::Submitted>> submit_with(std::vector<store::NewJob> jobs, SubmittedCredentials credentials);
+  // Of a job that is prepared, or over.
+  void forget_credentials(const model::JobRequest& request);
+  // Those that an earlier agent left, but for the jobs that still need them.
+  void sweep_credentials();
   // --- life.cpp
   Task<> prepare(Sequence sequence, unsigned life);
   // Code and environment on this machine, or what ended the job.
@@ -207,6 +219,7 @@ class Jobs {
   Settings settings_;
   store::Store& store_;
   Workplaces& workplaces_;
+  RegistrySecrets secrets_;
   JobEnvironments environments_;
   Containers containers_;
   Governor& governor_;

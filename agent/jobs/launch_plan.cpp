@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <map>
 
+#include "runtime/base/error.hpp"
+#include "runtime/docker/arguments.hpp"
+#include "runtime/docker/reference.hpp"
 #include "runtime/gpu/visibility.hpp"
 #include "runtime/os/file.hpp"
 
@@ -16,6 +19,13 @@ namespace {
 constexpr std::size_t kLongestTmp = 72;
 
 using Variables = std::map<std::string, std::string>;
+
+// Of NAME=VALUE each.
+void add(Variables& all, const std::vector<std::string>& variables) {
+  for (const auto& variable : variables)
+    if (const auto equals = variable.find('='); equals != std::string::npos)
+      all[variable.substr(0, equals)] = variable.substr(equals + 1);
+}
 
 // What a job finds in its environment, weakest first: the user's login, Berth's and Azure ML's names, what the
 // environment sets, what the user asked for. Nothing of the agent's own environment gets through. Azure ML's token
@@ -37,9 +47,7 @@ Variables variables_of(const model::Job& job, int attempt, const Site& site, con
       {"AZUREML_ROOT_RUN_ID", job.id},
       {"AZUREML_EXPERIMENT_NAME", job.request.experiment},
   };
-  for (const auto& variable : site.image_environment)
-    if (const auto equals = variable.find('='); equals != std::string::npos)
-      all[variable.substr(0, equals)] = variable.substr(equals + 1);
+  add(all, site.image_environment);
   if (site.container) {
     all["HOME"] = site.tmp;
     all["SHELL"] = "/bin/sh";
@@ -50,6 +58,7 @@ Variables variables_of(const model::Job& job, int attempt, const Site& site, con
   if (site.tmp.size() <= kLongestTmp && !site.tmp.empty()) all["TMPDIR"] = site.tmp;
   if (!site.tree.empty()) all["BERTH_CODE_DIR"] = site.tree;
   for (const auto& [name, value] : ready.variables) all[name] = value;
+  add(all, docker::with_arguments({}, site.docker_args).environment);
   for (const auto& [name, value] : job.request.environment_variables) all[name] = value;
   if (!site.gpus.empty())  // "0" would be another job's
     for (const auto& [name, value] : visible) all[name] = value;
@@ -57,8 +66,14 @@ Variables variables_of(const model::Job& job, int attempt, const Site& site, con
   return all;
 }
 
+// Outputs are collected from its own directory: what it writes into the image's is gone with the container.
+std::string directory_in_container(const model::Job& job, const Site& site) {
+  if (!job.request.working_directory.empty()) return job.request.working_directory;
+  return job.request.outputs.empty() && !site.image_directory.empty() ? site.image_directory : site.scratch;
+}
+
 std::string working_directory_of(const model::Job& job, const Site& site) {
-  if (site.tree.empty() && site.container) return "/";  // the directory where it was submitted is not there
+  if (site.tree.empty() && site.container) return directory_in_container(job, site);
   if (site.tree.empty()) return job.request.working_directory;
   if (job.request.working_directory.empty()) return site.tree;
   return os::join(site.tree, job.request.working_directory);
@@ -83,11 +98,34 @@ bool was_killed(const os::Exit& exit) {
 
 }  // namespace
 
+namespace {
+
+// What docker_args say of it counts more, as with Azure ML.
+void fill_in(model::ContainerRequest& container, ByteSize shm_size) {
+  docker::ContainerSpec spec;
+  spec.shm_size = container.shm_size.value_or(shm_size);
+  container.shm_size = docker::with_arguments(std::move(spec), {container.docker_args}).shm_size;
+}
+
+}  // namespace
+
 void fill_in(model::JobRequest& request, const NodeDefaults& defaults) {
   if (!request.stop.grace) request.stop.grace = defaults.stop_grace;
   if (request.resources.memory.bytes() == 0 && defaults.memory) request.resources.memory = *defaults.memory;
   if (!request.limits.pids) request.limits.pids = defaults.pids;
   if (!request.limits.tmp) request.limits.tmp = defaults.tmp;
+  if (model::in_container(request.environment)) fill_in(request.container, defaults.shm_size);
+}
+
+void check_credentials(const model::JobRequest& request) {
+  const auto& registries = request.container.registries;
+  const auto& image = request.environment.image;
+  if (registries.empty() || image.empty() || image == "cpu" || image == "gpu") return;
+  const auto registry = docker::parse_reference(image).registry;
+  if (std::find(registries.begin(), registries.end(), registry) == registries.end())
+    throw Error(Code::invalid,
+                "the registry credentials are for " + registries.front() + ", the image is of " + registry,
+                "the registry is what its name begins with; docker.io where it begins with none");
 }
 
 shim::Launch plan_launch(const model::Job& job, int attempt, const Site& site, const environment::Ready& ready,

@@ -20,6 +20,10 @@ struct Site {
   std::vector<std::string> gpus;        // UUIDs of its GPUs
   bool container = false;               // in one of its own, where the user's home is not
   std::vector<std::string> image_environment;  // NAME=VALUE that the image sets
+  std::string image_directory{};               // where it runs its programs; "" where it does not say
+  std::string scratch{};                       // for a job without code in a container: a directory of its own there
+  ByteSize shm_size = 2_GiB;                   // of its container
+  std::vector<std::string> docker_args{};      // likewise (runtime/docker/arguments.hpp)
   os::DeviceRules devices;              // that keep it off the others; empty: nothing does
 };
 
@@ -31,12 +35,16 @@ struct NodeDefaults {
   std::optional<ByteSize> memory;     // of jobs that ask for none
   std::optional<std::uint32_t> pids;  // likewise
   std::optional<ByteSize> tmp;        // likewise
+  ByteSize shm_size = 2_GiB;          // of containers whose job does not say
   bool network = true;                // false: no job has any
   bool core_dumps = false;
 };
 
-// Fills in what the request leaves to the node.
+// Fills in what the request leaves to the node. Throws Error for docker_args that are not allowed, or malformed.
 void fill_in(model::JobRequest& request, const NodeDefaults& defaults);
+
+// Throws Error Code::invalid where none of the credentials that it brings along are for its image's registry.
+void check_credentials(const model::JobRequest& request);
 
 // `identity` is whom the job runs as; it is applied only when `switch_user`.
 shim::Launch plan_launch(const model::Job& job, int attempt, const Site& site, const environment::Ready& ready,

@@ -3,8 +3,6 @@
 
 #include <sys/inotify.h>
 
-#include <nlohmann/json.hpp>
-
 #include "agent/jobs/jobs.hpp"
 #include "agent/jobs/persist.hpp"
 #include "runtime/async/deadline.hpp"
@@ -27,6 +25,11 @@ model::Ending preparation_failed(const Error& error) {
   return Failed{error.describe()};
 }
 
+model::Ending environment_failed(const model::Job& job, const Error& error) {
+  if (model::in_container(job.request.environment)) return preparation_failed<model::ImageFailed>(error);
+  return preparation_failed<model::EnvironmentFailed>(error);
+}
+
 // How often attempts of this job have ended for this cause, the one just ended included.
 int times_ended(const model::Job& job, const model::Attempt& last, std::string_view cause) {
   int times = 1;
@@ -40,14 +43,6 @@ bool wants_retry(const model::Job& job, const model::Attempt& last) {
   const auto allowed = job.request.retries.find(std::string(cause));
   return !cause.empty() && allowed != job.request.retries.end() &&
          times_ended(job, last, cause) <= allowed->second;
-}
-
-// A lock tells only when it is made what it is of.
-bool runs_in_container(const model::Job& job) {
-  if (job.request.environment.kind != model::EnvironmentRequest::Kind::lock)
-    return model::in_container(job.request.environment);
-  const auto record = nlohmann::json::parse(job.environment_record, nullptr, false);
-  return record.is_object() && record.value("kind", "") == "image";
 }
 
 // Then nothing more has to be known of its container, whose end and removal take many milliseconds.
@@ -72,9 +67,11 @@ Task<> Jobs::prepare(Sequence sequence, unsigned life) {
   };
   async::Backoff pause(kFirstPreparationPause, kLongestPreparationPause);
   store::Prepared prepared;
+  bool brought_credentials = false;
   for (;;) {
     if (!current()) co_return;
     auto job = record(sequence);
+    brought_credentials = !job.request.container.registries.empty();
     auto materialized = co_await materialize(job);
     if (!current()) co_return;
     if (!materialized.failure) {
@@ -98,6 +95,7 @@ Task<> Jobs::prepare(Sequence sequence, unsigned life) {
   const auto written = co_await async::attempt(persist(done, "a preparation"));
   if (!current()) co_return;
   if (!written) throw written.error();
+  if (brought_credentials) forget_credentials(record(sequence).request);
   enter(sequence, model::State::queued);
   queue_.set_ready(sequence, true);
   schedule();
@@ -125,7 +123,7 @@ Task<Jobs::Materialized> Jobs::materialize(model::Job job) {
   if (environment)
     result.environment = std::move(*environment);
   else
-    result.failure = preparation_failed<model::EnvironmentFailed>(environment.error());
+    result.failure = environment_failed(job, environment.error());
   co_return result;
 }
 
@@ -179,7 +177,7 @@ Task<> Jobs::launch_and_watch(Sequence sequence, int attempt, int launch) {
       failed.launch = launch;
       failed.ending = job.request.environment.kind == model::EnvironmentRequest::Kind::none
                           ? preparation_failed<model::SnapshotFailed>(*ground->failure)
-                          : preparation_failed<model::EnvironmentFailed>(*ground->failure);
+                          : environment_failed(job, *ground->failure);
       co_return co_await finish(sequence, std::move(failed), launch);
     }
     const auto supervisor = co_await start_supervisor(sequence, attempt, launch, ground);
@@ -228,8 +226,12 @@ Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
     ground.environment = co_await environments_.for_launch(job, identity);
   if (ground.environment.image.empty()) co_return;
   ground.site.container = true;
-  auto look = [&] { return containers_.environment_of(ground.environment.image); };
-  ground.site.image_environment = co_await async::offload(pool_, look);
+  if (job.request.container.shm_size) ground.site.shm_size = *job.request.container.shm_size;
+  ground.site.docker_args = {job.request.container.docker_args};
+  auto look = [&] { return containers_.image(ground.environment.image); };
+  const auto image = co_await async::offload(pool_, look);
+  ground.site.image_environment = image.environment;
+  ground.site.image_directory = image.working_directory;
 }
 
 // Nothing when the job was canceled meanwhile.
@@ -321,7 +323,7 @@ bool Jobs::remove_container(const model::JobId& id, int launch) noexcept {
 // The supervisor has ended: what became of the job?
 Task<> Jobs::settle(Sequence sequence, int attempt, int launch, shim::Condition condition) {
   auto job = record(sequence);
-  const bool contained = runs_in_container(job);
+  const bool contained = model::in_container(job.request.environment);
   if (contained && !ended_well(condition)) co_await leave_container(job.id, launch, condition);
   // The supervisor may be quicker than the record of who canceled.
   if (const auto by = canceled_by_.find(sequence); by != canceled_by_.end()) job.canceled_by = by->second;
@@ -412,7 +414,7 @@ Task<> Jobs::finalize(Sequence sequence, model::Attempt attempt, int launch) {
   }
   const auto ending = *attempt.ending;
   co_await end(sequence, std::move(attempt), ending);
-  nursery_.spawn(strip(job.id, launch, runs_in_container(job) && model::succeeded(ending)));
+  nursery_.spawn(strip(job.id, launch, model::in_container(job.request.environment) && model::succeeded(ending)));
 }
 
 // Nobody has to wait for it; what an agent that dies meanwhile leaves, the next one clears away.
@@ -444,6 +446,7 @@ Task<> Jobs::end(Sequence sequence, std::optional<model::Attempt> attempt, model
   final.finished = clock_.now();
   final.attempt = std::move(attempt);
   co_await persist([&] { return store_.finalized(final); }, "an ending");
+  if (find(sequence)->state == model::State::preparing) forget_credentials(record(sequence).request);
   log_.info("job ended", kv("job", find(sequence)->id), kv("ending", model::to_words(ending)));
   ++(final.state == model::State::completed  ? ended_.completed
      : final.state == model::State::canceled ? ended_.canceled

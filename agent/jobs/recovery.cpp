@@ -70,6 +70,7 @@ Task<> Jobs::recover() {
   if (waiting + running > 0)
     log_.info("jobs taken up again", kv("waiting", static_cast<std::uint64_t>(waiting)),
               kv("running", static_cast<std::uint64_t>(running)));
+  sweep_credentials();
   std::set<model::JobId> live;
   for (const auto& [sequence, job] : live_) live.insert(job.id);
   auto ended = workplaces_.list();

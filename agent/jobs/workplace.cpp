@@ -20,6 +20,7 @@ namespace {
 constexpr const char* kTree = "tree";
 constexpr const char* kTmp = "tmp";
 constexpr const char* kContext = "context";
+constexpr const char* kScratch = "scratch";
 constexpr const char* kUpper = "upper";
 constexpr const char* kOverlayWork = "overlay-work";
 constexpr ByteSize kRemarksCap = 1_MiB;
@@ -74,7 +75,12 @@ Site Workplaces::make(const model::Job& job, int launch, const os::Identity& own
   site.stop_reason = os::join(place, shim::kStopReasonFile);
   site.tmp = os::join(place, kTmp);
   hand_over(site.tmp, owner);
-  if (job.request.snapshot) make_tree(job, place, owner, site);
+  if (job.request.snapshot) {
+    make_tree(job, place, owner, site);
+  } else if (model::in_container(job.request.environment)) {
+    site.scratch = os::join(place, kScratch);
+    hand_over(site.scratch, owner);
+  }
   return site;
 }
 
@@ -102,7 +108,9 @@ Collected Workplaces::collect(const model::Job& job, int launch, const os::Ident
   auto outputs = job.request.outputs;
   if (!job.request.snapshot) {
     const os::ActAs as(owner.uid, owner.gid);
-    const auto root = os::open(job.request.working_directory, O_RDONLY | O_DIRECTORY);
+    const bool inside = model::in_container(job.request.environment);
+    const auto from = inside ? os::join(directory(job.id, launch), kScratch) : job.request.working_directory;
+    const auto root = os::open(from, O_RDONLY | O_DIRECTORY);
     return collect_outputs(store_, root, owner, outputs, std::nullopt, "");
   }
   if (std::find(outputs.begin(), outputs.end(), "outputs") == outputs.end()) outputs.emplace_back("outputs");

@@ -43,6 +43,7 @@ std::string_view kind(const Ending& ending) {
                  [](const TimedOut&) { return "timed_out"; }, [](const Canceled&) { return "canceled"; },
                  [](const StartFailed&) { return "start_failed"; },
                  [](const EnvironmentFailed&) { return "environment_failed"; },
+                 [](const ImageFailed&) { return "image_failed"; },
                  [](const SnapshotFailed&) { return "snapshot_failed"; },
                  [](const DiskFull&) { return "disk_full"; },
                  [](const OutOfMemory&) { return "out_of_memory"; },
@@ -64,6 +65,7 @@ std::string to_words(const Ending& ending) {
           [](const EnvironmentFailed& e) {
             return with_reason("its environment could not be made", e.reason);
           },
+          [](const ImageFailed& e) { return with_reason("its image could not be made ready", e.reason); },
           [](const SnapshotFailed& e) { return with_reason("its code could not be restored", e.reason); },
           [](const DiskFull& e) { return with_reason("the disk was full", e.reason); },
           [](const OutOfMemory& e) { return out_of_memory_in_words(e); },

@@ -39,6 +39,11 @@ struct EnvironmentFailed {
   std::string reason;
   friend bool operator==(const EnvironmentFailed&, const EnvironmentFailed&) = default;
 };
+// Its image could not be pulled or built, or what was to be added to it.
+struct ImageFailed {
+  std::string reason;
+  friend bool operator==(const ImageFailed&, const ImageFailed&) = default;
+};
 struct SnapshotFailed {
   std::string reason;
   friend bool operator==(const SnapshotFailed&, const SnapshotFailed&) = default;
@@ -75,10 +80,10 @@ struct Lost {
 };
 
 using Ending = std::variant<Exited, Signalled, TimedOut, Canceled, StartFailed, EnvironmentFailed,
-                            SnapshotFailed, DiskFull, OutOfMemory, GpuError, Preempted, Lost>;
+                            ImageFailed, SnapshotFailed, DiskFull, OutOfMemory, GpuError, Preempted, Lost>;
 
 // The stable name of the kind: "exited", "signalled", "timed_out", "canceled", "start_failed",
-// "environment_failed", "snapshot_failed", "disk_full", "out_of_memory", "gpu_error", "preempted", "lost".
+// "environment_failed", "image_failed", "snapshot_failed", "disk_full", "out_of_memory", "gpu_error", "preempted", "lost"
 std::string_view kind(const Ending& ending);
 // "exited with code 3", "was killed by SIGKILL", "lost: the machine restarted while it ran".
 std::string to_words(const Ending& ending);
@@ -89,8 +94,8 @@ int exit_code(const Ending& ending);
 
 // Why a job may be started again, as users write it after --retry. "failed": exited with a code, or signalled; the
 // others are kinds.
-inline constexpr std::array<std::string_view, 10> kRetryCauses{
-    "failed",    "timed_out",    "lost",          "environment_failed", "snapshot_failed",
+inline constexpr std::array<std::string_view, 11> kRetryCauses{
+    "failed",    "timed_out",    "lost",          "environment_failed", "image_failed", "snapshot_failed",
     "disk_full", "start_failed", "out_of_memory", "gpu_error",          "preempted"};
 // The one of this ending. Empty for success and cancellation, which are never retried.
 std::string_view retry_cause(const Ending& ending);

@@ -2,12 +2,22 @@
 
 #include <algorithm>
 #include <array>
+#include <nlohmann/json.hpp>
 
 namespace berth::model {
 namespace {
 
 constexpr std::array<std::string_view, 7> kNames{"none",  "user_managed", "conda", "venv",
                                                  "image", "dockerfile",   "lock"};
+
+// What a lock is of, it says itself.
+bool is_lock_of_image(const EnvironmentRequest& environment) {
+  const auto text = environment.files.find(environment.file);
+  if (text == environment.files.end()) return false;
+  const auto lock = nlohmann::json::parse(text->second, nullptr, false);
+  const auto kind = lock.is_object() ? lock.find("kind") : lock.end();
+  return kind != lock.end() && *kind == "image";
+}
 
 }  // namespace
 
@@ -20,8 +30,9 @@ std::optional<EnvironmentRequest::Kind> parse_environment_kind(std::string_view 
 }
 
 bool in_container(const EnvironmentRequest& environment) {
-  return environment.kind == EnvironmentRequest::Kind::image ||
-         environment.kind == EnvironmentRequest::Kind::dockerfile;
+  using enum EnvironmentRequest::Kind;
+  if (environment.kind == lock) return is_lock_of_image(environment);
+  return environment.kind == image || environment.kind == dockerfile;
 }
 
 }  // namespace berth::model

@@ -39,7 +39,7 @@ struct EnvironmentRequest {
 // "none", "user_managed", "conda", "venv", "image", "dockerfile", "lock".
 std::string_view name(EnvironmentRequest::Kind kind);
 std::optional<EnvironmentRequest::Kind> parse_environment_kind(std::string_view name);
-// Whether the job runs in a container of its own.
+// Whether the job runs in a container of its own. For a lock this reads it.
 bool in_container(const EnvironmentRequest& environment);
 
 }  // namespace berth::model

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/model/container_request.hpp"
 #include "agent/model/ending.hpp"
 #include "agent/model/environment_request.hpp"
 #include "agent/model/resources.hpp"
@@ -59,7 +60,8 @@ struct JobRequest {
   std::vector<std::string> command;  // the program and its arguments; no shell in between
   std::map<std::string, std::string> environment_variables;
   std::optional<Digest> snapshot;  // the code; nothing: runs in working_directory as it is
-  // With a snapshot a path within it ("" = its root); without, an absolute path.
+  // With a snapshot a path within it ("" = its root); without, an absolute path. Without one and in a container it is a
+  // path in there, and "" is the image's own, or a directory that the job has to itself.
   std::string working_directory;
   // Provenance as `runtime/git` found it, by Azure ML's and MLflow's property names; the diff apart.
   std::map<std::string, std::string> properties;
@@ -67,6 +69,7 @@ struct JobRequest {
   EnvironmentRequest environment;
   Resources resources{1000, ByteSize(0), 0, 1};
   LimitRequest limits;
+  ContainerRequest container;
   int priority = 0;  // higher first
   std::optional<std::chrono::milliseconds> timeout;
   std::map<std::string, int> retries;  // cause (see retry_cause) → how often

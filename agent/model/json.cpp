@@ -70,6 +70,36 @@ std::map<std::string, int> retries_from(JsonReader& fields) {
   return result;
 }
 
+json resources_json(const JobRequest& request) {
+  auto object = to_json(request.resources);
+  const auto& container = request.container;
+  if (container.shm_size) object["shm_size_bytes"] = container.shm_size->bytes();
+  if (!container.docker_args.empty()) object["docker_args"] = container.docker_args;
+  return object;
+}
+
+// Azure ML's resources tell of the container, too.
+void read_resources(const json& value, JobRequest& request) {
+  JsonReader fields(value, "resources");
+  auto& result = request.resources;
+  result.cpu_milli = fields.whole<std::uint32_t>("cpu_milli", result.cpu_milli);
+  result.memory = ByteSize(fields.whole<std::uint64_t>("memory_bytes", result.memory.bytes()));
+  result.gpus = fields.whole<std::uint16_t>("gpus", result.gpus);
+  result.slots = fields.whole<std::uint16_t>("slots", result.slots);
+  result.gpu_memory = ByteSize(fields.whole<std::uint64_t>("gpu_memory_bytes", result.gpu_memory.bytes()));
+  if (fields.find("shm_size_bytes") != nullptr)
+    request.container.shm_size = ByteSize(fields.whole<std::uint64_t>("shm_size_bytes", 0));
+  request.container.docker_args = fields.text("docker_args");
+  fields.refuse_others();
+}
+
+// Their secrets were taken out before (registry_credentials.hpp).
+json registries_json(const std::vector<std::string>& registries) {
+  auto list = json::array();
+  for (const auto& registry : registries) list.push_back({{"registry", registry}});
+  return list;
+}
+
 // All of a request but for what a job shows as its own: priority and held.
 void write_request(json& object, const JobRequest& request) {
   object["submission_id"] = request.submission_id;
@@ -83,7 +113,7 @@ void write_request(json& object, const JobRequest& request) {
   object["properties"] = request.properties;
   object["diff"] = or_null(request.diff, to_hex);
   object["environment"] = to_json(request.environment);
-  object["resources"] = to_json(request.resources);
+  object["resources"] = resources_json(request);
   object["timeout_ms"] = or_null(request.timeout, [](milliseconds limit) { return limit.count(); });
   object["retries"] = request.retries;
   object["limits"] = to_json(request.limits);
@@ -91,6 +121,21 @@ void write_request(json& object, const JobRequest& request) {
                     {"grace_ms", or_null(request.stop.grace, [](milliseconds grace) { return grace.count(); })}};
   object["log_cap_bytes"] = or_null(request.log_cap, [](ByteSize size) { return size.bytes(); });
   object["outputs"] = request.outputs;
+  if (const auto& registries = request.container.registries; !registries.empty())
+    object["registry_credentials"] = registries_json(registries);
+}
+
+std::vector<std::string> registries_from(JsonReader& fields) {
+  std::vector<std::string> registries;
+  const auto* value = fields.find("registry_credentials");
+  if (value == nullptr) return registries;
+  if (!value->is_array()) fields.refuse("registry_credentials", "must be a list");
+  for (const auto& entry : *value) {
+    JsonReader one(entry, "registry_credentials");
+    registries.push_back(one.text("registry"));
+    one.refuse_others();
+  }
+  return registries;
 }
 
 JobRequest read_request(JsonReader& fields) {
@@ -108,7 +153,7 @@ JobRequest read_request(JsonReader& fields) {
   request.diff = fields.digest("diff");
   if (const auto* environment = fields.find("environment"))
     request.environment = environment_from_json(*environment);
-  if (const auto* resources = fields.find("resources")) request.resources = resources_from_json(*resources);
+  if (const auto* resources = fields.find("resources")) read_resources(*resources, request);
   request.timeout = fields.duration("timeout_ms");
   request.retries = retries_from(fields);
   if (const auto* limits = fields.find("limits")) request.limits = limits_from_json(*limits);
@@ -116,6 +161,7 @@ JobRequest read_request(JsonReader& fields) {
   if (fields.find("log_cap_bytes") != nullptr)
     request.log_cap = ByteSize(fields.whole<std::uint64_t>("log_cap_bytes", 0));
   request.outputs = fields.texts("outputs");
+  request.container.registries = registries_from(fields);
   request.priority = fields.whole<int>("priority", 0, kMinPriority, kMaxPriority);
   request.held = fields.flag("held", false);
   return request;
@@ -146,18 +192,6 @@ json to_json(const Resources& resources) {
               {"slots", resources.slots}};
   if (resources.gpu_memory.bytes() > 0) object["gpu_memory_bytes"] = resources.gpu_memory.bytes();
   return object;
-}
-
-Resources resources_from_json(const json& value) {
-  JsonReader fields(value, "resources");
-  Resources result = JobRequest{}.resources;
-  result.cpu_milli = fields.whole<std::uint32_t>("cpu_milli", result.cpu_milli);
-  result.memory = ByteSize(fields.whole<std::uint64_t>("memory_bytes", result.memory.bytes()));
-  result.gpus = fields.whole<std::uint16_t>("gpus", result.gpus);
-  result.slots = fields.whole<std::uint16_t>("slots", result.slots);
-  result.gpu_memory = ByteSize(fields.whole<std::uint64_t>("gpu_memory_bytes", result.gpu_memory.bytes()));
-  fields.refuse_others();
-  return result;
 }
 
 json to_json(const Ending& ending) {
@@ -207,6 +241,7 @@ Ending ending_from_json(const json& value) {
   if (kind == "canceled") return Canceled{fields.text("by")};
   if (kind == "start_failed") return StartFailed{fields.whole<int>("exit_code", 127), fields.text("reason")};
   if (kind == "environment_failed") return EnvironmentFailed{fields.text("reason")};
+  if (kind == "image_failed") return ImageFailed{fields.text("reason")};
   if (kind == "snapshot_failed") return SnapshotFailed{fields.text("reason")};
   if (kind == "disk_full") return DiskFull{fields.text("reason")};
   if (kind == "out_of_memory")

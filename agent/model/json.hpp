@@ -18,7 +18,6 @@ nlohmann::json to_json(const Attempt& attempt);
 nlohmann::json to_json(const Job& job);
 
 // All throw Error Code::invalid naming the field ("job request: 'priority' must be a whole number …").
-Resources resources_from_json(const nlohmann::json& json);
 Ending ending_from_json(const nlohmann::json& json);
 EnvironmentRequest environment_request_from_json(const nlohmann::json& json);
 JobRequest request_from_json(const nlohmann::json& json);

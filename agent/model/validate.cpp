@@ -2,6 +2,7 @@
 #include <array>
 
 #include "agent/model/job.hpp"
+#include "agent/model/registry_credentials.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 
@@ -24,6 +25,9 @@ constexpr milliseconds kMaxTimeout = std::chrono::hours(24 * 3650);
 constexpr milliseconds kMaxGrace = std::chrono::hours(24);
 constexpr ByteSize kMinLogCap = 64_KiB;
 constexpr ByteSize kMinTmp = 64_KiB;
+constexpr ByteSize kMinShm = 64_KiB;
+constexpr ByteSize kMaxShm{1ULL << 50};
+constexpr std::size_t kMaxDockerArgs = 64U << 10;
 constexpr std::uint32_t kMaxPids = 4U << 20;  // the kernel's own
 
 [[noreturn]] void refuse(const std::string& field, const std::string& complaint) {
@@ -101,9 +105,12 @@ void check_paths(const JobRequest& request) {
   if (directory.size() > kMaxPath) refuse("working_directory", "is too long");
   if (request.snapshot && !directory.empty() && !is_inner_path(directory))
     refuse("working_directory", "must be a path within the snapshot, without '.' and '..'");
-  if (!request.snapshot && (directory.empty() || directory.front() != '/'))
+  const bool own_of_image = directory.empty() && in_container(request.environment);
+  if (!request.snapshot && !own_of_image && (directory.empty() || directory.front() != '/'))
     refuse("working_directory", "must be an absolute path when there is no snapshot");
   if (request.outputs.size() > kMaxEntries) refuse("outputs", "has more than 100 entries");
+  if (!request.snapshot && !request.outputs.empty() && !directory.empty() && in_container(request.environment))
+    refuse("outputs", "cannot be collected from a directory of the image: leave out 'working_directory'");
   for (const auto& output : request.outputs) {
     check_text("outputs", output);
     if (output.size() > kMaxPath || !is_inner_path(output))
@@ -192,6 +199,21 @@ void check_limits(const JobRequest& request) {
   if (request.log_cap && *request.log_cap < kMinLogCap) refuse("log_cap_bytes", "must be at least 64 KiB");
 }
 
+void check_container(const JobRequest& request) {
+  const auto& container = request.container;
+  if (container == ContainerRequest{}) return;
+  if (!in_container(request.environment))
+    refuse(container.registries.empty() ? "resources" : "registry_credentials",
+           "is for containers (shm_size_bytes, docker_args, registry_credentials), and this job runs in none: "
+           "they go with an environment of kind 'image' or 'dockerfile', or the lock of one");
+  if (container.shm_size && (*container.shm_size < kMinShm || *container.shm_size > kMaxShm))
+    refuse("resources", "must have from 65536 to 2^50 'shm_size_bytes'");
+  check_text("resources", container.docker_args);
+  if (container.docker_args.size() > kMaxDockerArgs) refuse("resources", "has over 64 KiB of 'docker_args'");
+  for (const auto& registry : container.registries)
+    if (!is_registry(registry)) refuse("registry_credentials", "must name hosts such as registry.example.org:5000");
+}
+
 }  // namespace
 
 void validate(const JobRequest& request) {
@@ -205,6 +227,7 @@ void validate(const JobRequest& request) {
   check_paths(request);
   validate(request.environment);
   check_limits(request);
+  check_container(request);
 }
 
 }  // namespace berth::model

@@ -185,14 +185,18 @@ std::string long_name(const std::string& option) {
   return found == kShort.end() ? option : found->second;
 }
 
-[[noreturn]] void refuse(const std::string& option) {
-  const auto known = reasons().find(option);
-  if (known != reasons().end())
-    throw Error(Code::denied, "docker_args: " + option + " is not allowed: " + known->second);
+std::string all_allowed() {
   std::string names;
   for (const auto& [name, apply] : allowed()) names += (names.empty() ? "" : ", ") + name;
   for (const auto& [name, apply] : allowed_switches()) names += ", " + name;
-  throw Error(Code::denied, "docker_args: " + printable(option) + " is not allowed", "allowed: " + names);
+  return names;
+}
+
+[[noreturn]] void refuse(const std::string& option) {
+  const auto known = reasons().find(option);
+  const auto reason = known == reasons().end() ? "" : ": " + known->second;
+  throw Error(Code::denied, "docker_args: " + printable(option) + " is not allowed" + reason,
+              "allowed: " + all_allowed());
 }
 
 struct Option {

@@ -297,6 +297,16 @@ Image Engine::pull(const Reference& reference, const Credentials& credentials, c
   return pulled;
 }
 
+void Engine::ask_registry(const Reference& reference, const Credentials& credentials, std::stop_token stop) const {
+  const auto target = versioned("/distribution/" + in_path(reference.text()) + "/json");
+  http::Client::Request request;
+  request.method = "GET";
+  request.target = target;
+  request.headers.add("X-Registry-Auth", registry_auth(credentials, reference.registry));
+  const auto answer = client(kPatience, std::move(stop)).ask(request);
+  if (answer.status >= 400) throw pull_error(reference, message_of(answer.body));
+}
+
 void Engine::check_architecture(const Reference& reference, const Image& image) const {
   std::string own;
   {

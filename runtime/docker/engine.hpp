@@ -116,6 +116,9 @@ class Engine {
   // for another architecture is Code::unsupported.
   Image pull(const Reference& reference, const Credentials& credentials, const LineSink& progress,
              std::stop_token stop = {}) const;
+  // Asks the registry whether it lets these credentials have the image, here or not; nothing is fetched. Errors as in
+  // pull_error. (A pull by digest does not ask where the image is here.)
+  void ask_registry(const Reference& reference, const Credentials& credentials, std::stop_token stop = {}) const;
   // Returns the image's id. Code::invalid with the failed step's words. Stopped by closing the connection, on
   // which the engine kills the step that runs.
   std::string build(BuildContext context, const BuildOptions& options, const LineSink& output,

@@ -109,7 +109,24 @@ class Reader {
     return found == stages_.end() || wanted.empty() ? nullptr : &*found;
   }
 
-  // $NAME, ${NAME} and ${NAME:-default} of the ARGs before the first stage.
+  static std::size_t closing_brace(std::string_view text, std::size_t from) {
+    int open = 1;
+    for (auto at = from; at < text.size(); ++at) {
+      open += text[at] == '{' ? 1 : text[at] == '}' ? -1 : 0;
+      if (open == 0) return at;
+    }
+    return text.size();
+  }
+
+  // What stands after the name within braces: "", ":-otherwise", ":+instead", both also without the colon.
+  std::string chosen(const std::string& value, std::string_view rest) const {
+    if (rest.starts_with(':')) rest.remove_prefix(1);
+    const char how = rest.empty() ? '\0' : rest.front();
+    if (how == '+') return value.empty() ? std::string() : expanded(rest.substr(1));
+    return value.empty() && how == '-' ? expanded(rest.substr(1)) : value;
+  }
+
+  // $NAME, ${NAME}, ${NAME:-default} and ${NAME:+instead} of the ARGs before the first stage.
   std::string expanded(std::string_view text) const {
     std::string out;
     for (std::size_t i = 0; i < text.size();) {
@@ -122,12 +139,9 @@ class Reader {
       auto end = begin;
       while (end < text.size() && is_name(text[end])) ++end;
       const std::string name(text.substr(begin, end - begin));
-      const auto close = braced ? std::min(text.find('}', end), text.size()) : end;
+      const auto close = braced ? closing_brace(text, end) : end;
       const auto value = arguments_.find(name);
-      if (value != arguments_.end() && !value->second.empty())
-        out += value->second;
-      else if (braced && text.substr(end, 2) == ":-")
-        out += text.substr(end + 2, close - end - 2);
+      out += chosen(value == arguments_.end() ? std::string() : value->second, text.substr(end, close - end));
       i = braced ? std::min(close + 1, text.size()) : end;
     }
     return out;

@@ -36,6 +36,7 @@ struct Context {
   std::optional<os::Identity> identity;  // the job's user; nothing: who this process is
   std::string path = "/usr/local/bin:/usr/bin:/bin";
   bool gpus = false;  // the job has some: an image must suit their driver
+  std::map<std::string, docker::Credentials> credentials{};  // the job's own for registries of images
 };
 
 // How this node makes what has to be built. What it cannot make is left empty: asking for it is

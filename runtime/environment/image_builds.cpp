@@ -69,6 +69,7 @@ struct ImageBuilds::Identity {
   std::string kind;
   Json canonical;
   std::string base;  // of a conda environment: the image below it, as a lock names it
+  std::vector<std::string> private_names{};  // of the images below it
 };
 
 ImageBuilds::ImageBuilds(const ImageSettings& settings, const docker::Engine& engine, ImageRecords& records,
@@ -82,6 +83,7 @@ docker::Labels ImageBuilds::labels_of(const Identity& identity, const ImagePlan&
                         {kWordsLabel, plan.words},
                         {kCanonicalLabel, identity.canonical.dump()}};
   if (!identity.base.empty()) labels[kBaseLabel] = identity.base;
+  if (!identity.private_names.empty()) labels[kPrivateLabel] = Json(identity.private_names).dump();
   return labels;
 }
 
@@ -122,8 +124,12 @@ Found ImageBuilds::look(const DockerBuild& build, const ImageUse& use, std::stop
   const auto images = images_of_dockerfile(text);
   auto with = options();
   auto bases = Json::object();
+  std::vector<std::string> private_names;
+  std::vector<std::string> to_fetch;
   for (const auto& name : images.all) {
     const auto base = pulls_.base(name, use, stop);
+    private_names.insert(private_names.end(), base.private_names.begin(), base.private_names.end());
+    if (base.to_fetch) to_fetch.push_back(name);
     if (use.gpus && name == images.base) check_cuda(name, base.environment, settings_);
     bases[name] = base.id;
     const auto registry = docker::parse_reference(name).registry;
@@ -136,7 +142,8 @@ Found ImageBuilds::look(const DockerBuild& build, const ImageUse& use, std::stop
                            {"context", context.digest().hex()},
                            {"dockerfile", objects::sha256(text).hex()},
                            {"bases", bases}},
-                          {}};
+                          {},
+                          private_names};
   auto plan = plan_of(identity,
                       "image of a Dockerfile" + (images.base.empty() ? "" : " (FROM " + printable(images.base) + ")"));
   if (auto found = here(plan)) return std::move(*found);
@@ -144,10 +151,12 @@ Found ImageBuilds::look(const DockerBuild& build, const ImageUse& use, std::stop
   with.pull = settings_.pull == PullPolicy::always;
   with.labels = labels_of(identity, plan);
   with.tags = {plan.reference};
-  plan.make = [this, build, with, words = plan.words](const docker::LineSink& log, std::stop_token ask) {
+  plan.make = [this, build, with, use, to_fetch, words = plan.words](const docker::LineSink& log, std::stop_token ask) {
     Tail tail(log);
     const auto sink = [&](std::string_view line) { tail.take(line); };
     try {
+      std::vector<Leased> fetched;
+      for (const auto& name : to_fetch) fetched.push_back(pulls_.fetch(name, use, sink, ask));
       auto files = docker::BuildContext::of_directory(build.context, build.dockerfile);
       return finish(engine_.build(std::move(files), with, sink, std::move(ask)));
     } catch (const Error& error) {
@@ -186,7 +195,8 @@ Found ImageBuilds::look_conda(const ImageConda& inside, const Leased& base) cons
                            {"image", base.ready.image},
                            {"prefix", kImagePrefix},
                            {"conda", Json::parse(inside.canonical)}},
-                          Json::parse(base.ready.lock).value("image", "")};
+                          Json::parse(base.ready.lock).value("image", ""),
+                          record.value("private", std::vector<std::string>())};
   auto plan = plan_of(identity, inside.words + " on the " + record.value("words", "image"));
   if (auto found = here(plan)) return std::move(*found);
   plan.make = [this, inside, base, words = plan.words, labels = labels_of(identity, plan), digest = plan.digest](

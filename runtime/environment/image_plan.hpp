@@ -17,6 +17,7 @@ struct ImagePlan {
   std::string words;      // "image debian:12"
   std::string name;       // by which the engine will have it, if it is Berth's then; "" to be told by labels
   std::string reference;  // as it was asked for
+  bool own = false;       // it comes with the job's own credentials, and will be private
   // Blocks until it is here. A stop is Cancelled.
   std::function<Leased(const docker::LineSink& log, std::stop_token stop)> make;
 };

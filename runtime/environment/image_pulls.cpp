@@ -1,6 +1,7 @@
 #include "runtime/environment/image_pulls.hpp"
 
 #include <nlohmann/json.hpp>
+#include <random>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
@@ -32,12 +33,22 @@ bool engine_may_do_better(const Error& error) {
          error.message().find("certificate") != std::string::npos;
 }
 
-Digest digest_of_id(const std::string& id) { return objects::sha256(Json{{"kind", "image"}, {"id", id}}.dump()); }
+bool brings_own(const ImageUse& use, const docker::Reference& reference) {
+  return use.credentials.contains(reference.registry);
+}
+
+std::string random_text() {
+  std::random_device source;
+  std::string text;
+  for (int i = 0; i < 4; ++i) text += std::to_string(source()) + " ";
+  return text;
+}
+
 
 }  // namespace
 
 ImagePulls::ImagePulls(const ImageSettings& settings, const docker::Engine& engine, ImageRecords& records)
-    : settings_(settings), engine_(engine), records_(records) {}
+    : settings_(settings), engine_(engine), records_(records), salt_(random_text()) {}
 
 docker::Credentials ImagePulls::credentials(const std::string& registry, const ImageUse& use) const {
   if (const auto own = use.credentials.find(registry); own != use.credentials.end()) return own->second;
@@ -64,13 +75,45 @@ Built ImagePulls::accepted(const docker::Image& image, const docker::Reference& 
   return built_from_pulled(image, reference);
 }
 
-Leased ImagePulls::here_or_refuse(const std::string& id) const {
+// The registry decides, through the engine where only that reaches it.
+void ImagePulls::ask_for(const std::vector<std::string>& private_names, const ImageUse& use,
+                         const std::stop_token& stop) const {
+  for (const auto& name : private_names) {
+    const auto reference = docker::parse_reference(name);
+    try {
+      resolve(reference, use, stop);
+    } catch (Error& error) {
+      error.add_context("asking whether this job may have the private image " + reference.familiar() +
+                        ", which is here for others");
+      if (!engine_may_do_better(error)) throw;
+      engine_.ask_registry(reference, credentials(reference.registry, use), stop);
+    }
+  }
+}
+
+std::optional<Leased> ImagePulls::take(const std::string& name, const ImageRecords::Read& read, const ImageUse& use,
+                                       const std::stop_token& stop) const {
+  std::vector<std::string> asked;
+  for (;;) {
+    std::vector<std::string> to_ask;
+    const auto open = [&](const docker::Image& image) -> std::optional<Built> {
+      if (auto names = records_.private_names(image); names != asked) to_ask = std::move(names);
+      return to_ask.empty() ? read(image) : std::nullopt;
+    };
+    auto found = records_.take(name, open);
+    if (found || to_ask.empty()) return found;
+    ask_for(to_ask, use, stop);
+    asked = std::move(to_ask);
+  }
+}
+
+Leased ImagePulls::here_or_refuse(const std::string& id, const ImageUse& use, const std::stop_token& stop) const {
   const auto read = [&](const docker::Image& image) -> std::optional<Built> {
     if (auto built = built_from_labels(image)) return built;
     const auto& names = image.tags.empty() ? image.digests : image.tags;
     return built_from_pulled(image, docker::parse_reference(names.empty() ? id : names.front()));
   };
-  auto found = records_.take(id, read);
+  auto found = take(id, read, use, stop);
   if (found) return std::move(*found);
   throw Error(Code::not_found, "the image " + id + " was built, and is not on this machine",
               "ask for what it was built from: it cannot be pulled");
@@ -78,11 +121,14 @@ Leased ImagePulls::here_or_refuse(const std::string& id) const {
 
 Found ImagePulls::look(const std::string& asked, const ImageUse& use, std::stop_token stop) const {
   const auto image = chosen_image(asked, settings_);
-  if (docker::is_digest(image)) return here_or_refuse(image);
+  if (docker::is_digest(image)) return here_or_refuse(image, use, stop);
   const auto reference = docker::parse_reference(image);
-  if (settings_.pull == PullPolicy::always && reference.digest.empty()) return plan(reference, use, std::move(stop));
+  // A job's own credentials are there to be shown to the registry.
+  const bool asks = brings_own(use, reference) ? settings_.pull != PullPolicy::never
+                                               : settings_.pull == PullPolicy::always && reference.digest.empty();
+  if (asks) return plan(reference, use, std::move(stop));
   const auto read = [&](const docker::Image& found) { return std::optional(accepted(found, reference, use)); };
-  if (auto found = records_.take(engine_name(reference), read)) return std::move(*found);
+  if (auto found = take(engine_name(reference), read, use, stop)) return std::move(*found);
   if (settings_.pull == PullPolicy::never)
     throw Error(Code::not_found, "the image " + reference.familiar() + " is not on this machine",
                 "this node pulls none: have it pulled, or the configuration changed");
@@ -95,6 +141,9 @@ Found ImagePulls::plan(const docker::Reference& reference, const ImageUse& use, 
     remote = resolve(reference, use, stop);
   } catch (const Error& error) {
     if (!engine_may_do_better(error)) throw;
+    const auto here = engine_.find_image(engine_name(reference));
+    if (here && !records_.private_names(*here).empty())
+      engine_.ask_registry(reference, credentials(reference.registry, use), stop);
     return pull_unseen(reference, use);
   }
   if (use.gpus) check_cuda(reference.familiar(), remote.environment, settings_);
@@ -107,7 +156,7 @@ Found ImagePulls::plan(const docker::Reference& reference, const ImageUse& use, 
 
 ImagePlan ImagePulls::pull_of(const docker::RemoteImage& remote, const docker::Reference& reference,
                               const ImageUse& use) const {
-  const auto digest = digest_of_id(remote.config_digest);
+  const auto digest = digest_of_image(remote.config_digest);
   const bool foreign = !records_.is_ours(digest) && engine_.find_image(remote.config_digest).has_value();
   auto pinned = remote.pinned;
   pinned.tag.clear();
@@ -115,6 +164,7 @@ ImagePlan ImagePulls::pull_of(const docker::RemoteImage& remote, const docker::R
   plan.digest = digest;
   plan.words = "image " + reference.familiar();
   plan.name = foreign ? std::string() : pinned.text();
+  plan.own = brings_own(use, reference);
   plan.reference = reference.text();
   plan.make = [this, pinned, reference, foreign, use](const docker::LineSink& log, std::stop_token stop) {
     return pull(pinned, reference, foreign, use, log, std::move(stop));
@@ -124,7 +174,12 @@ ImagePlan ImagePulls::pull_of(const docker::RemoteImage& remote, const docker::R
 
 ImagePlan ImagePulls::pull_unseen(const docker::Reference& reference, const ImageUse& use) const {
   ImagePlan plan;
-  plan.digest = objects::sha256(Json{{"kind", "image"}, {"reference", reference.text()}, {"gpus", use.gpus}}.dump());
+  Json request{{"kind", "image"}, {"reference", reference.text()}, {"gpus", use.gpus}};
+  // Shared with nobody else.
+  if (const auto own = use.credentials.find(reference.registry); own != use.credentials.end())
+    request["own"] = objects::sha256(salt_ + docker::registry_auth(own->second, own->first)).hex();
+  plan.digest = objects::sha256(request.dump());
+  plan.own = brings_own(use, reference);
   plan.words = "image " + reference.familiar();
   plan.name = engine_name(reference);
   plan.reference = reference.text();
@@ -137,9 +192,11 @@ ImagePlan ImagePulls::pull_unseen(const docker::Reference& reference, const Imag
 // `foreign`: somebody else's image has it all already; only its name is new.
 Leased ImagePulls::pull(const docker::Reference& pinned, const docker::Reference& reference, bool foreign,
                         const ImageUse& use, const docker::LineSink& log, std::stop_token stop) const {
+  const auto before = engine_.find_image(engine_name(reference));
   const auto image = engine_.pull(pinned, credentials(pinned.registry, use), log, std::move(stop));
   if (reference.digest.empty()) engine_.tag(image.id, reference);
-  auto built = built_from_pulled(engine_.image(image.id), reference);
+  foreign = foreign || (before && before->id == image.id && !records_.is_ours(digest_of_image(image.id)));
+  auto built = built_from_pulled(engine_.image(image.id), reference, !foreign && brings_own(use, reference));
   auto leased = foreign ? Leased{ready_from(built), Lease()} : records_.publish(std::move(built));
   accepted(image, reference, use);
   return leased;
@@ -147,15 +204,39 @@ Leased ImagePulls::pull(const docker::Reference& pinned, const docker::Reference
 
 ImagePulls::Base ImagePulls::base(const std::string& name, const ImageUse& use, std::stop_token stop) const {
   const auto reference = docker::parse_reference(name);
-  if (docker::is_digest(name)) return {name, engine_.image(name).environment};
-  if (settings_.pull != PullPolicy::always || !reference.digest.empty())
-    if (const auto image = engine_.find_image(engine_name(reference))) return {image->id, image->environment};
+  const bool local = docker::is_digest(name) || settings_.pull != PullPolicy::always || !reference.digest.empty();
+  const auto here = engine_.find_image(docker::is_digest(name) ? name : engine_name(reference));
+  if (here && local) {
+    auto names = records_.private_names(*here);
+    ask_for(names, use, stop);
+    return {here->id, here->environment, std::move(names)};
+  }
+  if (docker::is_digest(name)) engine_.image(name);  // says that it is not here
+  Base base;
+  base.to_fetch = brings_own(use, reference);
   try {
     const auto remote = resolve(reference, use, std::move(stop));
-    return {remote.config_digest, remote.environment};
+    base.id = remote.config_digest;
+    base.environment = remote.environment;
+    if (brings_own(use, reference)) base.private_names = {remote.pinned.name() + "@" + remote.pinned.digest};
   } catch (const Error& error) {
     if (!engine_may_do_better(error)) throw;
-    return {};
+    if (brings_own(use, reference)) base.private_names = {reference.text()};
+  }
+  return base;
+}
+
+Leased ImagePulls::fetch(const std::string& name, const ImageUse& use, const docker::LineSink& log,
+                         std::stop_token stop) const {
+  const auto plan = pull_unseen(docker::parse_reference(name), use);
+  records_.begin(plan.digest, plan.name, plan.reference, plan.own);
+  try {
+    auto leased = plan.make(log, std::move(stop));
+    records_.move_log(plan.digest, leased.ready.digest);
+    return leased;
+  } catch (...) {
+    records_.abandon(plan.digest);
+    throw;
   }
 }
 

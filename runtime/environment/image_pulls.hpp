@@ -28,15 +28,23 @@ class ImagePulls {
   struct Base {
     std::string id;  // "" where the engine alone can tell
     std::vector<std::string> environment;
+    std::vector<std::string> private_names{};  // as of ImageRecords
+    bool to_fetch = false;                     // it will be private: fetch() it before the build
   };
+  // Code::denied where it is private, and its registry does not let this job have it.
   Base base(const std::string& image, const ImageUse& use, std::stop_token stop) const;
+  Leased fetch(const std::string& image, const ImageUse& use, const docker::LineSink& log, std::stop_token stop) const;
 
   // The job's own, else the node's.
   docker::Credentials credentials(const std::string& registry, const ImageUse& use) const;
 
  private:
   Built accepted(const docker::Image& image, const docker::Reference& reference, const ImageUse& use) const;
-  Leased here_or_refuse(const std::string& id) const;
+  // As of ImageRecords, but private images only for whom their registry lets have them.
+  std::optional<Leased> take(const std::string& name, const ImageRecords::Read& read, const ImageUse& use,
+                             const std::stop_token& stop) const;
+  void ask_for(const std::vector<std::string>& private_names, const ImageUse& use, const std::stop_token& stop) const;
+  Leased here_or_refuse(const std::string& id, const ImageUse& use, const std::stop_token& stop) const;
   Found plan(const docker::Reference& reference, const ImageUse& use, std::stop_token stop) const;
   ImagePlan pull_of(const docker::RemoteImage& remote, const docker::Reference& reference, const ImageUse& use) const;
   ImagePlan pull_unseen(const docker::Reference& reference, const ImageUse& use) const;
@@ -47,6 +55,7 @@ class ImagePulls {
   const ImageSettings& settings_;
   const docker::Engine& engine_;
   ImageRecords& records_;
+  std::string salt_;  // so that what is named by credentials does not tell of them
 };
 
 }  // namespace berth::environment

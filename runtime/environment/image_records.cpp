@@ -55,6 +55,20 @@ Built built_of(const docker::Image& image) {
   return built;
 }
 
+std::vector<std::string> private_names_in(const std::string& facts) {
+  return facts.empty() ? std::vector<std::string>() : Json::parse(facts).value("private", std::vector<std::string>());
+}
+
+// They are what a build was told; whoever changed them since has changed his own image.
+std::vector<std::string> private_names_of_label(const docker::Image& image) {
+  const auto names = Json::parse(label(image, kPrivateLabel), nullptr, false);
+  std::vector<std::string> all;
+  if (names.is_array())
+    for (const auto& name : names)
+      if (name.is_string()) all.push_back(name);
+  return all;
+}
+
 // The names that Berth gave to what it pulled; remembered over several pulls.
 std::set<std::string> names_of(const std::string& facts) {
   const auto json = facts.empty() ? Json::object() : Json::parse(facts);
@@ -70,17 +84,20 @@ std::optional<Json> read_json(const std::string& path) {
 
 }  // namespace
 
+Digest digest_of_image(const std::string& id) { return objects::sha256(Json{{"kind", "image"}, {"id", id}}.dump()); }
+
 std::string environment_tag(const Digest& digest) { return "berth/env:" + digest.hex().substr(0, 32); }
 
-Built built_from_pulled(const docker::Image& image, const docker::Reference& reference) {
+Built built_from_pulled(const docker::Image& image, const docker::Reference& reference, bool own) {
   auto built = built_of(image);
   const auto pinned = pinned_name(image, reference);
   auto facts = facts_of(image, reference.text(), pinned);
   facts["names"] = {reference.text()};
+  if (own) facts["private"] = {pinned.empty() ? reference.text() : pinned};
   built.kind = "image";
   built.words = "image " + reference.familiar();
   built.canonical = Json{{"kind", "image"}, {"id", image.id}}.dump();
-  built.digest = objects::sha256(built.canonical);
+  built.digest = digest_of_image(image.id);
   built.lock = Json{{"kind", "image"}, {"image", pinned.empty() ? image.id : pinned}}.dump();
   built.facts = facts.dump();
   return built;
@@ -101,6 +118,7 @@ std::optional<Built> built_from_labels(const docker::Image& image) {
   auto facts = facts_of(image, environment_tag(*digest), {});
   facts["names"] = {environment_tag(*digest)};
   facts["kind"] = "image";
+  if (const auto names = private_names_of_label(image); !names.empty()) facts["private"] = names;
   built.facts = facts.dump();
   if (built.kind == kCondaKind) {
     add_result(built, label(image, kResultLabel), canonical.value("prefix", ""));
@@ -120,33 +138,48 @@ bool ImageRecords::is_built_here(const docker::Image& image) const {
   return !settings_.state.empty() && label(image, kStateLabel) == settings_.state;
 }
 
+std::vector<std::string> ImageRecords::private_names(const docker::Image& image) {
+  if (auto names = private_names_of_label(image); !names.empty()) return names;
+  const auto digest = digest_of_image(image.id);
+  return is_ours(digest) ? private_names_in(built_from_text(cache_.show(digest)).facts) : std::vector<std::string>();
+}
+
 std::optional<Leased> ImageRecords::take(const std::string& name, const Read& read) {
   const std::shared_lock looking(presence_);
   const auto image = engine_.find_image(name);
   if (!image) return std::nullopt;
-  const auto built = read(*image);
+  auto built = read(*image);
   if (!built) return std::nullopt;
+  if (const auto names = private_names(*image); !names.empty()) {
+    auto facts = Json::parse(built->facts);
+    facts["private"] = names;
+    built->facts = facts.dump();
+  }
   auto leased = cache_.lease(built->digest);
   if (!leased && is_built_here(*image)) leased = publish(*built);  // its record was lost
   return Leased{ready_from(*built), leased ? std::move(leased->lease) : Lease()};
 }
 
-std::string ImageRecords::begin(const Digest& digest, const std::string& name, const std::string& reference) {
+std::string ImageRecords::begin(const Digest& digest, const std::string& name, const std::string& reference,
+                                bool own) {
   const auto directory = log_directory(digest);
   os::make_directories(directory, 0755);
   // Made anew: the old one may go on under the names that runs gave it.
   for (const auto* file : {shim::kLogFile, shim::kLogIndexFile}) os::remove_file(join(directory, file));
   if (!name.empty())
-    os::write_file(intent_file(digest), Json{{"name", name}, {"reference", reference}}.dump(), 0644, os::Durable::yes);
+    os::write_file(intent_file(digest), Json{{"name", name}, {"reference", reference}, {"own", own}}.dump(), 0644,
+                   os::Durable::yes);
   return log_file(digest);
 }
 
 Leased ImageRecords::publish(Built built) {
   if (is_ours(built.digest)) {
     auto facts = Json::parse(built.facts);
-    auto names = names_of(built_from_text(cache_.show(built.digest)).facts);
+    const auto known = built_from_text(cache_.show(built.digest)).facts;
+    auto names = names_of(known);
     names.merge(names_of(built.facts));
     facts["names"] = names;
+    if (private_names_in(known).empty()) facts.erase("private");  // what was open to all stays so
     built.facts = facts.dump();
   }
   os::make_directories(cache_.directory(built.digest), 0755);
@@ -215,7 +248,8 @@ void ImageRecords::recover_pull(const Digest& digest) {
   const auto intent = read_json(intent_file(digest));
   const auto image = intent ? engine_.find_image(intent->value("name", "")) : std::nullopt;
   if (!image) return cache_.clear(digest);
-  auto built = built_from_pulled(*image, docker::parse_reference(intent->value("reference", "")));
+  auto built = built_from_pulled(*image, docker::parse_reference(intent->value("reference", "")),
+                                 intent->value("own", false));
   const auto now = built.digest;
   publish(std::move(built));
   move_log(digest, now);

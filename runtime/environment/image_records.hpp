@@ -27,11 +27,16 @@ inline constexpr const char* kCondaKind = "image and conda";
 inline constexpr const char* kBaseLabel = "io.berth.base";      // the image below a conda environment
 inline constexpr const char* kResultLabel = "io.berth.result";  // of a conda environment within: recipe.hpp's result
 
+// By which an image is known that was pulled: over the engine's id alone.
+Digest digest_of_image(const std::string& id);
 // The tag of what is built: "berth/env:<32 hex>".
 std::string environment_tag(const Digest& digest);
 
-// What there is to know of an image that was asked for by this name. Its digest is over the engine's id alone.
-Built built_from_pulled(const docker::Image& image, const docker::Reference& reference);
+inline constexpr const char* kPrivateLabel = "io.berth.private";  // JSON: the private images below it, by their names
+
+// What there is to know of an image that was asked for by this name.
+// `own`: it came with a job's own credentials.
+Built built_from_pulled(const docker::Image& image, const docker::Reference& reference, bool own = false);
 // Of one that was built; nothing where its labels do not say so.
 std::optional<Built> built_from_labels(const docker::Image& image);
 
@@ -40,12 +45,17 @@ class ImageRecords {
   ImageRecords(const ImageSettings& settings, const docker::Engine& engine);
 
   // The image, if the engine has it under that name; leased where it is Berth's. `read` tells what it is, and may
-  // refuse it by throwing.
+  // refuse it by throwing. Whether the caller may have a private one (see private_names) is for him to know.
   using Read = std::function<std::optional<Built>(const docker::Image&)>;
   std::optional<Leased> take(const std::string& name, const Read& read);
 
-  // A pull or build begins. What a later agent may find by `name` in the engine is Berth's. Returns the log's path.
-  std::string begin(const Digest& digest, const std::string& name, const std::string& reference);
+  // An image that came with a job's own credentials is private, and so is what is built upon it: who wants it must show
+  // its registry credentials of his own. These are the names to ask for there; none where it is open to all.
+  std::vector<std::string> private_names(const docker::Image& image);
+
+  // A pull or build begins. What a later agent may find by `name` in the engine is Berth's; `own` as above. Returns the
+  // log's path.
+  std::string begin(const Digest& digest, const std::string& name, const std::string& reference, bool own);
   // It is here, and Berth's.
   Leased publish(Built built);
   // Nothing came of it: keeps the log, tells where.

@@ -174,7 +174,7 @@ Task<Leased> Images::make(Making flight, ImagePlan plan) {
   while (running_ >= settings_.at_once && !flight->stopping) co_await slot_free_.wait();
   if (flight->stopping) throw stopped(plan.words);
   const Slot slot(*this);
-  auto begin = [&] { return records_.begin(plan.digest, plan.name, plan.reference); };
+  auto begin = [&] { return records_.begin(plan.digest, plan.name, plan.reference, plan.own); };
   const auto log = co_await async::offload(makers_, begin);
   flight->build->running = true;
   flight->build->since = system_clock().now();

@@ -33,7 +33,7 @@ PATIENCE = 30  # seconds for what takes milliseconds: a loaded machine is no fai
 # What an agent's state directory may hold while no job is live. Of a launch that is over, only its log stays.
 KEPT = re.compile(r"""lock | reserve | berth\.(sock|db|db-wal|db-shm) | incoming | objects(/lock|/[0-9a-f]+\.objects)?
                   | checkouts(/lock|/boot|/\d+(/[0-9a-f]{64}(/(manifest|tree|size|base))?)?)?
-                  | images(/.*)?
+                  | images(/.*)? | registry-credentials
                   | environments(/(cache|failed|doomed)(/.*)?)?
                   | environments/[0-9a-f]{64}(/(ready\.json|uses|made(/.*)?|build(/log(\.index)?)?))?
                   | jobs(/[a-z0-9-]+(/(build|agent)(\.index)?|/\d+(/log(\.index)?)?)?)?""", re.VERBOSE)

@@ -18,17 +18,20 @@ IMAGE = "berth-test/base:1"
 WHY_NOT = docker.missing()
 
 
-@unittest.skipIf(WHY_NOT, WHY_NOT)
-class ImageTest(BerthTest):
+class EngineTest(BerthTest):
+    registries = False
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         cls.engine_place = Path(tempfile.mkdtemp(prefix="be-"))
+        options = [] if cls.registries else ["--no-registries"]
         cls.engine = harness.family.popen(
-            [harness.PYTHON, docker.__file__, str(cls.engine_place), "--no-registries"], stdin=subprocess.PIPE,
+            [harness.PYTHON, docker.__file__, str(cls.engine_place), *options], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True)
         harness.family.apart.add(cls.engine.pid)
-        cls.socket = harness.json.loads(cls.engine.stdout.readline())["socket"]
+        cls.facts = harness.json.loads(cls.engine.stdout.readline())
+        cls.socket = cls.facts["socket"]
 
     @classmethod
     def tearDownClass(cls):
@@ -39,8 +42,8 @@ class ImageTest(BerthTest):
         shutil.rmtree(cls.engine_place, ignore_errors=True)
         super().tearDownClass()
 
-    def image_agent(self, more=""):
-        return self.start_agent(config=f"cpus: 8\nmax_parallel: 8\ndocker_socket: {self.socket}\n{more}")
+    def image_agent(self, more="", **options):
+        return self.start_agent(config=f"cpus: 8\nmax_parallel: 8\ndocker_socket: {self.socket}\n{more}", **options)
 
     def submit(self, agent, script, *options, code=None, image=IMAGE):
         code = code or self.directory("code")
@@ -51,8 +54,11 @@ class ImageTest(BerthTest):
 
     def containers_labelled(self, label):
         filters = '{"label":["%s"]}' % label
+        return self.ask_engine("GET", f"/containers/json?all=1&filters={urllib.parse.quote(filters)}")
+
+    def ask_engine(self, method, target):
         connection = docker.UnixConnection(self.socket)
-        connection.request("GET", f"/containers/json?all=1&filters={urllib.parse.quote(filters)}")
+        connection.request(method, target)
         answer = connection.getresponse()
         body = answer.read()
         connection.close()
@@ -64,6 +70,14 @@ class ImageTest(BerthTest):
         self.engine.stdin.flush()
         self.engine.stdout.readline()
 
+    def dockerfile(self, text, name="docker"):
+        context = self.directory(name)
+        (context / "Dockerfile").write_text(text)
+        return context
+
+
+@unittest.skipIf(WHY_NOT, WHY_NOT)
+class ImageTest(EngineTest):
     def test_a_job_in_an_image_is_like_any_other(self):
         agent = self.image_agent()
         code = self.directory("code", data_txt="hello")
@@ -148,7 +162,7 @@ class ImageTest(BerthTest):
     def test_mistakes_are_told(self):
         agent = self.image_agent("image_pull: never")
         job = agent.wait(self.submit(agent, "true", image="nowhere.example/none:1"), 60)
-        self.assertEqual(job["ending"]["kind"], "environment_failed")
+        self.assertEqual(job["ending"]["kind"], "image_failed")
         self.assertIn("nowhere.example/none", job["ending_words"])
         job = agent.wait(self.submit(agent, "true", image="gpu"), 60)
         self.assertIn("gpu", job["ending_words"])
@@ -156,7 +170,7 @@ class ImageTest(BerthTest):
     def test_without_an_engine(self):
         agent = self.start_agent(config="docker_socket: /nonexistent/docker.sock")
         job = agent.wait(self.submit(agent, "true"), 60)
-        self.assertEqual(job["ending"]["kind"], "environment_failed")
+        self.assertEqual(job["ending"]["kind"], "image_failed")
         self.assertIn("/nonexistent/docker.sock", job["ending_words"])
 
     def test_a_dockerfile_is_built_once(self):
@@ -175,9 +189,205 @@ class ImageTest(BerthTest):
         self.assertEqual(second["environment_digest"], first["environment_digest"])
         (context / "Dockerfile").write_text(f"FROM {IMAGE}\nRUN echo no; exit 9\n")
         failed = agent.wait(start(), 120)
-        self.assertEqual(failed["ending"]["kind"], "environment_failed")
+        self.assertEqual(failed["ending"]["kind"], "image_failed")
         self.assertIn("exit 9", failed["ending_words"])
         agent.berth("env", "rm", first["environment_digest"][:12])
+
+    def test_shared_memory(self):
+        agent = self.image_agent("shm_size: 96MiB")
+        for options, kib, size in (((), 98304, 96 << 20), (("--shm-size", "64m"), 65536, 64 << 20),
+                                   (("--shm-size", "64m", "--docker-args", "--shm-size=80m"), 81920, 80 << 20)):
+            job = agent.wait(self.submit(agent, "df -k /dev/shm", *options), 60)
+            self.assertIn(f" {kib} ", agent.log_of(job["id"]).decode(), options)
+            self.assertEqual(job["resources"]["shm_size_bytes"], size)
+        self.assertIn("/dev/shm of 80 MiB", agent.berth("show", job["id"]).out)
+
+    def test_docker_args(self):
+        agent = self.image_agent()
+        job = self.submit(agent, "cat /proc/sys/kernel/hostname; echo $COLOUR $OTHER; ulimit -n; ls /proc/sys/net/ipv4/conf",
+                          "--docker-args", "--hostname trainer -e COLOUR='light blue' -e OTHER=no --ulimit nofile=321:321 "
+                          "--network=none", "--env", "OTHER=yes")
+        ended = agent.wait(job, 60)
+        self.assertEqual(ended["state"], "Completed", ended)
+        lines = agent.log_of(job).decode().splitlines()
+        self.assertEqual(lines[:3], ["trainer", "light blue yes", "321"])
+        self.assertNotIn("eth0", lines)
+        self.assertIn("--hostname trainer", agent.berth("show", job).out)
+
+    def test_a_job_without_network_has_none_whatever_its_docker_args_say(self):
+        agent = self.image_agent()
+        job = self.submit(agent, "ls /sys/class/net", "--no-network", "--docker-args", "--network=host")
+        agent.wait(job, 60)
+        self.assertEqual(agent.log_of(job).split(), [b"lo"])
+
+    def test_what_docker_args_may_not_say_is_refused_at_once(self):
+        agent = self.image_agent()
+        before = len(agent.jobs())
+        for arguments, words in (("--privileged", "--privileged is not allowed"), ("-v /:/host", "--volume is not allowed"),
+                                 ("--init --cap-add=ALL", "--cap-add is not allowed"), ("-e 'A=1", "quotation does not end")):
+            refused = agent.berth("submit", "--image", IMAGE, "--docker-args", arguments, "--", "true", expect=None,
+                                  cwd=self.directory("code"))
+            self.assertNotEqual(refused.returncode, 0)
+            self.assertIn(words, refused.err)
+        self.assertIn("allowed: --add-host", agent.berth(
+            "submit", "--image", IMAGE, "--docker-args", "--privileged", "--", "true", expect=None).err)
+        error = self.refuses(400, "invalid", agent.submit, "true", resources={"shm_size_bytes": 1 << 30})
+        self.assertIn("this job runs in none", error["message"])
+        self.assertEqual(len(agent.jobs()), before)
+
+    def test_without_code_it_runs_in_the_images_directory_or_one_of_its_own(self):
+        agent = self.image_agent()
+
+        def ended(*arguments):
+            return agent.wait(agent.berth("submit", "--no-code", *arguments).out.strip(), 120)
+        context = self.dockerfile(f"FROM {IMAGE}\nWORKDIR /opt/app\nRUN echo hi > note\n")
+        job = ended("--dockerfile", context, "--", "sh", "-c", "pwd; cat note")
+        self.assertEqual(agent.log_of(job["id"]), b"/opt/app\nhi\n")
+        job = ended("--image", IMAGE, "--", "sh", "-c", "pwd; echo x > file && cat file")
+        where, written = agent.log_of(job["id"]).decode().splitlines()
+        self.assertEqual((where, written), (str(agent.launch_directory(job["id"]) / "scratch"), "x"))
+        job = ended("--image", IMAGE, "--workdir", "/bin", "--", "sh", "-c", "pwd")
+        self.assertEqual(agent.log_of(job["id"]), b"/bin\n")
+        job = ended("--dockerfile", context, "--output", "models", "--", "sh", "-c", "mkdir models; echo w > models/net")
+        self.assertEqual(job["state"], "Completed", job)
+        agent.berth("download", job["id"], cwd=self.place)
+        self.assertEqual((self.place / job["id"] / "models/net").read_text(), "w\n")
+
+
+@unittest.skipIf(WHY_NOT, WHY_NOT)
+class PrivateImageTest(EngineTest):
+    """A registry wants credentials; the agent reaches it as the engine does, or leaves it to the engine."""
+    registries = True
+
+    def setUp(self):
+        super().setUp()
+        self.registry = self.facts["registries"]["basic"]
+        self.image = f"{self.registry}/berth-test/layers:1"
+        self.remove_images()
+        self.addCleanup(self.remove_images)
+
+    def remove_images(self):
+        """Those upon others first: they are the newest."""
+        for image in sorted(self.ask_engine("GET", "/images/json"), key=lambda image: -image["Created"]):
+            names = [*(image["RepoTags"] or []), *(image["RepoDigests"] or [])]
+            if any("layers" in name or name.startswith("berth/env") for name in names):
+                self.ask_engine("DELETE", f"/images/{image['Id']}?force=1")
+
+    def inside(self):
+        return ["nsenter", f"--net={self.facts['namespace']}"]
+
+    def credentials(self, password=None):
+        """A file as Azure ML names its parts."""
+        file = self.place / "registry.json"
+        file.write_text(harness.json.dumps({"registry": self.registry, "username": self.facts["user"],
+                                            "password": password or self.facts["password"]}))
+        return "--registry-credentials", str(file)
+
+    def run_private(self, agent, *options):
+        return agent.wait(self.submit(agent, "ls /one", *options, image=self.image), 120)
+
+    def assert_says_nothing_of_the_password(self, agent, job):
+        secret = self.facts["password"].encode()
+        for path in agent.state.rglob("*"):
+            if path.is_file():
+                self.assertNotIn(secret, path.read_bytes(), path)
+        for text in (agent.log(), agent.berth("show", job).out, agent.berth("--json", "show", job).out,
+                     agent.berth("logs", "--build", job).out):
+            self.assertNotIn(secret.decode(), text)
+            self.assertNotIn(self.facts["user"] + ":", text)
+
+    def check_own_credentials(self, agent):
+        job = self.run_private(agent, *self.credentials())
+        self.assertEqual(job["state"], "Completed", job)
+        self.assertEqual(job["registry_credentials"], [{"registry": self.registry}])
+        self.assertEqual(list((agent.state / "registry-credentials").iterdir()), [])
+        self.assert_says_nothing_of_the_password(agent, job["id"])
+        self.assertIn(f"credentials of its own for {self.registry}", agent.berth("show", job["id"]).out)
+        # What is here for one who may have it is not here for everybody.
+        for options in ((), self.credentials("wrong")):
+            refused = self.run_private(agent, *options)
+            self.assertEqual(refused["ending"]["kind"], "image_failed", refused)
+            self.assertIn(self.registry, refused["ending_words"])
+            self.assertIn("credentials", refused["ending_words"])
+        again = self.run_private(agent, *self.credentials())
+        self.assertEqual((again["state"], again["environment_digest"]), ("Completed", job["environment_digest"]), again)
+        error = self.refuses(409, "conflict", agent.act, job["id"], "retry")
+        self.assertIn("cannot be retried", error["message"])
+
+    def test_a_jobs_own_credentials(self):
+        self.check_own_credentials(self.image_agent(prefix=self.inside()))
+
+    def test_a_jobs_own_credentials_for_a_registry_that_only_the_engine_reaches(self):
+        self.check_own_credentials(self.image_agent())
+
+    def test_what_is_built_upon_a_private_image_is_private_too(self):
+        agent = self.image_agent(prefix=self.inside())
+        context = self.dockerfile(f"FROM {self.image}\nRUN echo built > /built\n")
+
+        def build(*options):
+            return agent.wait(agent.berth("submit", "--dockerfile", context, *options, "--no-code", "--", "cat",
+                                          "/built").out.strip(), 120)
+        job = build(*self.credentials())
+        self.assertEqual(job["state"], "Completed", job)
+        lock = self.place / "lock.json"
+        lock.write_text(agent.berth("env", "lock", job["environment_digest"]).out)
+        by_lock = agent.wait(agent.berth("submit", "--env-lock", lock, "--no-code", "--", "true").out.strip(), 60)
+        for refused in (build(), by_lock, self.run_private(agent)):
+            self.assertEqual(refused["ending"]["kind"], "image_failed", refused)
+        self.assertEqual(build(*self.credentials())["environment_digest"], job["environment_digest"])
+
+    def test_dockers_own_file_and_the_nodes(self):
+        config = self.place / "config.json"
+        auth = docker.base64.b64encode(f"{self.facts['user']}:{self.facts['password']}".encode()).decode()
+        config.write_text(harness.json.dumps({"auths": {self.registry: {"auth": auth}, "other.example": {"auth": "eDp5"}}}))
+        agent = self.image_agent(prefix=self.inside())
+        job = self.run_private(agent, "--registry-credentials", str(config))
+        self.assertEqual(job["state"], "Completed", job)
+        self.assertEqual(job["registry_credentials"], [{"registry": self.registry}])
+        self.assertEqual(agent.stop(), 0)
+        agent.configure(f"docker_socket: {self.socket}\ndocker_config: {config}")
+        agent.start()
+        self.assertEqual(self.run_private(agent)["state"], "Completed")  # the administrator's are for all
+
+    def test_credentials_outlive_the_agent_until_they_are_used(self):
+        agent = self.image_agent("builds_at_once: 1", prefix=self.inside())
+        context = self.dockerfile(f"FROM {IMAGE}\nRUN sleep 1000\n")
+        blocker = agent.berth("submit", "--dockerfile", context, "--no-code", "--", "true").out.strip()
+        eventually(lambda: any(build["running"] for build in agent.get("/v1/environments")["building"]), "it is built")
+        job = self.submit(agent, "ls /one", *self.credentials(), image=self.image)
+        kept = list((agent.state / "registry-credentials").iterdir())
+        self.assertEqual([path.stat().st_mode & 0o777 for path in kept], [0o600])
+        self.assertEqual((agent.state / "registry-credentials").stat().st_mode & 0o777, 0o700)
+        agent.kill()
+        (agent.state / "registry-credentials" / harness.new_submission_id()).write_text("[]")  # of nobody any more
+        agent.start()
+        agent.cancel(blocker)
+        self.assertEqual(agent.wait(job, 120)["state"], "Completed")
+        self.assertEqual(list((agent.state / "registry-credentials").iterdir()), [])
+        job = self.submit(agent, "ls /one", "--hold", *self.credentials(), image=self.image)
+        agent.cancel(job)
+        eventually(lambda: not list((agent.state / "registry-credentials").iterdir()), "they go with a job that is canceled")
+
+    def test_mistakes_with_credentials_are_told_at_once(self):
+        agent = self.image_agent()
+        code = self.directory("code")
+
+        def refusal(*arguments):
+            refused = agent.berth("submit", *arguments, "--", "true", expect=None, cwd=code)
+            self.assertNotEqual(refused.returncode, 0)
+            self.assertNotIn(self.facts["password"], refused.err)
+            return refused.err
+        self.assertIn("runs in no container", refusal(*self.credentials()))
+        self.assertIn("has none for docker.io", refusal("--image", "debian:12", *self.credentials()))
+        secret = [{"registry": self.registry, "username": "x", "password": self.facts["password"]}]
+        error = self.refuses(400, "invalid", agent.submit, "true", registry_credentials=secret)
+        self.assertIn("registry_credentials", error["message"])
+        error = self.refuses(400, "invalid", agent.submit, "true", environment={"kind": "image", "image": "debian:12"},
+                             registry_credentials=secret)
+        self.assertIn("the image is of docker.io", error["message"])
+        error = self.refuses(400, "invalid", agent.submit, "true", environment={"kind": "image", "image": self.image},
+                             registry_credentials=[{"registry": self.registry, "username": "x"}])
+        self.assertIn("password", error["message"])
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ AGENT_ROWS = [
 # What the rows would allow, but a folder must do without.
 PURE = {"agent/model": {"runtime/base"}, "agent/queue": {"runtime/base", "agent/model"}}
 WITHOUT_ASIO = {"runtime/base", "runtime/os", "runtime/shim", "runtime/git", "agent/model", "agent/queue"}
-CLI = {f"runtime/{folder}" for folder in ("base", "os", "async", "http", "objects", "snapshot", "git")} | {
+CLI = {f"runtime/{folder}" for folder in ("base", "os", "async", "http", "objects", "docker", "snapshot", "git")} | {
     "agent/model", "agent/jobfile", "agent/api"}
 # The command line may use the API's shapes, not its server.
 CLI_HEADERS_OF_API = re.compile(r"agent/api/(wire|shapes|paths)\w*(/\w+)?\.hpp")

@@ -123,6 +123,17 @@ Timing
 )");
 }
 
+TEST_CASE("show tells of a job's container") {
+  auto job = sample::queued();
+  job.request.environment.kind = model::EnvironmentRequest::Kind::image;
+  job.request.working_directory.clear();
+  job.request.container = {8_GiB, "--ipc=host", {"registry.example.org"}};
+  const auto page = job_page({job, "", ""}, sample::noon(), {});
+  CHECK(page.find("  Container    /dev/shm of 8.0 GiB, docker_args --ipc=host, credentials of its own for "
+                  "registry.example.org\n") != std::string::npos);
+  CHECK(page.find("  Directory    the image's own\n") != std::string::npos);
+}
+
 TEST_CASE("show says what was removed of a job, when and why") {
   auto job = sample::completed();
   job.log_removed = model::Removal{sample::noon(), "to make room: disk 93 % full"};

@@ -113,6 +113,7 @@ TEST_CASE("a wrong value names file, line, key and what it must be") {
   CHECK(refusal("disk_high: 0%").find("a share of the disk") != std::string::npos);
   CHECK(refusal("disk_budget: much").find("such as 200GiB, or a share") != std::string::npos);
   CHECK(refusal("disk_low: 95%").find("disk_low (95%) must not be above disk_high (90%)") != std::string::npos);
+  CHECK(refusal("shm_size: 1").find("at least 64KiB") != std::string::npos);
   CHECK(refusal("log_level: loud").find("one of debug, info, warn, error") != std::string::npos);
 }
 

@@ -169,3 +169,29 @@ TEST_CASE("a mistake names the flag") {
   flags.priority = "1001";
   CHECK(mistake(flags) == "--priority: '1001' is out of range");
 }
+
+TEST_CASE("what is said of a container goes along with an image, and is refused without one") {
+  auto flags = command({"true"});
+  flags.shm_size = "8g";
+  CHECK(mistake(flags) == "--shm-size: this job runs in no container");
+  flags.image = "python:3.12";
+  flags.docker_args = "--ipc=host --ulimit memlock=-1";
+  const auto request = to_request(flags, in_project());
+  CHECK(request.container.shm_size == 8_GiB);
+  CHECK(request.container.docker_args == "--ipc=host --ulimit memlock=-1");
+  flags.shm_size = "much";
+  CHECK(mistake(flags).starts_with("--shm-size: 'much' is not a size"));
+  flags = command({"true"});
+  flags.docker_args = "--init";
+  CHECK(mistake(flags) == "--docker-args: this job runs in no container");
+}
+
+TEST_CASE("without code but with an image the directory is one of the image's") {
+  auto flags = command({"true"});
+  flags.image = "python:3.12";
+  CHECK(to_request(flags, as_it_is()).working_directory.empty());
+  flags.working_directory = "/opt/app";
+  CHECK(to_request(flags, as_it_is()).working_directory == "/opt/app");
+  flags.working_directory = "app";
+  CHECK(mistake(flags, as_it_is()) == "--workdir: 'app' is not an absolute path");
+}

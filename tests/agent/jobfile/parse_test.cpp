@@ -62,7 +62,7 @@ TEST_CASE("retries are for a failure unless a cause is given") {
         std::map<std::string, int>{{"lost", 4}, {"timed_out", 2}});
   CHECK(mistake([] { retries("--retry", {"oops=1"}); }) ==
         "--retry: 'oops' is not a cause a job can be retried for; the causes are failed, timed_out, lost, "
-        "environment_failed, snapshot_failed, disk_full, start_failed, out_of_memory, gpu_error, preempted");
+        "environment_failed, image_failed, snapshot_failed, disk_full, start_failed, out_of_memory, gpu_error, preempted");
   CHECK(mistake([] { retries("--retry", {"lost="}); }) ==
         "--retry: '' is not a whole number; give one from 0 to 100");
 }

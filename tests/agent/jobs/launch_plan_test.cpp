@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "runtime/base/error.hpp"
+
 using namespace berth;
 
 namespace {
@@ -87,6 +89,34 @@ TEST_CASE("the working directory is within the tree, or the absolute one of a jo
   CHECK(plan(asked, {}).working_directory == "/home/ada/x");
 }
 
+TEST_CASE("in a container without code it is the one asked for, the image's, or the job's own") {
+  auto asked = job();
+  jobs::Site site;
+  site.container = true;
+  site.scratch = "/j/scratch";
+  CHECK(plan(asked, site).working_directory == "/j/scratch");
+  site.image_directory = "/opt/app";
+  CHECK(plan(asked, site).working_directory == "/opt/app");
+  asked.request.outputs = {"models"};  // they are collected from its own
+  CHECK(plan(asked, site).working_directory == "/j/scratch");
+  asked.request.outputs.clear();
+  asked.request.working_directory = "/srv";
+  CHECK(plan(asked, site).working_directory == "/srv");
+}
+
+TEST_CASE("docker_args' variables count more than the image's and less than the job's own") {
+  auto asked = job();
+  asked.request.environment_variables = {{"B", "job"}};
+  jobs::Site site;
+  site.container = true;
+  site.image_environment = {"A=image", "B=image", "C=image"};
+  site.docker_args = {"-e A=args --env 'B=args'", "--init"};
+  const auto launch = plan(asked, site);
+  CHECK(variable(launch, "A") == "args");
+  CHECK(variable(launch, "B") == "job");
+  CHECK(variable(launch, "C") == "image");
+}
+
 TEST_CASE("the user is switched only by an agent that serves several") {
   CHECK_FALSE(plan(job(), {}).identity.has_value());
   CHECK(plan(job(), {}, {}, true).identity->uid == 1000);
@@ -148,6 +178,27 @@ TEST_CASE("what a request leaves out is the node's, what it says stays") {
   defaults.pids = 1;
   jobs::fill_in(request, defaults);
   CHECK(request == once);
+}
+
+TEST_CASE("a container's shared memory is the job's, else the node's, and docker_args count most") {
+  jobs::NodeDefaults defaults;
+  defaults.shm_size = 3_GiB;
+  auto request = job().request;
+  jobs::fill_in(request, defaults);
+  CHECK_FALSE(request.container.shm_size.has_value());
+  request.environment.kind = model::EnvironmentRequest::Kind::image;
+  const auto with = [&](std::optional<ByteSize> size, const std::string& args) {
+    auto asked = request;
+    asked.container.shm_size = size;
+    asked.container.docker_args = args;
+    jobs::fill_in(asked, defaults);
+    return *asked.container.shm_size;
+  };
+  CHECK(with({}, "") == 3_GiB);
+  CHECK(with(1_GiB, "") == 1_GiB);
+  CHECK(with(1_GiB, "--shm-size=5g") == 5_GiB);
+  request.container.docker_args = "--privileged";
+  CHECK_THROWS_AS(jobs::fill_in(request, defaults), Error);
 }
 
 TEST_CASE("an end for want of memory is told as such, unless it succeeded or was stopped") {

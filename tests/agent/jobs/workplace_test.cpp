@@ -69,6 +69,23 @@ TEST_CASE("a job without code gets a directory and an empty log, nothing else") 
   CHECK(os::read_file(workplaces.directory("brave-heron-7k2m", 1) + "/log").empty());
 }
 
+TEST_CASE("in a container a job without code has a directory of its own, from which its outputs are collected") {
+  Node node;
+  auto ours = job(std::nullopt);
+  ours.request.environment.kind = model::EnvironmentRequest::Kind::image;
+  ours.request.outputs = {"models"};
+  auto workplaces = node.workplaces();
+  const auto site = workplaces.make(ours, 1, me());
+  REQUIRE(os::exists(site.scratch));
+  write(site.scratch + "/models/net.bin", "weights");
+  write(site.scratch + "/other", "x");
+  const auto collected = workplaces.collect(ours, 1, me());
+  REQUIRE(collected.outputs.has_value());
+  CHECK(node.files(*collected.outputs) == Paths{"models/net.bin"});
+  workplaces.strip("brave-heron-7k2m", 1);
+  CHECK_FALSE(os::exists(site.scratch));
+}
+
 TEST_CASE("a copied tree is the job's own, and only what the job wrote is collected") {
   Node node;
   write(node.directory / "code/train.py", "print(1)\n");

@@ -26,6 +26,8 @@ TEST_CASE("endings have words, an exit code and a cause to retry") {
        126, "start_failed"},
       {EnvironmentFailed{"no python"}, "environment_failed", "its environment could not be made: no python",
        125, "environment_failed"},
+      {ImageFailed{"no such image"}, "image_failed", "its image could not be made ready: no such image", 125,
+       "image_failed"},
       {SnapshotFailed{}, "snapshot_failed", "its code could not be restored", 125, "snapshot_failed"},
       {DiskFull{"/var"}, "disk_full", "the disk was full: /var", 125, "disk_full"},
       {OutOfMemory{2_GiB, 1_GiB}, "out_of_memory",

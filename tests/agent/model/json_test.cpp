@@ -67,6 +67,18 @@ TEST_CASE("the memory wanted of each GPU is written only where GPUs are shared")
   CHECK_FALSE(to_json(full_request()).at("resources").contains("gpu_memory_bytes"));
 }
 
+TEST_CASE("what is said of a container is among the resources, as in Azure ML's jobs, and only where it is said") {
+  auto request = full_request();
+  request.container.shm_size = 8_GiB;
+  request.container.docker_args = "--ipc=host";
+  const auto resources = to_json(request).at("resources");
+  CHECK(resources.at("shm_size_bytes") == 8ULL << 30);
+  CHECK(resources.at("docker_args") == "--ipc=host");
+  CHECK(request_from_json(to_json(request)) == request);
+  CHECK_FALSE(to_json(full_request()).at("resources").contains("shm_size_bytes"));
+  CHECK_FALSE(to_json(full_request()).at("resources").contains("docker_args"));
+}
+
 TEST_CASE("mistakes in a request are told by field") {
   CHECK(complaint(json::array()) == "job request: must be a JSON object");
   CHECK(complaint(json::object()) == "job request: 'command' is missing");
@@ -101,6 +113,7 @@ TEST_CASE("every ending survives its JSON") {
                             Canceled{"ann"},
                             StartFailed{126, "r"},
                             EnvironmentFailed{"r"},
+                            ImageFailed{"r"},
                             SnapshotFailed{"r"},
                             DiskFull{"r"},
                             OutOfMemory{2_GiB, 3_MiB},

@@ -172,3 +172,53 @@ TEST_CASE("memory of GPUs is refused without GPUs") {
           r.resources.gpu_memory = 1_GiB;
         }) == "job request: 'resources' has 'gpu_memory_bytes' without 'gpus': say how many GPUs");
 }
+
+TEST_CASE("what is said of a container is refused where the job runs in none, and bounded where it does") {
+  const auto in = [](EnvironmentRequest::Kind kind, const std::function<void(JobRequest&)>& change) {
+    return complaint(small_request(), [&](JobRequest& request) {
+      request.environment.kind = kind;
+      if (kind == EnvironmentRequest::Kind::image) request.environment.image = "x";
+      change(request);
+    });
+  };
+  using enum EnvironmentRequest::Kind;
+  const auto shm = [](auto& r) { r.container.shm_size = 1_GiB; };
+  const auto args = [](auto& r) { r.container.docker_args = "--ipc=host"; };
+  CHECK(in(none, shm).starts_with("job request: 'resources' is for containers (shm_size_bytes, docker_args,"));
+  CHECK(in(none, args).find("this job runs in none") != std::string::npos);
+  CHECK(in(image, shm) == "");
+  CHECK(in(image, args) == "");
+  CHECK(in(image, [](auto& r) { r.container.shm_size = ByteSize(0); }).find("shm_size_bytes") != std::string::npos);
+  CHECK(in(image, [](auto& r) { r.container.docker_args = "\xff"; }).find("UTF-8") != std::string::npos);
+  CHECK(in(image, [](auto& r) { r.container.docker_args = std::string(70'000, 'x'); }) != "");
+}
+
+TEST_CASE("the lock of an image runs in a container, that of another environment does not") {
+  const auto of = [](const std::string& lock) {
+    EnvironmentRequest request;
+    request.kind = EnvironmentRequest::Kind::lock;
+    request.file = "lock.json";
+    request.files = {{"lock.json", lock}};
+    return in_container(request);
+  };
+  CHECK(of(R"({"kind":"image","image":"a@sha256:1"})"));
+  CHECK_FALSE(of(R"({"kind":"conda"})"));
+  CHECK_FALSE(of(R"(["kind"])"));
+  CHECK_FALSE(of("no lock"));
+}
+
+TEST_CASE("a job in an image without code runs in the image's own directory, or one that is named") {
+  const auto in_image = [](const std::string& directory, std::vector<std::string> outputs) {
+    return complaint(small_request(), [&](JobRequest& request) {
+      request.environment.kind = EnvironmentRequest::Kind::image;
+      request.environment.image = "x";
+      request.working_directory = directory;
+      request.outputs = std::move(outputs);
+    });
+  };
+  CHECK(in_image("", {}) == "");
+  CHECK(in_image("/opt", {}) == "");
+  CHECK(in_image("opt", {}) == "job request: 'working_directory' must be an absolute path when there is no snapshot");
+  CHECK(in_image("", {"models"}) == "");
+  CHECK(in_image("/opt", {"models"}).starts_with("job request: 'outputs' cannot be collected"));
+}

@@ -86,6 +86,7 @@ TEST_CASE("what would give a container more than its job has is refused with the
   says("--network=container:other", "allowed: bridge, host, none");
   says("--ipc=container:other", "allowed: host");
   says("--label io.berth.job=x", "agent's own");
+  says("--privileged", "allowed: --add-host, ");
   says("--new-option-of-2030", "allowed: ");
 }
 

@@ -25,6 +25,18 @@ TEST_CASE("a Dockerfile names the images that it builds upon, through stages and
   CHECK(found.base == "debian:12-slim");
 }
 
+TEST_CASE("what stands in braces is chosen as the builder does it") {
+  const auto base = [](const std::string& from) {
+    return images_of_dockerfile("ARG SET=debian:12\nARG EMPTY\nFROM " + from + "\n").base;
+  };
+  CHECK(base("${SET:+busybox:1}") == "busybox:1");
+  CHECK(base("${SET+busybox:1}") == "busybox:1");
+  CHECK(base("a${EMPTY:+busybox:1}") == "a");
+  CHECK(base("${EMPTY:-${SET}}") == "debian:12");
+  CHECK(base("${EMPTY-x}") == "x");
+  CHECK(base("${SET:-x}/y") == "debian:12/y");
+}
+
 TEST_CASE("a Dockerfile from scratch, an empty one and a broken one name no image") {
   CHECK(images_of_dockerfile("FROM scratch\nCOPY a /a\n").all.empty());
   CHECK(images_of_dockerfile("").all.empty());

@@ -485,3 +485,83 @@ TEST_CASE("what a killed agent had begun to pull is found by the next one") {
     CHECK(!real->engine().find_image(pinned));
   });
 }
+
+TEST_CASE("an image that came with a job's own credentials is only for those whom its registry lets have it") {
+  const auto* real = docker::test::real_engine();
+  if (real == nullptr) return;
+  Site site(*real);
+  bool everywhere = true;
+  SUBCASE("where the registry is asked") {}
+  SUBCASE("where only the engine reaches the registry") {
+    site.network.reset();
+    everywhere = false;
+  }
+  ImageUse own;
+  own.credentials[real->registries.at("basic")] = real->credentials();
+  ImageUse wrong;
+  wrong.credentials[real->registries.at("basic")] = {"tester", "guessed", ""};
+  const auto image = site.name_of("basic", "layers:1");
+  const std::vector<ImageUse> strangers{ImageUse(), wrong};
+  const auto pinned = real->image("basic", "layers").name() + "@" + real->digests.at("amd64");
+  const auto context = site.context("upon", "FROM " + image + "\nCOPY data /data\n");
+  with_images(site.settings, [&](Images& images) -> Task<> {
+    Waiting waiting;
+    const auto mine = co_await images.ensure(image_spec(image), own, waiting);
+    CHECK(mine.lease);
+    CHECK(json::parse(mine.ready.record).at("private") == json::array({pinned}));
+    const auto built = co_await images.ensure(docker_build(context.context), own, waiting);
+    CHECK(json::parse(built.ready.record).at("private") == json::array({pinned}));
+    const auto tag = environment::environment_tag(built.ready.digest);
+    const std::vector<std::string> names{image, pinned, mine.ready.image, built.ready.image, tag};
+    for (const auto& use : strangers) {
+      for (const auto& name : names) {
+        const auto error = co_await failure(images, image_spec(name), use);
+        CHECK_MESSAGE(error.code() == Code::denied, name << ": " << error.describe());
+      }
+      CHECK((co_await failure(images, locked_spec(built.ready.lock), use)).code() == Code::denied);
+      CHECK((co_await failure(images, docker_build(context.context), use)).code() == Code::denied);
+    }
+    Waiting again;
+    const auto once_more = co_await images.ensure(image_spec(mine.ready.image), own, again);
+    CHECK(once_more.ready.digest == mine.ready.digest);
+    const auto from_lock = co_await images.ensure(locked_spec(built.ready.lock), own, again);
+    CHECK(from_lock.ready.image == built.ready.image);
+    CHECK(!again.build());
+  });
+  // Not forgotten with the agent; and the node's own credentials are for everybody.
+  with_images(site.settings, [&](Images& images) -> Task<> {
+    co_await images.recover();
+    const auto error = co_await failure(images, image_spec(image));
+    CHECK(error.code() == Code::denied);
+    CHECK(says(error, everywhere ? "which is here for others" : "credentials"));
+  });
+  auto settings = site.settings;
+  settings.docker_config = site.scratch / "config.json";
+  const auto entry = json{{"username", "tester"}, {"password", real->credentials().password}};
+  os::write_file(settings.docker_config, json{{"auths", {{real->registries.at("basic"), entry}}}}.dump(), 0600,
+                 os::Durable::no);
+  with_images(settings, [&](Images& images) -> Task<> {
+    Waiting waiting;
+    const auto theirs = co_await images.ensure(image_spec(image), ImageUse(), waiting);
+    CHECK(theirs.lease);
+  });
+}
+
+TEST_CASE("an image that is open to all stays so when a job brings credentials for it") {
+  const auto* real = docker::test::real_engine();
+  if (real == nullptr) return;
+  Site site(*real);
+  ImageUse own;
+  own.credentials[real->registries.at("plain")] = real->credentials();
+  with_images(site.settings, [&](Images& images) -> Task<> {
+    Waiting waiting;
+    co_await images.ensure(site.spec("plain", "layers:1"), ImageUse(), waiting);
+    co_await images.ensure(site.spec("plain", "layers:1"), own, waiting);
+    const auto leased = co_await images.ensure(site.spec("plain", "layers:1"), ImageUse(), waiting);
+    CHECK(!json::parse(leased.ready.record).contains("private"));
+    // The administrator's own, too.
+    const auto base = co_await images.ensure(site.spec("plain", "base:1"), own, waiting);
+    CHECK(!base.lease);
+    CHECK(!json::parse(base.ready.record).contains("private"));
+  });
+}
