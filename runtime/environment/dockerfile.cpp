@@ -17,6 +17,9 @@ using conda::words_of;
 
 bool is_name(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
 
+// Longer than any image's name. ARGs that are made of ARGs would double without end.
+constexpr std::size_t kLongestValue = 4096;
+
 // The parser directive "# escape=`", which must stand before all else.
 char escape_of(std::string_view text) {
   while (!text.empty()) {
@@ -109,7 +112,7 @@ class Reader {
     return found == stages_.end() || wanted.empty() ? nullptr : &*found;
   }
 
-  // $NAME, ${NAME} and ${NAME:-default} of the ARGs before the first stage.
+  // $NAME, ${NAME} and ${NAME:-default} of the ARGs before the first stage; "" for what comes out too long.
   std::string expanded(std::string_view text) const {
     std::string out;
     for (std::size_t i = 0; i < text.size();) {
@@ -130,7 +133,7 @@ class Reader {
         out += text.substr(end + 2, close - end - 2);
       i = braced ? std::min(close + 1, text.size()) : end;
     }
-    return out;
+    return out.size() > kLongestValue ? std::string() : out;
   }
 
   DockerfileImages found_;
