@@ -36,6 +36,9 @@ class Front(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.thread = threading.Thread(target=self.serve_forever, args=(0.05,))
         self.thread.start()
 
+    def handle_error(self, *_):
+        """Who asked has gone, as agents do that are stopped."""
+
     def close(self):
         self.shutdown()
         self.thread.join()
