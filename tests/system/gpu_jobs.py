@@ -6,6 +6,7 @@ test, and only the agent's part is tested."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +16,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 from harness import ROOT, BerthTest, eventually, main  # pylint: disable=wrong-import-position
 
-PYTHON = os.environ.get("PYTHON", "python3")
+PYTHON = shutil.which(os.environ.get("PYTHON", "python3"))
+# Where a container's libraries of the driver are.
+LIBRARIES = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
 HELD = 1024  # MiB
 SLACK = 64 << 20  # bytes: what other programs may have taken meanwhile
 PATIENCE = 120  # seconds: CUDA's first start is slow
@@ -28,7 +31,7 @@ def say(what, value):
 class RealMachine:
     config = ""
     scripted = False
-    environment = {}
+    environment = LIBRARIES
 
     def used(self, uuid):
         """Bytes in use by nvidia-smi's account; of a MIG instance nothing is told."""
@@ -93,10 +96,15 @@ class GpuJobs(BerthTest):
 
     def hold(self, *options):
         """The id of a job that holds its GPU, and what it printed when it did."""
+        for name, value in LIBRARIES.items():
+            options += ("--env", f"{name}={value}")
         job = self.agent.berth("submit", *options, "--", PYTHON, "hold_gpu.py", str(HELD), cwd=self.code).out.strip()
-        facts = eventually(lambda: self.agent.log_of(job).decode().strip() or self.ended(job), "it holds memory", PATIENCE)
-        self.assertTrue(facts.startswith("{"), facts)
+        facts = eventually(lambda: self.facts(job) or self.ended(job), "it holds memory", PATIENCE)
+        self.assertTrue(facts.startswith("{"), f"{facts}: {self.agent.log_of(job).decode()}")
         return job, json.loads(facts)
+
+    def facts(self, job):
+        return next((line for line in self.agent.log_of(job).decode().splitlines() if line.startswith("{")), None)
 
     def ended(self, job):
         state = self.agent.job(job)
