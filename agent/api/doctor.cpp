@@ -180,7 +180,7 @@ async::Task<json> doctor_json(Services& services) {
   auto look = [&] { return files_json(moment); };
   auto facts = co_await async::offload(services.pool, look);
   auto& gpus = services.jobs.gpus();
-  if (gpus.ledger().gpus().empty()) co_await gpus.look();  // nobody would notice a driver that was installed meanwhile
+  co_await gpus.look_if_none();
   facts["gpus"] = gpus_json(gpus.ledger());
   facts["nvidia"] = nvidia_json(gpus.ledger());
   auto newest = co_await newest_record(services);

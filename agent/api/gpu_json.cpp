@@ -12,8 +12,11 @@ json or_null(const std::optional<T>& value, F convert) {
   return value ? json(convert(*value)) : json(nullptr);
 }
 
+}  // namespace
+
 json gpu_json(const gpu::Gpu& gpu, const jobs::GpuLedger& ledger) {
   return {{"uuid", gpu.uuid},
+          {"index", gpu.index},
           {"label", gpu.label()},
           {"name", gpu.name},
           {"memory_bytes", gpu.memory.bytes()},
@@ -25,8 +28,6 @@ json gpu_json(const gpu::Gpu& gpu, const jobs::GpuLedger& ledger) {
                           [](const gpu::Mig& mig) { return json{{"parent", mig.parent}, {"profile", mig.profile}}; })},
           {"capability", gpu::to_text(gpu.capability)}};
 }
-
-}  // namespace
 
 json gpus_json(const jobs::GpuLedger& ledger) {
   json gpus = json::array();

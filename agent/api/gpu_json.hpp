@@ -9,7 +9,9 @@
 
 namespace berth::api {
 
-// [{"uuid", "label", "name", "memory_bytes", "used_bytes", "utilisation", "jobs", "withheld", "mig", "capability"}]
+// {"uuid", "index", "label", "name", "memory_bytes", "used_bytes", "utilisation", "jobs", "withheld", "mig", "capability"}
+nlohmann::json gpu_json(const gpu::Gpu& gpu, const jobs::GpuLedger& ledger);
+// A list of these: all that there are.
 nlohmann::json gpus_json(const jobs::GpuLedger& ledger);
 // {"driver", "cuda", "notes"}
 nlohmann::json nvidia_json(const jobs::GpuLedger& ledger);

@@ -90,7 +90,7 @@ async::Task<Response> submit(Services& services, Request& request) {
     job.user = user;
     jobs.push_back(std::move(job));
   }
-  requests.clear();
+  submission.requests.clear();
   const bool many = jobs.size() > kManyJobs;
   auto submitted = co_await services.jobs.submit(std::move(jobs), std::move(submission.credentials));
   auto answer = accepted(submitted);

@@ -15,6 +15,7 @@ http::Router make_router(Services& services) {
   add_log_routes(router, services);
   add_snapshot_routes(router, services);
   add_environment_routes(router, services);
+  add_gpu_routes(router, services);
   return router;
 }
 

@@ -43,6 +43,7 @@ void add_job_routes(http::Router& router, Services& services);
 void add_log_routes(http::Router& router, Services& services);
 void add_snapshot_routes(http::Router& router, Services& services);
 void add_environment_routes(http::Router& router, Services& services);
+void add_gpu_routes(http::Router& router, Services& services);
 void add_node_routes(http::Router& router, Services& services);
 
 }  // namespace berth::api

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 #include "agent/cli/verbs/verbs.hpp"
 #include "agent/jobfile/parse.hpp"
@@ -13,6 +14,7 @@ using Kind = Description::Kind;
 
 constexpr std::string_view kSocket = "--socket";
 constexpr std::array<std::string_view, 7> kEnvironmentActions{"ls", "show", "log", "lock", "export", "build", "rm"};
+constexpr std::array<std::string_view, 3> kGpuActions{"ls", "withhold", "forgive"};
 constexpr std::array<std::string_view, 6> kSignals{"TERM", "INT", "HUP", "USR1", "USR2", "QUIT"};
 
 std::vector<std::string> split(const std::string& names) {
@@ -38,13 +40,16 @@ JobChoice choice_for(std::string_view verb) {
 void offer_value(Completion& completion, const std::string& placeholder) {
   if (placeholder == "DIR") completion.from_shell = FromShell::directories;
   if (placeholder == "PATH" || placeholder == "FILE") completion.from_shell = FromShell::files;
-  if (placeholder == "ACTION")
-    for (const auto action : kEnvironmentActions) completion.candidates.push_back({std::string(action), ""});
   if (placeholder == "SIGNAL")
     for (const auto signal : kSignals) completion.candidates.push_back({std::string(signal), ""});
   if (placeholder.starts_with("[CAUSE=]"))
     for (const auto cause : jobfile::retry_causes())
       completion.candidates.push_back({std::string(cause) + "=", ""});
+}
+
+void offer_actions(Completion& completion, std::string_view verb) {
+  const auto actions = verb == "gpu" ? std::span<const std::string_view>(kGpuActions) : kEnvironmentActions;
+  for (const auto action : actions) completion.candidates.push_back({std::string(action), ""});
 }
 
 // Reads the words of one verb up to the one being typed.
@@ -135,6 +140,8 @@ class Line {
     if (argument == nullptr) return;
     if (argument->names.starts_with("JOB"))
       completion.jobs = choice_for(description_.verb);
+    else if (argument->names == "ACTION")
+      offer_actions(completion, description_.verb);
     else
       offer_value(completion, argument->names);
   }

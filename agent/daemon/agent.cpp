@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <mutex>
 #include <thread>
 
 #include "agent/api/services.hpp"
@@ -136,13 +135,13 @@ class Agent {
         watcher_(executor, [this](std::exception_ptr failure) { report("watching files failed", failure); }),
         builds_(executor, watcher_,
                 build_settings(config_, options.shim_program, groups.base(), build_identity(options.machine_agent))),
-        image_settings_(image_settings(config_, [this] { return machine(); })),
+        gpus_(executor, gpu_settings(config_, groups), store_, system_clock(), log_),
+        image_settings_(image_settings(config_, [this] { return gpus_.machine(); })),
         images_(executor, image_settings_),
         environments_(builds_, environment_kinds(config_, build_identity(options.machine_agent), images_, image_settings_)),
         reserve_(os::join(config_.state_dir, "reserve"), config_.reserved_space),
         governor_(executor, config_.state_dir, config_.disk, store_, objects_, checkouts_, builds_, workplaces_, reserve_,
                   system_clock(), log_),
-        gpus_(executor, gpu_settings(config_, groups), system_clock(), log_),
         jobs_(executor, settings(options, groups), store_, workplaces_, environments_, governor_, gpus_, watcher_,
               pool_, system_clock(), log_),
         services_{jobs_,
@@ -172,7 +171,6 @@ class Agent {
     co_await builds_.recover();
     co_await recover_images();
     co_await jobs_.recover();
-    remember_machine();
     governor_.start();
     http::Server server(co_await async::this_coro::executor, listen(), router_, http::Limits{},
                         [this](std::exception_ptr failure) { report("a connection failed", failure); });
@@ -193,15 +191,6 @@ class Agent {
     if (!os::exists(config_.environments.docker_socket)) co_return;
     const auto recovered = co_await async::attempt(images_.recover());
     if (!recovered) log_.warn("images are not looked after", kv("error", recovered.error().describe()));
-  }
-
-  gpu::Machine machine() const {
-    const std::lock_guard lock(machine_mutex_);
-    return machine_;
-  }
-  void remember_machine() {
-    const std::lock_guard lock(machine_mutex_);
-    machine_ = gpus_.machine().value_or(gpu::Machine{});
   }
 
   // Proves that this loop turns. Without a watchdog there is nothing to wake up for.
@@ -271,6 +260,7 @@ class Agent {
     settings.sample = config.gpus.sample;
     settings.cgroup_base = groups.base();
     settings.jobs_directory = os::join(config.state_dir, "jobs");
+    settings.boot_id = os::boot_id();
     return settings;
   }
 
@@ -328,14 +318,12 @@ class Agent {
   jobs::Workplaces workplaces_;
   async::Watcher watcher_;
   environment::Builds builds_;
-  mutable std::mutex machine_mutex_;
-  gpu::Machine machine_;  // for the threads that images are looked for on
+  jobs::Gpus gpus_;
   environment::ImageSettings image_settings_;
   environment::Images images_;
   environment::Environments environments_;
   jobs::DiskReserve reserve_;
   jobs::Governor governor_;
-  jobs::Gpus gpus_;
   jobs::Jobs jobs_;
   api::Services services_;
   http::Router router_;

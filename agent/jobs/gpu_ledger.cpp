@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/base/error.hpp"
+#include "runtime/base/text.hpp"
 #include "runtime/gpu/visibility.hpp"
 #include "runtime/shim/contract.hpp"
 
@@ -11,6 +13,10 @@ namespace {
 constexpr const char* kNotOffered = "the agent's configuration does not offer it (gpus)";
 
 const std::string& whole_uuid(const gpu::Gpu& gpu) { return gpu.mig ? gpu.mig->parent : gpu.uuid; }
+
+std::string in_words(const GpuRecord::Withheld& said) {
+  return "taken out of use by " + said.by + (said.reason.empty() ? "" : ": " + said.reason);
+}
 
 // What follows "PREFIX/" in the path, up to the next slash.
 std::optional<std::string> name_below(std::string_view path, std::string_view prefix) {
@@ -72,9 +78,9 @@ std::optional<model::GpuError> GpuLedger::failure_among(const queue::Uuids& uuid
 }
 
 std::optional<model::GpuError> GpuLedger::failure_of(const gpu::Gpu& gpu) const {
-  for (const auto& fault : look_.survey.faults)
-    if (fault.uuid == whole_uuid(gpu) && !gpu::is_programs_fault(fault.xid))
-      return model::GpuError{gpu.label(), gpu.uuid, fault.xid, gpu::xid_in_words(fault.xid)};
+  const auto& troubles = look_.survey.troubles;
+  if (const auto found = troubles.find(whole_uuid(gpu)); found != troubles.end())
+    return model::GpuError{gpu.label(), gpu.uuid, found->second.xid, gpu::xid_in_words(found->second.xid)};
   if (gpu.lost) return model::GpuError{gpu.label(), gpu.uuid, 0, gpu.withheld.value_or("it does not answer any more")};
   return std::nullopt;
 }
@@ -86,8 +92,10 @@ void GpuLedger::judge() {
     return found == look_.owners.end() ? gpu::Owner{} : found->second;
   });
   unwell_.clear();
-  for (const auto& gpu : gpus_)
+  for (auto& gpu : gpus_) {
     if (gpu.withheld) unwell_.insert(gpu.uuid);
+    if (const auto* said = said_of(gpu); said != nullptr && !gpu.withheld) gpu.withheld = in_words(*said);
+  }
   for (const auto& [job, uses] : assignment_.jobs)
     for (const auto& [uuid, memory] : uses)
       if (!is_held_by(job, uuid))
@@ -114,6 +122,57 @@ std::optional<GpuLedger::Stay> GpuLedger::give_back(const model::JobId& job, Ste
   holds_.erase(found);
   judge();
   return stay;
+}
+
+// Those that are gone can still be named by what was said of them.
+std::vector<GpuLedger::Target> GpuLedger::targets() const {
+  std::map<std::string, Target> targets;
+  for (const auto& gpu : gpus_) {
+    const auto& whole = whole_uuid(gpu);
+    targets[gpu.uuid] = {gpu.uuid, whole, gpu.label()};
+    targets[whole] = {whole, whole, "GPU " + std::to_string(gpu.index)};
+  }
+  for (const auto& [uuid, said] : withheld_) targets.emplace(uuid, Target{uuid, uuid, uuid});
+  std::vector<Target> all;
+  for (auto& [uuid, target] : targets) all.push_back(std::move(target));
+  return all;
+}
+
+GpuLedger::Target GpuLedger::resolve(std::string_view reference) const {
+  std::vector<Target> found;
+  for (auto& target : targets()) {
+    if (target.uuid == reference) return target;
+    if ((!reference.empty() && target.uuid.starts_with(reference)) || target.label == "GPU " + std::string(reference))
+      found.push_back(std::move(target));
+  }
+  if (found.empty())
+    throw Error(Code::not_found, "there is no GPU '" + printable(reference) + "'", "`berth gpu ls` lists those there are");
+  if (found.size() > 1)
+    throw Error(Code::conflict, "'" + printable(reference) + "' is ambiguous: " + found[0].uuid + ", " + found[1].uuid,
+                "write more of the UUID");
+  return std::move(found.front());
+}
+
+void GpuLedger::withhold(const Target& target, GpuRecord::Withheld said) {
+  withheld_.insert_or_assign(target.uuid, std::move(said));
+  judge();
+}
+
+void GpuLedger::forgive(const Target& target) {
+  const bool is_part = target.uuid != target.whole;
+  if (is_part && (withheld_.contains(target.whole) || look_.survey.troubles.contains(target.whole)))
+    throw Error(Code::conflict, target.label + " is withheld because the GPU that it is a part of is",
+                "`berth gpu forgive " + target.whole + "` offers that one again, with all its instances");
+  withheld_.erase(target.uuid);
+  for (const auto& gpu : gpus_)
+    if (whole_uuid(gpu) == target.uuid) withheld_.erase(gpu.uuid);
+  judge();
+}
+
+const GpuRecord::Withheld* GpuLedger::said_of(const gpu::Gpu& gpu) const {
+  for (const auto& uuid : {gpu.uuid, whole_uuid(gpu)})
+    if (const auto found = withheld_.find(uuid); found != withheld_.end()) return &found->second;
+  return nullptr;
 }
 
 bool GpuLedger::is_offered(const gpu::Gpu& gpu) const {

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/jobs/gpu_record.hpp"
 #include "agent/model/ending.hpp"
 #include "agent/model/job.hpp"
 #include "agent/queue/devices.hpp"
@@ -55,6 +56,22 @@ class GpuLedger {
   // What the job still has on a GPU is from now on a reason to withhold it. Nothing for a job that holds none.
   std::optional<Stay> give_back(const model::JobId& job, Steady now);
 
+  // A GPU, or an instance of one, as the operator names it.
+  struct Target {
+    std::string uuid;
+    std::string whole;  // the UUID of the GPU that it is or is a part of
+    std::string label;  // for people
+  };
+  // By number, by UUID, or by the unique beginning of one. Throws Code::not_found, Code::conflict when ambiguous.
+  Target resolve(std::string_view reference) const;
+  // No job gets it from now on; one that has it keeps it. A GPU is withheld with all its instances.
+  void withhold(const Target& target, GpuRecord::Withheld said);
+  // Ends what withhold() said of it and, of a GPU, of its instances. Throws Code::conflict for an instance of which
+  // the whole GPU is withheld.
+  void forgive(const Target& target);
+  void set_withheld(std::map<std::string, GpuRecord::Withheld> withheld) { withheld_ = std::move(withheld); }
+  const std::map<std::string, GpuRecord::Withheld>& withheld() const { return withheld_; }
+
   const std::vector<gpu::Gpu>& gpus() const { return gpus_; }
   std::vector<model::JobId> holders_of(const std::string& uuid) const;
   // Whether it is withheld for its own sake, not for who uses it.
@@ -74,6 +91,8 @@ class GpuLedger {
     std::optional<model::GpuError> failure;
   };
   bool is_offered(const gpu::Gpu& gpu) const;
+  std::vector<Target> targets() const;
+  const GpuRecord::Withheld* said_of(const gpu::Gpu& gpu) const;
   bool is_held_by(const std::string& job, const std::string& uuid) const;
   void judge();
   std::optional<model::GpuError> failure_among(const queue::Uuids& uuids) const;
@@ -84,6 +103,7 @@ class GpuLedger {
   gpu::Assignment assignment_;
   std::vector<gpu::Gpu> gpus_;  // with every reason to withhold them
   std::set<std::string> unwell_;
+  std::map<std::string, GpuRecord::Withheld> withheld_;  // by UUID, by the operator
   std::map<model::JobId, Hold> holds_;
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "runtime/async/attempt.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/base/error.hpp"
@@ -17,6 +18,9 @@ namespace berth::jobs {
 namespace {
 
 constexpr auto kFirstLookPatience = std::chrono::seconds(15);
+constexpr auto kLookPatience = std::chrono::seconds(10);
+// A driver that has not come minutes after the agent started is waited for no longer.
+constexpr auto kLongestDriverPause = std::chrono::minutes(5);
 constexpr auto kMemoryPatience = std::chrono::seconds(10);
 constexpr std::chrono::milliseconds kFirstMemoryPause{50};
 constexpr std::chrono::milliseconds kLongestMemoryPause{1000};
@@ -90,8 +94,9 @@ std::optional<model::JobId> GpuOwners::job_of(pid_t pid) const {
   return job_of_environment(text_of(pid, "environ"), jobs_directory_);
 }
 
-Gpus::Gpus(async::Executor executor, GpuSettings settings, const Clock& clock, Log log)
+Gpus::Gpus(async::Executor executor, GpuSettings settings, store::Store& store, const Clock& clock, Log log)
     : settings_(std::move(settings)),
+      store_(store),
       clock_(clock),
       log_(std::move(log)),
       nvml_({.library = settings_.library}),
@@ -106,8 +111,10 @@ async::Task<> Gpus::start(Listener listener) {
   if (!settings_.managed) {
     GpuLook none;
     none.survey.notes.emplace_back("the agent's configuration says gpus: none");
-    co_return take(std::move(none));
+    co_await take(std::move(none));
+    co_return;
   }
+  recall();
   nursery_.spawn(keep_looking());
   auto looked = [](Gpus& self) -> async::Task<> {
     while (self.done_ == 0) co_await self.looked_.wait();
@@ -119,31 +126,56 @@ async::Task<> Gpus::start(Listener listener) {
     log_.warn("NVML does not answer; the agent goes on without GPUs until it does", kv("library", settings_.library));
 }
 
+// A record that cannot be read is no reason not to start: the next look makes a new one.
+void Gpus::recall() {
+  try {
+    kept_ = record_from_text(store_.gpu_record(), settings_.boot_id);
+  } catch (const Error& error) {
+    log_.warn("GPUs are looked at as if for the first time", kv("error", error.describe()));
+  }
+  nvml_.recall(kept_.gpus, kept_.troubles);
+  ledger_.set_withheld(kept_.withheld);
+}
+
 async::Task<> Gpus::keep_looking() {
   for (;;) {
     asked_ = false;
     const auto number = ++begun_;
-    auto work = [this] { return look_at_machine(); };
+    auto work = [this, forgiven = std::exchange(forgiven_, {})] { return look_at_machine(forgiven); };
     auto seen = co_await async::offload(pool_, work);
-    take(std::move(seen));
+    co_await take(std::move(seen));
     done_ = number;
     looked_.notify_all();
     co_await pause();
   }
 }
 
-// Until somebody asks, or the next look is due. Without GPUs there is nothing to wake up for.
+// Nothing: there is nothing to wake up for.
+std::optional<std::chrono::milliseconds> Gpus::next_pause() {
+  if (!ledger_.gpus().empty()) {
+    driver_pause_ = {};
+    return settings_.sample;
+  }
+  if (!ledger_.survey().driver_expected) return std::nullopt;
+  if (driver_pause_ > kLongestDriverPause) return std::nullopt;
+  driver_pause_ = std::max(settings_.sample, driver_pause_ * 2);
+  return driver_pause_;
+}
+
+// Until somebody asks, or the next look is due.
 async::Task<> Gpus::pause() {
   auto asked = [](Gpus& self) -> async::Task<> {
     while (!self.asked_) co_await self.ask_.wait();
   };
   auto asking = asked(*this);
-  if (ledger_.gpus().empty()) co_return co_await std::move(asking);
-  auto due = async::sleep_for(settings_.sample);
+  const auto length = next_pause();
+  if (!length) co_return co_await std::move(asking);
+  auto due = async::sleep_for(*length);
   co_await async::run_until(std::move(due), std::move(asking));
 }
 
-GpuLook Gpus::look_at_machine() {
+GpuLook Gpus::look_at_machine(const std::vector<std::string>& forgiven) {
+  for (const auto& uuid : forgiven) nvml_.forgive(uuid);
   GpuLook look;
   look.survey = nvml_.survey();
   look.owners = owners_.of(look.survey.gpus);
@@ -151,8 +183,15 @@ GpuLook Gpus::look_at_machine() {
   return look;
 }
 
-void Gpus::take(GpuLook look) {
+// On disk before anybody is told.
+async::Task<> Gpus::take(GpuLook look) {
   const auto failures = ledger_.take(std::move(look), clock_.steady());
+  {
+    const std::lock_guard lock(machine_mutex_);
+    machine_ = ledger_.machine();
+  }
+  const auto kept = co_await async::attempt(keep_record());
+  if (!kept) log_.warn("the state of the GPUs cannot be kept", kv("error", kept.error().describe()));
   tell_changes();
   for (const auto& [job, failure] : failures) {
     log_.error("a job's GPU failed", kv("job", job), kv("gpu", failure.gpu), kv("reason", failure.reason));
@@ -173,6 +212,43 @@ void Gpus::tell_changes() {
   }
   told_ = devices;
   listener_.changed(std::move(devices));
+}
+
+async::Task<> Gpus::keep_record() {
+  auto record = record_of(settings_.boot_id, ledger_.survey(), ledger_.withheld());
+  if (!settings_.managed || record == kept_) co_return;
+  co_await store_.set_gpu_record(to_text(record));
+  kept_ = std::move(record);
+}
+
+async::Task<std::string> Gpus::withhold(std::string reference, GpuRecord::Withheld said) {
+  const auto target = ledger_.resolve(reference);
+  log_.info("GPU withheld by the operator", kv("gpu", target.label), kv("by", said.by), kv("reason", said.reason));
+  ledger_.withhold(target, std::move(said));
+  tell_changes();
+  co_await keep_record();
+  co_return target.uuid;
+}
+
+async::Task<std::string> Gpus::forgive(std::string reference) {
+  const auto target = ledger_.resolve(reference);
+  ledger_.forgive(target);
+  log_.info("GPU forgiven by the operator", kv("gpu", target.label));
+  if (target.uuid == target.whole) forgiven_.push_back(target.uuid);
+  co_await look_in_time();
+  tell_changes();
+  co_await keep_record();
+  co_return target.uuid;
+}
+
+async::Task<> Gpus::look_in_time() {
+  co_await async::with_deadline(kLookPatience, look(), "looking at the GPUs");
+}
+
+async::Task<> Gpus::look_if_none() {
+  if (!ledger_.gpus().empty()) co_return;
+  auto patience = async::sleep_for(kLookPatience);
+  co_await async::run_until(look(), std::move(patience));
 }
 
 async::Task<> Gpus::look() {
@@ -208,9 +284,9 @@ std::optional<GpuLedger::Stay> Gpus::give_back(const model::JobId& job) {
   return stay;
 }
 
-std::optional<gpu::Machine> Gpus::machine() const {
-  if (done_ == 0) return std::nullopt;
-  return ledger_.machine();
+gpu::Machine Gpus::machine() const {
+  const std::lock_guard lock(machine_mutex_);
+  return machine_;
 }
 
 }  // namespace berth::jobs

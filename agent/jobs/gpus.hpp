@@ -1,15 +1,18 @@
 #pragma once
 
 // The node's GPUs while the agent runs: looks at them when it starts, every few seconds as long as there are any, and
-// when asked; a machine without GPUs is never woken for them. Belongs to the loop; NVML, which may take long, is asked
-// on a thread of its own.
+// when asked; a machine without NVML is never woken for them, and one whose driver does not answer for some minutes only.
+// What is wrong with them is kept in the store. Belongs to the loop; NVML, which may take long, is asked on a thread of
+// its own.
 
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/jobs/gpu_ledger.hpp"
+#include "agent/store/store.hpp"
 #include "runtime/async/event.hpp"
 #include "runtime/async/nursery.hpp"
 #include "runtime/async/offload.hpp"
@@ -25,6 +28,7 @@ struct GpuSettings {
   std::chrono::milliseconds sample{5000};
   std::string cgroup_base;     // of the jobs' groups; "" without
   std::string jobs_directory;  // of their launches
+  std::string boot_id;
 };
 
 // Whose the processes on GPUs are. Blocks; for one thread at a time.
@@ -55,7 +59,7 @@ class Gpus {
     std::function<void(const model::JobId&, const model::GpuError&)> failed;  // a job's GPU
   };
 
-  Gpus(async::Executor executor, GpuSettings settings, const Clock& clock, Log log);
+  Gpus(async::Executor executor, GpuSettings settings, store::Store& store, const Clock& clock, Log log);
   Gpus(const Gpus&) = delete;
   Gpus& operator=(const Gpus&) = delete;
 
@@ -64,6 +68,17 @@ class Gpus {
   async::Task<> stop() { co_await nursery_.stop_and_join(); }
   // Returns when they were looked at from now on.
   async::Task<> look();
+  // The same; Code::timeout when NVML does not answer within seconds.
+  async::Task<> look_in_time();
+  // Looks where none are known: nobody would notice a driver that was loaded meanwhile. Waits some seconds at most.
+  async::Task<> look_if_none();
+
+  // What the operator says of a GPU or an instance: a number, a UUID or the beginning of one. On disk when they return;
+  // both tell the UUID. Code::not_found, Code::conflict.
+  async::Task<std::string> withhold(std::string reference, GpuRecord::Withheld said);
+  // It is well again: what was told of it before counts no more, nor what withhold() said. What is wrong with it at
+  // this moment still does.
+  async::Task<std::string> forgive(std::string reference);
 
   void hold(const model::JobId& job, queue::Uuids uuids);
   // Waits, not for ever, until the job's processes have no memory on GPUs any more; false when they still have.
@@ -71,17 +86,22 @@ class Gpus {
   std::optional<GpuLedger::Stay> give_back(const model::JobId& job);
 
   const GpuLedger& ledger() const { return ledger_; }
-  // Against which gpu::judge() holds CUDA software; nothing before the first look.
-  std::optional<gpu::Machine> machine() const;
+  // Against which gpu::judge() holds CUDA software, by the last look; nothing is known before the first. For any
+  // thread.
+  gpu::Machine machine() const;
 
  private:
-  GpuLook look_at_machine();
+  void recall();
+  GpuLook look_at_machine(const std::vector<std::string>& forgiven);
   async::Task<> keep_looking();
+  std::optional<std::chrono::milliseconds> next_pause();
   async::Task<> pause();
-  void take(GpuLook look);
+  async::Task<> take(GpuLook look);
   void tell_changes();
+  async::Task<> keep_record();
 
   const GpuSettings settings_;
+  store::Store& store_;
   const Clock& clock_;
   Log log_;
   gpu::Nvml nvml_;
@@ -89,6 +109,11 @@ class Gpus {
   GpuLedger ledger_;
   Listener listener_;
   std::vector<queue::Device> told_;
+  GpuRecord kept_;                             // in the store
+  std::vector<std::string> forgiven_;          // since the last look
+  std::chrono::milliseconds driver_pause_{0};  // the last one that was made for a driver that may come
+  mutable std::mutex machine_mutex_;
+  gpu::Machine machine_;
   std::uint64_t begun_ = 0;  // looks
   std::uint64_t done_ = 0;   // the number of the last that ended
   bool asked_ = false;

@@ -1,5 +1,7 @@
 #include "agent/jobs/jobs.hpp"
 
+#include <algorithm>
+
 #include "agent/jobs/persist.hpp"
 #include "runtime/shim/client.hpp"
 
@@ -9,6 +11,8 @@ namespace {
 // Of jobs that were submitted before the node filled it in.
 constexpr std::chrono::milliseconds kUnknownGrace{10'000};
 constexpr auto kIdentityKnownFor = std::chrono::seconds(5);
+
+bool asks_for_gpus(const store::NewJob& job) { return job.request.resources.gpus > 0; }
 
 // An attempt that could not even be prepared has none.
 int last_launch(const model::Job& job) {
@@ -65,6 +69,7 @@ Task<> Jobs::stop() { co_await nursery_.stop_and_join(); }
 
 Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs, SubmittedCredentials credentials) {
   co_await governor_.make_room();
+  if (std::any_of(jobs.begin(), jobs.end(), asks_for_gpus)) co_await gpus_.look_if_none();
   for (auto& job : jobs) {
     fill_in(job.request, settings_.defaults);
     check_credentials(job.request);

@@ -234,4 +234,9 @@ bool drained(db::Connection& db) {
   return row.step() && row.text(0) == "yes";
 }
 
+std::string gpu_record(db::Connection& db) {
+  auto row = db.query("SELECT value FROM node WHERE name = 'gpus'");
+  return row.step() ? std::string(row.text(0)) : std::string();
+}
+
 }  // namespace berth::store

@@ -181,6 +181,9 @@ std::optional<model::JobId> id_of(db::Connection& db, Sequence sequence);
 // --- the node
 void set_drained(db::Connection& db, bool drained);
 bool drained(db::Connection& db);
+// What the agent keeps of its GPUs, as it wrote it (agent/jobs/gpu_record.hpp); "" before it did.
+void set_gpu_record(db::Connection& db, const std::string& record);
+std::string gpu_record(db::Connection& db);
 
 // --- uploads
 void remember(db::Connection& db, const Upload& upload);  // a known one counts as created anew

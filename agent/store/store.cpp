@@ -168,6 +168,10 @@ Task<> Store::set_drained(bool drained) {
   return write(Durable::yes, [=](db::Connection& db) { store::set_drained(db, drained); });
 }
 
+Task<> Store::set_gpu_record(std::string record) {
+  return write(Durable::yes, [record = std::move(record)](db::Connection& db) { store::set_gpu_record(db, record); });
+}
+
 Task<> Store::remember(Upload upload) {
   return write(Durable::no, [=](db::Connection& db) { store::remember(db, upload); });
 }
@@ -220,6 +224,9 @@ std::optional<Upload> Store::find_upload(const Digest& digest, uid_t uid) {
 }
 bool Store::drained() {
   return store::drained(reader_);
+}
+std::string Store::gpu_record() {
+  return store::gpu_record(reader_);
 }
 std::vector<PastLaunch> Store::past_launches(std::size_t ended_jobs) {
   return store::past_launches(reader_, ended_jobs);

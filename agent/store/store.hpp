@@ -44,6 +44,7 @@ class Store {
   Task<> set_priority(Sequence sequence, int priority);
   Task<> set_held(Sequence sequence, bool held);
   Task<> set_drained(bool drained);
+  Task<> set_gpu_record(std::string record);
   Task<> remember(Upload upload);
   Task<std::vector<Sequence>> remove_logs(std::vector<Sequence> jobs, model::Removal removal);
   Task<std::vector<Sequence>> remove_outputs(std::vector<Sequence> jobs, model::Removal removal);
@@ -58,6 +59,7 @@ class Store {
   std::optional<model::JobId> id_of(Sequence sequence);
   std::optional<Upload> find_upload(const Digest& digest, uid_t uid);
   bool drained();
+  std::string gpu_record();
   std::vector<Doomed> doomed();
   bool sweep_due();
   // These read many rows: for the pool's threads; any thread may call them.

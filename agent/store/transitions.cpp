@@ -63,6 +63,14 @@ int last_launch(db::Connection& db, Sequence sequence) {
   return static_cast<int>(row.integer(0));
 }
 
+// What the node keeps under a name.
+void set_of_node(db::Connection& db, const char* name, const std::string& value) {
+  db.run(
+      "INSERT INTO node (name, value) VALUES (?, ?)"
+      " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+      name, value);
+}
+
 }  // namespace
 
 void prepared(db::Connection& db, Sequence sequence, const Prepared& prepared) {
@@ -147,10 +155,11 @@ void set_held(db::Connection& db, Sequence sequence, bool held) {
 }
 
 void set_drained(db::Connection& db, bool drained) {
-  db.run(
-      "INSERT INTO node (name, value) VALUES ('drained', ?)"
-      " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-      drained ? "yes" : "no");
+  set_of_node(db, "drained", drained ? "yes" : "no");
+}
+
+void set_gpu_record(db::Connection& db, const std::string& record) {
+  set_of_node(db, "gpus", record);
 }
 
 }  // namespace berth::store

@@ -16,6 +16,8 @@ namespace {
 
 using Apply = std::function<void(ContainerSpec&, const std::string& value)>;
 
+constexpr double kLeastCpus = 0.01;  // the engine's least; what it rounds to nothing would be no limit at all
+
 [[noreturn]] void malformed(const std::string& option, const std::string& value, const std::string& wanted) {
   throw Error(Code::invalid, "docker_args: " + option + " " + printable(value) + ": " + wanted);
 }
@@ -92,7 +94,7 @@ void add_tmpfs(ContainerSpec& spec, const std::string& value) {
 
 void set_cpus(ContainerSpec& spec, const std::string& value) {
   const auto cpus = number_of<double>("--cpus", value);
-  if (!(cpus > 0) || !std::isfinite(cpus)) malformed("--cpus", value, "a number above 0 is wanted");
+  if (!(cpus >= kLeastCpus) || !std::isfinite(cpus)) malformed("--cpus", value, "a number of at least 0.01 is wanted");
   lower(spec.cpus, cpus);
 }
 

@@ -53,6 +53,15 @@ void add_limits(Json& host, const ContainerSpec& spec) {
   host["Ulimits"] = ulimits_of(spec);
 }
 
+// Images of CUDA ask for all GPUs in their own environment, which an engine whose default runtime is NVIDIA's obeys.
+std::vector<std::string> environment_of(const ContainerSpec& spec) {
+  std::string gpus;
+  for (const auto& id : spec.gpus) gpus += (gpus.empty() ? "" : ",") + id;
+  auto environment = spec.environment;
+  environment.push_back("NVIDIA_VISIBLE_DEVICES=" + (gpus.empty() ? "void" : gpus));
+  return environment;
+}
+
 Json host_config(const ContainerSpec& spec) {
   Json host = {{"Mounts", mounts_of(spec)},
                {"NetworkMode", spec.network},
@@ -79,7 +88,7 @@ Json host_config(const ContainerSpec& spec) {
 }  // namespace
 
 std::string to_json(const ContainerSpec& spec) {
-  Json body = {{"Image", spec.image},   {"Env", spec.environment},        {"User", spec.user},
+  Json body = {{"Image", spec.image},   {"Env", environment_of(spec)},    {"User", spec.user},
                {"Labels", spec.labels}, {"AttachStdin", false},           {"AttachStdout", false},
                {"AttachStderr", false}, {"HostConfig", host_config(spec)}};
   body["StopSignal"] = "SIGKILL";  // the supervisor hears no other: an engine that shuts down need not wait

@@ -65,6 +65,9 @@ Credentials from_entry(const Json& entry, const std::string& where) {
   credentials.username = pair->substr(0, colon);
   credentials.password = pair->substr(colon + 1);
   while (credentials.password.ends_with('\0')) credentials.password.pop_back();
+  if (!is_utf8(*pair))
+    throw Error(Code::invalid, "an \"auth\" in " + where + " is not UTF-8, as engines and registries want it",
+                "make it anew with docker login");
   return credentials;
 }
 

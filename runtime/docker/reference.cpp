@@ -10,6 +10,7 @@ namespace berth::docker {
 namespace {
 
 constexpr std::string_view kHub = "docker.io";
+constexpr std::string_view kLibrary = "library/";  // where the hub has images without a directory
 constexpr std::string_view kAlgorithm = "sha256:";
 constexpr std::size_t kLongestName = 255;
 constexpr std::size_t kLongestTag = 128;
@@ -114,11 +115,13 @@ std::string Reference::text() const {
   return name() + (tag.empty() ? "" : ":" + tag) + (digest.empty() ? "" : "@" + digest);
 }
 
+// Shortened only as far as it is still read as this image.
 std::string Reference::familiar() const {
-  auto text = this->text();
-  for (const std::string_view prefix : {"docker.io/library/", "docker.io/"})
-    if (text.starts_with(prefix)) return text.substr(prefix.size());
-  return text;
+  if (registry != kHub) return text();
+  const auto base = std::string_view(repository).substr(std::min(kLibrary.size(), repository.size()));
+  const bool alone = repository.starts_with(kLibrary) && base.find('/') == std::string_view::npos && !parse_digest(base);
+  if (!alone && names_registry(std::string_view(repository).substr(0, repository.find('/')))) return text();
+  return text().substr(kHub.size() + 1 + (alone ? kLibrary.size() : 0));
 }
 
 Reference Reference::with_digest(std::string other) const {
@@ -145,7 +148,7 @@ Reference parse_reference(std::string_view text) {
   if (reference.registry == "index.docker.io") reference.registry = kHub;
   check_repository(text, reference.repository);
   if (reference.registry == kHub && reference.repository.find('/') == std::string::npos)
-    reference.repository.insert(0, "library/");
+    reference.repository.insert(0, kLibrary);
   if (reference.name().size() > kLongestName) refuse(text, "it is longer than 255 letters");
   if (reference.tag.empty() && reference.digest.empty()) reference.tag = "latest";
   return reference;

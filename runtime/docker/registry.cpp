@@ -9,6 +9,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/docker/base64.hpp"
+#include "runtime/docker/manifest.hpp"
 #include "runtime/docker/registry_auth.hpp"
 #include "runtime/http/client.hpp"
 #include "runtime/http/tls.hpp"
@@ -232,76 +233,24 @@ class Session {
   std::string authorization_;
 };
 
-Json parse(const std::string& body, const Reference& reference) {
-  auto json = Json::parse(body, nullptr, false);
-  if (!json.is_object())
-    throw Error(Code::invalid, "the registry's manifest of " + reference.text() + " is no JSON object");
-  return json;
-}
-
-// The digest of the list's entry for the platform.
-std::string chosen(const Json& index, const Platform& platform, const Reference& reference) {
-  std::string others;
-  for (const auto& entry : index["manifests"]) {
-    const auto its = member(entry, "platform");
-    const auto os = text_of(its, "os");
-    const auto architecture = text_of(its, "architecture");
-    if (os == platform.os && architecture == platform.architecture) return text_of(entry, "digest");
-    if (os != "unknown")
-      (others += others.empty() ? "" : ", ") += printable(os) + "/" + printable(architecture);
-  }
-  throw Error(Code::unsupported,
-              reference.text() + " is not built for " + platform.os + "/" + platform.architecture,
-              "it is there for " + (others.empty() ? "nothing" : others));
-}
-
-ByteSize layers_of(const Json& manifest) {
-  std::uint64_t sum = 0;
-  for (const auto& layer : member(manifest, "layers"))
-    if (member(layer, "size").is_number_unsigned()) sum += layer["size"].get<std::uint64_t>();
-  return ByteSize(sum);
-}
-
-void read_config(RemoteImage& image, const std::string& body) {
-  const auto config = parse(body, image.pinned);
-  image.os = text_of(config, "os");
-  image.architecture = text_of(config, "architecture");
-  for (const auto& entry : member(member(config, "config"), "Env"))
-    if (entry.is_string()) image.environment.push_back(entry.get<std::string>());
-}
-
-void check_platform(const RemoteImage& image, const Platform& platform, const Reference& reference) {
-  if (image.os == platform.os && image.architecture == platform.architecture) return;
-  throw Error(Code::unsupported,
-              reference.text() + " is built for " + printable(image.os) + "/" +
-                  printable(image.architecture) + ", this machine is " + platform.os + "/" +
-                  platform.architecture,
-              "choose an image that is built for this machine");
-}
-
 RemoteImage ask_registry(const Reference& reference, const Credentials& credentials,
                          const RegistryOptions& options) {
   Session session(reference, credentials, options);
   auto body = session.manifest(reference.version()).body;
   RemoteImage image;
   image.index_digest = image.digest = "sha256:" + objects::sha256(body).hex();
-  auto manifest = parse(body, reference);
-  if (member(manifest, "manifests").is_array()) {
-    image.digest = chosen(manifest, options.platform, reference);
-    if (!is_digest(image.digest))
-      throw Error(Code::invalid, "the registry's list for " + reference.text() + " names no digest");
-    manifest = parse(session.manifest(image.digest).body, reference);
+  if (auto chosen = manifest_for(body, options.platform, reference)) {
+    image.digest = std::move(*chosen);
+    body = session.manifest(image.digest).body;
   }
   image.pinned = reference.with_digest(image.digest);
-  image.config_digest = text_of(member(manifest, "config"), "digest");
-  if (!is_digest(image.config_digest))
-    throw Error(
-        Code::unsupported,
-        "the registry's manifest of " + reference.text() + " is of an old form, without a configuration",
-        "push the image anew with a current docker");
-  image.layers = layers_of(manifest);
-  read_config(image, session.blob(image.config_digest));
-  check_platform(image, options.platform, reference);
+  const auto manifest = parse_manifest(body, reference);
+  image.config_digest = manifest.config_digest;
+  image.layers = manifest.layers;
+  auto config = parse_image_config(session.blob(image.config_digest), options.platform, reference);
+  image.os = std::move(config.os);
+  image.architecture = std::move(config.architecture);
+  image.environment = std::move(config.environment);
   return image;
 }
 

@@ -17,6 +17,10 @@ using conda::words_of;
 
 bool is_name(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
 
+// Longer than any image's name. ARGs that are made of ARGs would double without end.
+constexpr std::size_t kLongestValue = 4096;
+constexpr int kDeepestValue = 16;  // ${A:-${B:-…}}
+
 // The parser directive "# escape=`", which must stand before all else.
 char escape_of(std::string_view text) {
   while (!text.empty()) {
@@ -119,15 +123,17 @@ class Reader {
   }
 
   // What stands after the name within braces: "", ":-otherwise", ":+instead", both also without the colon.
-  std::string chosen(const std::string& value, std::string_view rest) const {
+  std::string chosen(const std::string& value, std::string_view rest, int depth) const {
     if (rest.starts_with(':')) rest.remove_prefix(1);
     const char how = rest.empty() ? '\0' : rest.front();
-    if (how == '+') return value.empty() ? std::string() : expanded(rest.substr(1));
-    return value.empty() && how == '-' ? expanded(rest.substr(1)) : value;
+    if (how == '+') return value.empty() ? std::string() : expanded(rest.substr(1), depth + 1);
+    return value.empty() && how == '-' ? expanded(rest.substr(1), depth + 1) : value;
   }
 
-  // $NAME, ${NAME}, ${NAME:-default} and ${NAME:+instead} of the ARGs before the first stage.
-  std::string expanded(std::string_view text) const {
+  // $NAME, ${NAME}, ${NAME:-default} and ${NAME:+instead} of the ARGs before the first stage; "" for what
+  // comes out too long or is nested too deep.
+  std::string expanded(std::string_view text, int depth = 0) const {
+    if (depth > kDeepestValue) return {};
     std::string out;
     for (std::size_t i = 0; i < text.size();) {
       if (text[i] != '$') {
@@ -141,10 +147,11 @@ class Reader {
       const std::string name(text.substr(begin, end - begin));
       const auto close = braced ? closing_brace(text, end) : end;
       const auto value = arguments_.find(name);
-      out += chosen(value == arguments_.end() ? std::string() : value->second, text.substr(end, close - end));
+      out += chosen(value == arguments_.end() ? std::string() : value->second, text.substr(end, close - end),
+                    depth);
       i = braced ? std::min(close + 1, text.size()) : end;
     }
-    return out;
+    return out.size() > kLongestValue ? std::string() : out;
   }
 
   DockerfileImages found_;

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -54,11 +55,20 @@ struct Fault {
   friend bool operator==(const Fault&, const Fault&) = default;
 };
 
+// An Xid after which a GPU is withheld.
+struct Trouble {
+  unsigned xid = 0;
+  std::optional<Version> driver;  // that told of it; another one, loaded since, has begun anew with the GPU
+  friend bool operator==(const Trouble&, const Trouble&) = default;
+};
+
 struct Survey {
   std::vector<Gpu> gpus;
   std::optional<Version> driver;
   std::optional<Version> cuda;      // the newest that the driver has
   std::vector<Fault> faults;
+  std::map<std::string, Trouble> troubles;  // by whole GPU, those that are not over
+  bool driver_expected = false;             // NVML is installed, and its driver does not answer (yet)
   std::vector<std::string> notes;   // for the operator: why there are no GPUs, what could not be found out
 };
 

@@ -27,10 +27,11 @@ Survey Nvml::survey() {
     answered = session_->look(survey);
   } catch (const Error& error) {
     survey.notes.push_back(error.describe());
+    survey.driver_expected = error.code() != Code::not_found;
     session_.reset();
   }
   keep_numbers(survey);
-  withhold_faulty(survey);
+  withhold_troubled(survey);
   add_lost(survey, answered);
   known_ = survey.gpus;
   return survey;
@@ -38,8 +39,14 @@ Survey Nvml::survey() {
 
 void Nvml::forgive(const std::string& uuid) {
   const std::lock_guard lock(mutex_);
-  faulty_.erase(uuid);
-  std::erase_if(known_, [&](const Gpu& gpu) { return whole_uuid(gpu) == uuid; });
+  troubles_.erase(uuid);
+  std::erase_if(known_, [&](const Gpu& gpu) { return gpu.lost && whole_uuid(gpu) == uuid; });
+}
+
+void Nvml::recall(std::vector<Gpu> known, std::map<std::string, Trouble> troubles) {
+  const std::lock_guard lock(mutex_);
+  known_ = std::move(known);
+  troubles_ = std::move(troubles);
 }
 
 // NVML counts anew when one has gone.
@@ -49,12 +56,18 @@ void Nvml::keep_numbers(Survey& survey) const {
       if (whole_uuid(known) == whole_uuid(gpu)) gpu.index = known.index;
 }
 
-void Nvml::withhold_faulty(Survey& survey) {
+void Nvml::withhold_troubled(Survey& survey) {
+  std::erase_if(troubles_, [&](const auto& entry) {
+    const auto& told_by = entry.second.driver;
+    return told_by && survey.driver && told_by != survey.driver;
+  });
   for (const auto& fault : survey.faults)
-    if (!is_programs_fault(fault.xid)) faulty_.emplace(fault.uuid, fault.xid);
+    if (!is_programs_fault(fault.xid)) troubles_.emplace(fault.uuid, Trouble{fault.xid, survey.driver});
   for (auto& gpu : survey.gpus)
-    if (const auto found = faulty_.find(whole_uuid(gpu)); found != faulty_.end() && !gpu.withheld)
-      gpu.withheld = xid_in_words(found->second) + ": see dmesg; reset the GPU or reboot";
+    if (const auto found = troubles_.find(whole_uuid(gpu)); found != troubles_.end() && !gpu.withheld)
+      gpu.withheld = xid_in_words(found->second.xid) + ": see dmesg; reboot, or reset the GPU and `berth gpu forgive " +
+                     std::to_string(gpu.index) + "`";
+  survey.troubles = troubles_;
 }
 
 // An instance whose GPU answers was taken away by the administrator, as was a GPU that is in MIG mode now.
@@ -62,8 +75,8 @@ void Nvml::add_lost(Survey& survey, const std::set<std::string>& answered) {
   for (auto gpu : known_) {
     if (answered.contains(whole_uuid(gpu))) continue;
     gpu.withheld = "it does not answer any more: it has fallen off the bus, or its driver was unloaded";
-    if (const auto found = faulty_.find(whole_uuid(gpu)); found != faulty_.end())
-      gpu.withheld = "it does not answer any more after " + xid_in_words(found->second);
+    if (const auto found = troubles_.find(whole_uuid(gpu)); found != troubles_.end())
+      gpu.withheld = "it does not answer any more after " + xid_in_words(found->second.xid);
     gpu.lost = true;
     gpu.processes.clear();
     gpu.used.reset();

@@ -32,22 +32,25 @@ class Nvml {
   ~Nvml();
 
   // All GPUs as they are now. A GPU that was there once and does not answer any more stays listed, withheld; so
-  // does one after an Xid that is not a program's fault, until forgive(). Takes milliseconds per GPU, the first
+  // does one after an Xid that is not a program's fault, until forgive(), or until another driver is loaded. Takes milliseconds per GPU, the first
   // time up to seconds.
   Survey survey();
-  // The operator says that a GPU is well again. One that still does not answer stays withheld.
+  // The operator says that a GPU is well again. One that does not answer any more is forgotten.
   void forgive(const std::string& uuid);
+  // What an earlier one saw, before the first survey: as if this one had seen it. `known`: GPUs that there were, by
+  // which those that are gone are told, and the others keep their numbers.
+  void recall(std::vector<Gpu> known, std::map<std::string, Trouble> troubles);
 
  private:
   void keep_numbers(Survey& survey) const;
-  void withhold_faulty(Survey& survey);
+  void withhold_troubled(Survey& survey);
   void add_lost(Survey& survey, const std::set<std::string>& answered);
 
   const NvmlSettings settings_;
   std::mutex mutex_;
   std::unique_ptr<nvml::Session> session_;  // nothing while NVML is not there
   std::vector<Gpu> known_;                  // by the last survey
-  std::map<std::string, unsigned> faulty_;  // whole GPU → the Xid for which it is withheld
+  std::map<std::string, Trouble> troubles_;  // by whole GPU
 };
 
 }  // namespace berth::gpu

@@ -21,7 +21,7 @@ void* find(void* library, std::initializer_list<const char*> names) {
 Library::Library(const std::string& path) : handle_(::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
   if (handle_ == nullptr) {
     const char* why = ::dlerror();
-    throw Error(Code::unavailable, "NVML cannot be loaded: " + std::string(why != nullptr ? why : path),
+    throw Error(Code::not_found, "NVML cannot be loaded: " + std::string(why != nullptr ? why : path),
                 "for GPUs install the NVIDIA driver");
   }
   resolve();

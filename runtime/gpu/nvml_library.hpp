@@ -27,7 +27,7 @@ class Function {
 
 class Library {
  public:
-  // Throws Code::unavailable where it cannot be loaded, Code::unsupported where it lacks what nothing works without.
+  // Throws Code::not_found where it cannot be loaded, Code::unsupported where it lacks what nothing works without.
   explicit Library(const std::string& path);
   Library(const Library&) = delete;
   Library& operator=(const Library&) = delete;

@@ -188,7 +188,7 @@ class HealthTest(GpuTest):
         agent = self.start_node()
         go = self.place / "work/go"
         job = self.sh(agent, f"while [ ! -e {go} ]; do sleep 0.05; done; exit 1")
-        agent.wait_state(job, "Running")
+        agent.running_pid(job)
         agent.kill()
         self.gpus[0]["gone"] = True
         self.write()
@@ -196,7 +196,10 @@ class HealthTest(GpuTest):
         go.touch()
         ending = agent.wait(job)["ending"]
         self.assertEqual((ending["kind"], ending["uuid"]), ("gpu_error", "GPU-0"))
-        self.assertIn("no such GPU any more", ending["reason"])
+        self.assertIn("does not answer any more", ending["reason"])
+        self.assertIn("does not answer any more", self.gpu(agent, "GPU-0")["withheld"])
+        self.assertIn("it is forgotten", agent.berth("gpu", "forgive", "0").out)
+        self.assertEqual([gpu["uuid"] for gpu in agent.get("/v1/status")["gpus"]], ["GPU-1"])
 
     def test_a_cancellation_is_done_when_the_memory_is_back(self):
         self.set_machine(h100(0))
@@ -236,6 +239,52 @@ class HealthTest(GpuTest):
         self.write()
         self.assertEqual(agent.wait(following)["state"], "Completed")
 
+    def test_a_gpu_stays_withheld_over_a_restart_of_the_agent_until_it_is_forgiven(self):
+        self.set_machine(h100(0), h100(1))
+        agent = self.start_node()
+        job = self.sh(agent, f"while [ ! -e {self.place}/work/go ]; do sleep 0.05; done; exit 1")
+        agent.running_pid(job)
+        self.gpus[0]["xids"] = [79]
+        self.write()
+        eventually(lambda: self.gpu(agent, "GPU-0")["withheld"], "the dead one is withheld")
+        agent.kill()
+        self.gpus[0]["xids"] = []  # nobody tells of it again
+        self.write()
+        agent.start()
+        withheld = self.gpu(agent, "GPU-0")["withheld"]
+        self.assertRegex(withheld, r"^Xid 79 .*reboot, or reset the GPU and `berth gpu forgive 0`$")
+        self.assertIn(withheld, "\n".join(self.gpu_remarks(agent)))
+        (self.place / "work/go").touch()
+        self.assertEqual(agent.wait(job)["ending"]["xid"], 79)
+        after = self.sh(agent, SEEN)
+        agent.wait(after)
+        self.assertEqual(agent.log_of(after), b"GPU-1 GPU-1\n")
+        self.assertIn("free", agent.berth("gpu", "forgive", "0").out)
+        self.assertIsNone(self.gpu(agent, "GPU-0")["withheld"])
+        agent.restart()
+        self.assertIsNone(self.gpu(agent, "GPU-0")["withheld"])
+        self.assertEqual(self.gpu_remarks(agent), [])
+
+    def test_a_reboot_and_another_driver_end_an_xid(self):
+        self.set_machine(h100(0), h100(1))
+        agent = self.start_agent(config=f"cpus: 16\nnvml: {LIBRARY}\ngpu_sample: 100ms",
+                                 environment={"BERTH_TEST_NVML": str(self.script), "BERTH_BOOT_ID": "first"})
+        for end in ("reboot", "driver"):
+            self.gpus[0]["xids"] = [48]
+            self.write()
+            eventually(lambda: self.gpu(agent, "GPU-0")["withheld"], "it is withheld")
+            agent.berth("gpu", "withhold", "1", "--reason", "loud")
+            agent.stop()
+            self.gpus[0]["xids"] = []
+            if end == "reboot":
+                agent.extra["BERTH_BOOT_ID"] = "second"
+            else:
+                self.rest["driver"] = "560.28.03"
+            self.write()
+            agent.start()
+            self.assertIsNone(self.gpu(agent, "GPU-0")["withheld"], end)
+            self.assertRegex(self.gpu(agent, "GPU-1")["withheld"], r"^taken out of use by \S+: loud$")
+
     def test_status_shows_who_has_what(self):
         self.set_machine(h100(0), h100(7))
         agent = self.start_node()
@@ -246,6 +295,54 @@ class HealthTest(GpuTest):
         self.assertRegex(status, r"70% busy, 1\.0 GiB of 80 GiB, free\n")
         self.assertIn("550.54.14 (CUDA 12.4)", status)
         agent.cancel(job)
+
+
+class OperatorTest(GpuTest):
+    def test_a_gpu_taken_out_of_use_goes_to_no_job_until_it_is_taken_back(self):
+        self.set_machine(h100(0), h100(1))
+        agent = self.start_node()
+        first = self.sh(agent, "sleep 1000")
+        agent.running_pid(first)
+        self.assertIn("withheld: taken out of use by", agent.berth("gpu", "withhold", "GPU-1").out)
+        said = agent.berth_json("gpu", "withhold", "0", "--reason", "its fan is loud")
+        self.assertEqual(len(said["gpus"]), 1)
+        self.assertIn("its fan is loud", said["gpus"][0]["withheld"])
+        self.assertEqual(said["gpus"][0]["jobs"], [first])  # who has it keeps it
+        waiting = self.sh(agent, SEEN)
+        self.assertIn("taken out of use by", agent.job(waiting)["waiting"])
+        agent.kill()
+        agent.start()
+        self.assertEqual(agent.job(first)["state"], "Running")
+        self.assertEqual(agent.job(waiting)["state"], "Queued")
+        self.assertEqual(self.gpu_remarks(agent), [])  # nothing is broken
+        listed = agent.berth("gpu", "ls").out
+        self.assertRegex(listed, rf"(?m)^0 +GPU-0 .* {first} +withheld: taken out of use by \w+: its fan is loud$")
+        agent.berth("gpu", "forgive", "1")
+        self.assertEqual(agent.wait(waiting)["state"], "Completed")
+        self.assertEqual(agent.log_of(waiting), b"GPU-1 GPU-1\n")
+        agent.cancel(first)
+        agent.wait(first)
+        self.assertIsNotNone(self.gpu(agent, "GPU-0")["withheld"])
+
+    def test_forgiving_does_not_hide_what_is_wrong_now(self):
+        self.set_machine({**h100(0), "ecc": 3}, {**h100(1), "gone": True})
+        agent = self.start_node()
+        self.assertIn("withheld: 3 uncorrected memory errors", agent.berth("gpu", "forgive", "0").out)
+
+    def test_mistakes_are_told(self):
+        self.set_machine(h100(0), h100(1))
+        agent = self.start_node()
+        for arguments, words in ((["forgive", "7"], "there is no GPU '7'"), (["withhold", "GPU-"], "ambiguous"),
+                                 (["withhold"], "name one GPU"), (["ls", "0"], "takes no GPU"),
+                                 (["dance"], "there is no `berth gpu dance`"),
+                                 (["withhold", "0", "--reason", "x" * 201], "at most 200")):
+            self.assertIn(words, agent.berth("gpu", *arguments, expect=2).err, arguments)
+        self.refuses(400, "invalid", agent.post, "/v1/gpus/0/withhold", {"reason": 7})
+
+    def test_a_machine_without_gpus_says_so(self):
+        agent = self.start_agent(config="nvml: /nowhere/libnvidia-ml.so.1")
+        self.assertIn("no GPUs: NVML cannot be loaded: /nowhere", agent.berth("gpu", "ls").out)
+        self.assertIn("there is no GPU", agent.berth("gpu", "withhold", "0", expect=2).err)
 
 
 @unittest.skipIf(os.geteuid() != 0, "device filters are attached by root alone")
@@ -290,6 +387,39 @@ class NoGpuTest(GpuTest):
         before = self.wake_ups(agent.pid)
         time.sleep(2)
         self.assertLess(self.wake_ups(agent.pid) - before, 5)
+
+    def test_a_driver_that_is_loaded_later_is_found_without_being_asked_for(self):
+        self.set_machine(init=9)
+        agent = self.start_node()
+        self.assertEqual(agent.get("/v1/status")["gpus"], [])
+        self.set_machine(h100(0))
+        eventually(lambda: agent.get("/v1/status")["gpus"], "the GPU is found")
+
+    def test_a_driver_that_is_loaded_much_later_is_found_when_a_job_wants_it(self):
+        self.set_machine(h100(0))
+        self.script.rename(self.place / "later.json")
+        agent = self.start_agent(config=f"nvml: {self.place}/late.so",
+                                 environment={"BERTH_TEST_NVML": str(self.place / "later.json")})
+        error = self.refuses(400, "invalid", self.sh, agent, "true")
+        self.assertIn("this node has none", error["message"])
+        (self.place / "late.so").symlink_to(LIBRARY)  # the driver is installed
+        self.assertEqual(agent.wait(self.sh(agent, "true"))["state"], "Completed")
+
+    def test_what_asks_for_cuda_is_held_against_the_driver_that_runs_now(self):
+        self.set_machine(h100(0), driver="470.82.01", cuda=11040)
+        agent = self.start_node("offline: true\n")
+        requirements = self.place / "requirements.txt"
+        requirements.write_text("nothing-at-all==1.0+cu121\n")
+        run = lambda: agent.berth("submit", "--gpus", "1", "--requirements", str(requirements), "--", "true",
+                                  cwd=self.directory("code")).out.strip()
+        refused = agent.wait(run())
+        self.assertIn("470.82", refused["ending_words"])
+        self.rest.update(driver="550.54.14", cuda=12040)
+        self.write()
+        eventually(lambda: agent.get("/v1/status")["nvidia"]["driver"] == "550.54.14", "the new driver is seen")
+        tried = agent.wait(run())
+        self.assertEqual(tried["ending"]["kind"], "environment_failed")
+        self.assertNotIn("driver", tried["ending_words"])
 
     def test_a_driver_that_comes_later_is_found_by_doctor(self):
         self.set_machine(init=9)

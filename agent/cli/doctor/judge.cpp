@@ -466,7 +466,8 @@ Check judge_gpus(const NvidiaFacts& nvidia, const Agent& agent) {
   check.level = Level::warning;
   check.what = std::to_string(withheld.size()) + " of " + std::to_string(all) + (all == 1 ? " GPU is" : " GPUs are") +
                " withheld from jobs: " + joined(withheld, kNamed);
-  check.advice = "nvidia-smi tells who uses them and how they are; they are offered again when the reason is gone";
+  check.advice = "nvidia-smi tells who uses them and how they are; they are offered again when the reason is gone, and those "
+                 "after an Xid or taken out of use by `berth gpu forgive`";
   return check;
 }
 

@@ -6,7 +6,7 @@
 namespace berth::cli {
 namespace {
 
-constexpr std::array<Verb, 19> kVerbs{{
+constexpr std::array<Verb, 20> kVerbs{{
     {"run", "submit a job, follow its log, exit with its code", verb::run},
     {"submit", "submit a job and print its id", verb::submit},
     {"ps", "list jobs", verb::ps},
@@ -20,6 +20,7 @@ constexpr std::array<Verb, 19> kVerbs{{
     {"priority", "change a waiting job's priority", verb::priority},
     {"download", "fetch a job's outputs, code or diff", verb::download},
     {"env", "look after environments: list, build, lock, remove", verb::env},
+    {"gpu", "look after GPUs: list, take out of use, take back", verb::gpu},
     {"top", "watch the node live: jobs, CPU, memory, logs", verb::top},
     {"status", "show the node: queue, resources, disk, health", verb::status},
     {"doctor", "check what this node needs, and say what to do", verb::doctor},

@@ -36,6 +36,7 @@ int release(const Arguments& arguments, Common& common);
 int priority(const Arguments& arguments, Common& common);
 int download(const Arguments& arguments, Common& common);
 int env(const Arguments& arguments, Common& common);
+int gpu(const Arguments& arguments, Common& common);
 int top(const Arguments& arguments, Common& common);
 int status(const Arguments& arguments, Common& common);
 int doctor(const Arguments& arguments, Common& common);

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "runtime/base/error.hpp"
+
 using namespace berth;
 using jobs::GpuLedger;
 using jobs::GpuLook;
@@ -141,6 +143,7 @@ TEST_CASE("a fault that is not a program's is the holder's, once, and nobody els
   ledger.hold("ben-1", {"GPU-1"}, kStart);
   auto look = two_cards();
   look.survey.faults = {{"GPU-1", 31}, {"GPU-0", 79}};
+  look.survey.troubles = {{"GPU-0", {79, look.survey.driver}}};
   look.survey.gpus[0].withheld = "Xid 79 (the GPU has fallen off the bus)";
   const auto failures = ledger.take(look, kStart + 1s);
   REQUIRE(failures.size() == 1);
@@ -159,7 +162,7 @@ TEST_CASE("a fault of a GPU is that of whoever holds an instance of it, and so i
   auto look = two_cards();
   look.survey.gpus[0].uuid = "MIG-a";
   look.survey.gpus[0].mig = gpu::Mig{"GPU-0", "1g.10gb"};
-  look.survey.faults = {{"GPU-0", 48}};
+  look.survey.troubles = {{"GPU-0", {48, look.survey.driver}}};
   look.survey.gpus[1].lost = true;
   look.survey.gpus[1].withheld = "it does not answer any more";
   const auto failures = ledger.take(look, kStart + 1s);
@@ -188,4 +191,87 @@ TEST_CASE("device rules leave a job its own GPUs, and are empty without GPUs") {
   CHECK(ledger.rules_for({"GPU-1"}).at(195).contains(1));
   CHECK_FALSE(ledger.rules_for({"GPU-1"}).at(195).contains(0));
   CHECK_FALSE(ledger.rules_for({}).at(195).contains(1));
+}
+
+TEST_CASE("an Xid that was told before the agent came is still the failure of who holds the GPU") {
+  GpuLedger ledger;
+  auto look = two_cards();
+  look.survey.troubles = {{"GPU-0", {79, look.survey.driver}}};
+  ledger.take(look, kStart);
+  ledger.hold("ada-1", {"GPU-0"}, kStart + 1s);
+  REQUIRE(ledger.take(look, kStart + 2s).size() == 1);
+  CHECK(ledger.give_back("ada-1", kStart + 3s)->failure->xid == 79);
+}
+
+TEST_CASE("what the operator withholds is handed out to nobody until he forgives it; who has it keeps it") {
+  GpuLedger ledger;
+  ledger.take(two_cards(), kStart);
+  ledger.hold("ada-1", {"GPU-1"}, kStart);
+  ledger.withhold(ledger.resolve("1"), {"root", "its fan is loud"});
+  ledger.withhold(ledger.resolve("GPU-0"), {"ben", ""});
+  CHECK(withheld(ledger, 0) == "taken out of use by ben");
+  CHECK(withheld(ledger, 1) == "taken out of use by root: its fan is loud");
+  CHECK(ledger.devices()[1].withheld == withheld(ledger, 1));
+  CHECK_FALSE(ledger.is_unwell("GPU-1"));
+  CHECK(ledger.holders_of("GPU-1") == std::vector<model::JobId>{"ada-1"});
+  ledger.take(two_cards(), kStart + 1s);
+  CHECK_FALSE(withheld(ledger, 1).empty());
+  ledger.forgive(ledger.resolve("1"));
+  CHECK(withheld(ledger, 1) == "");
+  CHECK(ledger.withheld().size() == 1);
+}
+
+TEST_CASE("a GPU is withheld with its instances, and they are forgiven with it; an instance can be withheld alone") {
+  GpuLedger ledger;
+  auto look = two_cards();
+  look.survey.gpus[0].uuid = "MIG-a";
+  look.survey.gpus[1].uuid = "MIG-b";
+  look.survey.gpus[1].index = 0;
+  for (auto& gpu : look.survey.gpus) gpu.mig = gpu::Mig{"GPU-0", "1g.10gb"};
+  ledger.take(look, kStart);
+  ledger.withhold(ledger.resolve("MIG-b"), {"root", ""});
+  CHECK(withheld(ledger, 0) == "");
+  CHECK_FALSE(withheld(ledger, 1).empty());
+  ledger.withhold(ledger.resolve("0"), {"root", "whole"});
+  CHECK(withheld(ledger, 0) == "taken out of use by root: whole");
+  CHECK_THROWS_AS(ledger.forgive(ledger.resolve("MIG-a")), Error);
+  CHECK_FALSE(withheld(ledger, 0).empty());
+  ledger.forgive(ledger.resolve("GPU-0"));
+  CHECK(withheld(ledger, 0) == "");
+  CHECK(withheld(ledger, 1) == "");
+  CHECK(ledger.withheld().empty());
+}
+
+TEST_CASE("an instance of a GPU after an Xid is not forgiven alone") {
+  GpuLedger ledger;
+  auto look = two_cards();
+  look.survey.gpus[0].uuid = "MIG-a";
+  look.survey.gpus[0].mig = gpu::Mig{"GPU-0", "1g.10gb"};
+  look.survey.troubles = {{"GPU-0", {48, look.survey.driver}}};
+  ledger.take(look, kStart);
+  CHECK_THROWS_AS(ledger.forgive(ledger.resolve("MIG-a")), Error);
+}
+
+TEST_CASE("the operator names a GPU by its number, its UUID or the beginning of one, if only one has it") {
+  GpuLedger ledger;
+  auto look = two_cards();
+  look.survey.gpus[0].uuid = "GPU-0";
+  look.survey.gpus[1].uuid = "GPU-01";
+  ledger.take(look, kStart);
+  CHECK(ledger.resolve("1").uuid == "GPU-01");
+  CHECK(ledger.resolve("GPU-0").uuid == "GPU-0");
+  CHECK(ledger.resolve("GPU-01").label == "GPU 1");
+  for (const auto* name : {"", "2", "gpu-0", "GPU-02", "-1"}) {
+    CAPTURE(name);
+    CHECK_THROWS_WITH_AS(ledger.resolve(name), doctest::Contains("there is no GPU"), Error);
+  }
+  CHECK_THROWS_WITH_AS(ledger.resolve("GPU-"), doctest::Contains("ambiguous"), Error);
+}
+
+TEST_CASE("a GPU that is gone can be forgiven what was said of it") {
+  GpuLedger ledger;
+  ledger.set_withheld({{"GPU-9", {"root", ""}}});
+  ledger.take(two_cards(), kStart);
+  ledger.forgive(ledger.resolve("GPU-9"));
+  CHECK(ledger.withheld().empty());
 }

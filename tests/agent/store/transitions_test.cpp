@@ -168,6 +168,14 @@ TEST_CASE_FIXTURE(Fixture, "a drained node stays drained") {
   CHECK_FALSE(drained(other));
 }
 
+TEST_CASE_FIXTURE(Fixture, "what is kept of GPUs is the last that was written") {
+  CHECK(gpu_record(db).empty());
+  set_gpu_record(db, "one");
+  set_gpu_record(db, "two");
+  auto other = db::Connection::open(path);
+  CHECK(gpu_record(other) == "two");
+}
+
 TEST_CASE_FIXTURE(Fixture, "a forgotten job leaves nothing behind") {
   const auto sequence = add_final(1);
   CHECK(forget(db, {sequence}, at(0), at(0)) == std::vector{sequence});

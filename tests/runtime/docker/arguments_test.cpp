@@ -92,7 +92,7 @@ TEST_CASE("what would give a container more than its job has is refused with the
 
 TEST_CASE("what is malformed is told as such") {
   for (const auto* argument : {"--shm-size=much", "--shm-size", "--ulimit=nofile", "--ulimit nosuch=1",
-                               "--cpus=0", "--cpus=nan", "-e NAME", "debian", "--", "--tmpfs=relative"})
+                               "--cpus=0", "--cpus=1e-12", "--cpus=nan", "-e NAME", "debian", "--", "--tmpfs=relative"})
     CHECK_MESSAGE(test::code_of([&] { with({argument}); }) == Code::invalid, argument);
 }
 

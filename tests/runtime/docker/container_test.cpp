@@ -52,6 +52,13 @@ TEST_CASE("limits, mounts and GPUs are as the engine wants them") {
   CHECK(host["Mounts"][1]["VolumeOptions"]["NoCopy"] == true);
   CHECK(host["DeviceRequests"] ==
         json::parse(R"([{"DeviceIDs": ["GPU-1", "MIG-2"], "Capabilities": [["gpu"]]}])"));
+  CHECK(body["Env"] == json::array({"NVIDIA_VISIBLE_DEVICES=GPU-1,MIG-2"}));
+}
+
+TEST_CASE("a container without GPUs says so, whatever its image and its job's arguments say") {
+  ContainerSpec spec;
+  spec.environment = {"NVIDIA_VISIBLE_DEVICES=all"};
+  CHECK(body_of(spec)["Env"].back() == "NVIDIA_VISIBLE_DEVICES=void");  // the last one counts
 }
 
 TEST_CASE("a relative mount is refused") {

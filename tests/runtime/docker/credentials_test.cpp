@@ -75,6 +75,8 @@ TEST_CASE("without the file there are no credentials, and one that is broken is 
   CHECK(broken.message().find("config.json") != std::string::npos);
   const json bad = {{"auths", {{"ghcr.io", {{"auth", "no colon!"}}}}}};
   CHECK(test::code_of([&] { config.keychain(bad).find("ghcr.io"); }) == Code::invalid);
+  const json latin1 = {{"auths", {{"ghcr.io", {{"auth", base64("u:\xe9")}}}}}};
+  CHECK(failure_of([&] { config.keychain(latin1).find("ghcr.io"); }).message().find("UTF-8") != std::string::npos);
 }
 
 TEST_CASE("a credential helper is asked for its registry, and the store for the rest") {

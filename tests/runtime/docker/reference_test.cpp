@@ -44,6 +44,12 @@ TEST_CASE("people see a name as they write it") {
   CHECK(parse_reference("debian").familiar() == "debian:latest");
   CHECK(parse_reference("team/train").familiar() == "team/train:latest");
   CHECK(parse_reference("ghcr.io/a/b:1").familiar() == "ghcr.io/a/b:1");
+  // Shorter, they would be the names of other images, or of none.
+  CHECK(parse_reference("docker.io/localhost/x").familiar() == "docker.io/localhost/x:latest");
+  CHECK(parse_reference("docker.io/a.b/c").familiar() == "docker.io/a.b/c:latest");
+  CHECK(parse_reference("library/x/y").familiar() == "library/x/y:latest");
+  const auto digits = "library/" + std::string(64, 'a');
+  CHECK(parse_reference(digits).familiar() == digits + ":latest");
 }
 
 TEST_CASE("what is no image name is refused with the part that is wrong") {

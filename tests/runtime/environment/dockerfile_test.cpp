@@ -44,3 +44,12 @@ TEST_CASE("a Dockerfile from scratch, an empty one and a broken one name no imag
   CHECK(images_of_dockerfile("FROM ${UNSET}\nCOPY --from= a b\nFROM ${").all.empty());
   CHECK(images_of_dockerfile("#\n#escape\nFROM a \\").base == "a");
 }
+
+TEST_CASE("arguments that double with each line come to nothing") {
+  std::string text = "ARG A0=0123456789\n";
+  for (int i = 1; i < 60; ++i) {
+    const auto before = "$A" + std::to_string(i - 1);
+    text += "ARG A" + std::to_string(i) + "=" + before + before + "\n";
+  }
+  CHECK(images_of_dockerfile(text + "FROM $A59\n").base.empty());
+}

@@ -224,8 +224,73 @@ TEST_CASE("an Xid withholds its GPU until it is forgiven; a program's fault is t
   survey = nvml.survey();
   CHECK(survey.faults.empty());
   CHECK_FALSE(withheld(survey, 7).empty());
+  CHECK(survey.troubles == std::map<std::string, Trouble>{{"GPU-7", {79, Version{550, 54, 14}}}});
   nvml.forgive("GPU-7");
-  CHECK(withheld(nvml.survey(), 7).empty());
+  survey = nvml.survey();
+  CHECK(withheld(survey, 7).empty());
+  CHECK(survey.troubles.empty());
+}
+
+TEST_CASE("an Xid counts until another driver is loaded") {
+  ScriptedMachine machine(server());
+  auto nvml = scripted();
+  nvml.survey();
+  machine.gpu(2)["xids"] = {48};
+  machine.write();
+  CHECK_FALSE(withheld(nvml.survey(), 2).empty());
+  machine.change([](json& m) { m["init"] = 9; });
+  CHECK_FALSE(withheld(nvml.survey(), 2).empty());
+  machine.change([](json& m) {
+    m.erase("init");
+    m["driver"] = "560.1";
+    m["gpus"][2].erase("xids");
+  });
+  CHECK(withheld(nvml.survey(), 2).empty());
+}
+
+TEST_CASE("what an earlier session saw is taken up: Xids, GPUs that are gone, and the numbers of the others") {
+  ScriptedMachine machine(server());
+  machine.gpu(0)["gone"] = true;
+  machine.write();
+  auto known = scripted().survey().gpus;
+  for (auto& gpu : known) gpu.index = gpu.mig ? 7 : static_cast<unsigned>(std::stoul(gpu.uuid.substr(4)));
+  Gpu gone;
+  gone.uuid = "GPU-0";
+  gone.memory = 80_GiB;
+  known.push_back(gone);
+  auto nvml = scripted();
+  nvml.recall(known, {{"GPU-5", {79, Version{550, 54, 14}}}, {"GPU-6", {48, Version{535, 1, 0}}}});
+  const auto survey = nvml.survey();
+  REQUIRE(survey.gpus.size() == 9);
+  CHECK(survey.gpus[0].lost);
+  CHECK(withheld(survey, 0).find("does not answer any more") != std::string::npos);
+  CHECK(survey.gpus[1].uuid == "GPU-1");
+  CHECK(survey.gpus[1].index == 1);
+  CHECK(withheld(survey, 5).find("Xid 79") == 0);
+  CHECK(withheld(survey, 6).empty());  // the driver that told it is not the one that runs
+}
+
+TEST_CASE("a GPU that is gone is forgotten when it is forgiven, and the others keep their numbers") {
+  ScriptedMachine machine(server());
+  auto nvml = scripted();
+  nvml.survey();
+  machine.gpu(0)["gone"] = true;
+  machine.write();
+  CHECK(nvml.survey().gpus.size() == 9);
+  nvml.forgive("GPU-1");
+  nvml.forgive("GPU-0");
+  const auto survey = nvml.survey();
+  REQUIRE(survey.gpus.size() == 8);
+  CHECK(survey.gpus[0].uuid == "GPU-1");
+  CHECK(survey.gpus[0].index == 1);
+}
+
+TEST_CASE("a driver is expected where NVML is installed, and nowhere else") {
+  CHECK_FALSE(Nvml({.library = "libno-such-nvml.so.1"}).survey().driver_expected);
+  ScriptedMachine machine(workstation());
+  CHECK_FALSE(scripted().survey().driver_expected);
+  machine.change([](json& m) { m["init"] = 9; });
+  CHECK(scripted().survey().driver_expected);
 }
 
 TEST_CASE("a GPU that dies stays listed as withheld, whether it answers with errors or is gone") {

@@ -1,0 +1,69 @@
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "agent/api/gpu_json.hpp"
+#include "agent/api/services.hpp"
+#include "agent/model/json.hpp"
+#include "runtime/base/error.hpp"
+#include "runtime/base/text.hpp"
+#include "runtime/os/identity.hpp"
+
+namespace berth::api {
+namespace {
+
+using http::Request;
+using http::Response;
+using nlohmann::json;
+
+constexpr std::size_t kLongestReason = 200;
+
+// As they are at this moment: a driver that was installed since the last look is found.
+async::Task<Response> list(Services& services, Request& request) {
+  services.access.submitter(request.peer);
+  auto& gpus = services.jobs.gpus();
+  co_await gpus.look_in_time();
+  co_return Response::json(json{{"gpus", gpus_json(gpus.ledger())}, {"nvidia", nvidia_json(gpus.ledger())}}.dump());
+}
+
+std::string reason_from(const json& body) {
+  if (!body.is_object() || !body.contains("reason")) return {};
+  const auto& reason = body["reason"];
+  if (!reason.is_string() || reason.get_ref<const std::string&>().size() > kLongestReason)
+    throw Error(Code::invalid, "'reason' must be a text of at most " + std::to_string(kLongestReason) + " bytes");
+  return printable(reason.get_ref<const std::string&>());
+}
+
+// The GPU and its instances that were meant, as they are now.
+Response answer(Services& services, const std::string& uuid) {
+  const auto& ledger = services.jobs.gpus().ledger();
+  json meant = json::array();
+  for (const auto& gpu : ledger.gpus())
+    if (gpu.uuid == uuid || (gpu.mig && gpu.mig->parent == uuid)) meant.push_back(gpu_json(gpu, ledger));
+  return Response::json(json{{"gpus", std::move(meant)}, {"nvidia", nvidia_json(ledger)}}.dump());
+}
+
+async::Task<Response> withhold(Services& services, Request& request) {
+  services.access.require_node(request.peer);
+  const auto text = co_await request.read_body(ByteSize(1 << 16));
+  jobs::GpuRecord::Withheld said;
+  said.by = os::user_name(request.peer.uid);
+  said.reason = reason_from(text.empty() ? json::object() : model::parse_json(text));
+  const auto uuid = co_await services.jobs.gpus().withhold(std::string(request.parameter("gpu")), std::move(said));
+  co_return answer(services, uuid);
+}
+
+async::Task<Response> forgive(Services& services, Request& request) {
+  services.access.require_node(request.peer);
+  const auto uuid = co_await services.jobs.gpus().forgive(std::string(request.parameter("gpu")));
+  co_return answer(services, uuid);
+}
+
+}  // namespace
+
+void add_gpu_routes(http::Router& router, Services& services) {
+  router.add("GET", "/v1/gpus", [&](Request& request) { return list(services, request); });
+  router.add("POST", "/v1/gpus/{gpu}/withhold", [&](Request& request) { return withhold(services, request); });
+  router.add("POST", "/v1/gpus/{gpu}/forgive", [&](Request& request) { return forgive(services, request); });
+}
+
+}  // namespace berth::api
