@@ -122,8 +122,10 @@ Found ImageBuilds::look(const DockerBuild& build, const ImageUse& use, std::stop
   const auto images = images_of_dockerfile(text);
   auto with = options();
   auto bases = Json::object();
+  std::vector<std::string> absent;
   for (const auto& name : images.all) {
     const auto base = pulls_.base(name, use, stop);
+    if (!base.here) absent.push_back(docker::parse_reference(name).text());
     if (use.gpus && name == images.base) check_cuda(name, base.environment, settings_);
     bases[name] = base.id;
     const auto registry = docker::parse_reference(name).registry;
@@ -140,6 +142,7 @@ Found ImageBuilds::look(const DockerBuild& build, const ImageUse& use, std::stop
   auto plan = plan_of(identity,
                       "image of a Dockerfile" + (images.base.empty() ? "" : " (FROM " + printable(images.base) + ")"));
   if (auto found = here(plan)) return std::move(*found);
+  plan.bases = std::move(absent);
   with.dockerfile = build.dockerfile;
   with.pull = settings_.pull == PullPolicy::always;
   with.labels = labels_of(identity, plan);

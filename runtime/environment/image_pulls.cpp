@@ -147,12 +147,12 @@ Leased ImagePulls::pull(const docker::Reference& pinned, const docker::Reference
 
 ImagePulls::Base ImagePulls::base(const std::string& name, const ImageUse& use, std::stop_token stop) const {
   const auto reference = docker::parse_reference(name);
-  if (docker::is_digest(name)) return {name, engine_.image(name).environment};
+  if (docker::is_digest(name)) return {name, engine_.image(name).environment, true};
   if (settings_.pull != PullPolicy::always || !reference.digest.empty())
-    if (const auto image = engine_.find_image(engine_name(reference))) return {image->id, image->environment};
+    if (const auto image = engine_.find_image(engine_name(reference))) return {image->id, image->environment, true};
   try {
     const auto remote = resolve(reference, use, std::move(stop));
-    return {remote.config_digest, remote.environment};
+    return {remote.config_digest, remote.environment, engine_.find_image(remote.config_digest).has_value()};
   } catch (const Error& error) {
     if (!engine_may_do_better(error)) throw;
     return {};

@@ -28,6 +28,7 @@ class ImagePulls {
   struct Base {
     std::string id;  // "" where the engine alone can tell
     std::vector<std::string> environment;
+    bool here = false;
   };
   Base base(const std::string& image, const ImageUse& use, std::stop_token stop) const;
 
