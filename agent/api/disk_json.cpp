@@ -23,6 +23,16 @@ json kind_json(const jobs::KindReport& kind) {
           {"staying", std::move(stays)}};
 }
 
+// Null where it is not known.
+json image_disk_json(const jobs::ImageDisk& disk) {
+  if (disk.state.total == 0) return nullptr;
+  return {{"directory", disk.directory},
+          {"shared", disk.shared},
+          {"kept_bytes", disk.state.kept},
+          {"free_bytes", disk.state.free},
+          {"total_bytes", disk.state.total}};
+}
+
 }  // namespace
 
 json use_json(const jobs::DiskUse& use) {
@@ -32,7 +42,9 @@ json use_json(const jobs::DiskUse& use) {
           {"budget_bytes", use.budget ? json(*use.budget) : json(nullptr)},
           {"kept",
            {{"stored", use.stored}, {"checkouts", use.checkouts},
-            {"environments", use.environments}, {"logs", use.logs}, {"records", use.records}}},
+            {"environments", use.environments},  {"images", use.images.shared ? use.images.state.kept : 0}, {"logs", use.logs},
+            {"records", use.records}}},
+          {"image_disk", image_disk_json(use.images)},
           {"refusal", use.refusal ? json(*use.refusal) : json(nullptr)}};
 }
 

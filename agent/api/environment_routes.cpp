@@ -5,6 +5,7 @@
 #include "agent/api/log_stream.hpp"
 #include "agent/api/services.hpp"
 #include "agent/jobs/environments.hpp"
+#include "agent/jobs/governor.hpp"
 #include "agent/model/json.hpp"
 #include "runtime/async/attempt.hpp"
 #include "runtime/async/deadline.hpp"
@@ -148,17 +149,26 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
   co_await send_line(out, std::move(last));
 }
 
+// What a Dockerfile was sent with.
+async::Task<std::shared_ptr<const jobs::BuildDirectory>> context_of(Services& services, const Digest context, uid_t uid) {
+  if (!services.store.find_upload(context, uid))
+    throw Error(Code::not_found, "snapshot " + context.brief() + " is not here", "send it before the request");
+  const auto hold = co_await services.governor.hold();
+  auto restore = [&] { return services.workplaces.make_context(context); };
+  co_return co_await async::offload(services.pool, restore);
+}
+
 // Makes an environment before a job needs it. Its output line by line, then what it came to.
 async::Task<Response> build(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
   const auto text = co_await request.read_body(kLargestRequest);
   const auto wanted = model::environment_request_from_json(model::parse_json(text));
-  if (wanted.kind == model::EnvironmentRequest::Kind::dockerfile)
-    throw Error(Code::unsupported, "an image of a Dockerfile is built when a job needs it",
-                "submit a job with --dockerfile");
   environment::Context context;
   context.identity = services.node.machine_agent ? os::identity_of(uid) : std::nullopt;
-  auto spec = jobs::spec_of(wanted, "");
+  co_await services.governor.make_room();
+  std::shared_ptr<const jobs::BuildDirectory> directory;
+  if (wanted.context) directory = co_await context_of(services, *wanted.context, uid);
+  auto spec = jobs::spec_of(wanted, directory);
   co_return Response::stream("application/x-ndjson", [&services, spec, context](http::Stream& out) {
     return send_build(out, services, spec, context);
   });

@@ -123,6 +123,7 @@ std::string metrics_text(const Node& node, const jobs::Jobs& jobs, const jobs::D
       .sample(R"(kind="stored")", static_cast<double>(disk.stored))
       .sample(R"(kind="checkouts")", static_cast<double>(disk.checkouts))
       .sample(R"(kind="environments")", static_cast<double>(disk.environments))
+      .sample(R"(kind="images")", static_cast<double>(disk.images.state.kept))
       .sample(R"(kind="logs")", static_cast<double>(disk.logs))
       .sample(R"(kind="records")", static_cast<double>(disk.records));
   Family(out, "berth_start_time_seconds", "gauge", "When the agent started, Unix time.")

@@ -36,6 +36,12 @@ JobChoice choice_for(std::string_view verb) {
   return JobChoice::any;
 }
 
+// Of `berth env`.
+std::optional<EnvironmentChoice> environments_for(const std::string& action) {
+  if (action == "ls" || action == "build") return std::nullopt;
+  return action == "rm" ? EnvironmentChoice::idle : EnvironmentChoice::any;
+}
+
 // What the placeholder of a value says about it.
 void offer_value(Completion& completion, const std::string& placeholder) {
   if (placeholder == "DIR") completion.from_shell = FromShell::directories;
@@ -142,6 +148,8 @@ class Line {
       completion.jobs = choice_for(description_.verb);
     else if (argument->names == "ACTION")
       offer_actions(completion, description_.verb);
+    else if (argument->names.starts_with("ENV"))
+      completion.environments = environments_for(named_.front());
     else
       offer_value(completion, argument->names);
   }

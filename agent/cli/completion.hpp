@@ -24,10 +24,14 @@ enum class FromShell { nothing, files, directories, commands };
 // The jobs that a verb can do something with.
 enum class JobChoice { any, live, waiting, held, ended };
 
+// The environments likewise.
+enum class EnvironmentChoice { any, idle };
+
 struct Completion {
   std::vector<Candidate> candidates;
   FromShell from_shell = FromShell::nothing;
   std::optional<JobChoice> jobs;  // these jobs as well, but for those in `named`
+  std::optional<EnvironmentChoice> environments;  // or these environments
   std::vector<std::string> named;
   std::string socket;  // --socket, where it was given
 };

@@ -14,8 +14,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kDigits = 12;  // of a digest, for people
-
 std::string text_of(const json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_string() ? printable(found->get<std::string>()) : std::string();
@@ -53,7 +51,7 @@ std::string environments_table(std::string_view list, Instant now, const Screen&
   const auto answer = json::parse(list);
   Table table({{"ENV"}, {"KIND"}, {"PYTHON"}, {"SIZE"}, {"LAST USED"}, {"STATE"}, {"WHAT", 20}});
   for (const auto& environment : list_in(answer, "environments"))
-    table.add({{text_of(environment, "digest").substr(0, kDigits)},
+    table.add({{text_of(environment, "digest").substr(0, kEnvironmentDigits)},
                {text_of(environment, "kind")},
                {text_of(environment, "python_version")},
                {size_of(environment)},
@@ -61,7 +59,7 @@ std::string environments_table(std::string_view list, Instant now, const Screen&
                {environment.value("in_use", false) ? "in use" : ""},
                {text_of(environment, "words")}});
   for (const auto& build : list_in(answer, "building"))
-    table.add({{text_of(build, "digest").substr(0, kDigits)},
+    table.add({{text_of(build, "digest").substr(0, kEnvironmentDigits)},
                {},
                {},
                {},
@@ -69,7 +67,7 @@ std::string environments_table(std::string_view list, Instant now, const Screen&
                {build.value("running", false) ? "building" : "waiting", Style::yellow},
                {text_of(build, "words")}});
   if (list_in(answer, "environments").empty() && list_in(answer, "building").empty())
-    return "no environments yet: `berth run --requirements FILE` or `--conda FILE` makes one\n";
+    return "no environments yet: `berth run --requirements FILE`, `--conda FILE` or `--image IMAGE` makes one\n";
   return table.text(screen);
 }
 

@@ -10,6 +10,8 @@
 
 namespace berth::cli {
 
+inline constexpr std::size_t kEnvironmentDigits = 12;  // of a digest, for people
+
 std::string environments_table(std::string_view list, Instant now, const Screen& screen);
 std::string environment_page(std::string_view environment, Instant now, const Screen& screen);
 // What its lock says in a form that conda (an @EXPLICIT list), pip (a requirements file) or Docker (a reference) takes.

@@ -98,7 +98,7 @@ void add_kind(Page& page, const json& kind, const json& items, bool dry_run) {
 // "stored 2.0 GiB, checkouts 1.0 MiB, …"
 std::string kept_text(const json& kept) {
   std::string text;
-  for (const char* kind : {"stored", "checkouts", "environments", "logs", "records"})
+  for (const char* kind : {"stored", "checkouts", "environments", "images", "logs", "records"})
     if (const auto bytes = number_at(kept, kind); bytes && *bytes > 0)
       (text += text.empty() ? "" : ", ") += std::string(kind) + " " + to_text(ByteSize(*bytes));
   return text;
@@ -112,6 +112,12 @@ void add_disk(Page& page, const json& disk) {
     const auto budget = number_at(disk, "budget_bytes");
     page.line("Kept", size(*kept) + (budget ? " of " + size(*budget) : "") + ": " + kept_text(object_at(disk, "kept")));
   }
+  const auto images = object_at(disk, "image_disk");
+  const auto of_images = number_at(images, "kept_bytes").value_or(0);
+  if (of_images > 0 && !images.value("shared", true))
+    page.line("Images", "up to " + size(of_images) + " where " + text_at(images, "directory") + " is: " +
+                            size(number_at(images, "free_bytes").value_or(0)) + " of " +
+                            size(number_at(images, "total_bytes").value_or(0)) + " free");
 }
 
 // "91% busy, 41 GiB of 80 GiB, calm-otter-2xyz"; withheld: why.

@@ -41,6 +41,13 @@ std::optional<std::string> environment_variable(const std::string& name) {
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
 }
 
+// Where a Dockerfile is to be built.
+void add_context(Agent& agent, model::EnvironmentRequest& environment, const jobfile::Flags& flags,
+                 const jobfile::Place& place) {
+  if (environment.kind == model::EnvironmentRequest::Kind::dockerfile)
+    environment.context = send_context(agent, jobfile::dockerfile_place(flags, place).directory);
+}
+
 jobfile::Place place_here() {
   jobfile::Place place;
   place.current_directory = current_directory();
@@ -64,8 +71,11 @@ void declare_environment(Options& options, jobfile::Flags& flags) {
   options.option("--env-lock", flags.environment_lock, "FILE", "exactly what `berth env lock` has written");
 }
 
-std::string environment_of(const jobfile::Flags& flags) {
-  return model::to_json(jobfile::environment(flags, place_here(), false)).dump();
+std::string environment_of(Agent& agent, const jobfile::Flags& flags) {
+  const auto place = place_here();
+  auto request = jobfile::environment(flags, place, false);
+  add_context(agent, request, flags, place);
+  return model::to_json(request).dump();
 }
 
 void declare(Options& options, Submission& submission) {
@@ -136,8 +146,7 @@ Submitted submit(Agent& agent, const Submission& submission, const std::function
   model::AllRegistryCredentials credentials;
   if (submission.registry_credentials)
     credentials = read_registry_credentials(*submission.registry_credentials, request.environment);
-  if (request.environment.kind == model::EnvironmentRequest::Kind::dockerfile)
-    request.environment.context = send_context(agent, jobfile::dockerfile_place(submission.flags, place).directory);
+  add_context(agent, request.environment, submission.flags, place);
   if (place.code_root) return submit_with_code(agent, std::move(request), credentials, *place.code_root, about_to);
   model::validate(request);
   if (about_to) about_to();

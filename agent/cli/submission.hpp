@@ -21,8 +21,8 @@ struct Submission {
 
 // Declares the options that say what a command runs in.
 void declare_environment(Options& options, jobfile::Flags& flags);
-// What they ask for, as JSON; the machine as it is where none was given.
-std::string environment_of(const jobfile::Flags& flags);
+// What they ask for, as JSON; the machine as it is where none was given. Sends what a Dockerfile is built in.
+std::string environment_of(Agent& agent, const jobfile::Flags& flags);
 
 // Declares the options, which write into `submission`.
 void declare(Options& options, Submission& submission);

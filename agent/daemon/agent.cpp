@@ -35,6 +35,8 @@
 namespace berth::daemon {
 namespace {
 
+constexpr const char* kIncoming = "incoming";  // below the state directory
+
 // Who holds the state directory, as it wrote itself.
 std::string holder_of(const std::string& lock_file) {
   auto pid = os::read_file_if_exists(lock_file).value_or("");
@@ -131,7 +133,9 @@ class Agent {
         objects_(os::join(config_.state_dir, "objects")),
         checkouts_(os::join(config_.state_dir, "checkouts"),
                    ::geteuid() == 0 ? snapshot::OverlayMarks::trusted : snapshot::OverlayMarks::user),
-        workplaces_({os::join(config_.state_dir, "jobs"), overlays_, options.machine_agent}, objects_, checkouts_),
+        workplaces_({os::join(config_.state_dir, "jobs"), overlays_, options.machine_agent,
+                     os::join(config_.state_dir, kIncoming)},
+                    objects_, checkouts_),
         watcher_(executor, [this](std::exception_ptr failure) { report("watching files failed", failure); }),
         builds_(executor, watcher_,
                 build_settings(config_, options.shim_program, groups.base(), build_identity(options.machine_agent))),
@@ -140,8 +144,8 @@ class Agent {
         images_(executor, image_settings_),
         environments_(builds_, environment_kinds(config_, build_identity(options.machine_agent), images_, image_settings_)),
         reserve_(os::join(config_.state_dir, "reserve"), config_.reserved_space),
-        governor_(executor, config_.state_dir, config_.disk, store_, objects_, checkouts_, builds_, workplaces_, reserve_,
-                  system_clock(), log_),
+        governor_(executor, config_.state_dir, config_.disk, store_, objects_, checkouts_, builds_, images_, workplaces_,
+                  reserve_, system_clock(), log_),
         jobs_(executor, settings(options, groups), store_, workplaces_, environments_, governor_, gpus_, watcher_,
               pool_, system_clock(), log_),
         services_{jobs_,
@@ -155,7 +159,7 @@ class Agent {
                   system_clock(),
                   api::Access(::geteuid(), options.machine_agent, config_.others_may_read),
                   node(options, groups),
-                  os::join(config_.state_dir, "incoming"),
+                  os::join(config_.state_dir, kIncoming),
                   config_.max_upload},
         router_(api::make_router(services_)),
         nursery_(executor, [this](std::exception_ptr failure) { report("a task of the agent failed", failure); }) {
@@ -169,7 +173,7 @@ class Agent {
  private:
   async::Task<> serve() {
     co_await builds_.recover();
-    co_await recover_images();
+    nursery_.spawn(recover_images());  // an engine may hang
     co_await jobs_.recover();
     governor_.start();
     http::Server server(co_await async::this_coro::executor, listen(), router_, http::Limits{},
@@ -186,11 +190,16 @@ class Agent {
     log_.info("agent stopped; jobs run on");
   }
 
-  // Without an engine there is nothing to take over.
+  // Without an engine there is nothing to take over yet.
   async::Task<> recover_images() {
     if (!os::exists(config_.environments.docker_socket)) co_return;
     const auto recovered = co_await async::attempt(images_.recover());
-    if (!recovered) log_.warn("images are not looked after", kv("error", recovered.error().describe()));
+    if (recovered) {  // only now is known what there is
+      const auto looked = co_await async::attempt(governor_.make_room());
+      if (!looked) log_.warn("new work is refused", kv("error", looked.error().describe()));
+      co_return;
+    }
+    log_.warn("images are not looked after before one is wanted", kv("error", recovered.error().describe()));
   }
 
   // Proves that this loop turns. Without a watchdog there is nothing to wake up for.
@@ -304,6 +313,7 @@ class Agent {
     node.shim_program = find_shim(options.shim_program);
     node.reserved_space = config_.reserved_space;
     node.overlays = overlays_;
+    node.docker_socket = config_.environments.docker_socket;
     return node;
   }
 

@@ -206,6 +206,7 @@ const std::map<std::string, Setter>& setters() {
       {"max_upload", [](Config& c, const Entry& e) { c.max_upload = e.size(); }},
       {"reserved_space", [](Config& c, const Entry& e) { c.reserved_space = e.size(); }},
       {"disk_budget", [](Config& c, const Entry& e) { c.disk.budget = disk_share(e); }},
+      {"image_budget", [](Config& c, const Entry& e) { c.disk.image_budget = disk_share(e); }},
       {"disk_high", [](Config& c, const Entry& e) { c.disk.high = percent(e); }},
       {"disk_low", [](Config& c, const Entry& e) { c.disk.low = percent(e); }},
       {"keep_at_least", [](Config& c, const Entry& e) { c.disk.keep_at_least = e.duration(); }},

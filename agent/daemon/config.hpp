@@ -75,8 +75,8 @@ struct Config {
   std::chrono::milliseconds idle_after{1'800'000};       // idle_after: how long nothing is to be done before on_idle
   ByteSize max_upload{64ULL << 30};                      // max_upload: largest pack accepted
   ByteSize reserved_space = 64_MiB;                      // reserved_space: below it new jobs are refused
-  // How much is kept (agent/jobs/disk_plan.hpp): disk_budget, disk_high, disk_low, keep_at_least, keep_logs,
-  // keep_outputs, keep_jobs.
+  // How much is kept (agent/jobs/disk_plan.hpp): disk_budget, image_budget, disk_high, disk_low, keep_at_least,
+  // keep_logs, keep_outputs, keep_jobs.
   jobs::DiskLimits disk;
   EnvironmentConfig environments;
   GpuConfig gpus;

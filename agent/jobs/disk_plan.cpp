@@ -44,6 +44,24 @@ std::vector<Need> needs_of(const DiskState& state, const DiskLimits& limits) {
   return needs;
 }
 
+std::vector<Need> needs_of(const ImageDisk& disk, const DiskLimits& limits) {
+  std::vector<Need> needs;
+  const auto& state = disk.state;
+  const auto used = state.total - std::min(state.free, state.total);
+  const auto high = state.total / 100 * limits.high;
+  const auto low = state.total / 100 * std::min(limits.low, limits.high);
+  if (!disk.shared && state.total > 0 && used > high)
+    needs.push_back({used - low, 0,
+                     "the container engine's disk, where " + disk.directory + " is, is " +
+                         percent(percent_full(state)) + " full, and cleaning starts at " + percent(limits.high)});
+  const auto budget = limits.image_budget ? limits.image_budget->of(state.total) : 0;
+  if (budget > 0 && state.kept > budget)
+    needs.push_back({above(state.kept, budget / 100 * kBudgetPercentAfter), 0,
+                     to_text(ByteSize(state.kept)) + " of images are kept, and image_budget is " +
+                         to_text(ByteSize(budget))});
+  return needs;
+}
+
 void put_in_order(std::vector<Candidate>& candidates) {
   std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
     const auto key = [](const Candidate& one) { return std::tuple(!one.due, one.useless, one.kind, one.last_use); };
@@ -74,6 +92,29 @@ Choice choose(const std::vector<Candidate>& in_order, const std::vector<Need>& n
   const auto in_vain = [](const Candidate& candidate) { return !candidate.due && candidate.bytes == 0; };
   while (choice.going > 0 && in_vain(in_order[choice.going - 1])) --choice.going;
   return choice;
+}
+
+WholeChoice choose(std::vector<Candidate>& in_order, const std::vector<Need>& needs,
+                   const std::vector<Need>& image_needs) {
+  std::stable_partition(in_order.begin(), in_order.end(), [](const Candidate& one) { return !one.elsewhere; });
+  const auto here = std::find_if(in_order.begin(), in_order.end(), [](const Candidate& one) { return one.elsewhere; });
+  WholeChoice whole{choose(std::vector<Candidate>(in_order.begin(), here), needs), nullptr};
+  for (const auto& need : image_needs)
+    if (whole.image_need == nullptr || need.bytes > whole.image_need->bytes) whole.image_need = &need;
+  if (whole.image_need == nullptr) return whole;
+  std::uint64_t of_images = 0;
+  for (std::size_t i = 0; i < in_order.size(); ++i) {
+    auto& one = in_order[i];
+    if (!one.image || (i >= whole.going && of_images >= whole.image_need->bytes)) continue;
+    of_images += one.bytes;
+    if (i < whole.going) continue;
+    whole.bytes += one.bytes;
+    // Those before it that stay come after it.
+    std::rotate(in_order.begin() + static_cast<std::ptrdiff_t>(whole.going),
+                in_order.begin() + static_cast<std::ptrdiff_t>(i), in_order.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+    ++whole.going;
+  }
+  return whole;
 }
 
 }  // namespace berth::jobs

@@ -4,6 +4,9 @@
 //
 // What is due goes in any case: garbage, and what was kept as long as the configuration says. The rest goes only for a
 // need, kind after kind, the least recently used of a kind first; kinds that can be made again come before the others.
+//
+// Images are where the container engine keeps them, which may be another file system: then what is wanted of the one is
+// no reason to take anything from the other.
 
 #include <chrono>
 #include <cstdint>
@@ -26,7 +29,8 @@ struct DiskShare {
 };
 
 struct DiskLimits {
-  std::optional<DiskShare> budget;  // of all that is kept; nothing: no limit
+  std::optional<DiskShare> budget;  // of all that is kept on the state directory's file system; nothing: no limit
+  std::optional<DiskShare> image_budget;  // of images alone, or so much of the file system that they are on
   unsigned high = 90;               // cleaning starts when the file system is so full, in percent
   unsigned low = 80;                // and goes on down to here
   ByteSize reserved;                // what the file system must have free for new work
@@ -55,6 +59,15 @@ struct Need {
 std::vector<Need> needs_of(const DiskState& state, const DiskLimits& limits);
 unsigned percent_full(const DiskState& state);
 
+// The file system that the container engine keeps images on.
+struct ImageDisk {
+  std::string directory;
+  bool shared = false;  // with the state directory
+  DiskState state;      // `kept`: the images that are Berth's
+};
+// For which only images help. Its fullness is the state directory's business where it is that one's.
+std::vector<Need> needs_of(const ImageDisk& disk, const DiskLimits& limits);
+
 // Stored objects: snapshots with all they need, and single ones.
 struct Roots {
   std::vector<Digest> snapshots;
@@ -71,6 +84,8 @@ struct Candidate {
   bool due = false;          // goes without a need
   bool replaceable = false;  // can be made again
   Roots roots;               // what it keeps in the store of objects, besides
+  bool image = false;        // helps needs of an ImageDisk
+  bool elsewhere = false;    // and those alone: it is not on the state directory's file system
   bool useless = false;      // to remove it would give nothing back: others, which stay, need all that it holds
 };
 
@@ -84,7 +99,13 @@ struct Choice {
   // Those for which nothing goes that cannot be made again, since all of it were not enough.
   std::vector<const Need*> hopeless;
 };
-// `needs` outlives the choice.
+// Among those that are on the state directory's file system. `needs` outlives the choice.
 Choice choose(const std::vector<Candidate>& in_order, const std::vector<Need>& needs);
+// Among all: puts those that go to the front. `image_need` is the reason of images that go for an ImageDisk alone.
+struct WholeChoice : Choice {
+  const Need* image_need = nullptr;
+};
+WholeChoice choose(std::vector<Candidate>& in_order, const std::vector<Need>& needs,
+                   const std::vector<Need>& image_needs);
 
 }  // namespace berth::jobs

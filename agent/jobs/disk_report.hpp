@@ -40,6 +40,7 @@ struct DiskReport {
   std::vector<KindReport> kinds;
   std::vector<Item> items;    // in the order in which they go
   std::uint64_t bytes = 0;    // of all of them, as reckoned before
+  bool estimated = false;     // images were to go: layers that others share are counted, and stay
 };
 
 // What is kept at this moment; quick to tell.
@@ -50,6 +51,7 @@ struct DiskUse {
   std::uint64_t environments = 0;
   std::uint64_t logs = 0;       // of ended jobs
   std::uint64_t records = 0;    // the database
+  ImageDisk images;
   std::optional<std::uint64_t> budget;
   std::optional<std::string> refusal;  // why new work is refused, if it is
 };

@@ -1,6 +1,5 @@
 #include "agent/jobs/environments.hpp"
 
-#include "runtime/async/cleanup.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/base/error.hpp"
 
@@ -10,7 +9,8 @@ using async::Task;
 using environment::Ready;
 using Kind = model::EnvironmentRequest::Kind;
 
-environment::Spec spec_of(const model::EnvironmentRequest& request, const std::string& context) {
+environment::Spec spec_of(const model::EnvironmentRequest& request,
+                          const std::shared_ptr<const BuildDirectory>& context) {
   switch (request.kind) {
     case Kind::none:
       break;
@@ -26,7 +26,7 @@ environment::Spec spec_of(const model::EnvironmentRequest& request, const std::s
       return image;
     }
     case Kind::dockerfile:
-      return environment::DockerBuild{context, request.dockerfile};
+      return environment::DockerBuild{context->path(), request.dockerfile, context};
     case Kind::lock:
       return environment::Locked{request.files.at(request.file)};
   }
@@ -92,24 +92,19 @@ Task<Ready> JobEnvironments::ensure(model::Job job, os::Identity identity) {
 
 Task<> JobEnvironments::make(const model::Job& job, const os::Identity& identity, environment::Waiting& waiting,
                              environment::Leased& leased) {
-  std::string context;
+  std::shared_ptr<const BuildDirectory> context;
   if (job.request.environment.context) {
-    auto restore = [&] { return workplaces_.make_context(job); };
+    auto restore = [&] { return workplaces_.make_context(*job.request.environment.context); };
     context = co_await async::offload(pool_, restore);
   }
-  auto making = [&]() -> Task<> {
-    auto spec = spec_of(job.request.environment, context);
-    auto whose = context_of(job, identity);
-    auto read = [&] { whose.credentials = secrets_.of(job.request); };
-    const bool prepared = !job.environment_record.empty();  // then the registry has let it in, and they are gone
-    if (!job.request.container.registries.empty() && !prepared) co_await async::offload(pool_, read);
-    leased = co_await environments_.ensure(std::move(spec), std::move(whose), waiting);
-  };
-  auto clearing = [&]() -> Task<> {
-    workplaces_.remove_context(job.id);
-    co_return;
-  };
-  co_await async::with_cleanup(making(), clearing());
+  auto spec = spec_of(job.request.environment, context);
+  auto whose = context_of(job, identity);
+  auto read = [&] { whose.credentials = secrets_.of(job.request); };
+  const bool prepared = !job.environment_record.empty();  // then the registry has let it in, and they are gone
+  if (!job.request.container.registries.empty() && !prepared) co_await async::offload(pool_, read);
+  leased = co_await environments_.ensure(std::move(spec), std::move(whose), waiting);
+  auto let_go = [&] { context.reset(); };
+  if (context) co_await async::offload(pool_, let_go);
 }
 
 // The log of a build is where the build is; a failed one's goes with it. So the job takes a name of its own for it.
@@ -130,7 +125,7 @@ void JobEnvironments::link_log(const model::JobId& job, const std::string& log) 
 
 Task<Ready> JobEnvironments::for_launch(model::Job job, os::Identity identity) {
   if (job.environment) {
-    auto leased = co_await environments_.lease(*job.environment);
+    auto leased = co_await environments_.lease_present(*job.environment);
     if (leased) {
       leases_[job.sequence] = leased->lease;
       co_return std::move(leased->ready);

@@ -16,8 +16,9 @@
 
 namespace berth::jobs {
 
-// `context`: the directory that a Dockerfile is built in; "" for other kinds.
-environment::Spec spec_of(const model::EnvironmentRequest& request, const std::string& context);
+// `context`: what a Dockerfile is built in; nothing for other kinds.
+environment::Spec spec_of(const model::EnvironmentRequest& request,
+                          const std::shared_ptr<const BuildDirectory>& context);
 
 class JobEnvironments {
  public:

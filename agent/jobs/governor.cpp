@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "agent/jobs/governor_impl.hpp"
+#include "agent/jobs/image_kind.hpp"
 #include "agent/jobs/kinds.hpp"
 #include "runtime/async/attempt.hpp"
 #include "runtime/async/wait.hpp"
@@ -55,13 +56,15 @@ milliseconds least_date_pause(const DiskLimits& limits) {
 
 Governor::Governor(async::Executor executor, std::string state_dir, DiskLimits limits, store::Store& store,
                    objects::Store& objects, snapshot::Checkouts& checkouts, environment::Builds& builds,
-                   Workplaces& workplaces, DiskReserve& reserve, const Clock& clock, Log log)
+                   environment::Images& images, Workplaces& workplaces, DiskReserve& reserve, const Clock& clock,
+                   Log log)
     : state_dir_(std::move(state_dir)),
       limits_(std::move(limits)),
       store_(store),
       objects_(objects),
       checkouts_(checkouts),
       builds_(builds),
+      images_(images),
       workplaces_(workplaces),
       reserve_(reserve),
       clock_(clock),
@@ -72,6 +75,7 @@ Governor::Governor(async::Executor executor, std::string state_dir, DiskLimits l
   limits_.reserved = reserve_.least();
   kinds_.push_back(checkouts_of_code(checkouts_, pool_));
   kinds_.push_back(built_environments(builds_));
+  kinds_.push_back(images_of_engine(images_, state_dir_, clock_));
   kinds_.push_back(unused_uploads(store_));
   kinds_.push_back(logs_of_jobs(store_, workplaces_, clock_));
   kinds_.push_back(outputs_of_jobs(store_, clock_));
@@ -124,22 +128,38 @@ void Governor::job_ended(std::uint64_t log_bytes) {
 }
 
 void Governor::look() {
-  if (cleaning_ || nursery_.stopping() || clock_.steady() < fruitless_until_) return;
-  if (needs_of(state(ByteSize(), logs_), limits_).empty()) return;
+  if (cleaning_ || nursery_.stopping()) return;
+  const auto now = clock_.steady();
+  if ((now < fruitless_until_ || !is_short(ByteSize())) && (now < images_fruitless_until_ || !is_short_of_image_space()))
+    return;
   nursery_.spawn(clean_up(ByteSize()));
 }
 
+bool Governor::is_short(ByteSize incoming) const { return !needs_of(state(incoming, logs_), limits_).empty(); }
+bool Governor::is_short_of_image_space() const { return !needs_of(image_disk(images_, state_dir_), limits_).empty(); }
+
+// How much images give back shows only when they are gone; one that stays is none of the next round's candidates.
 Task<> Governor::clean_up(ByteSize incoming) {
-  Cleaning wanted;
-  wanted.incoming = incoming;
-  const auto report = co_await clean(wanted);
-  if (report.bytes > 0 || !report.items.empty())
-    log_.info("disk space given back", kv("bytes", report.bytes), kv("items", static_cast<std::uint64_t>(report.items.size())),
-              kv("why", report.remarks.empty() ? "" : report.remarks.front()));
-  if (!needs_of(state(incoming, logs_), limits_).empty()) {
-    fruitless_until_ = clock_.steady() + kFruitlessFor;
-    if (!report.remarks.empty()) log_.warn("too little disk space could be given back", kv("why", report.remarks.back()));
+  for (bool again = true; again;) {
+    Cleaning wanted;
+    wanted.incoming = incoming;
+    const auto report = co_await clean(wanted);
+    if (report.bytes > 0 || !report.items.empty())
+      log_.info("disk space given back", kv("bytes", report.bytes),
+                kv("items", static_cast<std::uint64_t>(report.items.size())),
+                kv("why", report.remarks.empty() ? "" : report.remarks.front()));
+    again = report.estimated && (is_short(incoming) || is_short_of_image_space());
+    if (!again) note_fruitless(incoming, report);
   }
+}
+
+void Governor::note_fruitless(ByteSize incoming, const DiskReport& report) {
+  const bool here = is_short(incoming);
+  const bool there = is_short_of_image_space();
+  if (here) fruitless_until_ = clock_.steady() + kFruitlessFor;
+  if (there) images_fruitless_until_ = clock_.steady() + kFruitlessFor;
+  if ((here || there) && !report.remarks.empty())
+    log_.warn("too little disk space could be given back", kv("why", report.remarks.back()));
 }
 
 Task<> Governor::make_room(ByteSize incoming) {
@@ -185,7 +205,10 @@ DiskState Governor::state(ByteSize incoming, std::uint64_t logs) const {
   DiskState state;
   state.free = space.free;
   state.total = space.total;
-  if (limits_.budget) state.kept = objects_.usage().stored_bytes + checkouts_.usage() + builds_.cache().bytes() + logs + records_bytes();
+  if (limits_.budget) {
+    state.kept = objects_.usage().stored_bytes + checkouts_.usage() + builds_.cache().bytes() + logs + records_bytes();
+    if (const auto images = image_disk(images_, state_dir_); images.shared) state.kept += images.state.kept;
+  }
   state.incoming = incoming.bytes();
   return state;
 }
@@ -198,7 +221,9 @@ DiskUse Governor::use() const {
   use.environments = builds_.cache().bytes();
   use.logs = logs_;
   use.records = records_bytes();
+  use.images = image_disk(images_, state_dir_);
   use.state.kept = use.stored + use.checkouts + use.environments + use.logs + use.records;
+  if (use.images.shared) use.state.kept += use.images.state.kept;
   if (limits_.budget) use.budget = limits_.budget->of(use.state.total);
   use.refusal = refusal(ByteSize());
   return use;
@@ -224,8 +249,12 @@ Task<DiskReport> Governor::clean(Cleaning wanted) {
   auto make = [&] { made.emplace(plan(wanted)); };
   co_await async::offload(pool_, make);
   logs_ = made->logs + (logs_ - logs_before);
+  const bool estimated = std::any_of(made->candidates.begin(), made->candidates.begin() + made->going(),
+                                     [](const Candidate& candidate) { return candidate.image; });
   if (!wanted.dry_run) co_await carry_out(*made);
-  co_return report(*made);
+  auto told = report(*made);
+  told.estimated = estimated;
+  co_return told;
 }
 
 Task<> Governor::carry_out(Plan& plan) {

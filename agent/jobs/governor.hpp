@@ -20,8 +20,9 @@
 #include "runtime/async/nursery.hpp"
 #include "runtime/async/offload.hpp"
 #include "runtime/base/log.hpp"
-#include "runtime/objects/store.hpp"
 #include "runtime/environment/builds.hpp"
+#include "runtime/environment/images.hpp"
+#include "runtime/objects/store.hpp"
 #include "runtime/snapshot/checkouts.hpp"
 
 namespace berth::jobs {
@@ -39,8 +40,8 @@ class Governor {
  public:
   // Everything given by reference outlives this. `state_dir` tells the file system and has the database.
   Governor(async::Executor executor, std::string state_dir, DiskLimits limits, store::Store& store,
-           objects::Store& objects, snapshot::Checkouts& checkouts, environment::Builds& builds, Workplaces& workplaces,
-           DiskReserve& reserve, const Clock& clock, Log log);
+           objects::Store& objects, snapshot::Checkouts& checkouts, environment::Builds& builds,
+           environment::Images& images, Workplaces& workplaces, DiskReserve& reserve, const Clock& clock, Log log);
   Governor(const Governor&) = delete;
   Governor& operator=(const Governor&) = delete;
 
@@ -70,6 +71,9 @@ class Governor {
   DiskState state(ByteSize incoming, std::uint64_t logs) const;
   std::uint64_t records_bytes() const;
   void look();
+  bool is_short(ByteSize incoming) const;
+  bool is_short_of_image_space() const;
+  void note_fruitless(ByteSize incoming, const DiskReport& report);
   Task<> clean_up(ByteSize incoming);
   Task<> take_over();
   Task<> keep_dates();
@@ -85,6 +89,8 @@ class Governor {
   void price(Plan& plan) const;
   void note_leftovers(Plan& plan, const Price& price) const;
   static std::string reason(const Plan& plan, const Candidate& candidate);
+  static void add_image_remarks(const Plan& plan, std::vector<std::string>& remarks);
+  std::string reason_to_spare(const Plan& plan, const std::string& kind) const;
   DiskReport report(const Plan& plan) const;
   std::vector<KindReport> kinds_of(const Plan& plan) const;
   objects::DigestSet live_objects() const;
@@ -95,6 +101,7 @@ class Governor {
   objects::Store& objects_;
   snapshot::Checkouts& checkouts_;
   environment::Builds& builds_;
+  environment::Images& images_;
   Workplaces& workplaces_;
   DiskReserve& reserve_;
   const Clock& clock_;
@@ -104,7 +111,9 @@ class Governor {
   std::uint64_t logs_ = 0;  // bytes of ended jobs' logs
   bool cleaning_ = false;
   async::Event cleaned_;
-  Steady fruitless_until_{};  // the last cleaning gave too little: the next would, too
+  // The last cleaning gave too little: the next would, too. Of the state directory's disk, and of the images'.
+  Steady fruitless_until_{};
+  Steady images_fruitless_until_{};
   async::Event ended_;
   async::Nursery nursery_;
 };

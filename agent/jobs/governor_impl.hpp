@@ -15,10 +15,14 @@ struct Governor::Plan {
   std::vector<Candidate> candidates;  // in the order in which they go; Candidate::kind is an index of kinds_
   std::vector<std::vector<Staying>> staying;  // by kind
   std::vector<Need> needs;
-  Choice choice;
+  ImageDisk image_disk;
+  std::vector<Need> image_needs;
+  WholeChoice choice;
   std::uint64_t logs = 0;       // bytes, of ended jobs
   std::uint64_t leftovers = 0;  // bytes of stored objects that nothing refers to
   bool busy = false;            // a transfer is under way: nothing is swept
+
+  std::ptrdiff_t going() const { return static_cast<std::ptrdiff_t>(choice.going); }
 };
 
 }  // namespace berth::jobs

@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "agent/jobs/governor_impl.hpp"
+#include "agent/jobs/image_kind.hpp"
 #include "runtime/base/units.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/snapshot/closure.hpp"
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::string_view kLeftovers = "leftovers";
 constexpr const char* kLogs = "logs";
+constexpr const char* kImages = "images";
 
 std::string fullness(const DiskState& state, const DiskLimits& limits) {
   auto text = "the disk is " + std::to_string(percent_full(state)) + " % full, and cleaning starts at " +
@@ -20,6 +22,16 @@ std::string fullness(const DiskState& state, const DiskLimits& limits) {
   if (limits.budget)
     text += "; " + to_text(ByteSize(state.kept)) + " of the budget of " +
             to_text(ByteSize(limits.budget->of(state.total))) + " are used";
+  return text;
+}
+
+std::string fullness(const ImageDisk& disk, const DiskLimits& limits) {
+  if (disk.state.total == 0) return "how full the container engine's disk is cannot be told";
+  auto text = "the container engine's disk is " + std::to_string(percent_full(disk.state)) +
+              " % full, and cleaning starts at " + std::to_string(limits.high) + " %";
+  if (limits.image_budget)
+    text += "; " + to_text(ByteSize(disk.state.kept)) + " of the image_budget of " +
+            to_text(ByteSize(limits.image_budget->of(disk.state.total))) + " are used";
   return text;
 }
 
@@ -81,9 +93,11 @@ Governor::Plan Governor::plan(const Cleaning& wanted) {
   price(plan);
   plan.state = state(wanted.incoming, plan.logs);
   plan.needs = needs_of(plan.state, limits_);
+  plan.image_disk = image_disk(images_, state_dir_);
+  plan.image_needs = needs_of(plan.image_disk, limits_);
   if (wanted.free.bytes() > 0)
     plan.needs.push_back({wanted.free.bytes(), 0, "`berth gc --free` asks for " + to_text(wanted.free)});
-  plan.choice = choose(plan.candidates, plan.needs);
+  plan.choice = choose(plan.candidates, plan.needs, plan.image_needs);
   return plan;
 }
 
@@ -129,7 +143,17 @@ objects::DigestSet Governor::live_objects() const {
 }
 
 std::string Governor::reason(const Plan& plan, const Candidate& candidate) {
-  return candidate.due ? candidate.why : "to make room: " + plan.choice.need->why;
+  if (candidate.due) return candidate.why;
+  const bool for_images = candidate.elsewhere || plan.choice.need == nullptr;
+  return "to make room: " + (for_images ? plan.choice.image_need : plan.choice.need)->why;
+}
+
+std::string Governor::reason_to_spare(const Plan& plan, const std::string& kind) const {
+  const bool apart = kind == kImages && !plan.image_disk.shared;
+  if (apart && plan.image_needs.empty()) return fullness(plan.image_disk, limits_);
+  if (!apart && plan.needs.empty()) return fullness(plan.state, limits_);
+  return apart || plan.choice.hopeless.empty() ? "enough is given back without them"
+                                               : "giving them back would not help enough";
 }
 
 std::vector<KindReport> Governor::kinds_of(const Plan& plan) const {
@@ -158,18 +182,24 @@ std::vector<KindReport> Governor::kinds_of(const Plan& plan) const {
     if (useless[i].count > 0)
       kinds[i].staying.push_back({"all that they hold is needed by others, which stay", useless[i]});
     if (spared[i].count == 0) continue;
-    const std::string why = plan.needs.empty() ? fullness(plan.state, limits_)
-                            : plan.choice.hopeless.empty() ? "enough is given back without them"
-                                                           : "giving them back would not help enough";
-    kinds[i].staying.push_back({why, spared[i]});
+    kinds[i].staying.push_back({reason_to_spare(plan, kinds[i].name), spared[i]});
   }
   return kinds;
+}
+
+void Governor::add_image_remarks(const Plan& plan, std::vector<std::string>& remarks) {
+  for (const auto& need : plan.image_needs)
+    remarks.push_back(need.why + ": " + to_text(ByteSize(need.bytes)) + " are wanted");
+  const auto end = plan.candidates.begin() + plan.going();
+  if (std::any_of(plan.candidates.begin(), end, [](const Candidate& one) { return one.image; }))
+    remarks.emplace_back("images give back at most the sizes told: layers that others share stay with those");
 }
 
 DiskReport Governor::report(const Plan& plan) const {
   DiskReport report;
   report.state = plan.state;
   report.remarks = remarks_of(plan.state, limits_, plan.choice, plan.needs, plan.busy);
+  add_image_remarks(plan, report.remarks);
   report.kinds = kinds_of(plan);
   if (plan.leftovers > 0) {
     const Amount all{1, plan.leftovers};

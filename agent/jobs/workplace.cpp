@@ -19,7 +19,7 @@ namespace {
 
 constexpr const char* kTree = "tree";
 constexpr const char* kTmp = "tmp";
-constexpr const char* kContext = "context";
+constexpr const char* kContext = "context-";
 constexpr const char* kScratch = "scratch";
 constexpr const char* kUpper = "upper";
 constexpr const char* kOverlayWork = "overlay-work";
@@ -179,17 +179,21 @@ void Workplaces::remove(const model::JobId& id, std::optional<int> launch) {
   ::rmdir(all.c_str());  // unless a later launch is in it
 }
 
-std::string Workplaces::make_context(const model::Job& job) {
-  remove_context(job.id);
-  const auto place = side_log(job.id, kContext);
-  make_passage(os::parent_of(place));
-  os::make_directories(place, 0700);
-  const auto manifest = snapshot::load_manifest(store_, *job.request.environment.context);
-  snapshot::restore(store_, manifest, os::open(place, O_RDONLY | O_DIRECTORY), {});
-  return place;
+BuildDirectory::~BuildDirectory() {
+  try {
+    os::remove_tree(path_);
+  } catch (const Error&) {  // the next agent empties the directory that it is in
+  }
 }
 
-void Workplaces::remove_context(const model::JobId& id) { os::remove_tree(side_log(id, kContext)); }
+std::shared_ptr<const BuildDirectory> Workplaces::make_context(const Digest& snapshot) {
+  const auto name = std::string(kContext) + std::to_string(++contexts_made_);
+  auto place = std::make_shared<const BuildDirectory>(os::join(options_.contexts, name));
+  os::make_directories(place->path(), 0700);
+  const auto manifest = snapshot::load_manifest(store_, snapshot);
+  snapshot::restore(store_, manifest, os::open(place->path(), O_RDONLY | O_DIRECTORY), {});
+  return place;
+}
 
 void Workplaces::adopt_build_log(const model::JobId& id, const std::string& log) noexcept {
   try {

@@ -8,8 +8,10 @@
 // Their names can be looked up by every user, since jobs must reach their trees, but only the job's owner may enter a
 // tree, and nobody but the agent reads the rest. All calls block on the file system; the agent offloads them.
 
+#include <atomic>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -29,6 +31,20 @@ struct WorkplaceOptions {
   std::string directory;
   bool overlays = false;     // a tree is a mount over a shared checkout, else a copy of its own
   bool several_users = false;  // trees are handed to their jobs' owners
+  std::string contexts{};      // for what Dockerfiles are built in; emptied by whoever starts an agent
+};
+
+// A directory that a Dockerfile is built in, as it was sent; of the agent's own. Gone with the last who holds it.
+class BuildDirectory {
+ public:
+  explicit BuildDirectory(std::string path) : path_(std::move(path)) {}
+  BuildDirectory(const BuildDirectory&) = delete;
+  BuildDirectory& operator=(const BuildDirectory&) = delete;
+  ~BuildDirectory();
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
 };
 
 class Workplaces {
@@ -61,9 +77,7 @@ class Workplaces {
   std::uint64_t log_bytes(const model::JobId& id) const;
   // Of a job that is over: the launches up to `launch` and the job's side logs, or everything.
   void remove(const model::JobId& id, std::optional<int> launch);
-  // The directory that the job's Dockerfile is built in, as it was sent; and away with it. Of the agent's own.
-  std::string make_context(const model::Job& job);
-  void remove_context(const model::JobId& id);
+  std::shared_ptr<const BuildDirectory> make_context(const Digest& snapshot);
   // The log of an environment's build becomes the job's build log, in place of an earlier one: as a further name of the
   // same file, so that it grows on. Never throws: it is not worth a job.
   void adopt_build_log(const model::JobId& id, const std::string& log) noexcept;
@@ -76,6 +90,7 @@ class Workplaces {
   snapshot::Owner owner_of(const os::Identity& identity) const;
 
   WorkplaceOptions options_;
+  std::atomic<std::uint64_t> contexts_made_ = 0;
   objects::Store& store_;
   snapshot::Checkouts& checkouts_;
   std::mutex mutex_;

@@ -219,14 +219,14 @@ http::Answer Engine::ask(std::string_view method, const std::string& path, std::
   const auto target = versioned(path);
   request.target = target;
   request.body = body;
-  return client(kPatience).ask(request);
+  return client(kPatience, stop_).ask(request);
 }
 
 EngineVersion Engine::version() const {
   http::Client::Request request;
   request.method = "GET";
   request.target = "/version";
-  const auto answer = client(kPatience).ask(request);
+  const auto answer = client(kPatience, stop_).ask(request);
   check(answer, "ask the container engine for", "its version");
   const auto json = parse(answer.body);
   EngineVersion version{text_of(json, "Version"), text_of(json, "ApiVersion"), text_of(json, "MinAPIVersion"),
@@ -242,8 +242,11 @@ EngineInfo Engine::info() const {
   const auto answer = ask("GET", "/info");
   check(answer, "ask the container engine", "about itself");
   const auto json = parse(answer.body);
-  EngineInfo info{
-      text_of(json, "DockerRootDir"), text_of(json, "Driver"), text_of(json, "CgroupVersion"), {}, false};
+  EngineInfo info;
+  info.root_directory = text_of(json, "DockerRootDir");
+  info.storage_driver = text_of(json, "Driver");
+  info.cgroup_version = text_of(json, "CgroupVersion");
+  info.live_restore = member(json, "LiveRestoreEnabled") == true;
   const auto runtimes = member(json, "Runtimes");
   for (const auto& [name, runtime] : runtimes.items()) info.runtimes.push_back(name);
   for (const auto& option : strings_of(json, "SecurityOptions"))
@@ -364,6 +367,23 @@ std::vector<ImageSummary> Engine::list_images(const std::string& label) const {
         {text_of(json, "Id"), strings_of(json, "RepoTags"), labels_of(json), size_of(json), created});
   }
   return images;
+}
+
+std::optional<std::string> Engine::use_of_image(const std::string& id) const {
+  const Json ancestor = {{"ancestor", Json::array({id})}};
+  const auto users = ask("GET", "/containers/json?all=1&filters=" + percent_encoded(ancestor.dump()));
+  check(users, "list the containers of the image", id);
+  for (const auto& json : parse(users.body)) {
+    const auto names = strings_of(json, "Names");
+    auto name = names.empty() ? text_of(json, "Id") : names.front();
+    if (name.starts_with('/')) name.erase(0, 1);
+    return "the container " + printable(name) + " has it";
+  }
+  const auto images = ask("GET", "/images/json?all=1");
+  check(images, "list the images that build upon", id);
+  for (const auto& json : parse(images.body))
+    if (text_of(json, "ParentId") == id) return "other images are built upon it";
+  return std::nullopt;
 }
 
 std::string Engine::create_container(const ContainerSpec& spec) const {

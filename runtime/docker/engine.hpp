@@ -39,6 +39,7 @@ struct EngineInfo {
   std::string cgroup_version;         // "1", "2"
   std::vector<std::string> runtimes;  // "runc", "nvidia"
   bool rootless = false;  // its root is a plain user: ids in its containers are not this machine's
+  bool live_restore = false;  // its containers go on while it is restarted
 };
 
 struct Image {
@@ -99,7 +100,9 @@ struct BuildOptions {
 
 class Engine {
  public:
-  explicit Engine(std::string socket = "/var/run/docker.sock") : socket_(std::move(socket)) {}
+  // A stop ends every call.
+  explicit Engine(std::string socket = "/var/run/docker.sock", std::stop_token stop = {})
+      : socket_(std::move(socket)), stop_(std::move(stop)) {}
 
   // All calls throw Error. Code::unavailable: no engine listens (with how to get one); Code::denied: its
   // socket is not ours to use; Code::timeout: it hangs. What a call adds is said with it. A stop is
@@ -129,6 +132,8 @@ class Engine {
   bool remove_image(const std::string& image, bool force = false) const;
   // Those that carry the label: "name" or "name=value".
   std::vector<ImageSummary> list_images(const std::string& label) const;
+  // Why it could not be removed now: "the container x has it"; nothing where it could.
+  std::optional<std::string> use_of_image(const std::string& id) const;
 
   // Returns the id. Code::not_found: the image is not here; Code::conflict: the name is taken.
   std::string create_container(const ContainerSpec& spec) const;
@@ -162,6 +167,7 @@ class Engine {
   void check_architecture(const Reference& reference, const Image& image) const;
 
   std::string socket_;
+  std::stop_token stop_;
   mutable std::mutex mutex_;
   mutable std::optional<EngineVersion> version_;  // asked once
 };

@@ -178,6 +178,8 @@ Entry Cache::entry_of(const Known& known) const {
   entry.python_version = built.python_version;
   entry.log = log_of(built.digest);
   entry.lock = built.lock;
+  entry.image = built.image;
+  entry.canonical = built.canonical;
   return entry;
 }
 

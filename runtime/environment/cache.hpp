@@ -36,8 +36,10 @@ struct Entry {
   Instant last_used{};
   bool leased = false;
   std::string python_version;
-  std::string log;   // the build's log file
-  std::string lock;  // JSON
+  std::string log;        // the build's log file
+  std::string lock;       // JSON
+  std::string image;      // the engine's id; "" on the host
+  std::string canonical;  // JSON: what the digest is of
 };
 
 class Cache {

@@ -162,6 +162,12 @@ async::Task<std::optional<Leased>> Environments::lease(Digest digest) {
   co_return leased;
 }
 
+async::Task<std::optional<Leased>> Environments::lease_present(Digest digest) {
+  auto leased = co_await lease(digest);
+  if (leased && !leased->ready.image.empty()) co_return co_await kinds_.images->lease_present(digest);
+  co_return leased;
+}
+
 async::Task<std::vector<Entry>> Environments::list() {
   auto look = [&] { return builds().cache().list(); };
   auto entries = co_await async::offload(builds().pool(), look);

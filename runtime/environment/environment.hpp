@@ -66,8 +66,10 @@ class Environments {
   // Every kind of Spec. Errors tell the building tool's own last words and the remedy; Cancelled when the
   // wait was abandoned.
   async::Task<Leased> ensure(Spec spec, Context context, Waiting& waiting);
-  // A built environment that is there, for a job that an earlier agent started; nothing where it is not.
+  // A built environment that is there by the records, for a job that an earlier agent started; nothing where it is not.
   async::Task<std::optional<Leased>> lease(Digest digest);
+  // For a job that is about to start: of an image, the engine is asked whether it has it still.
+  async::Task<std::optional<Leased>> lease_present(Digest digest);
 
   async::Task<std::vector<Entry>> list();
   std::vector<Waiting::Build> building() const;

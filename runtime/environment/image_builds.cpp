@@ -125,11 +125,11 @@ Found ImageBuilds::look(const DockerBuild& build, const ImageUse& use, std::stop
   auto with = options();
   auto bases = Json::object();
   std::vector<std::string> private_names;
-  std::vector<std::string> to_fetch;
+  std::vector<std::string> absent;
   for (const auto& name : images.all) {
     const auto base = pulls_.base(name, use, stop);
     private_names.insert(private_names.end(), base.private_names.begin(), base.private_names.end());
-    if (base.to_fetch) to_fetch.push_back(name);
+    if (!base.here) absent.push_back(docker::parse_reference(name).text());
     if (use.gpus && name == images.base) check_cuda(name, base.environment, settings_);
     bases[name] = base.id;
     const auto registry = docker::parse_reference(name).registry;
@@ -147,16 +147,15 @@ Found ImageBuilds::look(const DockerBuild& build, const ImageUse& use, std::stop
   auto plan = plan_of(identity,
                       "image of a Dockerfile" + (images.base.empty() ? "" : " (FROM " + printable(images.base) + ")"));
   if (auto found = here(plan)) return std::move(*found);
+  plan.bases = std::move(absent);
   with.dockerfile = build.dockerfile;
   with.pull = settings_.pull == PullPolicy::always;
   with.labels = labels_of(identity, plan);
   with.tags = {plan.reference};
-  plan.make = [this, build, with, use, to_fetch, words = plan.words](const docker::LineSink& log, std::stop_token ask) {
+  plan.make = [this, build, with, words = plan.words](const docker::LineSink& log, std::stop_token ask) {
     Tail tail(log);
     const auto sink = [&](std::string_view line) { tail.take(line); };
     try {
-      std::vector<Leased> fetched;
-      for (const auto& name : to_fetch) fetched.push_back(pulls_.fetch(name, use, sink, ask));
       auto files = docker::BuildContext::of_directory(build.context, build.dockerfile);
       return finish(engine_.build(std::move(files), with, sink, std::move(ask)));
     } catch (const Error& error) {

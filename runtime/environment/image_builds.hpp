@@ -22,7 +22,7 @@ class ImageBuilds {
   ImageBuilds(const ImageSettings& settings, const docker::Engine& engine, ImageRecords& records,
               const ImagePulls& pulls);
 
-  // Its directory must stay as it is until it is built. Throws as BuildContext::of_directory and ImagePulls::look.
+  // Its directory must stay as it is while it is held. Throws as BuildContext::of_directory and ImagePulls::look.
   Found look(const DockerBuild& build, const ImageUse& use, std::stop_token stop) const;
   // On top of the image `base`, which is here and held until this is built. Throws as conda_recipe.
   Found look(const Conda& conda, const Leased& base) const;

@@ -209,35 +209,21 @@ ImagePulls::Base ImagePulls::base(const std::string& name, const ImageUse& use, 
   if (here && local) {
     auto names = records_.private_names(*here);
     ask_for(names, use, stop);
-    return {here->id, here->environment, std::move(names)};
+    return {here->id, here->environment, std::move(names), true};
   }
   if (docker::is_digest(name)) engine_.image(name);  // says that it is not here
   Base base;
-  base.to_fetch = brings_own(use, reference);
   try {
     const auto remote = resolve(reference, use, std::move(stop));
     base.id = remote.config_digest;
     base.environment = remote.environment;
+    base.here = engine_.find_image(remote.config_digest).has_value();
     if (brings_own(use, reference)) base.private_names = {remote.pinned.name() + "@" + remote.pinned.digest};
   } catch (const Error& error) {
     if (!engine_may_do_better(error)) throw;
     if (brings_own(use, reference)) base.private_names = {reference.text()};
   }
   return base;
-}
-
-Leased ImagePulls::fetch(const std::string& name, const ImageUse& use, const docker::LineSink& log,
-                         std::stop_token stop) const {
-  const auto plan = pull_unseen(docker::parse_reference(name), use);
-  records_.begin(plan.digest, plan.name, plan.reference, plan.own);
-  try {
-    auto leased = plan.make(log, std::move(stop));
-    records_.move_log(plan.digest, leased.ready.digest);
-    return leased;
-  } catch (...) {
-    records_.abandon(plan.digest);
-    throw;
-  }
 }
 
 }  // namespace berth::environment

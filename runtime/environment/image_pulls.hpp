@@ -29,11 +29,10 @@ class ImagePulls {
     std::string id;  // "" where the engine alone can tell
     std::vector<std::string> environment;
     std::vector<std::string> private_names{};  // as of ImageRecords
-    bool to_fetch = false;                     // it will be private: fetch() it before the build
+    bool here = false;
   };
   // Code::denied where it is private, and its registry does not let this job have it.
   Base base(const std::string& image, const ImageUse& use, std::stop_token stop) const;
-  Leased fetch(const std::string& image, const ImageUse& use, const docker::LineSink& log, std::stop_token stop) const;
 
   // The job's own, else the node's.
   docker::Credentials credentials(const std::string& registry, const ImageUse& use) const;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/log.hpp"
@@ -75,6 +74,10 @@ std::set<std::string> names_of(const std::string& facts) {
   return json.value("names", std::set<std::string>());
 }
 
+bool engine_is_away(const Error& error) {
+  return error.code() == Code::unavailable || error.code() == Code::timeout || error.code() == Code::denied;
+}
+
 std::optional<Json> read_json(const std::string& path) {
   const auto text = os::read_file_if_exists(path);
   auto json = text ? Json::parse(*text, nullptr, false) : Json();
@@ -87,6 +90,17 @@ std::optional<Json> read_json(const std::string& path) {
 Digest digest_of_image(const std::string& id) { return objects::sha256(Json{{"kind", "image"}, {"id", id}}.dump()); }
 
 std::string environment_tag(const Digest& digest) { return "berth/env:" + digest.hex().substr(0, 32); }
+
+std::set<std::string> images_below(const std::string& canonical) {
+  const auto json = Json::parse(canonical, nullptr, false);
+  std::set<std::string> below;
+  if (!json.is_object()) return below;
+  if (json.contains("image") && json["image"].is_string()) below.insert(json["image"].get<std::string>());
+  for (const auto& base : json.value("bases", Json::object()))
+    if (base.is_string()) below.insert(base.get<std::string>());
+  below.erase("");
+  return below;
+}
 
 Built built_from_pulled(const docker::Image& image, const docker::Reference& reference, bool own) {
   auto built = built_of(image);
@@ -212,12 +226,23 @@ void ImageRecords::move_log(const Digest& from, const Digest& to) {
   if (!is_ours(from)) cache_.clear(from);
 }
 
+std::optional<Leased> ImageRecords::lease_present(const Digest& digest) {
+  const std::shared_lock looking(presence_);
+  auto leased = cache_.lease(digest);
+  if (leased && !engine_.find_image(leased->ready.image)) leased.reset();
+  return leased;
+}
+
 void ImageRecords::remove(const Digest& digest) {
   const std::unique_lock alone(presence_);
   const auto built = built_from_text(cache_.show(digest));
+  const auto image = engine_.find_image(built.image);
+  if (const auto use = image ? engine_.use_of_image(image->id) : std::nullopt)
+    throw Error(Code::conflict, "the " + built.words + " is in use: " + *use, "remove that first");
   cache_.remove(digest);
+  if (!image) return;
   try {
-    remove_image(built);
+    remove_image(built, *image);
   } catch (...) {
     os::make_directories(cache_.directory(digest), 0755);
     cache_.publish(built);
@@ -226,22 +251,39 @@ void ImageRecords::remove(const Digest& digest) {
 }
 
 // First the names that are Berth's; when no other is left, those by digest, with the last of which it goes.
-void ImageRecords::remove_image(const Built& built) {
-  auto image = engine_.find_image(built.image);
-  if (!image) return;
+void ImageRecords::remove_image(const Built& built, const docker::Image& image) {
   const auto ours = names_of(built.facts);
-  for (const auto& tag : image->tags)
+  for (const auto& tag : image.tags)
     if (ours.contains(docker::parse_reference(tag).text()) || ours.contains(tag)) engine_.remove_image(tag);
-  image = engine_.find_image(built.image);
-  if (!image || !image->tags.empty()) return;
-  for (const auto& name : image->digests) engine_.remove_image(name);
+  const auto left = engine_.find_image(built.image);
+  if (!left || !left->tags.empty()) return;
+  for (const auto& name : left->digests) engine_.remove_image(name);
   engine_.remove_image(built.image);
 }
 
 void ImageRecords::recover() {
   cache_.sweep();
-  for (const auto& digest : cache_.unfinished()) recover_pull(digest);
+  for (const auto& digest : cache_.unfinished()) {
+    try {
+      recover_pull(digest);
+    } catch (const Error& error) {
+      if (engine_is_away(error)) throw;
+      cache_.clear(digest);
+    }
+  }
   recover_built();
+  forget_absent();
+}
+
+void ImageRecords::forget_absent() {
+  for (const auto& entry : cache_.list()) {
+    const std::unique_lock alone(presence_);
+    if (engine_.find_image(entry.image)) continue;
+    try {
+      cache_.remove(entry.digest);
+    } catch (const Error&) {  // leased: it will be had again
+    }
+  }
 }
 
 void ImageRecords::recover_pull(const Digest& digest) {
@@ -257,13 +299,17 @@ void ImageRecords::recover_pull(const Digest& digest) {
 
 void ImageRecords::recover_built() {
   if (settings_.state.empty()) return;
-  for (const auto& summary : engine_.list_images(std::string(kStateLabel) + "=" + settings_.state)) {
-    const auto image = engine_.find_image(summary.id);
-    const auto built = image ? built_from_labels(*image) : std::nullopt;
-    if (built && !is_ours(built->digest)) publish(*built);
-    // A conda environment whose image was never finished.
-    if (image && image->tags.empty() && label(*image, kEnvironmentLabel).empty()) remove_unfinished(image->id);
-  }
+  for (const auto& summary : engine_.list_images(std::string(kStateLabel) + "=" + settings_.state))
+    recover_built(summary.id);
+}
+
+void ImageRecords::recover_built(const std::string& id) {
+  const std::shared_lock looking(presence_);
+  const auto image = engine_.find_image(id);
+  const auto built = image ? built_from_labels(*image) : std::nullopt;
+  if (built && !is_ours(built->digest)) publish(*built);
+  // A conda environment whose image was never finished.
+  if (image && image->tags.empty() && label(*image, kEnvironmentLabel).empty()) remove_unfinished(image->id);
 }
 
 // What somebody has made of it meanwhile keeps it.

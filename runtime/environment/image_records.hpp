@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <shared_mutex>
 #include <string>
 #include <vector>
@@ -34,7 +35,10 @@ std::string environment_tag(const Digest& digest);
 
 inline constexpr const char* kPrivateLabel = "io.berth.private";  // JSON: the private images below it, by their names
 
-// What there is to know of an image that was asked for by this name.
+// The images, by the engine's ids, that one of this Entry::canonical is built upon.
+std::set<std::string> images_below(const std::string& canonical);
+
+// What there is to know of an image that was asked for by this name. Its digest is over the engine's id alone.
 // `own`: it came with a job's own credentials.
 Built built_from_pulled(const docker::Image& image, const docker::Reference& reference, bool own = false);
 // Of one that was built; nothing where its labels do not say so.
@@ -66,21 +70,29 @@ class ImageRecords {
   std::string log_file(const Digest& digest) const;
 
   bool is_ours(const Digest& digest) const { return cache_.is_published(digest); }
+  // By the records alone, without a word to the engine:
   std::optional<Leased> lease(const Digest& digest) { return cache_.lease(digest); }
   std::vector<Entry> list() { return cache_.list(); }
   std::string show(const Digest& digest) { return cache_.show(digest); }
-  // Record and image. Code::not_found; Code::conflict while it is leased, or some container uses it. Other names that
-  // somebody gave to the image keep it in the engine.
+  std::uint64_t bytes() { return cache_.bytes(); }
+
+  // The same as lease(), but nothing where the engine has the image no more.
+  std::optional<Leased> lease_present(const Digest& digest);
+  // Record and image. Code::not_found; Code::conflict while it is leased, a container has it, or another image is built
+  // upon it: then it stays as it is. Other names that somebody gave to the image keep it in the engine.
   void remove(const Digest& digest);
 
-  // At start: takes over what an agent that was killed had pulled or built, and removes the rest of its traces.
+  // At start: takes over what an agent that was killed had pulled or built, removes the rest of its traces, and forgets
+  // what somebody has removed from the engine.
   void recover();
 
  private:
   void recover_pull(const Digest& digest);
   void recover_built();
+  void recover_built(const std::string& id);
+  void forget_absent();
   bool is_built_here(const docker::Image& image) const;
-  void remove_image(const Built& built);
+  void remove_image(const Built& built, const docker::Image& image);
   void remove_unfinished(const std::string& image);
   std::string log_directory(const Digest& digest) const;
   std::string intent_file(const Digest& digest) const;

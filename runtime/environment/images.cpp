@@ -20,6 +20,8 @@ using Json = nlohmann::json;
 
 namespace {
 
+constexpr std::string_view kFullDisk = "o space left on device";  // as programs in a build and the engine say it
+
 void report(std::exception_ptr failure) {
   Log().error("an image environment is in trouble", kv("error", error_from(std::move(failure)).describe()));
 }
@@ -45,6 +47,13 @@ Json parse_lock(const std::string& text) {
 
 }  // namespace
 
+struct Images::Eviction {
+  std::vector<Digest> wanted;
+  Staying staying;  // those that are not gone yet
+  bool over = false;
+  async::Event ended;
+};
+
 class Images::Slot {
  public:
   explicit Slot(Images& images) : images_(images) { ++images_.running_; }
@@ -61,7 +70,7 @@ class Images::Slot {
 
 Images::Images(async::Executor executor, ImageSettings settings)
     : settings_(std::move(settings)),
-      engine_(settings_.socket),
+      engine_(settings_.socket, ending_.get_token()),
       records_(settings_, engine_),
       pulls_(settings_, engine_, records_),
       builds_(settings_, engine_, records_, pulls_),
@@ -69,11 +78,42 @@ Images::Images(async::Executor executor, ImageSettings settings)
       nursery_(std::move(executor), report) {}
 
 Task<> Images::recover() {
-  auto work = [&] { records_.recover(); };
+  Waiting nobody;
+  Flights<Recovered>::Work work = [this](Flights<Recovered>::Ptr) -> Task<Recovered> {
+    co_await take_over();
+    co_return Recovered();
+  };
+  if (!recovered_) co_await recoveries_.ride("all", std::nullopt, nobody, std::move(work));
+}
+
+Task<> Images::take_over() {
+  auto work = [&] {
+    records_.list();  // so that bytes() knows them
+    records_.recover();
+    look_around();
+  };
   co_await async::offload(lookers_, work);
+  recovered_ = true;
+}
+
+// Not worth a failure.
+void Images::look_around() {
+  try {
+    auto root = engine_.info().root_directory;
+    const std::lock_guard lock(mutex_);
+    root_directory_ = std::move(root);
+  } catch (const Error& error) {
+    log_.debug("where the engine keeps images is not known", kv("error", error.describe()));
+  }
+}
+
+std::string Images::root_directory() const {
+  const std::lock_guard lock(mutex_);
+  return root_directory_;
 }
 
 Task<> Images::stop() {
+  ending_.request_stop();
   looks_.stop();
   makings_.stop();
   co_await nursery_.stop_and_join();
@@ -82,6 +122,7 @@ Task<> Images::stop() {
 // --- those who want an image
 
 Task<Leased> Images::ensure(Spec spec, ImageUse use, Waiting& waiting) {
+  co_await recover();
   if (auto* locked = std::get_if<Locked>(&spec)) co_return co_await ensure_locked(std::move(locked->lock), use, waiting);
   if (auto* image = std::get_if<Image>(&spec)) {
     if (image->conda && use.gpus) check_cuda(*image->conda, settings_);
@@ -93,19 +134,19 @@ Task<Leased> Images::ensure(Spec spec, ImageUse use, Waiting& waiting) {
   if (build == nullptr) throw Error(Code::internal, "this is no image environment");
   auto request = request_of("dockerfile", build->context + "\n" + build->dockerfile, use);
   Look look = [this, wanted = *build, use](std::stop_token stop) { return builds_.look(wanted, use, std::move(stop)); };
-  co_return co_await ensure_found(std::move(request), std::move(look), waiting);
+  co_return co_await ensure_found(std::move(request), std::move(look), std::move(use), waiting);
 }
 
 Task<Leased> Images::ensure_image(std::string reference, const ImageUse& use, Waiting& waiting) {
   auto request = request_of("image", reference, use);
   Look look = [this, reference, use](std::stop_token stop) { return pulls_.look(reference, use, std::move(stop)); };
-  co_return co_await ensure_found(std::move(request), std::move(look), waiting);
+  co_return co_await ensure_found(std::move(request), std::move(look), use, waiting);
 }
 
 Task<Leased> Images::ensure_conda(Conda conda, const Leased& base, Waiting& waiting) {
   auto request = request_of("conda", Json{base.ready.image, conda.file, conda.files}.dump(), ImageUse{});
   Look look = [this, conda, base](std::stop_token) { return builds_.look(conda, base); };
-  co_return co_await ensure_found(std::move(request), std::move(look), waiting);
+  co_return co_await ensure_found(std::move(request), std::move(look), ImageUse(), waiting);
 }
 
 Task<Leased> Images::ensure_locked(std::string text, const ImageUse& use, Waiting& waiting) {
@@ -116,12 +157,22 @@ Task<Leased> Images::ensure_locked(std::string text, const ImageUse& use, Waitin
   Look look = [this, inside = lock["conda"].dump(), base](std::stop_token) {
     return builds_.look_locked(inside, base);
   };
-  co_return co_await ensure_found(std::move(request), std::move(look), waiting);
+  co_return co_await ensure_found(std::move(request), std::move(look), ImageUse(), waiting);
 }
 
-Task<Leased> Images::ensure_found(std::string request, Look look, Waiting& waiting) {
+Task<Leased> Images::ensure_found(std::string request, Look look, ImageUse use, Waiting& waiting) {
   Flights<Found>::Work looking = [this, look](Flights<Found>::Ptr flight) { return look_on_a_thread(flight, look); };
-  auto found = co_await looks_.ride(std::move(request), std::nullopt, waiting, std::move(looking));
+  auto found = co_await looks_.ride(request, std::nullopt, waiting, looking);
+  // Had by itself, what it is built upon is Berth's to give back.
+  std::vector<Leased> held;
+  if (const auto* missing = std::get_if<ImagePlan>(&found); missing != nullptr && !missing->bases.empty()) {
+    use.gpus = false;  // it matters for the whole alone
+    for (const auto& base : missing->bases) {
+      auto leased = co_await ensure_image(base, use, waiting);
+      held.push_back(std::move(leased));
+    }
+    found = co_await looks_.ride(request, std::nullopt, waiting, looking);
+  }
   if (auto* leased = std::get_if<Leased>(&found)) co_return std::move(*leased);
   auto& plan = std::get<ImagePlan>(found);
   Waiting::Build build;
@@ -146,17 +197,22 @@ Task<Found> Images::look_on_a_thread(Flights<Found>::Ptr flight, Look look) {
 
 Task<std::optional<Leased>> Images::lease(Digest digest) {
   auto work = [&] { return records_.lease(digest); };
+  co_return co_await async::offload(readers_, work);
+}
+
+Task<std::optional<Leased>> Images::lease_present(Digest digest) {
+  auto work = [&] { return records_.lease_present(digest); };
   co_return co_await async::offload(lookers_, work);
 }
 
 Task<std::vector<Entry>> Images::list() {
   auto work = [&] { return records_.list(); };
-  co_return co_await async::offload(lookers_, work);
+  co_return co_await async::offload(readers_, work);
 }
 
 Task<std::string> Images::show(Digest digest) {
   auto work = [&] { return records_.show(digest); };
-  co_return co_await async::offload(lookers_, work);
+  co_return co_await async::offload(readers_, work);
 }
 
 Task<> Images::remove(Digest digest) {
@@ -164,7 +220,41 @@ Task<> Images::remove(Digest digest) {
     throw Error(Code::conflict, "the environment " + digest.brief() + " is being made",
                 "cancel the jobs that wait for it, and that ends");
   auto work = [&] { records_.remove(digest); };
-  co_await async::offload(lookers_, work);
+  co_await async::offload(removers_, work);
+}
+
+// --- room for others
+
+Task<Images::Staying> Images::evict(std::vector<Digest> digests, std::chrono::milliseconds patience) {
+  const auto eviction = std::make_shared<Eviction>();
+  const char* why = evicting_ ? "the container engine has not answered an earlier request to remove an image yet"
+                              : "the container engine is slow to remove it";
+  for (const auto& digest : digests) eviction->staying[digest] = why;
+  if (evicting_) co_return eviction->staying;
+  eviction->wanted = std::move(digests);
+  evicting_ = true;
+  nursery_.spawn(carry_out(eviction));
+  const auto end = [eviction]() -> Task<> {
+    while (!eviction->over) co_await eviction->ended.wait();
+  };
+  auto waiting = end();
+  auto clock = async::sleep_for(patience);
+  co_await async::run_until(std::move(waiting), std::move(clock));
+  co_return eviction->staying;
+}
+
+Task<> Images::carry_out(std::shared_ptr<Eviction> eviction) {
+  for (const auto& digest : eviction->wanted) {
+    const auto removed = co_await async::attempt(remove(digest));
+    if (removed || removed.error().code() == Code::not_found)
+      eviction->staying.erase(digest);
+    else
+      eviction->staying[digest] = removed.error().message();
+    if (!removed && removed.error().code() == Code::unavailable) break;
+  }
+  evicting_ = false;
+  eviction->over = true;
+  eviction->ended.notify_all();
 }
 
 // --- a pull or a build
@@ -186,13 +276,30 @@ Task<Leased> Images::make(Making flight, ImagePlan plan) {
   if (!made) {
     co_await abandon(flight, plan.digest);
     log_.info("image failed", kv("environment", plan.digest.brief()), kv("error", made.error().describe()));
-    throw made.error();
+    throw with_place(made.error());
   }
   log_.info("image ready", kv("environment", made->ready.digest.brief()), kv("what", plan.words));
-  auto settle = [&] { records_.move_log(plan.digest, made->ready.digest); };
+  auto settle = [&] {
+    records_.move_log(plan.digest, made->ready.digest);
+    look_around();
+  };
   co_await async::offload(makers_, settle);
   flight->build->log = records_.log_file(made->ready.digest);
   co_return std::move(*made);
+}
+
+// A full disk is the engine's, which nobody would look for otherwise.
+Error Images::with_place(Error error) const {
+  const auto root = root_directory();
+  const bool full = error.code() == Code::no_space || error.message().find(kFullDisk) != std::string::npos;
+  if (!full || root.empty()) return error;
+  std::string free;
+  try {
+    free = ", " + to_text(ByteSize(os::space_of(root).free)) + " of which are free";
+  } catch (const Error&) {  // it is not on this machine
+  }
+  return {Code::no_space, error.message() + "; the container engine keeps images in " + root + free,
+          "free space there: `berth gc` gives back what Berth can, `docker system df` tells what else there is"};
 }
 
 Task<Leased> Images::make_on_a_thread(Making flight, const ImagePlan& plan, const std::string& log) {

@@ -6,6 +6,10 @@
 // Pulls and builds end with the agent: the engine keeps what it has of them, so the next one goes on from there.
 // Belongs to the loop; what blocks goes to threads of its own.
 
+#include <chrono>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,23 +35,38 @@ class Images {
   Images(const Images&) = delete;
   Images& operator=(const Images&) = delete;
 
-  // At start, before the first ensure(): takes over what the agent before this one had pulled or built. Without an
-  // engine it does nothing, and throws what Engine does.
+  // Takes over what the agent before this one had pulled or built. To be begun at start; nobody need wait for it, for
+  // ensure() does, and tries again where it failed. Throws what Engine does.
   async::Task<> recover();
 
   // Image, DockerBuild, or Locked of kind "image". The lease is empty for an image that is somebody's own, which Berth
   // never removes. Throws an Error with the engine's or registry's own words and the remedy; Cancelled when the caller
   // abandoned the wait.
   async::Task<Leased> ensure(Spec spec, ImageUse use, Waiting& waiting);
-  // By Ready's digest, for a job that an earlier agent started; nothing where it is no image of Berth's.
+  // By Ready's digest, for a job that an earlier agent started; nothing where it is no image of Berth's. The engine is
+  // not asked.
   async::Task<std::optional<Leased>> lease(Digest digest);
+  // For a job that is about to start: nothing, too, where somebody has removed it from the engine.
+  async::Task<std::optional<Leased>> lease_present(Digest digest);
 
-  // Only images that Berth pulled or built.
+  // Only images that Berth pulled or built. Both by the records alone.
   async::Task<std::vector<Entry>> list();
   std::vector<Waiting::Build> building() const { return makings_.building(); }
   async::Task<std::string> show(Digest digest);
-  // Code::not_found; Code::conflict while it is leased, being made, or used by some container.
+  // Code::not_found; Code::conflict while it is leased, being made, used by some container, or built upon.
   async::Task<> remove(Digest digest);
+
+  // For the disk governor; none of it waits for the engine.
+  // Blocks on the file system.
+  std::vector<Entry> entries() { return records_.list(); }
+  // As the engine reckons them: layers that several share count in each. Of those that entries() has come across.
+  std::uint64_t bytes() { return records_.bytes(); }
+  // Where the engine keeps images on this machine, as it last said; "" before it has.
+  std::string root_directory() const;
+  // Removes them, one after the other, and waits no longer than `patience`: the engine goes on by itself with what it is
+  // slow at, and until that is done nothing more is asked of it. Why each that is still there stays.
+  using Staying = std::map<Digest, std::string>;
+  async::Task<Staying> evict(std::vector<Digest> digests, std::chrono::milliseconds patience);
 
   // Asks what is being pulled and built to stop and waits for it. Needed before the end.
   async::Task<> stop();
@@ -55,12 +74,18 @@ class Images {
  private:
   using Look = std::function<Found(std::stop_token)>;
   using Making = Flights<Leased>::Ptr;
+  struct Eviction;
+  struct Recovered {};
   class Slot;
 
+  async::Task<> take_over();
+  async::Task<> carry_out(std::shared_ptr<Eviction> eviction);
+  void look_around();
+  Error with_place(Error error) const;
   async::Task<Leased> ensure_image(std::string reference, const ImageUse& use, Waiting& waiting);
   async::Task<Leased> ensure_conda(Conda conda, const Leased& base, Waiting& waiting);
   async::Task<Leased> ensure_locked(std::string lock, const ImageUse& use, Waiting& waiting);
-  async::Task<Leased> ensure_found(std::string request, Look look, Waiting& waiting);
+  async::Task<Leased> ensure_found(std::string request, Look look, ImageUse use, Waiting& waiting);
   async::Task<Found> look_on_a_thread(Flights<Found>::Ptr flight, Look look);
   async::Task<Leased> make(Making flight, ImagePlan plan);
   async::Task<Leased> make_on_a_thread(Making flight, const ImagePlan& plan, const std::string& log);
@@ -68,15 +93,23 @@ class Images {
 
   ImageSettings settings_;
   Log log_;
+  std::stop_source ending_;
   docker::Engine engine_;
   ImageRecords records_;
   ImagePulls pulls_;
   ImageBuilds builds_;
+  async::Pool readers_{1};  // of records: never held up by the engine
   async::Pool lookers_{4};
   async::Pool makers_;
+  async::Pool removers_{1};
+  mutable std::mutex mutex_;  // guards root_directory_
+  std::string root_directory_;
+  bool recovered_ = false;
+  bool evicting_ = false;
   std::size_t running_ = 0;
   async::Event slot_free_;
   async::Nursery nursery_;
+  Flights<Recovered> recoveries_{nursery_};
   Flights<Found> looks_{nursery_};
   Flights<Leased> makings_{nursery_};
 };

@@ -28,6 +28,12 @@ class CompletionTest(BerthTest):
         return {**self.agent.cli_environment(), "PATH": path, "HOME": str(self.place / "home"), **more}
 
 
+    def make_environment(self):
+        """Its digest."""
+        (self.place / "work/requirements.txt").touch()
+        return self.agent.berth("env", "build", "--requirements", self.place / "work/requirements.txt").out.strip()
+
+
 class AtTerminal:
     """What Tab makes of a line, the same for bash and zsh."""
 
@@ -56,6 +62,16 @@ class AtTerminal:
         self.assertEqual(completed(f"berth cancel {self.running[:-2]}"), f"berth cancel {self.running} ")
         self.assertEqual(completed("berth release "), f"berth release {self.held} ")
         self.assertEqual(completed("berth retry @"), "berth retry @last ")  # after all there are jobs
+
+    def test_environments_of_the_live_agent(self):
+        digest = self.make_environment()
+        completed = self.completed()
+        for action in ("show", "log", "lock", "export", "rm"):
+            self.assertEqual(completed(f"berth env {action} {digest[:3]}"), f"berth env {action} {digest[:12]} ")
+        self.assertEqual(completed(f"berth env show {digest[:15]}"), f"berth env show {digest[:15]} ")
+        self.assertEqual(completed(f"berth env ls {digest[:3]}"), f"berth env ls {digest[:3]}")
+        self.assertEqual(completed("berth env exp"), "berth env export ")
+        self.assertEqual(completed("berth run --env-lock train"), "berth run --env-lock train.py ")
 
     def test_files_directories_and_commands(self):
         completed = self.completed()
@@ -97,6 +113,12 @@ class FishTest(CompletionTest):
         self.assertIn("the long one", offered[self.running])
         self.assertIn(self.held, offered)
         self.assertEqual(set(self.completions("berth release ")), {self.held})
+
+    def test_environments_of_the_live_agent(self):
+        digest = self.make_environment()
+        self.assertIn("environment", self.completions("berth env show ")[digest[:12]])
+        self.assertEqual(set(self.completions(f"berth env rm {digest[:5]}")), {digest[:12]})
+        self.assertIn("train.py", self.completions("berth run --env-lock tra"))
 
     def test_files_directories_and_commands(self):
         self.assertIn("train.py", self.completions("berth run --python tra"))

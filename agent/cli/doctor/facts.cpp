@@ -204,6 +204,7 @@ AgentFacts agent_facts_from_json(std::string_view text) {
                  ByteSize(number_at(state, "reserved_bytes")),
                  text_at(state, "refusal"),
                  number_at(state, "disk_high_percent")};
+  facts.docker_socket = text_at(answer, "docker_socket");
   const auto cgroup = at(answer, "cgroup");
   facts.cgroup_base = text_at(cgroup, "base");
   facts.controllers = texts_at(cgroup, "controllers");
@@ -257,24 +258,32 @@ std::string read_git(const Machine& machine) {
   return answer->output.substr(kBefore.size());
 }
 
-DockerFacts read_docker() {
+DockerFacts read_docker(const Machine& machine, const std::string& socket) {
   DockerFacts facts;
-  facts.socket = "/var/run/docker.sock";
+  facts.socket = socket.empty() ? "/var/run/docker.sock" : socket;
   if (const char* host = std::getenv("DOCKER_HOST");
-      host != nullptr && std::string_view(host).starts_with("unix://"))
+      socket.empty() && host != nullptr && std::string_view(host).starts_with("unix://"))
     facts.socket = host + 7;
+  for (const auto* directory : {"/usr/bin/", "/usr/local/bin/"})
+    facts.nvidia_hook |= machine.exists(std::string(directory) + "nvidia-container-runtime-hook");
   if (!os::exists(facts.socket)) return facts;
   http::Client::Options options;
   options.server_name = "Docker";
   options.patience = kDockerPatience;
   try {
-    const auto answer =
-        json::parse(http::Client(facts.socket, options).request("GET", "/version").body, nullptr, false);
+    http::Client client(facts.socket, options);
+    const auto answer = json::parse(client.request("GET", "/version").body, nullptr, false);
     facts.version = text_at(answer, "Version");
     facts.api = text_at(answer, "ApiVersion");
+    for (const auto& component : list_at(answer, "Components"))
+      facts.podman |= text_at(component, "Name") == "Podman Engine";
     facts.state = DockerFacts::State::answers;
+    const auto info = json::parse(client.request("GET", "/info").body, nullptr, false);
+    if (const auto live = at(info, "LiveRestoreEnabled"); live.is_boolean()) facts.live_restore = live.get<bool>();
+    for (const auto& [name, runtime] : at(info, "Runtimes").items()) facts.runtimes.push_back(name);
   } catch (const Error& error) {
-    facts.state = error.code() == Code::denied ? DockerFacts::State::denied : DockerFacts::State::silent;
+    if (facts.state != DockerFacts::State::answers)
+      facts.state = error.code() == Code::denied ? DockerFacts::State::denied : DockerFacts::State::silent;
   }
   return facts;
 }

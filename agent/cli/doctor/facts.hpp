@@ -90,7 +90,8 @@ struct AgentFacts {
     std::string refusal;      // why new work is refused; "" when it is not
     std::uint64_t high = 0;   // percent of the disk above which the agent gives space back; 0: unknown
   } state;
-  std::string cgroup_base;  // "" without
+  std::string docker_socket;  // that it looks for an engine on; "" when it does not tell
+  std::string cgroup_base;    // "" without
   std::vector<std::string> controllers;
   std::vector<std::string> delegated;
   bool overlays = false;
@@ -138,8 +139,14 @@ struct DockerFacts {
   std::string socket;
   std::string version;
   std::string api;
+  bool podman = false;  // it has no service whose restart could end containers
+  // Where it tells more of itself:
+  std::optional<bool> live_restore{};   // its containers go on while it is restarted
+  std::vector<std::string> runtimes{};  // "runc", "nvidia"
+  bool nvidia_hook = false;             // the NVIDIA container toolkit's program is on this machine
 };
-DockerFacts read_docker();
+// `socket`: the agent's; "" for the command line's own choice.
+DockerFacts read_docker(const Machine& machine, const std::string& socket);
 
 struct NvidiaFacts {
   std::size_t devices = 0;      // display controllers on the PCI bus

@@ -396,7 +396,7 @@ Check judge_git(const std::string& version) {
   return {"git", Level::ok, "git " + version, "", {}};
 }
 
-Check judge_docker(const DockerFacts& docker) {
+Check judge_docker(const DockerFacts& docker, const Agent& agent) {
   switch (docker.state) {
     case DockerFacts::State::absent:
       return {
@@ -416,7 +416,21 @@ Check judge_docker(const DockerFacts& docker) {
     case DockerFacts::State::answers:
       break;
   }
-  return {"docker", Level::ok, "Docker " + docker.version + " (API " + docker.api + ")", "", {docker.socket}};
+  const auto* name = docker.podman ? "Podman " : "Docker ";
+  Check check{"docker", Level::ok, name + docker.version + " (API " + docker.api + ")", "", {docker.socket}};
+  const bool nvidia = docker.nvidia_hook || std::find(docker.runtimes.begin(), docker.runtimes.end(), "nvidia") !=
+                                                docker.runtimes.end();
+  if (agent && !agent->gpus.empty() && !docker.runtimes.empty() && !nvidia) {
+    check.level = Level::problem;
+    check.what += " knows no NVIDIA runtime: image jobs that ask for GPUs will not start";
+    check.advice = "install nvidia-container-toolkit (NVIDIA's package repository has it), then\n"
+                   "sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker";
+  } else if (!docker.podman && docker.live_restore == false) {
+    check.level = Level::note;
+    check.what += "; a restart of it ends the image jobs that run";
+    check.advice = "put \"live-restore\": true into /etc/docker/daemon.json, then sudo systemctl reload docker";
+  }
+  return check;
 }
 
 Check judge_nvidia(const NvidiaFacts& nvidia) {

@@ -22,7 +22,8 @@ Check judge_leftovers(const Agent& agent);
 Check judge_files(const Agent& agent);
 Check judge_python(const PythonFacts& python);
 Check judge_git(const std::string& version);
-Check judge_docker(const DockerFacts& docker);
+// `agent` tells whether there are GPUs that its containers are to have.
+Check judge_docker(const DockerFacts& docker, const Agent& agent);
 Check judge_nvidia(const NvidiaFacts& nvidia);
 Check judge_gpus(const NvidiaFacts& nvidia, const Agent& agent);
 Check judge_boot(const BootFacts& boot);

@@ -2,9 +2,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "agent/cli/agent.hpp"
 #include "agent/cli/completion.hpp"
+#include "agent/cli/environment_text.hpp"
 #include "agent/cli/settings.hpp"
 #include "agent/cli/verbs/verbs.hpp"
 #include "agent/cli/words.hpp"
@@ -44,6 +46,21 @@ void offer_jobs(Completion& completion, const std::string& typed) {
   if (!list.jobs.empty() && typed.starts_with('@')) completion.candidates.push_back({"@last", "your latest"});
 }
 
+// By as much of the digest as `berth env ls` shows, or more where more was typed.
+void offer_environments(Completion& completion, const std::string& typed) {
+  Common common;
+  common.socket = completion.socket;
+  const auto answer = nlohmann::json::parse(Agent(socket_path(common)).get("/v1/environments"));
+  const auto digits = std::max(kEnvironmentDigits, typed.size());
+  const auto& named = completion.named;
+  for (const auto& environment : answer.at("environments")) {
+    const auto name = environment.at("digest").get<std::string>().substr(0, digits);
+    const bool wanted = *completion.environments == EnvironmentChoice::any || !environment.at("in_use").get<bool>();
+    if (wanted && name.starts_with(typed) && std::find(named.begin(), named.end(), name) == named.end())
+      completion.candidates.push_back({name, fitted(printable(environment.at("words").get<std::string>()), 60)});
+  }
+}
+
 void tell(const Completion& completion) {
   std::string text;
   for (const auto& [candidate, remark] : completion.candidates)
@@ -61,8 +78,11 @@ int verb::complete(const Arguments& arguments, Common&) {
   auto completion = cli::complete(arguments);
   try {
     if (completion.jobs) offer_jobs(completion, arguments.back());
+    if (completion.environments) offer_environments(completion, arguments.back());
   } catch (const Error&) {
-    // No agent, no jobs to offer.
+    // No agent, nothing to offer.
+  } catch (const nlohmann::json::exception&) {
+    // One of another version.
   }
   tell(completion);
   return 0;

@@ -49,7 +49,7 @@ std::vector<doctor::Check> examine(const std::string& socket) {
           judge_leftovers(agent),
           judge_python(read_python(machine)),
           judge_git(read_git(machine)),
-          judge_docker(read_docker()),
+          judge_docker(read_docker(machine, agent ? agent->docker_socket : ""), agent),
           judge_nvidia(nvidia),
           judge_gpus(nvidia, agent),
           judge_boot(read_boot(machine))};

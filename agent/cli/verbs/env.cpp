@@ -103,7 +103,7 @@ class BuildReader {
 };
 
 void build(Agent& agent, const Request& request, const Common& common) {
-  const auto wanted = environment_of(request.flags);
+  const auto wanted = environment_of(agent, request.flags);
   BuildReader reader(common.json);
   const auto on_chunk = [&](std::string_view bytes) { return reader.take(bytes); };
   agent.client().stream("POST", "/v1/environments", on_chunk, wanted);
@@ -143,6 +143,7 @@ int verb::env(const Arguments& arguments, Common& common) {
   options.section("Examples",
                   "  berth env ls\n"
                   "  berth env build --requirements requirements.txt\n"
+                  "  berth env build --dockerfile docker\n"
                   "  berth env lock 3fa9c1 > environment.lock.json\n"
                   "  berth run --env-lock environment.lock.json -- train.py\n"
                   "  berth env rm 3fa9c1\n");

@@ -71,6 +71,17 @@ TEST_CASE("a command is the shell's to complete") {
   CHECK(texts({"run", "python", "--gp"}).empty());
 }
 
+TEST_CASE("environments are completed where an action takes them") {
+  CHECK(complete({"env", "show", ""}).environments == EnvironmentChoice::any);
+  CHECK(complete({"env", "lock", "3f"}).environments == EnvironmentChoice::any);
+  CHECK(complete({"env", "rm", "3fa9", ""}).environments == EnvironmentChoice::idle);
+  CHECK(complete({"env", "rm", "3fa9", ""}).named == Arguments{"rm", "3fa9"});
+  CHECK_FALSE(complete({"env", "ls", ""}).environments);
+  CHECK_FALSE(complete({"env", "build", ""}).environments);
+  CHECK_FALSE(complete({"env", ""}).environments);
+  CHECK(texts({"env", "r"}) == Arguments{"rm"});
+}
+
 TEST_CASE("jobs are completed by what the verb can do with them") {
   CHECK(complete({"cancel", ""}).jobs == JobChoice::live);
   CHECK(complete({"release", ""}).jobs == JobChoice::held);

@@ -192,3 +192,80 @@ TEST_CASE("whatever there is and is needed, the choice keeps its promises") {
     CHECK(choose(again, needs).bytes >= std::min(all, met));
   }
 }
+
+namespace {
+
+Candidate image(std::int64_t number, std::uint64_t bytes, int last_use, bool elsewhere) {
+  auto made = candidate(1, number, bytes, last_use);
+  made.image = true;
+  made.elsewhere = elsewhere;
+  return made;
+}
+
+ImageDisk image_disk(bool shared, std::uint64_t free, std::uint64_t kept) {
+  return {"/var/lib/docker", shared, disk(free, kept)};
+}
+
+// Those that go, and then those that stay, as the choice left them.
+Numbers going(std::vector<Candidate> candidates, const std::vector<Need>& needs, const std::vector<Need>& image_needs) {
+  put_in_order(candidates);
+  const auto count = candidates.size();
+  const auto choice = choose(candidates, needs, image_needs);
+  CHECK(candidates.size() == count);
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < choice.going; ++i) bytes += candidates[i].bytes;
+  CHECK(choice.bytes == bytes);
+  return numbers(candidates, choice.going);
+}
+
+}  // namespace
+
+TEST_CASE("images on a disk of their own are given back for that disk alone") {
+  const std::vector<Candidate> all{candidate(0, 1, 10 * kGiB, 5), image(2, 10 * kGiB, 3, true),
+                                   image(3, 10 * kGiB, 4, true), candidate(2, 4, 10 * kGiB, 1)};
+  const auto none = std::vector<Need>{};
+  const std::vector<Need> full{{5 * kGiB, 0, "the state's disk is full"}};
+  const std::vector<Need> images_full{{15 * kGiB, 0, "the engine's disk is full"}};
+  CHECK(going(all, full, none) == Numbers{1});
+  CHECK(going(all, none, images_full) == Numbers{2, 3});
+  CHECK(going(all, full, images_full) == Numbers{1, 2, 3});
+  const std::vector<Need> all_is_wanted{{100 * kGiB, 0, "everything"}};
+  CHECK(going(all, all_is_wanted, none) == Numbers{1, 4});
+}
+
+TEST_CASE("images on the state directory's disk help it, and what goes for it counts for their budget") {
+  const std::vector<Candidate> all{candidate(0, 1, 10 * kGiB, 5), image(2, 10 * kGiB, 3, false),
+                                   image(3, 10 * kGiB, 4, false), candidate(2, 4, 10 * kGiB, 1)};
+  const auto none = std::vector<Need>{};
+  const std::vector<Need> full{{15 * kGiB, 0, "the disk is full"}};
+  const std::vector<Need> budget{{15 * kGiB, 0, "image_budget"}};
+  CHECK(going(all, full, none) == Numbers{1, 2});
+  CHECK(going(all, none, budget) == Numbers{2, 3});
+  CHECK(going(all, full, budget) == Numbers{1, 2, 3});
+}
+
+TEST_CASE("when the engine's disk needs space") {
+  auto with = limits();
+  CHECK(needs_of(image_disk(false, 11, 50), with).empty());
+  auto needs = needs_of(image_disk(false, 5, 50), with);
+  REQUIRE(needs.size() == 1);
+  CHECK(needs[0].bytes == 15 * kGiB);  // down to disk_low
+  CHECK(needs[0].why.find("/var/lib/docker is, is 95 % full") != std::string::npos);
+  CHECK(needs_of(image_disk(true, 5, 50), with).empty());  // that is the state directory's need
+  with.image_budget = DiskShare{40_GiB, 0};
+  for (const bool shared : {false, true}) {
+    needs = needs_of(image_disk(shared, 50, 50), with);
+    REQUIRE(needs.size() == 1);
+    CHECK(needs[0].why.find("image_budget is 40 GiB") != std::string::npos);
+    CHECK(needs[0].bytes > 13 * kGiB);
+    CHECK(needs[0].bytes < 15 * kGiB);
+  }
+  with.image_budget = DiskShare{ByteSize(), 60};
+  CHECK(needs_of(image_disk(false, 50, 50), with).empty());
+  // Where the engine's disk is not this machine's, only a size can be kept to.
+  ImageDisk unknown;
+  unknown.state.kept = 50 * kGiB;
+  CHECK(needs_of(unknown, with).empty());
+  with.image_budget = DiskShare{40_GiB, 0};
+  CHECK(needs_of(unknown, with).size() == 1);
+}

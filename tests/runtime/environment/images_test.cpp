@@ -565,3 +565,88 @@ TEST_CASE("an image that is open to all stays so when a job brings credentials f
     CHECK(!json::parse(base.ready.record).contains("private"));
   });
 }
+
+TEST_CASE("what somebody has removed from the engine is no longer leased, and is forgotten at the next start") {
+  const auto* real = docker::test::real_engine();
+  if (real == nullptr) return;
+  Site site(*real);
+  berth::Digest digest;
+  with_images(site.settings, [&](Images& images) -> Task<> {
+    Waiting waiting;
+    const auto leased = co_await images.ensure(site.spec("plain", "layers:1"), ImageUse(), waiting);
+    digest = leased.ready.digest;
+    CHECK(co_await images.lease_present(digest));
+    real->engine().remove_image(leased.ready.image, true);
+    CHECK(co_await images.lease(digest));
+    CHECK(!co_await images.lease_present(digest));
+    Waiting again;
+    const auto anew = co_await images.ensure(site.spec("plain", "layers:1"), ImageUse(), again);
+    CHECK(again.build());
+    CHECK(anew.ready.digest == digest);
+    CHECK(co_await images.lease_present(digest));
+  });
+  real->engine().remove_image(site.name_of("plain", "layers:1"), true);
+  real->engine().remove_image(real->image("plain", "layers").name() + "@" + real->digests.at("amd64"), true);
+  with_images(site.settings, [&](Images& images) -> Task<> {
+    CHECK((co_await images.list()).size() == 1);
+    co_await images.recover();
+    CHECK((co_await images.list()).empty());
+  });
+}
+
+TEST_CASE("what a container has, or another image is built upon, is not removed and keeps its names") {
+  const auto* real = docker::test::real_engine();
+  if (real == nullptr) return;
+  Site site(*real);
+  const auto engine = real->engine();
+  const auto name = site.name_of("plain", "layers:1");
+  with_images(site.settings, [&](Images& images) -> Task<> {
+    Waiting waiting;
+    const auto above = site.context("above", "FROM " + name + "\nRUN echo above\n");
+    // What a Dockerfile is built upon is pulled as an image of its own.
+    const auto built = co_await images.ensure(above, ImageUse(), waiting);
+    CHECK((co_await images.list()).size() == 2);
+  });
+  with_images(site.settings, [&](Images& images) -> Task<> {
+    std::optional<environment::Entry> below;
+    std::optional<environment::Entry> above;
+    for (const auto& entry : co_await images.list()) (entry.kind == "image" ? below : above) = entry;
+    REQUIRE(below);
+    REQUIRE(above);
+    CHECK(environment::images_below(above->canonical) == std::set<std::string>{below->image});
+    auto removed = co_await async::attempt(images.remove(below->digest));
+    REQUIRE(!removed);
+    CHECK(removed.error().code() == Code::conflict);
+    CHECK(says(removed.error(), "built upon it"));
+    CHECK(engine.find_image(name));
+
+    docker::ContainerSpec spec;
+    spec.image = above->image;
+    spec.name = "somebodys";
+    const auto container = engine.create_container(spec);
+    removed = co_await async::attempt(images.remove(above->digest));
+    REQUIRE(!removed);
+    CHECK(says(removed.error(), "somebodys"));
+    CHECK(engine.find_image(environment::environment_tag(above->digest)));
+    engine.remove_container(container);
+
+    // For the disk governor: all that can go goes, in the order given, and what stays says why.
+    Waiting waiting;
+    const auto leased = co_await images.lease(above->digest);
+    const std::vector<berth::Digest> both{above->digest, below->digest};
+    auto stays = co_await images.evict(both, std::chrono::seconds(30));
+    CHECK(stays.size() == 2);
+    CHECK(stays.at(above->digest).find("in use") != std::string::npos);
+  });
+  with_images(site.settings, [&](Images& images) -> Task<> {
+    CHECK(images.entries().size() == 2);
+    CHECK(images.bytes() > 48U << 20);
+    std::vector<berth::Digest> order;
+    for (const auto& entry : images.entries())
+      order.insert(entry.kind == "image" ? order.end() : order.begin(), entry.digest);
+    const auto stays = co_await images.evict(order, std::chrono::seconds(30));
+    CHECK(stays.empty());
+    CHECK(images.entries().empty());
+    CHECK(!engine.find_image(name));
+  });
+}

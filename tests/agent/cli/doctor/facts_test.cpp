@@ -169,16 +169,22 @@ TEST_CASE("the agent's facts are read, and those of another version as far as th
 
 TEST_CASE("Docker is asked on its socket") {
   const std::string version = R"({"Version":"20.10.24","ApiVersion":"1.41"})";
-  cli::ScriptedAgent docker({{cli::ScriptedAgent::ok(version)}});
+  const std::string info = R"({"LiveRestoreEnabled":false,"Runtimes":{"runc":{},"nvidia":{}}})";
+  cli::ScriptedAgent docker({{cli::ScriptedAgent::ok(version), cli::ScriptedAgent::ok(info)}});
+  const Machine machine("/nonexistent", [](const auto&) { return std::nullopt; });
   ::setenv("DOCKER_HOST", ("unix://" + docker.socket()).c_str(), 1);
-  auto facts = read_docker();
+  auto facts = read_docker(machine, "");
   CHECK(facts.state == DockerFacts::State::answers);
+  CHECK(facts.live_restore == false);
+  CHECK(facts.runtimes == std::vector<std::string>{"nvidia", "runc"});
+  CHECK(!facts.nvidia_hook);
   CHECK(facts.version == "20.10.24");
   CHECK(facts.api == "1.41");
   CHECK(docker.finish().at(0).find("/version") != std::string::npos);
-  CHECK(read_docker().state == DockerFacts::State::silent);
+  CHECK(read_docker(machine, "").state == DockerFacts::State::silent);
   ::setenv("DOCKER_HOST", "unix:///nowhere/docker.sock", 1);
-  CHECK(read_docker().state == DockerFacts::State::absent);
+  CHECK(read_docker(machine, "").state == DockerFacts::State::absent);
+  CHECK(read_docker(machine, docker.socket()).state == DockerFacts::State::silent);  // the agent's counts
   ::unsetenv("DOCKER_HOST");
 }
 

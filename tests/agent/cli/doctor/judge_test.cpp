@@ -38,6 +38,13 @@ AccessFacts reached() {
   return access;
 }
 
+DockerFacts docker_with(std::vector<std::string> runtimes, bool live_restore) {
+  DockerFacts docker{DockerFacts::State::answers, "/var/run/docker.sock", "20.10.24", "1.41"};
+  docker.runtimes = std::move(runtimes);
+  docker.live_restore = live_restore;
+  return docker;
+}
+
 AccessFacts away(Code code) {
   auto access = reached();
   access.failure = Error(code, "it is so", "do this");
@@ -55,7 +62,7 @@ TEST_CASE("a healthy node has nothing to be told") {
         judge_clock({cli::sample::noon(), true}, agent), judge_overlay(namespaces, agent),
         judge_namespaces(namespaces), judge_leftovers(agent), judge_files(agent),
         judge_python({"3.11.2", true}), judge_git("2.39.5"),
-        judge_docker({DockerFacts::State::answers, "/var/run/docker.sock", "20.10.24", "1.41"}),
+        judge_docker(docker_with({"runc"}, true), agent),
         judge_nvidia({2, "535.161.08", true, "535.161.08"}), judge_nvidia({}),
         judge_boot({std::chrono::hours(1), false, ""})}) {
     CAPTURE(check.name);
@@ -238,10 +245,34 @@ TEST_CASE("tools that are missing are told with the package that brings them") {
   CHECK(has(judge_python({}).advice, "apt install python3 python3-venv"));
   CHECK(judge_python({"3.11.2", false}).level == Level::warning);
   CHECK(judge_git("").level == Level::note);
-  CHECK(judge_docker({}).level == Level::note);
-  CHECK(has(judge_docker({}).what, "image jobs will not work"));
-  CHECK(judge_docker({DockerFacts::State::silent, "/s", "", ""}).level == Level::warning);
-  CHECK(judge_docker({DockerFacts::State::denied, "/s", "", ""}).level == Level::note);
+  CHECK(judge_docker({}, {}).level == Level::note);
+  CHECK(has(judge_docker({}, {}).what, "image jobs will not work"));
+  DockerFacts docker;
+  docker.state = DockerFacts::State::silent;
+  CHECK(judge_docker(docker, {}).level == Level::warning);
+  docker.state = DockerFacts::State::denied;
+  CHECK(judge_docker(docker, {}).level == Level::note);
+}
+
+TEST_CASE("an engine whose restart ends its jobs, and one that knows no NVIDIA runtime where there are GPUs, are told") {
+  auto agent = healthy();
+  auto check = judge_docker(docker_with({"runc"}, false), agent);
+  CHECK(check.level == Level::note);
+  CHECK(has(check.what, "a restart of it ends the image jobs"));
+  CHECK(has(check.advice, "live-restore"));
+  auto podman = docker_with({"crun"}, false);
+  podman.podman = true;
+  CHECK(judge_docker(podman, agent).level == Level::ok);
+  agent.gpus = {{"0", ""}};
+  check = judge_docker(docker_with({"runc"}, true), agent);
+  CHECK(check.level == Level::problem);
+  CHECK(has(check.what, "NVIDIA runtime"));
+  CHECK(has(check.advice, "nvidia-ctk runtime configure"));
+  CHECK(judge_docker(docker_with({"runc", "nvidia"}, true), agent).level == Level::ok);
+  auto hooked = docker_with({"runc"}, true);
+  hooked.nvidia_hook = true;
+  CHECK(judge_docker(hooked, agent).level == Level::ok);
+  CHECK(judge_docker(docker_with({"runc"}, true), {}).level == Level::ok);
 }
 
 TEST_CASE("GPUs without a driver, and a driver that is not its libraries', are told") {

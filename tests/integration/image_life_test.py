@@ -1,0 +1,398 @@
+"""How images come and go: made ahead, held by jobs, given back when disks are full, and never half made.
+
+A real Docker engine, whose data is on a file system of its own, with a registry that only it reaches."""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+import urllib.parse
+from pathlib import Path
+
+import engine as docker
+import harness
+from harness import BerthTest, eventually
+from small_disk import SmallDisk, ext4_works
+
+BASE = "berth-test/base:1"  # somebody's own
+MIB = 1 << 20
+DISK = 320 * MIB
+WHY_NOT = docker.missing()
+ROUNDS = int(os.environ.get("BERTH_KILL_ROUNDS", "6"))
+
+
+def disk_of(path):
+    """(free, total)"""
+    space = os.statvfs(path)
+    return space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
+
+
+@unittest.skipIf(WHY_NOT, WHY_NOT)
+class ImageLifeTest(BerthTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.engine_place = Path(tempfile.mkdtemp(prefix="be-"))
+        cls.data = cls.engine_place / "data"
+        cls.own_disk = ext4_works(cls.engine_place)
+        if cls.own_disk:
+            SmallDisk(cls.data, DISK)  # the engine unmounts what is below its directory
+        cls.engine = harness.family.popen([harness.PYTHON, docker.__file__, str(cls.engine_place)],
+                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        harness.family.apart.add(cls.engine.pid)
+        facts = json.loads(cls.engine.stdout.readline())
+        cls.socket, cls.dockerd = facts["socket"], facts["pid"]
+        cls.layers = f"{facts['registries']['plain']}/berth-test/layers:1"  # 24 MiB
+        cls.ask("DELETE", "/images/berth-test/layers:1")  # so that they travel
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.engine.stdin.close()
+        cls.engine.wait(60)
+        cls.engine.stdout.close()
+        harness.family.apart.discard(cls.engine.pid)
+        shutil.rmtree(cls.engine_place, ignore_errors=True)
+        super().tearDownClass()
+
+    # --- the engine
+
+    @classmethod
+    def ask(cls, method, path):
+        connection = docker.UnixConnection(cls.socket)
+        try:
+            connection.request(method, path)
+            answer = connection.getresponse()
+            body = answer.read()
+            return answer.status, json.loads(body) if body else None
+        finally:
+            connection.close()
+
+    def labelled(self, what, agent):
+        filters = urllib.parse.quote(json.dumps({"label": [f"io.berth.state={agent.state}"]}))
+        return self.ask("GET", f"/{what}?{'all=1&' if what != 'volumes' else ''}filters={filters}")[1]
+
+    def has(self, image):
+        return self.ask("GET", f"/images/{image}/json")[0] == 200
+
+    @contextlib.contextmanager
+    def hanging_engine(self):
+        os.kill(self.dockerd, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.dockerd, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def filled(self, leave):
+        """The engine's disk, but for so many bytes, with what others have there."""
+        filler = self.data / "filler"
+        try:
+            with open(filler, "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, disk_of(self.data)[0] - leave)
+            yield
+        finally:
+            filler.unlink(missing_ok=True)
+
+    # --- the agent
+
+    def image_agent(self, more="", **options):
+        text = f"cpus: 8\nmax_parallel: 8\ndocker_socket: {self.socket}\n{more}"
+        agent = self.start_agent(config=text, **options)
+        self.addCleanup(self.remove_images, agent)
+        return agent
+
+    def remove_images(self, agent):
+        for _ in range(3):  # those built upon others first
+            for image in self.labelled("images/json", agent) or []:
+                self.ask("DELETE", f"/images/{image['Id']}?force=1")
+        name = self.layers.rpartition(":")[0]
+        for image in self.ask("GET", "/images/json")[1]:
+            for tag in [*(image["RepoTags"] or []), *(image["RepoDigests"] or [])]:
+                if tag.startswith(name):
+                    self.ask("DELETE", f"/images/{tag}?force=1")
+
+    def context(self, name, size=MIB, steps=""):
+        directory = self.directory(name)
+        (directory / "data").write_bytes(os.urandom(size))
+        (directory / "Dockerfile").write_text(f"FROM {BASE}\nCOPY data /data\n{steps}")
+        return directory
+
+    def make(self, agent, *options):
+        """Its digest, and what was printed meanwhile."""
+        done = agent.berth("env", "build", *options, timeout=120)
+        return done.out.strip(), done.err
+
+    def environments(self, agent):
+        return {each["digest"]: each for each in agent.berth_json("env", "ls")["environments"]}
+
+    def submit(self, agent, script, *options, image=BASE):
+        where = [] if "--dockerfile" in options else ["--image", image]
+        return agent.berth("submit", "--no-code", *where, *options, "--", "sh", "-c", script).out.strip()
+
+    def assert_ends_well(self, agent, job):
+        ended = agent.wait(job, 120)
+        self.assertEqual(ended["state"], "Completed", ended.get("ending_words"))
+        return ended
+
+    def gc(self, agent, *options):
+        report = agent.berth_json("gc", *options)
+        return report, next(kind for kind in report["kinds"] if kind["kind"] == "images")
+
+    # --- made ahead, listed, removed
+
+    def test_images_are_made_ahead_listed_and_removed(self):
+        agent = self.image_agent()
+        pulled, said = self.make(agent, "--image", self.layers)
+        self.assertIn("pulling", said)
+        self.assertEqual(self.make(agent, "--image", self.layers), (pulled, ""))
+        context = self.context("docker")
+        built, said = self.make(agent, "--dockerfile", context)
+        self.assertIn("COPY data /data", said)
+        self.assertEqual(self.make(agent, "--dockerfile", context), (built, ""))
+        (context / "Dockerfile").rename(context / "Dockerfile.other")
+        self.assertEqual(self.make(agent, "--dockerfile", context / "Dockerfile.other")[0] == built, False)
+        self.assertEqual(list((agent.state / "incoming").iterdir()), [])
+        environments = self.environments(agent)
+        self.assertEqual(len(environments), 3)
+        self.assertGreater(environments[pulled]["bytes"], 24 * MIB)
+        self.assertRegex(agent.berth("env", "ls").out, rf"{pulled[:12]} +image +2\d\.?\d* MiB +.*ago.*image 127")
+        job = self.submit(agent, "sleep 1000", image=self.layers)
+        agent.wait_state(job, "Running")
+        self.assertEqual(agent.job(job)["environment_digest"], pulled)
+        self.assertIn("in use", agent.berth("env", "rm", pulled[:12], expect=None).err)
+        self.assertTrue(self.environments(agent)[pulled]["in_use"])
+        agent.cancel(job)
+        agent.wait(job)
+        self.assertIn(job, agent.berth("env", "show", pulled[:12]).out)
+        eventually(lambda: agent.berth("env", "rm", pulled[:12], expect=None).returncode == 0, "nobody has it")
+        self.assertFalse(self.has(self.layers))
+        for digest in set(environments) - {pulled}:
+            agent.berth("env", "rm", digest[:12])
+        self.assertEqual(self.environments(agent), {})
+        self.assertEqual(self.labelled("images/json", agent), [])
+
+    def test_somebodys_own_image_is_used_and_never_listed_nor_removed(self):
+        agent = self.image_agent()
+        own, _ = self.make(agent, "--image", BASE)
+        self.assert_ends_well(agent, self.submit(agent, "true"))
+        self.assertEqual(self.environments(agent), {})
+        self.assertIn("no environment", agent.berth("env", "rm", own[:12], expect=None).err)
+        agent.berth("gc")
+        self.assertTrue(self.has(BASE))
+        # One that somebody else has given a name of his own stays with him.
+        pulled, _ = self.make(agent, "--image", self.layers)
+        self.ask("POST", f"/images/{self.layers}/tag?repo=somebody/else&tag=1")
+        agent.berth("env", "rm", pulled[:12])
+        self.assertFalse(self.has(self.layers))
+        self.assertTrue(self.has("somebody/else:1"))
+        self.ask("DELETE", "/images/somebody/else:1?force=1")
+
+    def test_a_build_that_goes_on_without_who_began_it_keeps_what_it_is_built_in(self):
+        agent = self.image_agent("builds_at_once: 1")
+        first = self.submit(agent, "true", "--dockerfile", str(self.context("slow", steps="RUN sleep 3\n")))
+        eventually(lambda: b"sleep 3" in agent.log_of(first, stream="build"), "it is built", 60)
+        context = str(self.context("shared"))
+        gives_up, stays = (self.submit(agent, "test -e /data", "--dockerfile", context) for _ in range(2))
+        eventually(lambda: len(agent.get("/v1/environments")["building"]) == 2, "the second waits for the first", 60)
+        agent.cancel(gives_up)
+        agent.wait(gives_up)
+        self.assert_ends_well(agent, stays)
+
+    # --- held and had again
+
+    def test_what_a_waiting_job_was_prepared_with_stays(self):
+        agent = self.image_agent("max_parallel: 1\nimage_budget: 1KiB")
+        blocker = agent.sh("sleep 1000")
+        agent.wait_state(blocker, "Running")
+        job = self.submit(agent, "test -s /one", image=self.layers)
+        digest = agent.wait_state(job, "Queued")["environment_digest"]
+        self.assertIn("in use", agent.berth("env", "rm", digest[:12], expect=None).err)
+        _, images = self.gc(agent)
+        self.assertEqual((images["held"]["count"], images["going"]["count"]), (1, 0))
+        self.assertIn("live jobs have them", images["staying"][0]["why"])
+        agent.kill()  # the next agent holds it as well
+        agent.start()
+        self.assertIn("in use", agent.berth("env", "rm", digest[:12], expect=None).err)
+        agent.cancel(blocker)
+        self.assert_ends_well(agent, job)
+        eventually(lambda: self.gc(agent) and self.environments(agent) == {}, "the budget takes it after the job")
+
+    def test_an_image_that_somebody_removed_is_had_again(self):
+        agent = self.image_agent("max_parallel: 1")
+        self.assert_ends_well(agent, self.submit(agent, "true", image=self.layers))
+        self.remove_images(agent)
+        self.assertFalse(self.has(self.layers))
+        again = self.submit(agent, "test -s /one", image=self.layers)
+        self.assert_ends_well(agent, again)
+        self.assertIn("pulling", agent.berth("logs", "--build", again).out)
+        # And between preparation and start.
+        blocker = agent.sh("sleep 1000")
+        agent.wait_state(blocker, "Running")
+        job = self.submit(agent, "test -s /one", image=self.layers)
+        agent.wait_state(job, "Queued")
+        self.remove_images(agent)
+        agent.cancel(blocker)
+        self.assert_ends_well(agent, job)
+        # What is gone when an agent starts is forgotten.
+        self.remove_images(agent)
+        agent.restart()
+        eventually(lambda: self.environments(agent) == {}, "it is forgotten")
+
+    # --- the disk governor
+
+    def test_the_budget_of_images_takes_the_least_recently_used(self):
+        agent = self.image_agent()
+        made = [self.make(agent, "--dockerfile", self.context(f"docker{i}", 8 * MIB))[0] for i in range(3)]
+        self.make(agent, "--dockerfile", self.place / "docker0")  # used again
+        before = disk_of(self.data)[0]
+        agent.stop()
+        agent.configure(agent.config.read_text() + "image_budget: 26MiB\n")
+        agent.start()
+        eventually(lambda: set(self.environments(agent)) == {made[0], made[2]}, "the one least recently used is gone")
+        if self.own_disk:
+            eventually(lambda: disk_of(self.data)[0] > before + 7 * MIB, "its space is free again")
+        _, images = self.gc(agent, "--dry-run")
+        self.assertEqual((images["held"]["count"], images["going"]["count"]), (2, 0))
+        self.assertTrue(self.has(BASE))
+
+    def test_the_engines_disk_has_watermarks_of_its_own(self):
+        if not self.own_disk:
+            self.skipTest("SKIPPED: no file system for the engine's own")
+        agent = self.image_agent("disk_high: 85%\ndisk_low: 80%")
+        old, kept = [self.make(agent, "--dockerfile", self.context(name, 40 * MIB))[0] for name in ("old", "kept")]
+        disk = agent.get("/v1/status")["disk"]
+        self.assertEqual((disk["image_disk"]["directory"], disk["image_disk"]["shared"]), (str(self.data), False))
+        self.assertEqual(disk["kept"]["images"], 0)  # not on this disk
+        self.assertGreater(disk["image_disk"]["kept_bytes"], 80 * MIB)
+        self.assertRegex(agent.berth("status").out, rf"Images +up to \d+ MiB where {self.data} is")
+        _, images = self.gc(agent, "--dry-run")
+        self.assertEqual(images["going"]["count"], 0)
+        self.assertIn("the container engine's disk is", images["staying"][0]["why"])
+        with self.filled(DISK // 10):
+            told, images = self.gc(agent, "--dry-run")
+            self.assertEqual(images["going"]["count"], 1, told)
+            self.assertIn(old[:8], told["items"][0]["what"])
+            self.assertTrue(any(f"where {self.data} is, is" in remark for remark in told["remarks"]), told)
+            # A job that ends makes the governor look.
+            self.assert_ends_well(agent, self.submit(agent, "true"))
+            eventually(lambda: set(self.environments(agent)) == {kept}, "the old one goes by itself")
+        self.assertIn("images", (agent.state.parent / "s.log").read_text())
+
+    def test_what_is_built_upon_goes_after_what_builds_upon_it(self):
+        agent = self.image_agent()
+        below, _ = self.make(agent, "--dockerfile", self.context("below", 8 * MIB))
+        directory = self.directory("above")
+        (directory / "Dockerfile").write_text(f"FROM berth/env:{below[:32]}\nRUN echo above > /above\n")
+        above, _ = self.make(agent, "--dockerfile", directory)
+        error = agent.berth("env", "rm", below[:12], expect=None).err
+        self.assertIn("other images are built upon it", error)
+        self.assertTrue(self.has(f"berth/env:{below[:32]}"))
+        if self.own_disk:
+            with self.filled(MIB):
+                told, _ = self.gc(agent, "--dry-run")
+            self.assertEqual([digest[:8] in item["what"] for digest, item in zip((above, below), told["items"])],
+                             [True, True], told)
+            self.assertLess(told["items"][0]["bytes"], MIB)  # without what is below it
+        agent.stop()
+        agent.configure(agent.config.read_text() + "image_budget: 1KiB\n")
+        agent.start()
+        eventually(lambda: self.environments(agent) == {}, "both are gone")
+        self.assertEqual(self.labelled("images/json", agent), [])
+
+    def test_an_engine_that_hangs_holds_nobody_up(self):
+        agent = self.image_agent()
+        digest, _ = self.make(agent, "--dockerfile", self.context("docker"))
+        agent.stop()
+        agent.configure(agent.config.read_text() + "image_budget: 1KiB\n")
+        with self.hanging_engine():
+            begin = time.monotonic()
+            agent.start()
+            self.assertIn(digest, self.environments(agent))
+            agent.berth("env", "show", digest[:12])
+            self.assertEqual(agent.wait(agent.sh("true"))["state"], "Completed")
+            self.assertLess(time.monotonic() - begin, 10)
+            report, images = self.gc(agent)
+            self.assertEqual((report["items"], images["held"]["count"]), ([], 1))
+            _, images = self.gc(agent)
+            self.assertIn("could not be removed", images["staying"][0]["why"])
+            self.assertEqual(agent.wait(agent.sh("true"))["state"], "Completed")
+            self.assertLess(time.monotonic() - begin, 40)  # the engine is waited for once, for 10 seconds
+        eventually(lambda: self.environments(agent) == {}, "the engine goes on with what it was asked", 60)
+        self.make(agent, "--dockerfile", self.place / "docker")
+        with self.hanging_engine():
+            begin = time.monotonic()
+            self.assertEqual(agent.stop(), 0)
+            self.assertLess(time.monotonic() - begin, 10)
+        agent.start()
+
+    def test_without_an_engine_the_governor_works(self):
+        agent = self.image_agent("image_budget: 1KiB")
+        digest, _ = self.make(agent, "--dockerfile", self.context("docker"))
+        agent.stop()
+        config = agent.config.read_text()
+        agent.configure(config.replace(self.socket, "/nonexistent/docker.sock"))
+        agent.start()
+        report, images = self.gc(agent)
+        self.assertEqual((report["items"], images["held"]["count"]), ([], 1))
+        self.assertIn(digest, self.environments(agent))
+
+    # --- full disks
+
+    def test_a_full_disk_of_the_engine_is_told(self):
+        if not self.own_disk:
+            self.skipTest("SKIPPED: no file system for the engine's own")
+        agent = self.image_agent()
+        with self.filled(6 * MIB):
+            for job in (self.submit(agent, "true", image=self.layers),
+                        self.submit(agent, "true", "--dockerfile", str(self.context("copy", 16 * MIB))),
+                        self.submit(agent, "true", "--dockerfile",
+                                    str(self.context("step", steps="RUN dd if=/dev/zero of=/big bs=1M count=64\n")))):
+                ended = agent.wait(job, 120)
+                self.assertEqual(ended["ending"]["kind"], "environment_failed", ended)
+                self.assertIn(f"keeps images in {self.data}", ended["ending_words"])
+                self.assertIn("berth gc", ended["ending_words"])
+        self.assertEqual(self.environments(agent), {})
+        self.assert_ends_well(agent, self.submit(agent, "test -s /one", image=self.layers))
+
+    # --- kill -9
+
+    def test_an_agent_killed_while_images_are_made_leaves_nothing_half_made(self):
+        agent = self.image_agent()
+        jobs = []
+        for number in range(ROUNDS):
+            steps = "RUN dd if=/dev/urandom of=/two bs=1M count=4\nRUN sleep 0.5\nRUN cp /two /three\n"
+            jobs.append(self.submit(agent, "test -s /three", "--dockerfile", str(self.context(f"d{number}", MIB, steps))))
+            if not self.has(self.layers):
+                jobs.append(self.submit(agent, "test -s /one", image=self.layers))
+            time.sleep(random.uniform(0, 2.5))
+            agent.kill()
+            agent.start()
+            self.assert_nothing_half_made(agent)
+            if number % 2:
+                self.remove_images(agent)
+        for job in jobs:
+            self.assert_ends_well(agent, job)
+        eventually(lambda: self.ask("GET", "/containers/json?all=1")[1] == [], "no container is left, of builds neither")
+        self.assertIsNone(self.labelled("volumes", agent)["Volumes"] or None)
+        self.assert_nothing_half_made(agent)
+        for digest in self.environments(agent):
+            agent.berth("env", "rm", digest[:12])
+        self.assertEqual(self.labelled("images/json", agent), [])
+
+    def assert_nothing_half_made(self, agent):
+        """Every image with Berth's label is a whole environment, and every environment is in the engine."""
+        for digest, entry in self.environments(agent).items():
+            record = json.loads(agent.berth("--json", "env", "show", digest).out)["record"]
+            self.assertTrue(record["image"], entry)
+        for image in self.labelled("images/json", agent):
+            self.assertTrue(image["RepoTags"], image)
+
+
+if __name__ == "__main__":
+    harness.main()
