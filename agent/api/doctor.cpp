@@ -154,6 +154,7 @@ json files_json(const Moment& moment) {
           {"cgroup", cgroup_json(node.cgroup_base)},
           {"overlays", node.overlays},
           {"open_files", files.rlim_cur},
+          {"engine", {{"socket", node.engine_socket}}},
           {"supervisors", supervisors_json(moment)},
           {"leftovers", {{"directories", directories_left(moment)}, {"cgroups", cgroups_left(moment)}}}};
 }

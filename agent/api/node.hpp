@@ -22,6 +22,7 @@ struct Node {
   std::string socket;
   std::string group;             // of the socket; "" for a user's own agent
   std::string shim_program;
+  std::string engine_socket;     // the container engine's
   ByteSize reserved_space;       // with less free, new jobs are refused
   bool overlays = false;         // else each job's tree is a copy
 };

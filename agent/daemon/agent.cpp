@@ -310,6 +310,7 @@ class Agent {
     node.socket = config_.socket;
     node.group = options.machine_agent ? config_.group : "";
     node.shim_program = find_shim(options.shim_program);
+    node.engine_socket = config_.environments.docker_socket;
     node.reserved_space = config_.reserved_space;
     node.overlays = overlays_;
     return node;

@@ -107,6 +107,12 @@ std::optional<long> number_in(const Machine& machine, const std::string& path) {
   return text && !text->empty() ? std::optional(std::atol(text->c_str())) : std::nullopt;
 }
 
+std::string usual_docker_socket() {
+  const char* host = std::getenv("DOCKER_HOST");
+  const bool given = host != nullptr && std::string_view(host).starts_with("unix://");
+  return given ? host + 7 : "/var/run/docker.sock";
+}
+
 // "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.161.08  Sat …": the first word that begins with a
 // digit and has a dot.
 std::string driver_version(const std::string& text) {
@@ -210,6 +216,7 @@ AgentFacts agent_facts_from_json(std::string_view text) {
   facts.delegated = texts_at(cgroup, "delegated");
   facts.overlays = at(answer, "overlays") == json(true);
   facts.open_files = number_at(answer, "open_files");
+  facts.engine_socket = text_at(at(answer, "engine"), "socket");
   facts.newest_record = parse_rfc3339(text_at(answer, "newest_record"));
   const auto supervisors = list_at(answer, "supervisors");
   facts.supervisors = supervisors.size();
@@ -257,12 +264,9 @@ std::string read_git(const Machine& machine) {
   return answer->output.substr(kBefore.size());
 }
 
-DockerFacts read_docker() {
+DockerFacts read_docker(const std::string& socket) {
   DockerFacts facts;
-  facts.socket = "/var/run/docker.sock";
-  if (const char* host = std::getenv("DOCKER_HOST");
-      host != nullptr && std::string_view(host).starts_with("unix://"))
-    facts.socket = host + 7;
+  facts.socket = socket.empty() ? usual_docker_socket() : socket;
   if (!os::exists(facts.socket)) return facts;
   http::Client::Options options;
   options.server_name = "Docker";
@@ -272,6 +276,8 @@ DockerFacts read_docker() {
         json::parse(http::Client(facts.socket, options).request("GET", "/version").body, nullptr, false);
     facts.version = text_at(answer, "Version");
     facts.api = text_at(answer, "ApiVersion");
+    for (const auto& component : list_at(answer, "Components"))
+      facts.podman = facts.podman || text_at(component, "Name") == "Podman Engine";
     facts.state = DockerFacts::State::answers;
   } catch (const Error& error) {
     facts.state = error.code() == Code::denied ? DockerFacts::State::denied : DockerFacts::State::silent;

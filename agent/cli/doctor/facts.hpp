@@ -95,6 +95,7 @@ struct AgentFacts {
   std::vector<std::string> delegated;
   bool overlays = false;
   std::uint64_t open_files = 0;
+  std::string engine_socket;  // "" where it does not tell
   std::optional<Instant> newest_record;
   std::vector<std::string> jobs_of_outdated_supervisors;
   std::size_t supervisors = 0;
@@ -138,8 +139,10 @@ struct DockerFacts {
   std::string socket;
   std::string version;
   std::string api;
+  bool podman = false;
 };
-DockerFacts read_docker();
+// `socket`: the agent's; "" for the usual one, or DOCKER_HOST's.
+DockerFacts read_docker(const std::string& socket = "");
 
 struct NvidiaFacts {
   std::size_t devices = 0;      // display controllers on the PCI bus

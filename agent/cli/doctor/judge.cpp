@@ -400,7 +400,11 @@ Check judge_docker(const DockerFacts& docker) {
   switch (docker.state) {
     case DockerFacts::State::absent:
       return {
-          "docker", Level::note, "not installed: image jobs will not work", "sudo apt install docker.io", {}};
+          "docker",
+          Level::note,
+          "there is no " + docker.socket + ": image jobs will not work",
+          "sudo apt install docker.io; or name another engine's socket as docker_socket in the configuration",
+          {}};
     case DockerFacts::State::denied:
       return {"docker",
               Level::note,
@@ -411,12 +415,13 @@ Check judge_docker(const DockerFacts& docker) {
       return {"docker",
               Level::warning,
               "nobody answers on " + docker.socket + ": image jobs will not work",
-              "sudo systemctl start docker; journalctl -u docker -n 50 tells more",
+              "sudo systemctl start docker; journalctl -u docker -n 50 tells more (for Podman: podman.socket)",
               {}};
     case DockerFacts::State::answers:
       break;
   }
-  return {"docker", Level::ok, "Docker " + docker.version + " (API " + docker.api + ")", "", {docker.socket}};
+  const auto* name = docker.podman ? "Podman " : "Docker ";
+  return {"docker", Level::ok, name + docker.version + " (API " + docker.api + ")", "", {docker.socket}};
 }
 
 Check judge_nvidia(const NvidiaFacts& nvidia) {

@@ -49,7 +49,7 @@ std::vector<doctor::Check> examine(const std::string& socket) {
           judge_leftovers(agent),
           judge_python(read_python(machine)),
           judge_git(read_git(machine)),
-          judge_docker(read_docker()),
+          judge_docker(read_docker(agent ? agent->engine_socket : std::string())),
           judge_nvidia(nvidia),
           judge_gpus(nvidia, agent),
           judge_boot(read_boot(machine))};

@@ -177,6 +177,7 @@ TEST_CASE("Docker is asked on its socket") {
   CHECK(facts.api == "1.41");
   CHECK(docker.finish().at(0).find("/version") != std::string::npos);
   CHECK(read_docker().state == DockerFacts::State::silent);
+  CHECK(read_docker("/nowhere/else.sock").socket == "/nowhere/else.sock");
   ::setenv("DOCKER_HOST", "unix:///nowhere/docker.sock", 1);
   CHECK(read_docker().state == DockerFacts::State::absent);
   ::unsetenv("DOCKER_HOST");

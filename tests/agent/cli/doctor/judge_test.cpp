@@ -55,7 +55,7 @@ TEST_CASE("a healthy node has nothing to be told") {
         judge_clock({cli::sample::noon(), true}, agent), judge_overlay(namespaces, agent),
         judge_namespaces(namespaces), judge_leftovers(agent), judge_files(agent),
         judge_python({"3.11.2", true}), judge_git("2.39.5"),
-        judge_docker({DockerFacts::State::answers, "/var/run/docker.sock", "20.10.24", "1.41"}),
+        judge_docker({DockerFacts::State::answers, "/var/run/docker.sock", "20.10.24", "1.41", false}),
         judge_nvidia({2, "535.161.08", true, "535.161.08"}), judge_nvidia({}),
         judge_boot({std::chrono::hours(1), false, ""})}) {
     CAPTURE(check.name);
@@ -240,8 +240,9 @@ TEST_CASE("tools that are missing are told with the package that brings them") {
   CHECK(judge_git("").level == Level::note);
   CHECK(judge_docker({}).level == Level::note);
   CHECK(has(judge_docker({}).what, "image jobs will not work"));
-  CHECK(judge_docker({DockerFacts::State::silent, "/s", "", ""}).level == Level::warning);
-  CHECK(judge_docker({DockerFacts::State::denied, "/s", "", ""}).level == Level::note);
+  CHECK(judge_docker({DockerFacts::State::silent, "/s", "", "", false}).level == Level::warning);
+  CHECK(judge_docker({DockerFacts::State::denied, "/s", "", "", false}).level == Level::note);
+  CHECK(has(judge_docker({DockerFacts::State::answers, "/s", "4.3.1", "1.41", true}).what, "Podman 4.3.1"));
 }
 
 TEST_CASE("GPUs without a driver, and a driver that is not its libraries', are told") {
