@@ -249,7 +249,8 @@ class IndexTest(Environments):
     def train(self, agent, code):
         job = agent.berth("submit", "--requirements", "requirements.txt", "--", "python", "train.py", "--epochs", "5",
                           cwd=code).out.strip()
-        record = agent.wait(job, 600)
+        eventually(lambda: agent.job(job)["state"] not in harness.LIVE, "it has been trained", 600, 0.2)
+        record = agent.job(job)
         self.assertEqual(record["state"], "Completed", record.get("ending_words"))
         self.assertIn(b"epoch  5/5", agent.log_of(job))
         agent.berth("download", job, cwd=self.place)
