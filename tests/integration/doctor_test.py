@@ -45,6 +45,12 @@ class DoctorTest(BerthTest):
             self.assertRegex(page, rf"(?m)^(ok|note|warning|problem) +{name} ")
         self.assertIn(f"pid {agent.pid}", agent.berth("doctor", "--verbose", expect=None).out)
 
+    def test_the_engine_is_looked_for_where_the_agent_does(self):
+        agent = self.start_agent(config=f"docker_socket: {self.place}/engine.sock")
+        docker = self.examine(agent, expect=None)["docker"]
+        self.assertEqual(docker["level"], "note")
+        self.assertIn(f"{self.place}/engine.sock", docker["what"])
+
     def test_an_agent_that_is_stopped_is_a_problem(self):
         agent = self.start_agent()
         agent.stop()

@@ -5,28 +5,21 @@ Real pip from an index page and wheels of the test's own; real conda packages wh
 import http.server
 import json
 import os
+import shutil
 import threading
 import unittest
-import zipfile
 from pathlib import Path
 
 import harness
 from harness import BerthTest, eventually
+from wheels import make_wheel
 
+INDEX = os.environ.get("BERTH_TEST_PACKAGE_INDEX")
+DIGITS = harness.ROOT / "packaging/examples/digits"
+# How this machine reaches the index, where it takes more than its address.
+ROUTE = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_CERT", "SSL_CERT_FILE")
 CONDA = Path(os.environ.get("BERTH_CONDA_FIXTURE", harness.ROOT / "build/dev/conda"))
 SHOW = "import sys, {0}; print(sys.prefix, {0}.version)"
-
-
-def make_wheel(directory, name, version, needs=()):
-    about = f"{name}-{version}.dist-info"
-    files = {f"{name}.py": f'version = "{version}"\n',
-             f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-                                  + "".join(f"Requires-Dist: {need}\n" for need in needs),
-             f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"}
-    files[f"{about}/RECORD"] = "".join(f"{file},,\n" for file in files) + f"{about}/RECORD,,\n"
-    with zipfile.ZipFile(directory / f"{name}-{version}-py3-none-any.whl", "w") as archive:
-        for path, text in files.items():
-            archive.writestr(path, text)
 
 
 class Page:
@@ -237,6 +230,33 @@ class VenvTest(Environments):
         self.assertIn("environments", {item["kind"] for item in told["items"]})
         agent.berth("gc", "--free", "100GiB")
         self.assertEqual(self.environments(agent), [])
+
+
+@unittest.skipUnless(INDEX, "BERTH_TEST_PACKAGE_INDEX names no package index; packaging/check looks for one")
+class IndexTest(Environments):
+    def test_a_real_training_from_a_requirements_file(self):
+        route = {name: os.environ[name] for name in ROUTE if name in os.environ}
+        agent = self.start_agent(config=f"cpus: 8\nmax_parallel: 8\nuv: ''\npip_index: {json.dumps(INDEX)}\n"
+                                        f"build_environment: {json.dumps(route)}")
+        code = self.place / "digits"
+        shutil.copytree(DIGITS, code)
+        trained = [self.train(agent, code) for _ in range(2)]
+        self.assertEqual(len({job["environment_digest"] for job in trained}), 1)
+        self.assertEqual(len(self.environments(agent)), 1)
+        lock = json.loads(agent.berth("env", "lock", trained[0]["environment_digest"][:12]).out)
+        self.assertTrue(any(line.startswith("scikit-learn==") for line in lock["pip"]), lock)
+
+    def train(self, agent, code):
+        job = agent.berth("submit", "--requirements", "requirements.txt", "--", "python", "train.py", "--epochs", "5",
+                          cwd=code).out.strip()
+        eventually(lambda: agent.job(job)["state"] not in harness.LIVE, "it has been trained", 600, 0.2)
+        record = agent.job(job)
+        self.assertEqual(record["state"], "Completed", record.get("ending_words"))
+        self.assertIn(b"epoch  5/5", agent.log_of(job))
+        agent.berth("download", job, cwd=self.place)
+        metrics = json.loads((self.place / job / "outputs/metrics.json").read_text())
+        self.assertGreater(metrics["accuracy"], 0.9)
+        return record
 
 
 @unittest.skipUnless((CONDA / "bin/micromamba").exists(), "the conda tests' fixture is not made")
