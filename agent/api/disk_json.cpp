@@ -42,8 +42,8 @@ json use_json(const jobs::DiskUse& use) {
           {"budget_bytes", use.budget ? json(*use.budget) : json(nullptr)},
           {"kept",
            {{"stored", use.stored}, {"checkouts", use.checkouts},
-            {"environments", use.environments},  {"images", use.images.shared ? use.images.state.kept : 0}, {"logs", use.logs},
-            {"records", use.records}}},
+            {"environments", use.environments}, {"images", use.images.shared ? use.images.state.kept : 0},
+            {"logs", use.logs}, {"records", use.records}}},
           {"image_disk", image_disk_json(use.images)},
           {"refusal", use.refusal ? json(*use.refusal) : json(nullptr)}};
 }

@@ -150,7 +150,8 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
 }
 
 // What a Dockerfile was sent with.
-async::Task<std::shared_ptr<const jobs::BuildDirectory>> context_of(Services& services, const Digest context, uid_t uid) {
+async::Task<std::shared_ptr<const jobs::BuildDirectory>> context_of(Services& services, const Digest context,
+                                                                    uid_t uid) {
   if (!services.store.find_upload(context, uid))
     throw Error(Code::not_found, "snapshot " + context.brief() + " is not here", "send it before the request");
   const auto hold = co_await services.governor.hold();

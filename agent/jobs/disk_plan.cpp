@@ -110,8 +110,8 @@ WholeChoice choose(std::vector<Candidate>& in_order, const std::vector<Need>& ne
     if (i < whole.going) continue;
     whole.bytes += one.bytes;
     // Those before it that stay come after it.
-    std::rotate(in_order.begin() + static_cast<std::ptrdiff_t>(whole.going),
-                in_order.begin() + static_cast<std::ptrdiff_t>(i), in_order.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+    const auto here_it_is = in_order.begin() + static_cast<std::ptrdiff_t>(i);
+    std::rotate(in_order.begin() + static_cast<std::ptrdiff_t>(whole.going), here_it_is, here_it_is + 1);
     ++whole.going;
   }
   return whole;

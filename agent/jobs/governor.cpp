@@ -130,9 +130,9 @@ void Governor::job_ended(std::uint64_t log_bytes) {
 void Governor::look() {
   if (cleaning_ || nursery_.stopping()) return;
   const auto now = clock_.steady();
-  if ((now < fruitless_until_ || !is_short(ByteSize())) && (now < images_fruitless_until_ || !is_short_of_image_space()))
-    return;
-  nursery_.spawn(clean_up(ByteSize()));
+  const bool here = now >= fruitless_until_ && is_short(ByteSize());
+  const bool there = now >= images_fruitless_until_ && is_short_of_image_space();
+  if (here || there) nursery_.spawn(clean_up(ByteSize()));
 }
 
 bool Governor::is_short(ByteSize incoming) const { return !needs_of(state(incoming, logs_), limits_).empty(); }
@@ -159,7 +159,8 @@ void Governor::note_fruitless(ByteSize incoming, const DiskReport& report) {
   if (here) fruitless_until_ = clock_.steady() + kFruitlessFor;
   if (there) images_fruitless_until_ = clock_.steady() + kFruitlessFor;
   if ((here || there) && !report.remarks.empty())
-    log_.warn("too little disk space could be given back", kv("why", report.remarks.back()));
+    log_.warn("too little disk space could be given back",
+              kv("why", here ? report.remarks.back() : report.remarks.front()));
 }
 
 Task<> Governor::make_room(ByteSize incoming) {

@@ -89,7 +89,7 @@ class Governor {
   void price(Plan& plan) const;
   void note_leftovers(Plan& plan, const Price& price) const;
   static std::string reason(const Plan& plan, const Candidate& candidate);
-  static void add_image_remarks(const Plan& plan, std::vector<std::string>& remarks);
+  static std::vector<std::string> image_remarks(const Plan& plan);
   std::string reason_to_spare(const Plan& plan, const std::string& kind) const;
   DiskReport report(const Plan& plan) const;
   std::vector<KindReport> kinds_of(const Plan& plan) const;

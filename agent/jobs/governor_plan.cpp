@@ -187,19 +187,22 @@ std::vector<KindReport> Governor::kinds_of(const Plan& plan) const {
   return kinds;
 }
 
-void Governor::add_image_remarks(const Plan& plan, std::vector<std::string>& remarks) {
+std::vector<std::string> Governor::image_remarks(const Plan& plan) {
+  std::vector<std::string> remarks;
   for (const auto& need : plan.image_needs)
     remarks.push_back(need.why + ": " + to_text(ByteSize(need.bytes)) + " are wanted");
   const auto end = plan.candidates.begin() + plan.going();
   if (std::any_of(plan.candidates.begin(), end, [](const Candidate& one) { return one.image; }))
     remarks.emplace_back("images give back at most the sizes told: layers that others share stay with those");
+  return remarks;
 }
 
 DiskReport Governor::report(const Plan& plan) const {
   DiskReport report;
   report.state = plan.state;
   report.remarks = remarks_of(plan.state, limits_, plan.choice, plan.needs, plan.busy);
-  add_image_remarks(plan, report.remarks);
+  auto of_images = image_remarks(plan);
+  report.remarks.insert(report.remarks.begin(), of_images.begin(), of_images.end());
   report.kinds = kinds_of(plan);
   if (plan.leftovers > 0) {
     const Amount all{1, plan.leftovers};

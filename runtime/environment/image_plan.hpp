@@ -19,7 +19,7 @@ struct ImagePlan {
   std::string name;       // by which the engine will have it, if it is Berth's then; "" to be told by labels
   std::string reference;  // as it was asked for
   bool own = false;       // it comes with the job's own credentials, and will be private
-  std::vector<std::string> bases;  // that it is built upon, and that are not here: to be had before it is looked for anew
+  std::vector<std::string> bases;  // that are not here: to be had first, and then it is looked for anew
   // Blocks until it is here. A stop is Cancelled.
   std::function<Leased(const docker::LineSink& log, std::stop_token stop)> make;
 };

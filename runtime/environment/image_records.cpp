@@ -179,7 +179,11 @@ std::string ImageRecords::begin(const Digest& digest, const std::string& name, c
   const auto directory = log_directory(digest);
   os::make_directories(directory, 0755);
   // Made anew: the old one may go on under the names that runs gave it.
-  for (const auto* file : {shim::kLogFile, shim::kLogIndexFile}) os::remove_file(join(directory, file));
+  // And there from the beginning, so that those who wait can give it names of theirs.
+  for (const auto* file : {shim::kLogFile, shim::kLogIndexFile}) {
+    os::remove_file(join(directory, file));
+    os::write_file(join(directory, file), "", 0600, os::Durable::no);
+  }
   if (!name.empty())
     os::write_file(intent_file(digest), Json{{"name", name}, {"reference", reference}, {"own", own}}.dump(), 0644,
                    os::Durable::yes);

@@ -63,8 +63,8 @@ class Images {
   std::uint64_t bytes() { return records_.bytes(); }
   // Where the engine keeps images on this machine, as it last said; "" before it has.
   std::string root_directory() const;
-  // Removes them, one after the other, and waits no longer than `patience`: the engine goes on by itself with what it is
-  // slow at, and until that is done nothing more is asked of it. Why each that is still there stays.
+  // Removes them, one after the other, and waits no longer than `patience`: the engine goes on by itself with what it
+  // is slow at, and until that is done nothing more is asked of it. Why each that is still there stays.
   using Staying = std::map<Digest, std::string>;
   async::Task<Staying> evict(std::vector<Digest> digests, std::chrono::milliseconds patience);
 

@@ -101,11 +101,13 @@ class ImageLifeTest(BerthTest):
 
     # --- the agent
 
-    def image_agent(self, more="", **options):
-        text = f"cpus: 8\nmax_parallel: 8\ndocker_socket: {self.socket}\n{more}"
-        agent = self.start_agent(config=text, **options)
+    def image_agent(self, more="", parallel=8):
+        agent = self.start_agent(config=f"cpus: 8\nmax_parallel: {parallel}\ndocker_socket: {self.socket}\n{more}")
         self.addCleanup(self.remove_images, agent)
         return agent
+
+    def configure(self, agent, more, socket=None):
+        agent.configure(f"cpus: 8\nmax_parallel: 8\ndocker_socket: {socket or self.socket}\n{more}")
 
     def remove_images(self, agent):
         for _ in range(3):  # those built upon others first
@@ -195,11 +197,13 @@ class ImageLifeTest(BerthTest):
 
     def test_a_build_that_goes_on_without_who_began_it_keeps_what_it_is_built_in(self):
         agent = self.image_agent("builds_at_once: 1")
-        first = self.submit(agent, "true", "--dockerfile", str(self.context("slow", steps="RUN sleep 3\n")))
-        eventually(lambda: b"sleep 3" in agent.log_of(first, stream="build"), "it is built", 60)
+        first = self.submit(agent, "true", "--dockerfile", str(self.context("slow", steps="RUN sleep 10\n")))
+        eventually(lambda: b"sleep 10" in agent.log_of(first, stream="build"), "its output can be followed", 60)
+        building = lambda: [build["running"] for build in agent.get("/v1/environments")["building"]]
+        eventually(lambda: building() == [True], "it is built", 60)
         context = str(self.context("shared"))
         gives_up, stays = (self.submit(agent, "test -e /data", "--dockerfile", context) for _ in range(2))
-        eventually(lambda: len(agent.get("/v1/environments")["building"]) == 2, "the second waits for the first", 60)
+        eventually(lambda: sorted(building()) == [False, True], "the second waits for the first", 60)
         agent.cancel(gives_up)
         agent.wait(gives_up)
         self.assert_ends_well(agent, stays)
@@ -207,7 +211,7 @@ class ImageLifeTest(BerthTest):
     # --- held and had again
 
     def test_what_a_waiting_job_was_prepared_with_stays(self):
-        agent = self.image_agent("max_parallel: 1\nimage_budget: 1KiB")
+        agent = self.image_agent("image_budget: 1KiB", parallel=1)
         blocker = agent.sh("sleep 1000")
         agent.wait_state(blocker, "Running")
         job = self.submit(agent, "test -s /one", image=self.layers)
@@ -224,7 +228,7 @@ class ImageLifeTest(BerthTest):
         eventually(lambda: self.gc(agent) and self.environments(agent) == {}, "the budget takes it after the job")
 
     def test_an_image_that_somebody_removed_is_had_again(self):
-        agent = self.image_agent("max_parallel: 1")
+        agent = self.image_agent(parallel=1)
         self.assert_ends_well(agent, self.submit(agent, "true", image=self.layers))
         self.remove_images(agent)
         self.assertFalse(self.has(self.layers))
@@ -252,7 +256,7 @@ class ImageLifeTest(BerthTest):
         self.make(agent, "--dockerfile", self.place / "docker0")  # used again
         before = disk_of(self.data)[0]
         agent.stop()
-        agent.configure(agent.config.read_text() + "image_budget: 26MiB\n")
+        self.configure(agent, "image_budget: 26MiB")
         agent.start()
         eventually(lambda: set(self.environments(agent)) == {made[0], made[2]}, "the one least recently used is gone")
         if self.own_disk:
@@ -282,7 +286,7 @@ class ImageLifeTest(BerthTest):
             # A job that ends makes the governor look.
             self.assert_ends_well(agent, self.submit(agent, "true"))
             eventually(lambda: set(self.environments(agent)) == {kept}, "the old one goes by itself")
-        self.assertIn("images", (agent.state.parent / "s.log").read_text())
+        self.assertIn(f"where {self.data} is, is", agent.log())
 
     def test_what_is_built_upon_goes_after_what_builds_upon_it(self):
         agent = self.image_agent()
@@ -300,7 +304,7 @@ class ImageLifeTest(BerthTest):
                              [True, True], told)
             self.assertLess(told["items"][0]["bytes"], MIB)  # without what is below it
         agent.stop()
-        agent.configure(agent.config.read_text() + "image_budget: 1KiB\n")
+        self.configure(agent, "image_budget: 1KiB")
         agent.start()
         eventually(lambda: self.environments(agent) == {}, "both are gone")
         self.assertEqual(self.labelled("images/json", agent), [])
@@ -309,7 +313,7 @@ class ImageLifeTest(BerthTest):
         agent = self.image_agent()
         digest, _ = self.make(agent, "--dockerfile", self.context("docker"))
         agent.stop()
-        agent.configure(agent.config.read_text() + "image_budget: 1KiB\n")
+        self.configure(agent, "image_budget: 1KiB")
         with self.hanging_engine():
             begin = time.monotonic()
             agent.start()
@@ -335,11 +339,12 @@ class ImageLifeTest(BerthTest):
         agent = self.image_agent("image_budget: 1KiB")
         digest, _ = self.make(agent, "--dockerfile", self.context("docker"))
         agent.stop()
-        config = agent.config.read_text()
-        agent.configure(config.replace(self.socket, "/nonexistent/docker.sock"))
+        self.configure(agent, "image_budget: 1KiB", socket="/nonexistent/docker.sock")
         agent.start()
+        self.assertEqual(self.gc(agent)[0]["items"], [])
         report, images = self.gc(agent)
         self.assertEqual((report["items"], images["held"]["count"]), ([], 1))
+        self.assertIn("/nonexistent/docker.sock", images["staying"][0]["why"])
         self.assertIn(digest, self.environments(agent))
 
     # --- full disks
@@ -354,7 +359,7 @@ class ImageLifeTest(BerthTest):
                         self.submit(agent, "true", "--dockerfile",
                                     str(self.context("step", steps="RUN dd if=/dev/zero of=/big bs=1M count=64\n")))):
                 ended = agent.wait(job, 120)
-                self.assertEqual(ended["ending"]["kind"], "environment_failed", ended)
+                self.assertEqual(ended["ending"]["kind"], "disk_full", ended)
                 self.assertIn(f"keeps images in {self.data}", ended["ending_words"])
                 self.assertIn("berth gc", ended["ending_words"])
         self.assertEqual(self.environments(agent), {})
@@ -362,36 +367,49 @@ class ImageLifeTest(BerthTest):
 
     # --- kill -9
 
-    def test_an_agent_killed_while_images_are_made_leaves_nothing_half_made(self):
+    def test_an_agent_killed_while_it_builds_leaves_nothing_half_made(self):
         agent = self.image_agent()
+        steps = "RUN dd if=/dev/urandom of=/two bs=1M count=4\nRUN sleep 0.5\nRUN cp /two /three\n"
         jobs = []
         for number in range(ROUNDS):
-            steps = "RUN dd if=/dev/urandom of=/two bs=1M count=4\nRUN sleep 0.5\nRUN cp /two /three\n"
-            jobs.append(self.submit(agent, "test -s /three", "--dockerfile", str(self.context(f"d{number}", MIB, steps))))
-            if not self.has(self.layers):
-                jobs.append(self.submit(agent, "test -s /one", image=self.layers))
-            time.sleep(random.uniform(0, 2.5))
-            agent.kill()
-            agent.start()
-            self.assert_nothing_half_made(agent)
-            if number % 2:
-                self.remove_images(agent)
+            context = str(self.context(f"d{number}", MIB, steps))
+            jobs.append(self.submit(agent, "test -s /three", "--dockerfile", context))
+            self.kill_at_random(agent)
+        self.assert_all_is_whole(agent, jobs)
+
+    def test_an_agent_killed_while_it_pulls_leaves_nothing_half_made(self):
+        agent = self.image_agent()
+        for _ in range(ROUNDS):
+            jobs = [self.submit(agent, "test -s /one", image=self.layers)]
+            self.kill_at_random(agent)
+            self.assert_all_is_whole(agent, jobs)
+            self.assertFalse(self.has(self.layers))
+
+    def kill_at_random(self, agent):
+        time.sleep(random.uniform(0, 2.5))
+        agent.kill()
+        agent.start()
+        self.assert_nothing_half_made(agent)
+
+    def assert_all_is_whole(self, agent, jobs):
         for job in jobs:
             self.assert_ends_well(agent, job)
-        eventually(lambda: self.ask("GET", "/containers/json?all=1")[1] == [], "no container is left, of builds neither")
-        self.assertIsNone(self.labelled("volumes", agent)["Volumes"] or None)
+        eventually(lambda: self.ask("GET", "/containers/json?all=1")[1] == [], "no container is left")
+        self.assertFalse(self.labelled("volumes", agent)["Volumes"])
         self.assert_nothing_half_made(agent)
         for digest in self.environments(agent):
-            agent.berth("env", "rm", digest[:12])
+            eventually(lambda name=digest[:12]: agent.berth("env", "rm", name, expect=None).returncode == 0, "it goes")
         self.assertEqual(self.labelled("images/json", agent), [])
 
     def assert_nothing_half_made(self, agent):
-        """Every image with Berth's label is a whole environment, and every environment is in the engine."""
-        for digest, entry in self.environments(agent).items():
-            record = json.loads(agent.berth("--json", "env", "show", digest).out)["record"]
-            self.assertTrue(record["image"], entry)
+        """Every image with Berth's label has its name, which it gets last, and every environment is in the engine."""
         for image in self.labelled("images/json", agent):
             self.assertTrue(image["RepoTags"], image)
+        eventually(lambda: all(map(self.has, self.images_on_record(agent))), "what is not in the engine is forgotten")
+
+    def images_on_record(self, agent):
+        ready = agent.state.glob("images/*/ready.json")
+        return [json.loads(path.read_text())["image"] for path in ready]
 
 
 if __name__ == "__main__":

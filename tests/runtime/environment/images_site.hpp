@@ -56,7 +56,7 @@ struct Site {
     os::make_directories(directory);
     os::write_file(directory + "/Dockerfile", dockerfile, 0644, os::Durable::no);
     os::write_file(directory + "/data", "some data\n", 0644, os::Durable::no);
-    return {directory, "Dockerfile"};
+    return {directory, "Dockerfile", nullptr};
   }
 
   const docker::test::RealEngine& real;
