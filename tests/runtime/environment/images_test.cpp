@@ -650,3 +650,23 @@ TEST_CASE("what a container has, or another image is built upon, is not removed 
     CHECK(!engine.find_image(name));
   });
 }
+
+TEST_CASE("what a killed agent had begun to pull with a job's own credentials is private for the next one, too") {
+  const auto* real = docker::test::real_engine();
+  if (real == nullptr) return;
+  Site site(*real);
+  const auto reference = real->image("basic", "layers:1");
+  const auto pinned = reference.name() + "@" + real->digests.at("amd64");
+  const auto begun = os::join(site.settings.directory, std::string(64, 'a'));
+  os::make_directories(begun + "/build");
+  os::write_file(begun + "/pull.json", json{{"name", pinned}, {"reference", reference.text()}, {"own", true}}.dump(),
+                 0644, os::Durable::no);
+  const auto quiet = [](std::string_view) {};
+  real->engine().pull(docker::parse_reference(pinned), real->credentials(), quiet);
+  with_images(site.settings, [&](Images& images) -> Task<> {
+    co_await images.recover();
+    CHECK((co_await images.list()).size() == 1);
+    const auto error = co_await failure(images, image_spec(pinned));
+    CHECK(error.code() == Code::denied);
+  });
+}
