@@ -1,5 +1,6 @@
 #include "runtime/docker/ignore.hpp"
 
+#include <algorithm>
 #include <optional>
 
 #include "runtime/base/error.hpp"
@@ -91,12 +92,13 @@ Reached after_letter(const Reached& before, std::string_view path, Accepts accep
   return after;
 }
 
-}  // namespace
+bool is_any(const Reached& reached) { return std::find(reached.begin(), reached.end(), true) != reached.end(); }
 
-bool matches_path(std::string_view pattern, std::string_view path) {
+// Which prefixes of the path the whole pattern stands for: each is tested by going through the path once.
+Reached reached_by(std::string_view pattern, std::string_view path) {
   Reached reached(path.size() + 1, false);
   reached[0] = true;
-  for (std::size_t i = 0; i < pattern.size();) {
+  for (std::size_t i = 0; i < pattern.size() && is_any(reached);) {
     if (pattern.substr(i).starts_with("**")) {
       i += 2;
       const bool directories = i < pattern.size();
@@ -110,7 +112,7 @@ bool matches_path(std::string_view pattern, std::string_view path) {
       reached = after_letter(reached, path, [](char c) { return c != '/'; });
     } else if (pattern[i] == '[') {
       const auto end = end_of_set(pattern, i);
-      if (end == kNone) return false;
+      if (end == kNone) return Reached(reached.size(), false);
       const auto set = pattern.substr(i + 1, end - i - 2);
       reached = after_letter(reached, path, [&](char c) { return c != '/' && in_set(set, c); });
       i = end;
@@ -120,8 +122,20 @@ bool matches_path(std::string_view pattern, std::string_view path) {
       ++i;
     }
   }
-  return reached.back();
+  return reached;
 }
+
+// The path, or a directory that it is in.
+bool matches_some_directory(std::string_view pattern, std::string_view path) {
+  const auto reached = reached_by(pattern, path);
+  for (std::size_t end = 0; end <= path.size(); ++end)
+    if (reached[end] && (end == path.size() || path[end] == '/')) return true;
+  return false;
+}
+
+}  // namespace
+
+bool matches_path(std::string_view pattern, std::string_view path) { return reached_by(pattern, path).back(); }
 
 IgnoreFile IgnoreFile::parse(std::string_view content) {
   IgnoreFile file;
@@ -154,10 +168,7 @@ bool IgnoreFile::ignores(std::string_view path) const {
   bool ignored = false;
   for (const auto& pattern : patterns_) {
     if (pattern.negated != ignored) continue;  // it could not change anything
-    for (std::size_t end = 0; end != kNone && ignored == pattern.negated;) {
-      end = path.find('/', end + (end != 0));
-      if (matches_path(pattern.text, path.substr(0, end))) ignored = !pattern.negated;
-    }
+    if (matches_some_directory(pattern.text, path)) ignored = !pattern.negated;
   }
   return ignored;
 }
