@@ -133,8 +133,10 @@ bool Cache::is_published(const Digest& digest) const {
 
 void Cache::publish(const Built& built) {
   const std::lock_guard changing(changing_);
-  os::write_file(ready_file(built.digest), to_text(built), 0644, os::Durable::yes);
-  os::sync_directory(directory_);
+  // What counts in this boot only need not outlive it; harden() makes the record last, together with what it is of.
+  const bool lasts = built.only_in_boot.empty();
+  os::write_file(ready_file(built.digest), to_text(built), 0644, lasts ? os::Durable::yes : os::Durable::no);
+  if (lasts) os::sync_directory(directory_);
   const std::lock_guard guard(mutex_);
   known_[built.digest].built = built;
 }
@@ -161,6 +163,7 @@ void Cache::harden(const Digest& digest) {
   }
   built.only_in_boot.clear();
   os::write_file(ready_file(digest), to_text(built), 0644, os::Durable::yes);
+  os::sync_directory(directory_);
   const std::lock_guard guard(mutex_);
   known_[digest].built = built;
 }
@@ -245,8 +248,13 @@ void Cache::doom(const Digest& digest) {
 void Cache::sweep() {
   for (const auto& name : names_in(join(directory_, kDoomed)))
     os::remove_tree(join(join(directory_, kDoomed), name));
-  for (const auto& digest : all())
-    if (is_published(digest) && os::exists(recipe_file(digest))) tidy(digest);
+  for (const auto& digest : all()) {
+    if (!is_published(digest)) continue;
+    if (!can_be_read(digest))
+      clear(digest);  // torn by a power failure
+    else if (os::exists(recipe_file(digest)))
+      tidy(digest);
+  }
   for (const auto& digest : not_hardened()) {
     bool damaged = false;
     {
@@ -256,6 +264,11 @@ void Cache::sweep() {
     }
     if (damaged) clear(digest);
   }
+}
+
+bool Cache::can_be_read(const Digest& digest) {
+  const std::lock_guard guard(mutex_);
+  return find(digest) != nullptr;
 }
 
 std::vector<Digest> Cache::unfinished() const {

@@ -97,6 +97,7 @@ class Cache {
   std::string log_of(const Digest& digest) const;
   std::vector<Digest> all() const;
   const Known* find(const Digest& digest);
+  bool can_be_read(const Digest& digest);
   Entry entry_of(const Known& known) const;
   void doom(const Digest& digest);
 

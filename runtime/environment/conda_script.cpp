@@ -21,7 +21,7 @@ exec "$@"
 )sh";
 
 const char* const kDescribe = R"py(
-import io, json, os, platform, re, sys
+import io, json, os, re, sys
 
 PREFIX = os.environ['PREFIX']
 NOT_OF_ACTIVATION = {'_', 'SHLVL', 'PWD', 'OLDPWD', 'PATH', 'HOME', 'TMPDIR', 'PREFIX', 'CACHE'}
@@ -150,7 +150,7 @@ def result():
     lock['explicit'] = [explicit(record) for record in in_link_order(records)]
     lock['pip'] = [by_pip[name][2] for name in sorted(by_pip)]
     answer = {'interpreter': PREFIX + '/bin/python', 'path_prefix': ':'.join(path), 'variables': variables,
-              'python_version': platform.python_version(), 'packages': [packages[name] for name in sorted(packages)],
+              'python_version': sys.version.split()[0], 'packages': [packages[name] for name in sorted(packages)],
               'lock': lock}
     with open('result.json.new', 'w') as file:
         json.dump(answer, file)

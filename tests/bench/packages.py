@@ -1,6 +1,9 @@
 """Packages to build environments from, made here so that no network is measured: wheels for pip and uv, a conda channel
 beside that of the conda tests, and the tools themselves, which packaging/bench installs in build/bench."""
 
+import contextlib
+import importlib.util
+import marshal
 import os
 import shutil
 import subprocess
@@ -12,7 +15,8 @@ from harness import PROGRAMS, ROOT, check
 
 CONDA = PROGRAMS / "conda"  # what tests/support/conda_fixture.py makes
 SUPPORT = ROOT / "tests" / "support"
-PACKAGES, MODULES, FUNCTIONS = 10, 100, 40  # ten packages of a hundred modules of 2 KB: about what NumPy alone has
+PACKAGES, FUNCTIONS = 10, 40  # of each module, which makes 2 KB
+FEW, MANY = 100, 400  # modules of each package: a thousand files, or four thousand, as NumPy, SciPy and pandas have
 NAMES = [f"bench{number}" for number in range(PACKAGES)]
 
 
@@ -22,18 +26,18 @@ def module(package, number):
     )
 
 
-def modules(package):
+def modules(package, count):
     """{path within site-packages: text}"""
-    files = {f"{NAMES[package]}/m{number}.py": module(package, number) for number in range(MODULES)}
+    files = {f"{NAMES[package]}/m{number}.py": module(package, number) for number in range(count)}
     return files | {f"{NAMES[package]}/__init__.py": 'version = "1.0"\n'}
 
 
-def make_wheels(bench):
-    """A directory with a wheel of each package."""
+def make_wheels(bench, count=FEW):
+    """A directory with a wheel of each package, with so many modules."""
     directory = bench.directory("wheels")
     for package, name in enumerate(NAMES):
         about = f"{name}-1.0.dist-info"
-        files = modules(package) | {
+        files = modules(package, count) | {
             f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
             f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: bench\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         }
@@ -44,16 +48,29 @@ def make_wheels(bench):
     return directory
 
 
-def make_channel(directory):
+def with_bytecode(files):
+    """As conda's own packages of Python have it: else each start would compile what it imports."""
+    compiled = {}
+    for path in [path for path in files if path.endswith(".py")]:
+        source = files[path].encode() if isinstance(files[path], str) else files[path]
+        with contextlib.suppress(SyntaxError, ValueError):
+            code = marshal.dumps(compile(source, path, "exec", dont_inherit=True))
+            head = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little")  # of this source, and never checked
+            compiled[importlib.util.cache_from_source(path)] = head + importlib.util.source_hash(source) + code
+    return files | compiled
+
+
+def make_channel(directory, count):
     """Run by the conda fixture's Python, which has what packing takes."""
     sys.path.insert(0, str(SUPPORT))
-    from conda_channel import Channel  # pylint: disable=import-outside-toplevel,import-error
+    import conda_channel  # pylint: disable=import-outside-toplevel,import-error
 
-    channel = Channel(Path(directory))
+    channel = conda_channel.Channel(Path(directory))
+    python = with_bytecode(conda_channel.python_files())
+    channel.add("python", "%d.%d.%d" % sys.version_info[:3], python, subdir="linux-64", build="1_cpython", packed=".conda")
     for package, name in enumerate(NAMES):
-        files = {f"site-packages/{path}": text for path, text in modules(package).items()}
+        files = {f"site-packages/{path}": text for path, text in modules(package, count).items()}
         channel.add(name, "1.0", files, ["python >=3"])
-    (channel.directory / "linux-64").mkdir()
     channel.write_index()
 
 
@@ -62,11 +79,11 @@ class Conda:
 
     tool = CONDA / "bin" / "micromamba"
 
-    def __init__(self, bench):
+    def __init__(self, bench, count=FEW):
         check(self.tool.exists(), f"{self.tool} is not there: packaging/bench makes it")
         directory = bench.path("channel")
-        subprocess.run([CONDA / "venv/bin/python", "-B", __file__, directory], check=True)
-        self.channels = [f"file://{CONDA}/channel", f"file://{directory}"]
+        subprocess.run([CONDA / "venv/bin/python", "-B", __file__, directory, str(count)], check=True)
+        self.channels = [f"file://{directory}", f"file://{CONDA}/channel"]
         self.wanted = ["python", "pip", "activated", *NAMES]
 
 
@@ -87,4 +104,4 @@ def settings(wheels=None, conda=None, with_uv=None):
 
 
 if __name__ == "__main__":
-    make_channel(sys.argv[1])
+    make_channel(sys.argv[1], int(sys.argv[2]))

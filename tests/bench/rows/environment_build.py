@@ -7,13 +7,15 @@ from pathlib import Path
 import packages
 from harness import Broken, check, in_turn, median
 from node import Node
-from report import Row, seconds
+from report import Row, milliseconds, seconds
 
 MOST = 1.05
 
 
 class Lab:
     """One tool, as Berth runs it and as it is."""
+
+    modules = packages.MANY  # of each package
 
     def __init__(self, bench, settings, option):
         self.bench = bench
@@ -53,7 +55,7 @@ class Lab:
     def check_content(self, prefix):
         site = next(Path(prefix).glob("lib/python3*/site-packages"), None)
         for package, name in enumerate(packages.NAMES):
-            for path, text in packages.modules(package).items():
+            for path, text in packages.modules(package, self.modules).items():
                 if not site or (site / path).read_text() != text:
                     raise Broken(f"{prefix} has not what it should have of {name}: {path}")
 
@@ -69,7 +71,7 @@ class Lab:
 
 class CondaLab(Lab):
     def __init__(self, bench):
-        self._conda = packages.Conda(bench)
+        self._conda = packages.Conda(bench, self.modules)
         super().__init__(bench, packages.settings(conda=self._conda), "--conda")
         cache, root = bench.directory("conda-cache"), bench.directory("conda-root")
         self.environment |= {"CONDA_PKGS_DIRS": str(cache), "MAMBA_ROOT_PREFIX": str(root)}
@@ -86,8 +88,10 @@ class CondaLab(Lab):
 
 
 class PipLab(Lab):
+    modules = packages.FEW  # it takes its time
+
     def __init__(self, bench, with_uv=None):
-        wheels = packages.make_wheels(bench)
+        wheels = packages.make_wheels(bench, self.modules)
         super().__init__(bench, packages.settings(wheels, with_uv=with_uv), "--requirements")
         self.sources = f"--no-index --find-links {wheels}"
         self.environment |= {"PIP_CACHE_DIR": str(bench.directory("pip-cache"))}
@@ -95,7 +99,8 @@ class PipLab(Lab):
 
     def wanted(self):
         file = self.bench.path("requirements.txt")
-        file.write_text("\n".join([*packages.NAMES, f"{file.stem}{file.suffix[-1]} ; python_version < '2'"]) + "\n")
+        nothing = f"{file.name.replace('.', '-')} ; python_version < '2'"
+        file.write_text("\n".join([*packages.NAMES, nothing]) + "\n")
         return file
 
     def script(self, prefix, file):
@@ -105,6 +110,8 @@ class PipLab(Lab):
 
 class UvLab(PipLab):
     """Jobs cannot write into Berth's environments, so it has their bytecode compiled, as pip always does."""
+
+    modules = packages.MANY
 
     def __init__(self, bench):
         self._uv = packages.uv()
@@ -125,15 +132,16 @@ def measure_tool(lab, rounds):
 
 
 def measure(bench):
-    rounds = bench.rounds(7, 3)
     check(packages.uv(), "there is no uv: packaging/bench installs it")
     rows = []
-    for what, lab, peer in (
-        ("conda environment", CondaLab, "the tool's `create`"),
-        ("venv by pip", PipLab, "`python -m venv`, `pip install`"),
-        ("venv by uv", UvLab, "`uv venv`, `uv pip install --compile-bytecode`"),
+    for what, lab, rounds, peer in (
+        ("conda environment", CondaLab, 9, "the tool's `create`"),
+        ("venv by pip", PipLab, 5, "`python -m venv`, `pip install`"),
+        ("venv by uv", UvLab, 9, "`uv venv`, `uv pip install --compile-bytecode`"),
     ):
-        rows.append(row(f"{what}, warm cache", measure_tool(lab(bench), rounds), peer))
+        times = measure_tool(lab(bench), bench.rounds(rounds, 3))
+        files = lab.modules * packages.PACKAGES
+        rows.append(row(f"{what}, {files:,} modules, warm cache", times, peer))
     return rows
 
 
@@ -146,6 +154,7 @@ def row(what, times, peer):
         ours / theirs,
         "≤ 1.05 ×",
         ours <= MOST * theirs,
-        f"fastest {seconds(min(times['berth']))} and {seconds(min(times['tool']))}",
+        f"{milliseconds(abs(ours - theirs))} {'more' if ours > theirs else 'less'}; fastest "
+        f"{seconds(min(times['berth']))} and {seconds(min(times['tool']))}",
         times,
     )

@@ -13,7 +13,7 @@ IN_A_ROW = 5
 
 
 def measure(bench):
-    rounds = bench.rounds(20, 5)
+    rounds = bench.rounds(15, 5)
     code = bench.directory("code")
     (code / "train.sh").write_text("exit 0\n")
     jobs = 2 + IN_A_ROW  # a round

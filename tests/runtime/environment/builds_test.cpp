@@ -368,6 +368,7 @@ TEST_CASE("what a power failure may have damaged is made anew; what was on disk 
     CHECK(agent.builds.building().empty());
     CHECK(nothing_left(settings, building));
     CHECK(agent.builds.cache().list().size() == (sound ? 1 : 0));
+    CHECK(os::exists(of(built)) == sound);
     Waiting waiting;
     const auto leased = co_await agent.builds.ensure(built, waiting);
     CHECK(waiting.build().has_value() == !sound);
