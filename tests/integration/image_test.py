@@ -198,6 +198,14 @@ class ImageTest(EngineTest):
         self.assertNotIn("eth0", lines)
         self.assertIn("--hostname trainer", agent.berth("show", job).out)
 
+    def test_gpus_are_not_had_by_asking_nvidias_runtime_for_them(self):
+        agent = self.image_agent()
+        job = self.submit(agent, "cat /proc/1/environ", "--docker-args", "-e NVIDIA_VISIBLE_DEVICES=all -e SECRET=x")
+        agent.wait(job, 60)
+        container = agent.log_of(job).split(b"\0")
+        self.assertIn(b"NVIDIA_VISIBLE_DEVICES=void", container)
+        self.assertNotIn(b"SECRET=x", container)
+
     def test_a_job_without_network_has_none_whatever_its_docker_args_say(self):
         agent = self.image_agent()
         job = self.submit(agent, "ls /sys/class/net", "--no-network", "--docker-args", "--network=host")
