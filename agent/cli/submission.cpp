@@ -115,8 +115,8 @@ void declare(Options& options, Submission& submission) {
   options.option("--shm-size", flags.shm_size, "SIZE",
                  "/dev/shm of its container, as data loaders use it: 8g (default: the node's, 2g)");
   options.option("--docker-args", flags.docker_args, "ARGS",
-                 "more options of `docker run` for its container, in one word: '--ipc=host --ulimit memlock=-1'. What "
-                 "would give it more rights than a job has is refused");
+                 "more options of `docker run` for its container, as one word: '--ipc=host'. What would give it more "
+                 "rights than a job has is refused");
   options.option("--tmp", flags.tmp, "SIZE",
                  "a TMPDIR of this size, in memory that counts as the job's (default: the node's, else on disk)");
   options.flag("--no-network", flags.no_network, "run without network");

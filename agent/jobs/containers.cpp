@@ -6,6 +6,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/docker/arguments.hpp"
+#include "runtime/gpu/visibility.hpp"
 #include "runtime/objects/sha256.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/process.hpp"
@@ -70,6 +71,11 @@ docker::ContainerSpec Containers::spec_of(const std::string& name, const model::
   spec.labels = labels_of(job);
   spec = docker::with_arguments(std::move(spec), site.docker_args);
   if (!plan.network) spec.network = "none";  // whatever its arguments say
+  // The job's variables are its supervisor's to give. NVIDIA's runtime hands out GPUs by these, where the image or the
+  // arguments would ask for all.
+  spec.environment.clear();
+  for (const auto& [variable, value] : gpu::visibility_variables(site.gpus))
+    spec.environment.push_back(variable + "=" + value);
   return spec;
 }
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import engine as docker
 import harness
+import machine_agent_test as users
 from harness import BerthTest, eventually
 
 IMAGE = "berth-test/base:1"
@@ -214,6 +215,14 @@ class ImageTest(EngineTest):
         self.assertNotIn("eth0", lines)
         self.assertIn("--hostname trainer", agent.berth("show", job).out)
 
+    def test_gpus_are_not_had_by_asking_nvidias_runtime_for_them(self):
+        agent = self.image_agent()
+        job = self.submit(agent, "cat /proc/1/environ", "--docker-args", "-e NVIDIA_VISIBLE_DEVICES=all -e SECRET=x")
+        agent.wait(job, 60)
+        container = agent.log_of(job).split(b"\0")
+        self.assertIn(b"NVIDIA_VISIBLE_DEVICES=void", container)
+        self.assertNotIn(b"SECRET=x", container)
+
     def test_a_job_without_network_has_none_whatever_its_docker_args_say(self):
         agent = self.image_agent()
         job = self.submit(agent, "ls /sys/class/net", "--no-network", "--docker-args", "--network=host")
@@ -335,6 +344,22 @@ class PrivateImageTest(EngineTest):
         for refused in (build(), by_lock, self.run_private(agent)):
             self.assertEqual(refused["ending"]["kind"], "image_failed", refused)
         self.assertEqual(build(*self.credentials())["environment_digest"], job["environment_digest"])
+
+    def test_another_user_needs_credentials_of_his_own(self):
+        agent = self.image_agent(f"group: {users.GROUP}", machine=True, prefix=self.inside())
+        own = [{"registry": self.registry, "username": self.facts["user"], "password": self.facts["password"]}]
+
+        def ended(who, **fields):
+            request = agent.request_for("sh", "-c", "id -u; ls /one > file; cat file", working_directory="",
+                                        environment={"kind": "image", "image": self.image}, **fields)
+            submitted = users.as_user(harness.family, who, users.ask, agent.socket_path, "POST", "/v1/jobs", request)
+            return agent.wait(submitted["jobs"][0]["id"], 120)
+        one, other = users.identity("nobody"), users.identity("daemon")
+        job = ended(one, registry_credentials=own)
+        self.assertEqual(job["state"], "Completed", job)
+        self.assertEqual(agent.log_of(job["id"]), b"%d\n/one\n" % one.uid)  # in a directory that is his
+        self.assertEqual(ended(other)["ending"]["kind"], "image_failed")
+        self.assertEqual(ended(other, registry_credentials=own)["state"], "Completed")
 
     def test_dockers_own_file_and_the_nodes(self):
         config = self.place / "config.json"
