@@ -50,7 +50,7 @@ struct Image {
 struct DockerBuild {
   std::string context;  // a directory on this machine, the agent's own copy; only its contents count
   std::string dockerfile = "Dockerfile";  // relative to it
-  std::shared_ptr<const void> held;       // keeps the directory there; its build may outlive who asked for it
+  std::shared_ptr<const void> held{};     // keeps the directory there; its build may outlive who asked for it
   friend bool operator==(const DockerBuild&, const DockerBuild&) = default;
 };
 

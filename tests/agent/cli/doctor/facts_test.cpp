@@ -170,7 +170,7 @@ TEST_CASE("the agent's facts are read, and those of another version as far as th
 TEST_CASE("Docker is asked on its socket") {
   const std::string version = R"({"Version":"20.10.24","ApiVersion":"1.41"})";
   const std::string info = R"({"LiveRestoreEnabled":false,"Runtimes":{"runc":{},"nvidia":{}}})";
-  cli::ScriptedAgent docker({{cli::ScriptedAgent::ok(version), cli::ScriptedAgent::ok(info)}});
+  cli::ScriptedAgent docker({{cli::ScriptedAgent::ok(version)}, {cli::ScriptedAgent::ok(info)}});
   const Machine machine("/nonexistent", [](const auto&) { return std::nullopt; });
   ::setenv("DOCKER_HOST", ("unix://" + docker.socket()).c_str(), 1);
   auto facts = read_docker(machine, "");
