@@ -307,7 +307,7 @@ class ImageLifeTest(BerthTest):
         self.configure(agent, "image_budget: 1KiB")
         agent.start()
         eventually(lambda: self.environments(agent) == {}, "both are gone")
-        self.assertEqual(self.labelled("images/json", agent), [])
+        eventually(lambda: self.labelled("images/json", agent) == [], "and so in the engine")
 
     def test_an_engine_that_hangs_holds_nobody_up(self):
         agent = self.image_agent()
