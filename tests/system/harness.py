@@ -81,10 +81,11 @@ class VirtualMachineTest(SystemTest):
     """The tests of a class share one machine; `keeps_disk` for those that reboot it."""
 
     keeps_disk = False
+    disk = staticmethod(images.disk)  # makes the one that it boots from
 
     @classmethod
     def setUpClass(cls):
-        cls.machine = VirtualMachine(cls.keeps_disk)
+        cls.machine = VirtualMachine(cls.keeps_disk, cls.disk)
         cls.addClassCleanup(cls.machine.destroy)
         cls.machine.boot()
 

@@ -21,12 +21,19 @@ from tools import Skip, locked, require, run
 GUEST = Path(__file__).resolve().parent / "guest"
 _CLIENT = GUEST.parents[1] / "integration/client.py"
 # Python runs what the tests put inside; the rest is what any server has.
-_PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "iproute2", "procps")
+_PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "iproute2", "procps")
+# Docker and Podman, what their networks need, and what images are made of.
+_ENGINES = ("docker.io", "podman", "crun", "containernetworking-plugins", "iptables", "kmod", "busybox-static")
+_ENGINES_UNITS = ("docker.service", "docker.socket", "containerd.service", "podman.service", "podman.socket",
+                  "podman-auto-update.service", "podman-auto-update.timer", "podman-restart.service")
 MEMBERS = ("ann", "bob", "eve")  # may use the agent once it is installed
 OUTSIDER = "max"
 # In this order each finds what it needs.
 _MODULES = ("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk", "overlay")
+# For containers' networks, on the disk of machines with engines.
+_MORE_MODULES = ("kernel/net", "kernel/lib", "kernel/crypto", "kernel/drivers/net/veth.ko", "kernel/fs/overlayfs")
 _DISK_SIZE = "1G"
+_DISK_SIZE_WITH_ENGINES = "3G"
 SKIPPED = 77  # the exit code by which ctest knows
 
 
@@ -54,8 +61,19 @@ def base():
 
 def installed():
     """Directories, the uppermost first: the base with Berth installed and its users in the group."""
-    folder = BUILD / f"installed-{_key(base().name, _content(packages.current()))}"
-    return [_made(folder, "installed-", _install), base()]
+    return _with_berth([base()], "installed-")
+
+
+def with_engines():
+    """As installed(), on a machine that has Docker and Podman besides; neither is started by itself."""
+    lower = [_made(BUILD / f"engines-{_key(base().name, *_ENGINES, *_ENGINES_UNITS, kernel().name)}", "engines-", _add_engines),
+             base()]
+    return _with_berth(lower, "equipped-")
+
+
+def _with_berth(lower, prefix):
+    folder = BUILD / (prefix + _key(*(layer.name for layer in lower), _content(packages.current())))
+    return [_made(folder, prefix, lambda new: _install(new, lower)), *lower]
 
 
 def _bootstrap(new, wanted):
@@ -66,14 +84,32 @@ def _bootstrap(new, wanted):
         _release()["VERSION_CODENAME"], new, timeout=600)
 
 
-def _install(new):
+def _install(new, lower):
     new.mkdir()
     groups = "; ".join(f"usermod -aG berth {name}" for name in MEMBERS)
-    with layered([base()], upper=new) as root:
+    with layered(lower, upper=new) as root:
         shutil.copy(packages.current(), root / "opt/berth.deb")
-        run("systemd-nspawn", "-q", "--pipe", "--register=no", "--keep-unit", "--private-network", "-D", root, "sh", "-ec",
-            f"dpkg -i /opt/berth.deb; rm /opt/berth.deb; {groups}", timeout=120,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+        _run_inside(root, f"dpkg -i /opt/berth.deb; rm /opt/berth.deb; {groups}")
+
+
+def _run_inside(root, script):
+    """Runs it in the file system, where no service is started by what it installs."""
+    run("systemd-nspawn", "-q", "--pipe", "--register=no", "--keep-unit", "--private-network", "-D", root, "sh", "-ec", script,
+        timeout=300, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+
+
+def _add_engines(new):
+    """The packages come through this machine's apt, which knows from where."""
+    new.mkdir()
+    with layered([base()], upper=new) as root:
+        archives = root / "opt/archives"
+        (archives / "partial").mkdir(parents=True)
+        run("apt-get", "-q", "-y", "--download-only", "--no-install-recommends", "-o", f"Dir::State::status={root}/var/lib/dpkg/status",
+            "-o", f"Dir::Cache::archives={archives}", "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root", "install",
+            *_ENGINES, timeout=600)
+        run("cp", "-a", kernel() / "modules", root / "usr/lib/modules")
+        _run_inside(root, "dpkg -i /opt/archives/*.deb; rm -r /opt/archives; "
+                          f"systemctl disable {' '.join(_ENGINES_UNITS)}; depmod $(ls /lib/modules)")
 
 
 @contextmanager
@@ -95,17 +131,25 @@ def layered(lower, upper=None):
 # --- for virtual machines
 
 def kernel():
-    """A directory with vmlinuz and the initrd that starts it on a virtio disk."""
+    """A directory with vmlinuz, the initrd that starts it on a virtio disk, and in `modules` what more may be loaded."""
     name = _kernel_package()
-    folder = BUILD / f"kernel-{_key(name, *_MODULES, _INIT)}"
+    folder = BUILD / f"kernel-{_key(name, *_MODULES, *_MORE_MODULES, _INIT)}"
     return _made(folder, "kernel-", lambda new: _fetch_kernel(new, name))
 
 
 def disk():
     """An ext4 file system image, with a journal: Berth installed, and the channel that the tests speak through."""
+    return _disk_of(installed(), "disk-", _DISK_SIZE)
+
+
+def disk_with_engines():
+    return _disk_of(with_engines(), "equipped_disk-", _DISK_SIZE_WITH_ENGINES)
+
+
+def _disk_of(layers, prefix, size):
     guests = [_content(path) for path in (*sorted(GUEST.iterdir()), _CLIENT, __file__) if Path(path).is_file()]
-    image = BUILD / f"disk-{_key(*(layer.name for layer in installed()), *guests, _DISK_SIZE)}.img"
-    return _made(image, "disk-", _make_disk)
+    image = BUILD / f"{prefix}{_key(*(layer.name for layer in layers), *guests, size)}.img"
+    return _made(image, prefix, lambda new: _make_disk(new, layers, size))
 
 
 _INIT = f"""#!/bin/sh
@@ -130,8 +174,16 @@ def _fetch_kernel(new, name):
     run("dpkg-deb", "-x", next(new.glob("*.deb")), new / "x")
     shutil.copy(next((new / "x/boot").glob("vmlinuz-*")), new / "vmlinuz")
     _make_initrd(new / "initrd.gz", new / "x/lib/modules")
+    _keep_modules(next((new / "x/lib/modules").iterdir()), new / "modules")
     shutil.rmtree(new / "x")
     next(new.glob("*.deb")).unlink()
+
+
+def _keep_modules(all_of_them, kept):
+    release = kept / all_of_them.name
+    for name in ("modules.builtin", "modules.order", "modules.builtin.modinfo", *_MORE_MODULES):
+        (release / name).parent.mkdir(parents=True, exist_ok=True)
+        run("cp", "-a", all_of_them / name, release / name)
 
 
 def _make_initrd(path, modules):
@@ -151,8 +203,8 @@ def _make_initrd(path, modules):
     shutil.rmtree(tree)
 
 
-def _make_disk(new):
-    with layered(installed()) as root:
+def _make_disk(new, layers, size):
+    with layered(layers) as root:
         shutil.copytree(GUEST, root / "opt/test", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(_CLIENT, root / "opt/test")
         unit = root / "etc/systemd/system/channel.service"
@@ -163,7 +215,7 @@ def _make_disk(new):
         (root / "etc/tmpfiles.d/witness.conf").write_text("z /dev/ttyS2 0666 - -\n")
         (root / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 0\n")
         (root / "etc/hostname").write_text("machine\n")
-        run("mke2fs", "-q", "-t", "ext4", "-m", "0", "-d", root, new, _DISK_SIZE)
+        run("mke2fs", "-q", "-t", "ext4", "-m", "0", "-d", root, new, size)
 
 
 # --- places of a run
@@ -240,7 +292,8 @@ def main():
     if "--check" not in sys.argv:
         if reasons:
             sys.exit(SKIPPED)
-        print(packages.current(), packages.older(), *installed(), kernel(), disk(), sep="\n")
+        print(packages.current(), packages.older(), *installed(), *with_engines(), kernel(), disk(), disk_with_engines(),
+              sep="\n")
 
 
 if __name__ == "__main__":

@@ -25,17 +25,17 @@ _KERNEL_ARGUMENTS = "console=ttyS0 panic=-1 mitigations=off tsc=unstable quiet a
 class VirtualMachine(Machine):
     """Two processors, 1.5 GiB of memory, no network."""
 
-    def __init__(self, keeps_disk=False):
-        """`keeps_disk`: it has a disk of its own, which stays over reboots and power cuts."""
+    def __init__(self, keeps_disk=False, disk=images.disk):
+        """`keeps_disk`: it has a disk of its own, which stays over reboots and power cuts; `disk` makes what it begins with."""
         self._place = images.scratch("machine")
         self._sockets = tempfile.mkdtemp(prefix="berth-")  # a socket's path must be short
         self._keeps_disk = keeps_disk
-        self._disk = images.disk()
+        self._disk = disk()
         self._process = None
         self._channel = None
         if keeps_disk:
             self._disk = self._place / "disk.img"
-            run("cp", "--sparse=always", images.disk(), self._disk)
+            run("cp", "--sparse=always", disk(), self._disk)
 
     def boot(self):
         with open(self._place / "qemu", "ab") as output:
