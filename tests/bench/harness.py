@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ROOT / "build" / "bench"
-BERTH = Path(os.environ.get("BERTH_BIN", ROOT / "build" / "release" / "bin"))
+BERTH = ROOT / "build" / "release" / "bin"
 
 
 class Broken(Exception):

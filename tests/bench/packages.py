@@ -84,7 +84,7 @@ class Conda:
         directory = bench.path("channel")
         subprocess.run([CONDA / "venv/bin/python", "-B", __file__, directory, str(count)], check=True)
         self.channels = [f"file://{directory}", f"file://{CONDA}/channel"]
-        self.wanted = ["python", "pip", "activated", *NAMES]
+        self.wanted = ["python", "pip", *NAMES]
 
 
 def uv():
