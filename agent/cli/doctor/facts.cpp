@@ -280,7 +280,8 @@ DockerFacts read_docker(const Machine& machine, const std::string& socket) {
     facts.state = DockerFacts::State::answers;
     const auto info = json::parse(client.request("GET", "/info").body, nullptr, false);
     if (const auto live = at(info, "LiveRestoreEnabled"); live.is_boolean()) facts.live_restore = live.get<bool>();
-    for (const auto& [name, runtime] : at(info, "Runtimes").items()) facts.runtimes.push_back(name);
+    const auto runtimes = at(info, "Runtimes");
+    for (const auto& [name, runtime] : runtimes.items()) facts.runtimes.push_back(name);
   } catch (const Error& error) {
     if (facts.state != DockerFacts::State::answers)
       facts.state = error.code() == Code::denied ? DockerFacts::State::denied : DockerFacts::State::silent;
