@@ -185,14 +185,18 @@ async::Task<bool> Environments::is_image(Digest digest) {
 }
 
 async::Task<std::string> Environments::show(Digest digest) {
-  if (co_await is_image(digest)) co_return co_await kinds_.images->show(digest);
+  const bool image = co_await is_image(digest);
+  if (image) co_return co_await kinds_.images->show(digest);
   auto look = [&] { return builds().cache().show(digest); };
   co_return co_await async::offload(builds().pool(), look);
 }
 
 async::Task<> Environments::remove(Digest digest) {
-  if (co_await is_image(digest)) co_return co_await kinds_.images->remove(digest);
-  co_await builds().remove(digest);
+  const bool image = co_await is_image(digest);
+  if (image)
+    co_await kinds_.images->remove(digest);
+  else
+    co_await builds().remove(digest);
 }
 
 std::uint64_t Environments::looks() const {
