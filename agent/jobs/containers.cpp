@@ -29,9 +29,10 @@ os::Fd pidfd_of(const docker::Container& container) {
   return pidfd ? std::move(*pidfd) : readable_now();
 }
 
-// What the supervisor does on the host, the engine does here: mounts, limits, network.
+// What the supervisor does on the host, the engine does here: mounts, limits, network. It gives the tree to the user,
+// for Podman makes a volume that of the container's user, who is root.
 shim::Launch inside(shim::Launch plan) {
-  plan.overlay.reset();
+  if (plan.overlay) plan.overlay->lower.clear();
   plan.cgroup.clear();
   plan.limits = {};
   plan.tmp.reset();

@@ -337,6 +337,9 @@ Task<> Jobs::settle(Sequence sequence, int attempt, int launch, shim::Condition 
     record_of.duration = ended.duration;
     record_of.usage = usage_of(ended);
     record_of.ending = ending_of(ended, job);
+    // No engine lets the kernel end all of a container at once.
+    if (contained && ended.out_of_memory_kills > 0 && !std::holds_alternative<model::OutOfMemory>(*record_of.ending))
+      workplaces_.remark(job.id, "a process of it, not the job itself, was ended by the kernel for want of memory");
     for (const auto& remark : ended.remarks) workplaces_.remark(job.id, remark);
   } else if (const auto* lost = std::get_if<shim::Lost>(&condition)) {
     if (lost->started) record_of.started = lost->started->time;

@@ -81,12 +81,20 @@ Json parse(std::string_view body) {
   return json;
 }
 
+// As Docker itself calls them: Podman names the registry of images that Docker takes for granted.
+std::vector<std::string> familiar(std::vector<std::string> names) {
+  for (auto& name : names)
+    for (const std::string_view taken_for_granted : {"docker.io/library/", "docker.io/"})
+      if (name.starts_with(taken_for_granted)) name.erase(0, taken_for_granted.size());
+  return names;
+}
+
 Image image_from(const Json& json) {
   const auto config = member(json, "Config");
   Image image;
   image.id = text_of(json, "Id");
-  image.tags = strings_of(json, "RepoTags");
-  image.digests = strings_of(json, "RepoDigests");
+  image.tags = familiar(strings_of(json, "RepoTags"));
+  image.digests = familiar(strings_of(json, "RepoDigests"));
   image.environment = strings_of(config, "Env");
   image.entrypoint = strings_of(config, "Entrypoint");
   image.labels = labels_of(config);
@@ -364,7 +372,7 @@ std::vector<ImageSummary> Engine::list_images(const std::string& label) const {
   for (const auto& json : parse(answer.body)) {
     const auto created = std::chrono::system_clock::from_time_t(number_of(json, "Created"));
     images.push_back(
-        {text_of(json, "Id"), strings_of(json, "RepoTags"), labels_of(json), size_of(json), created});
+        {text_of(json, "Id"), familiar(strings_of(json, "RepoTags")), labels_of(json), size_of(json), created});
   }
   return images;
 }

@@ -200,8 +200,10 @@ async::Task<std::string> Environments::show(Digest digest) {
 
 async::Task<> Environments::remove(Digest digest) {
   const bool image = co_await is_image(digest);
-  if (image) co_return co_await kinds_.images->remove(digest);
-  co_await builds().remove(digest);
+  if (image)
+    co_await kinds_.images->remove(digest);
+  else
+    co_await builds().remove(digest);
 }
 
 std::uint64_t Environments::looks() const {

@@ -65,6 +65,12 @@ void become(const Plan& plan, const os::Identity& identity) {
            failure("become user " + printable(identity.name) + " (" + std::to_string(identity.uid) + ")"));
 }
 
+void hand_over(const Plan& plan, const std::string& directory) {
+  const auto& identity = plan.launch.identity;
+  if (identity && ::lchown(directory.c_str(), identity->uid, identity->gid) < 0)
+    report(plan, failure("give the user the directory " + printable(directory)));
+}
+
 void mount_tmp(const Launch& launch) {
   const auto uid = launch.identity ? launch.identity->uid : ::geteuid();
   const auto gid = launch.identity ? launch.identity->gid : ::getegid();
@@ -91,9 +97,11 @@ void set_process_limits(const Plan& plan) {
 void prepare(const Plan& plan) {
   const auto& launch = plan.launch;
   ::setsid();
-  if (launch.overlay || launch.tmp || !launch.network)
+  const bool mounted_already = launch.overlay && launch.overlay->lower.empty();
+  if ((launch.overlay && !mounted_already) || launch.tmp || !launch.network)
     os::enter_private_mounts(launch.network ? os::Network::shared : os::Network::none);
-  if (launch.overlay) os::mount_overlay(*launch.overlay);
+  if (mounted_already) hand_over(plan, launch.overlay->target);
+  if (launch.overlay && !mounted_already) os::mount_overlay(*launch.overlay);
   if (launch.tmp) mount_tmp(launch);
   set_process_limits(plan);
   connect_standard_files(plan);

@@ -75,7 +75,7 @@ struct Launch {
   std::vector<std::string> environment;  // NAME=VALUE, complete
   std::string working_directory;         // entered as the job's user
   std::optional<os::Identity> identity;  // nothing: stay who the shim is
-  std::optional<os::Overlay> overlay;    // mounted in a private mount namespace before the job starts
+  std::optional<os::Overlay> overlay;    // mounted for the job alone; with no `lower` it is there, and made the user's
   std::string cgroup;  // the job's own group, made when missing; "" where there is no cgroup2
   os::Limits limits;   // of that group, as far as its controllers go
   os::DeviceRules devices;  // for that group, where the kernel can; empty: as it is

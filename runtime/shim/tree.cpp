@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "runtime/base/error.hpp"
+#include "runtime/os/file.hpp"
 
 namespace berth::shim {
 namespace {
@@ -22,6 +23,14 @@ std::chrono::microseconds micros(const timeval& time) {
 os::Exit exit_of(int status) {
   if (WIFSIGNALED(status)) return {true, WTERMSIG(status)};
   return {false, WEXITSTATUS(status)};
+}
+
+// In a container the engine has made the group: this process' own, and the root of those that it sees.
+std::optional<os::Cgroup> group_of_container() {
+  if (::getpid() != 1 || os::group_of(1) != "/") return std::nullopt;
+  const auto directory = os::directory_of_group("/");
+  if (!directory || !os::exists(os::join(*directory, "memory.events"))) return std::nullopt;
+  return os::Cgroup::open(*directory);
 }
 
 }  // namespace
@@ -84,17 +93,19 @@ Tree::Use Tree::use() const {
   use.peak_memory = static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
   use.io_read = static_cast<std::uint64_t>(usage.ru_inblock) * kBlock;
   use.io_written = static_cast<std::uint64_t>(usage.ru_oublock) * kBlock;
-  if (!group_) return use;
-  if (const auto cpu = group_->cpu_micros()) {
+  const auto containers = group_ ? std::nullopt : group_of_container();
+  const auto* group = group_ ? &*group_ : containers ? &*containers : nullptr;
+  if (group == nullptr) return use;
+  if (const auto cpu = group->cpu_micros()) {
     use.user = std::max(use.user, std::chrono::microseconds(cpu->user));
     use.system = std::max(use.system, std::chrono::microseconds(cpu->system));
   }
-  if (const auto io = group_->io_bytes()) {
+  if (const auto io = group->io_bytes()) {
     use.io_read = io->read;
     use.io_written = io->written;
   }
-  use.peak_memory = group_->peak_memory().value_or(use.peak_memory);
-  use.out_of_memory_kills = group_->out_of_memory_kills();
+  use.peak_memory = group->peak_memory().value_or(use.peak_memory);
+  use.out_of_memory_kills = group->out_of_memory_kills();
   return use;
 }
 

@@ -18,7 +18,7 @@ import images
 from machine import PATIENCE, Done, Machine, eventually
 from tools import run
 
-BOOT_PATIENCE = 120
+BOOT_PATIENCE = 300
 _KERNEL_ARGUMENTS = "console=ttyS0 panic=-1 mitigations=off tsc=unstable quiet apparmor=0 systemd.show_status=0 systemd.getty_auto=no"
 
 

@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr int kProgramSeconds = 10;
-constexpr std::chrono::milliseconds kDockerPatience{3000};
+constexpr std::chrono::milliseconds kDockerPatience{10'000};  // Podman's is started by being asked
 constexpr std::string_view kNvidiaVendor = "0x10de";
 constexpr std::string_view kDisplayClass = "0x03";
 

@@ -35,6 +35,18 @@ TEST_CASE("bytes that are not UTF-8 survive in arguments and environment") {
   CHECK(job.log() == "\xff\xfe|\x80z");
 }
 
+TEST_CASE("a tree that is mounted already is made the user's" * doctest::skip(no_root())) {
+  ShimJob job({"sh", "-c", "echo made >made; cat made"});
+  const auto tree = job.file("tree");
+  os::make_directories(tree, 0700);
+  ::chmod(job.scratch("").c_str(), 0711);
+  job.launch.identity = nobody();
+  job.launch.overlay = os::Overlay{{}, job.file("upper"), job.file("overlay-work"), tree};
+  job.launch.working_directory = tree;
+  job.run();
+  CHECK(job.log() == "made\n");
+}
+
 TEST_CASE("a working directory that does not exist is told") {
   ShimJob job({"true"});
   job.launch.working_directory = "/no/such/place";
