@@ -139,6 +139,11 @@ Task<> JobEnvironments::hold_again(std::int64_t job, Digest environment) {
   if (leased) leases_[job] = leased->lease;
 }
 
+environment::Lease JobEnvironments::lease_of(std::int64_t job) const {
+  const auto found = leases_.find(job);
+  return found == leases_.end() ? environment::Lease() : found->second;
+}
+
 void JobEnvironments::abandon(std::int64_t job) {
   if (const auto found = waits_.find(job); found != waits_.end()) found->second->abandon();
 }

@@ -41,6 +41,8 @@ class JobEnvironments {
   // The job does not want it any more; a build that nobody else waits for is stopped.
   void abandon(std::int64_t job);
   void release(std::int64_t job) { leases_.erase(job); }
+  // To hold it beyond release(); empty where the job has none.
+  environment::Lease lease_of(std::int64_t job) const;
   // "waits for the conda environment 3fa9c1… (python=3.11), building for 40 seconds"; nothing for other jobs.
   std::optional<std::string> words(std::int64_t job, Instant now) const;
   bool any_waits() const { return !waits_.empty(); }

@@ -189,7 +189,7 @@ class Jobs {
   bool remove_container(const model::JobId& id, int launch) noexcept;
   Task<> watch(Sequence sequence, int attempt, int launch, os::Fd supervisor);
   Task<shim::Condition> outcome(std::string directory, int supervisor);
-  Task<> strip(model::JobId id, int launch, bool has_container);
+  Task<> strip(model::JobId id, int launch, std::optional<environment::Lease> image);
   Task<> settle(Sequence sequence, int attempt, int launch, shim::Condition condition);
   Task<> kill_leftovers(model::JobId id, std::string directory);
   Task<> finish(Sequence sequence, model::Attempt attempt, int launch);

@@ -416,22 +416,29 @@ Task<> Jobs::finalize(Sequence sequence, model::Attempt attempt, int launch) {
     co_return schedule();
   }
   const auto ending = *attempt.ending;
+  std::optional<environment::Lease> image;  // which nobody may remove before the container
+  if (model::in_container(job.request.environment)) image = environments_.lease_of(sequence);
   co_await end(sequence, std::move(attempt), ending);
-  nursery_.spawn(strip(job.id, launch, model::in_container(job.request.environment) && model::succeeded(ending)));
+  nursery_.spawn(strip(job.id, launch, std::move(image)));
 }
 
 // Nobody has to wait for it; what an agent that dies meanwhile leaves, the next one clears away.
-Task<> Jobs::strip(model::JobId id, int launch, bool has_container) {
+Task<> Jobs::strip(model::JobId id, int launch, std::optional<environment::Lease> image) {
   bool done = false;
   std::uint64_t log_bytes = 0;
+  // Of earlier launches, too: an engine may have begun with one just when its agent died.
+  auto leave = [&] {
+    for (int each = launch; each > 0; --each) remove_container(id, each);
+  };
   auto work = [&] {
-    if (has_container) remove_container(id, launch);
     workplaces_.strip(id, launch);
     log_bytes = workplaces_.log_bytes(id, launch);
     done = true;
   };
   std::exception_ptr stopped;
   try {
+    if (image) co_await async::offload(pool_, leave);
+    image.reset();
     co_await async::offload(pool_, work);
   } catch (...) {
     stopped = std::current_exception();

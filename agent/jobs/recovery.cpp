@@ -140,6 +140,8 @@ Task<> Jobs::resume(store::LiveJob job) {
     }
     log_.info("job had not started; starting it", kv("job", job.id));
     find(sequence)->launch = 0;  // there is nobody to ask to stop
+    if (model::in_container(record(sequence).request.environment))
+      co_await leave_container(job.id, job.launch, condition);
     workplaces_.discard(job.id, job.launch);
     co_return co_await run(sequence, job.attempt, job.launch + 1);
   }

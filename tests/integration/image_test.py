@@ -276,7 +276,8 @@ class PrivateImageTest(EngineTest):
         self.addCleanup(self.remove_images)
 
     def remove_images(self):
-        """Those upon others first: they are the newest."""
+        """Those upon others first: they are the newest. A job's container goes after its end is told."""
+        eventually(lambda: self.ask_engine("GET", "/containers/json?all=1") == [], "the containers are gone", 60)
         for image in sorted(self.ask_engine("GET", "/images/json"), key=lambda image: -image["Created"]):
             names = [*(image["RepoTags"] or []), *(image["RepoDigests"] or [])]
             if any("layers" in name or name.startswith("berth/env") for name in names):

@@ -293,7 +293,7 @@ class NamingTest(BerthTest):
         error = self.refuses(409, "conflict", agent.job, common)
         self.assertIn("ambiguous", error["message"])
         said = agent.berth("show", common, expect=2).err
-        self.assertIn(next(job for job in jobs if job.startswith(common)), said)
+        self.assertTrue(any(job in said for job in jobs if job.startswith(common)), said)
         self.assertIn("no-such-job", agent.berth("show", "no-such-job", expect=2).err)
         agent.berth("cancel", *jobs)
 

@@ -400,7 +400,8 @@ Check judge_docker(const DockerFacts& docker, const Agent& agent) {
   switch (docker.state) {
     case DockerFacts::State::absent:
       return {
-          "docker", Level::note, "not installed: image jobs will not work", "sudo apt install docker.io", {}};
+          "docker", Level::note, "no container engine listens on " + docker.socket + ": image jobs will not work",
+          "sudo apt install docker.io, or name its socket in the agent's configuration: docker_socket", {}};
     case DockerFacts::State::denied:
       return {"docker",
               Level::note,
