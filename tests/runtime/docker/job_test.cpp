@@ -25,11 +25,11 @@ constexpr gid_t kJobGroup = 23'456;
 
 template <class Condition>
 void wait_until(const char* what, Condition condition) {
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < 6000; ++i) {
     if (condition()) return;
     std::this_thread::sleep_for(10ms);
   }
-  FAIL("waited in vain until " << what);
+  FAIL("waited in vain until " << std::string(what));
 }
 
 class ImageJob {

@@ -39,7 +39,7 @@ TEST_CASE("a tree that is mounted already is made the user's" * doctest::skip(no
   ShimJob job({"sh", "-c", "echo made >made; cat made"});
   const auto tree = job.file("tree");
   os::make_directories(tree, 0700);
-  ::chmod(job.scratch("").c_str(), 0711);
+  for (const auto& above : {job.scratch(""), job.directory}) ::chmod(above.c_str(), 0711);
   job.launch.identity = nobody();
   job.launch.overlay = os::Overlay{{}, job.file("upper"), job.file("overlay-work"), tree};
   job.launch.working_directory = tree;
