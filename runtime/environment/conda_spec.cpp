@@ -1,8 +1,10 @@
 #include "runtime/environment/conda_spec.hpp"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <sstream>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
@@ -20,6 +22,37 @@ bool is_name(std::string_view text) {
   const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
   return !text.empty() && fits(text.front()) &&
          std::all_of(text.begin(), text.end(), [&](char c) { return fits(c) || (c >= '0' && c <= '9'); });
+}
+
+class DocumentCount : public YAML::EventHandler {
+ public:
+  int count() const { return count_; }
+
+ private:
+  using Mark = YAML::Mark;
+  using Anchor = YAML::anchor_t;
+  using Style = YAML::EmitterStyle::value;
+  void OnDocumentStart(const Mark&) override { ++count_; }
+  void OnDocumentEnd() override {}
+  void OnNull(const Mark&, Anchor) override {}
+  void OnAlias(const Mark&, Anchor) override {}
+  void OnScalar(const Mark&, const std::string&, Anchor, const std::string&) override {}
+  void OnSequenceStart(const Mark&, const std::string&, Anchor, Style) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const Mark&, const std::string&, Anchor, Style) override {}
+  void OnMapEnd() override {}
+
+  int count_ = 0;
+};
+
+// YAML::LoadAll would do, but there are malformed files in which it finds documents without end.
+bool has_several_documents(const std::string& text) {
+  std::istringstream in(text);
+  YAML::Parser parser(in);
+  DocumentCount documents;
+  while (documents.count() < 2 && parser.HandleNextDocument(documents)) {
+  }
+  return documents.count() > 1;
 }
 
 // Reads one environment file; keeps count, since an alias makes much out of little.
@@ -82,12 +115,11 @@ class Reader {
 
   YAML::Node document(const std::string& text) const {
     try {
-      const auto documents = YAML::LoadAll(text);
-      if (documents.empty() || documents.front().IsNull())
-        refuse({conda_.file, 1}, "is empty", "list the packages under 'dependencies:'");
-      if (documents.size() > 1)
+      if (has_several_documents(text))
         refuse({conda_.file, 1}, "has several documents", "keep one, without a line of '---' in the middle");
-      return documents.front();
+      auto document = YAML::Load(text);
+      if (document.IsNull()) refuse({conda_.file, 1}, "is empty", "list the packages under 'dependencies:'");
+      return document;
     } catch (const YAML::Exception& error) {
       const auto line = error.mark.line < 0 ? 1 : static_cast<std::size_t>(error.mark.line) + 1;
       refuse({conda_.file, line}, "is not well-formed YAML: " + printable(error.msg),
