@@ -228,6 +228,7 @@ class Reader {
         is_one_of(version.back(), kJoins))
       fail("has a version that cannot be read: '" + printable(version) + "'", kForms);
     if (has_stray_sign(version)) fail("has more than one '=' in its version", kForms);
+    if (has_unknown_operator(version)) fail("has an operator that conda does not know, such as '==='", kForms);
     spec_.version = settled(version);
   }
 
@@ -237,6 +238,16 @@ class Reader {
       if (version[at] == '=' && !is_one_of(version[at - 1], kOperators) &&
           !is_one_of(version[at - 1], kJoins))
         return true;
+    return false;
+  }
+
+  // Three signs in a row.
+  static bool has_unknown_operator(std::string_view version) {
+    int signs = 0;
+    for (const char c : version) {
+      signs = is_one_of(c, kOperators) ? signs + 1 : 0;
+      if (signs > 2) return true;
+    }
     return false;
   }
 
