@@ -224,6 +224,7 @@ class Reader {
     if (spec_.build == "*") spec_.build.clear();
     if (versions_.empty()) return;
     const auto version = squeezed(versions_.front());
+    if (version.empty()) fail("has an empty version in its brackets", kForms);
     if (!made_of(version, "<>=!~,|.*+_()-^$") || is_one_of(version.back(), kOperators) ||
         is_one_of(version.back(), kJoins))
       fail("has a version that cannot be read: '" + printable(version) + "'", kForms);
