@@ -75,6 +75,13 @@ std::string Cache::prefix(const Digest& digest) const {
 std::string Cache::launch_directory(const Digest& digest) const {
   return join(directory(digest), "build");
 }
+void Cache::make_launch_directory(const Digest& digest) const {
+  os::TempDir fresh("build", directory(digest));
+  if (::chmod(fresh.path().c_str(), 0711) != 0) throw_errno("open to the build", fresh.path());
+  if (::symlink(os::name_of(fresh.path()).c_str(), launch_directory(digest).c_str()) != 0)
+    throw_errno("link to", fresh.path());
+  fresh.keep();
+}
 std::string Cache::work_directory(const Digest& digest) const {
   return join(directory(digest), "work");
 }

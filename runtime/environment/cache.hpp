@@ -4,7 +4,9 @@
 //
 //   DIGEST/ready.json   written last, atomically and synced: without it the environment is not there
 //   DIGEST/made/prefix  the environment itself
-//   DIGEST/build/       the launch directory of its build (runtime/shim); afterwards the build's log alone
+//   DIGEST/build        link to build.NAME/, the launch directory of its build (runtime/shim); afterwards the build's
+//                       log alone. A name of its own, for a supervisor that an agent sent out before it was killed may
+//                       still be on its way to the directory of an earlier build
 //   DIGEST/work/        the build's own directory, while it runs
 //   DIGEST/recipe.json  what is being built, for the agent that finds the directory after a crash
 //   DIGEST/uses         locked by those who lease it; its time of change is that of the last use
@@ -50,6 +52,8 @@ class Cache {
   std::string directory(const Digest& digest) const;
   std::string prefix(const Digest& digest) const;
   std::string launch_directory(const Digest& digest) const;
+  // An empty one, of a name that was never used; once, before the build begins.
+  void make_launch_directory(const Digest& digest) const;
   std::string work_directory(const Digest& digest) const;
   std::string recipe_file(const Digest& digest) const;
   std::string tools_cache() const;

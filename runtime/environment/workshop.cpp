@@ -86,7 +86,7 @@ shim::Launch Workshop::prepare(const Digest& digest, const Recipe& recipe) {
   const auto where = cache_.directory(digest);
   const auto made = os::parent_of(cache_.prefix(digest));
   for (const auto& directory : {where, made}) os::make_directories(directory, 0755);
-  os::make_directories(launch_directory(digest), 0711);
+  cache_.make_launch_directory(digest);
   os::write_file(log_file(digest), "", 0600, os::Durable::no);  // there before anybody is told of it
   hand_over(made);
   write_files(work_directory(digest), recipe);

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <thread>
 
 #include "build_site.hpp"
@@ -275,6 +276,7 @@ TEST_CASE("a build outlives its agent; the next one adopts it, or finds what cam
   SUBCASE("when it was killed meanwhile") {
     begin();
     const auto launch = os::join(settings.directory, digest_of(recipe).hex() + "/build");
+    const auto earlier = std::filesystem::canonical(launch);
     const auto started = berth::shim::started_from_text(os::read_file(launch + "/started.json"));
     ::kill(started.shim.pid, SIGKILL);
     async::run(until("it is gone", [&] { return !berth::shim::is_supervised(launch); }), kPatience);
@@ -286,6 +288,9 @@ TEST_CASE("a build outlives its agent; the next one adopts it, or finds what cam
       Waiting waiting;
       const auto leased = co_await agent.builds.ensure(recipe, waiting);
       CHECK(leased.lease);
+      // Whoever is still on his way to the earlier launch does not come to this one.
+      CHECK(std::filesystem::canonical(launch) != earlier);
+      CHECK(!std::filesystem::exists(earlier));
     });
     CHECK(lines_of(place.mark("begun")).size() == 2);
   }
