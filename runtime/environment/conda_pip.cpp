@@ -136,7 +136,7 @@ class Requirement {
 
   std::string read() {
     if (line_.size() > kLongest) fail("is longer than 8192 characters", kWriteRequirement);
-    const auto tail = line_.find(" --");
+    const auto tail = std::min(line_.find(" --"), line_.find("\t--"));
     const auto options = tail == std::string_view::npos ? "" : options_of(line_.substr(tail + 1));
     const auto text = trimmed(line_.substr(0, tail));
     if (is_local(text)) fail_local();
@@ -160,6 +160,9 @@ class Requirement {
     std::string others;
     for (const auto& word : words_of(text)) {
       if (word.starts_with("--hash=")) {
+        const auto hash = word.substr(word.find('=') + 1);
+        if (!std::all_of(hash.begin(), hash.end(), [](char c) { return is_alphanumeric(c) || c == ':'; }))
+          fail("has a hash that cannot be read", "write it as in --hash=sha256:…");
         hashes.insert(word);
       } else if (word.starts_with("--config-settings=") || word.starts_with("--config-setting=") ||
                  word.starts_with("--global-option=")) {

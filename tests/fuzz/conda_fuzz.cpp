@@ -2,11 +2,19 @@
 // requirements stay the same when they are read again.
 
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 
 #include "runtime/base/error.hpp"
 #include "runtime/environment/conda_spec.hpp"
+
+// What was read, written and read again must be the same: environments are identified by what is written.
+void must_be(const std::string& written, const std::string& again) {
+  if (again == written) return;
+  std::fprintf(stderr, "%s\nis read again as\n%s\n", written.c_str(), again.c_str());
+  std::abort();
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace berth;
@@ -15,9 +23,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     const auto spec = parse_conda({"environment.yml", {{"environment.yml", text}, {"r.txt", text}}});
     for (const auto& dependency : spec.dependencies)
-      if (parse_match_spec(dependency.text(), {}).name != dependency.name) std::abort();
+      must_be(dependency.text(), parse_match_spec(dependency.text(), {}).text());
     for (const auto& requirement : spec.pip.requirements)
-      parse_requirement(requirement, {});
+      must_be(requirement, parse_requirement(requirement, {}));
   } catch (const Error& error) {
     if (error.message().empty()) std::abort();
   }

@@ -104,6 +104,8 @@ TEST_CASE("a dependency that cannot be read says why, with its place") {
            {"numpy[version='1]", "quote that is not closed"},
            {"numpy[colour=red]", "unknown key 'colour'"},
            {"numpy=1.0[version=2]", "tells its version twice"},
+           {"numpy[version='', build=py38_0]", "empty version"},
+           {"python===3.8.*=*_cpython", "an operator that conda does not know"},
            {"./local::numpy", "on the machine where it was written"},
            {"./numpy-1.0-0.conda", "on the machine where it was written"},
            {"/tmp/numpy-1.0-0.tar.bz2", "on the machine where it was written"},

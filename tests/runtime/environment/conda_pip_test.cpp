@@ -47,6 +47,7 @@ TEST_CASE("all ways to write a requirement come to one form") {
            {"a  ;  python_version<'3.8'  and os_name=='x  y'",
             "a ; python_version<'3.8' and os_name=='x  y'"},
            {"a==1 --hash=sha256:b --hash=sha256:a", "a==1 --hash=sha256:a --hash=sha256:b"},
+           {"a==1\t--hash=sha256:b\t--hash=sha256:a", "a==1 --hash=sha256:a --hash=sha256:b"},
            {"a @ https://host/a.whl", "a @ https://host/a.whl"},
            {"a@git+https://host/a.git@0123", "a @ git+https://host/a.git@0123"},
            {"git+https://host/a.git@0123#egg=a", "git+https://host/a.git@0123#egg=a"},
@@ -115,6 +116,7 @@ TEST_CASE("what pip could not do elsewhere says why, with its place") {
            {"a[b", "brackets that are not closed"},
            {"a @ b", "no URL after its '@'"},
            {"a --frobnicate", "has the unknown option"},
+           {"a --hash=sha256:b\" --hash=sha256:c", "a hash that cannot be read"},
            {"a==${VERSION}", "uses the variable ${VERSION}"},
            {"a\x01", "has a control character"},
        }) {

@@ -106,6 +106,7 @@ TEST_CASE("a file that is no environment says why, with its line") {
            {"dependencies: [a]\nvariables: {A: [1]}\n", "the variable A is not text"},
            {"dependencies: [a]\nvariables: {PATH: /x}\n", "sets PATH"},
            {"dependencies: [a]\n---\ndependencies: [b]\n", "has several documents"},
+           {",,name: a\ndependencies: [b]\n", "has several documents"},  // endlessly many, for yaml-cpp
            {"dependencies: [*a]\n", "is not well-formed YAML"},
            {"? [a]\n: b\n", "has a key that is not text"},
            {"dependencies: [\"\xff\"]", "is not UTF-8"},
