@@ -2,7 +2,7 @@
 
 option(BERTH_WERROR "Warnings are errors" OFF)
 set(BERTH_SANITIZE "" CACHE STRING "Sanitizers, as in -fsanitize=…; empty for none")
-option(BERTH_HARDEN "Hardening flags and link-time optimization" OFF)
+option(BERTH_HARDEN "Hardening flags, and small programs" OFF)
 option(BERTH_FUZZ "Build the libFuzzer targets (clang)" OFF)
 
 add_library(berth_options INTERFACE)
@@ -20,7 +20,8 @@ if(BERTH_FUZZ)
   target_compile_options(berth_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 if(BERTH_HARDEN)
-  target_compile_options(berth_options INTERFACE -fstack-protector-strong -fcf-protection -D_FORTIFY_SOURCE=2)
+  target_compile_options(berth_options INTERFACE -fstack-protector-strong -fcf-protection -D_FORTIFY_SOURCE=2
+                         -ffunction-sections -fdata-sections)
   target_link_options(berth_options INTERFACE -Wl,-z,relro,-z,now)
 endif()
 
@@ -49,6 +50,15 @@ function(berth_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE berth_options ${ARG_LINK})
+endfunction()
+
+# berth_module(berth_git SOURCES … LINK …): loaded when it is needed (runtime/os/module.hpp); it lies in lib/berth beside
+# bin, in the build tree as when installed.
+function(berth_module name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  add_library(${name} MODULE ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE berth_options ${ARG_LINK})
+  set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/berth CXX_VISIBILITY_PRESET hidden)
 endfunction()
 
 # berth_test(runtime_os SOURCES a_test.cpp … LINK …): one doctest program per folder, run as one ctest test.

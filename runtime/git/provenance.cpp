@@ -1,12 +1,13 @@
 #include "runtime/git/provenance.hpp"
 
-#include <dlfcn.h>
 #include <sys/stat.h>
 
 #include <filesystem>
 
+#include "runtime/base/error.hpp"
 #include "runtime/git/module.hpp"
 #include "runtime/os/file.hpp"
+#include "runtime/os/module.hpp"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -34,13 +35,6 @@ bool in_work_tree(std::string directory) {
     struct stat info {};
     if (::stat(directory.c_str(), &info) != 0 || info.st_dev != start.st_dev) return false;
   }
-}
-
-// Beside the running program only: a library found by the environment could be anybody's.
-std::string module_path() {
-  std::error_code failure;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", failure).string();
-  return os::join(os::parent_of(os::parent_of(program)), "lib/berth/libberth_git.so");
 }
 
 void take(void* context, const char* key, const char* bytes, std::size_t length) {
@@ -82,15 +76,12 @@ provenance(const std::string& directory, std::size_t diff_limit) {
   const auto real = std::filesystem::canonical(directory, failure).string();
   if (failure || !in_work_tree(real)) return std::nullopt;
   Provenance found;
-  // Never closed: libgit2 does not like to be unloaded, and a program asks once.
-  void* module = ::dlopen(module_path().c_str(), RTLD_NOW | RTLD_LOCAL);
-  void* symbol = module == nullptr ? nullptr : ::dlsym(module, "berth_git_provenance_1");
-  if (symbol == nullptr) {
-    const char* reason = ::dlerror();
-    found.remarks.push_back(std::string("git was not asked: ") + (reason != nullptr ? reason : "no module"));
-    return found;
+  try {
+    const auto ask = reinterpret_cast<BerthGitProvenance>(os::load_module("berth_git", "berth_git_provenance_1"));
+    ask(real.c_str(), diff_limit, take, &found);
+  } catch (const Error& error) {
+    found.remarks.push_back("git was not asked: " + error.message());
   }
-  reinterpret_cast<BerthGitProvenance>(symbol)(real.c_str(), diff_limit, take, &found);
   return found;
 }
 

@@ -35,6 +35,15 @@ class StartTest(BerthTest):
         agent.start()
         self.assertNotEqual(agent.pid, first)
 
+    def test_what_few_agents_need_is_not_loaded(self):
+        """OpenSSL alone costs 1.7 MiB, and only registries need it."""
+        agent = self.start_agent()
+        agent.berth("run", "--no-code", "--", "true")
+        with open(f"/proc/{agent.pid}/maps") as maps:
+            loaded = maps.read()
+        for library in ("libssl", "libcrypto", "libgit2", "libstdc++"):
+            self.assertNotIn(library, loaded)
+
     def test_signals_stop_it_cleanly_while_jobs_run_on(self):
         agent = self.start_agent()
         job = agent.submit("sleep", "300")
