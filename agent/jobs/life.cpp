@@ -1,8 +1,6 @@
 // One job's life: prepared, started, watched, recorded. Every function here may be overtaken by a cancellation at a
 // co_await, so each looks at the job again afterwards.
 
-#include <sys/inotify.h>
-
 #include "agent/jobs/jobs.hpp"
 #include "agent/jobs/persist.hpp"
 #include "runtime/async/deadline.hpp"
@@ -271,12 +269,7 @@ Task<std::optional<shim::Supervisor>> Jobs::start_supervisor(Sequence sequence, 
 // What became of the launch, once the supervisor has written it, or is gone. It needs many milliseconds more to exit,
 // which nobody has to wait for.
 Task<shim::Condition> Jobs::outcome(std::string directory, int supervisor) {
-  const auto ending = os::join(directory, shim::kEndingFile);
-  const auto watch = watcher_.watch(directory, IN_MOVED_TO);
-  const auto written = [](const std::string& file, async::Watcher::Watch& changes) -> Task<> {
-    while (!os::exists(file)) co_await changes.changed();
-  };
-  auto ended = written(ending, *watch);
+  auto ended = watcher_.appearance(os::join(directory, shim::kEndingFile));
   auto gone = async::readable(supervisor);
   co_await async::run_until(std::move(ended), std::move(gone));
   auto condition = shim::inspect(directory);

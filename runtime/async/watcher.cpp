@@ -3,6 +3,7 @@
 #include <sys/inotify.h>
 
 #include "runtime/async/wait.hpp"
+#include "runtime/os/file.hpp"
 
 namespace berth::async {
 
@@ -29,6 +30,11 @@ Watcher::Watcher(Executor executor, Nursery::OnFailure on_failure) : nursery_(ex
 std::unique_ptr<Watcher::Watch> Watcher::watch(const std::string& path, std::uint32_t mask) {
   if (nursery_.size() == 0) nursery_.spawn(dispatch());
   return std::make_unique<Watch>(*this, inotify_.add(path, mask));
+}
+
+Task<> Watcher::appearance(std::string path) {
+  const auto directory = watch(os::parent_of(path), IN_MOVED_TO);
+  while (!os::exists(path)) co_await directory->changed();
 }
 
 Task<> Watcher::stop() { co_await nursery_.stop_and_join(); }

@@ -42,6 +42,9 @@ class Watcher {
   // `mask` is inotify(7)'s; one file is to be watched with the same mask by all.
   std::unique_ptr<Watch> watch(const std::string& path, std::uint32_t mask);
 
+  // Returns when the file has been moved to its place, or is there already. Its directory must be there.
+  Task<> appearance(std::string path);
+
   // Needed only after a watch().
   Task<> stop();
 

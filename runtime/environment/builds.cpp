@@ -1,10 +1,5 @@
 #include "runtime/environment/builds.hpp"
 
-#include <sys/inotify.h>
-
-#include <algorithm>
-#include <set>
-
 #include "runtime/async/attempt.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/async/wait.hpp"
@@ -25,32 +20,6 @@ void report(std::exception_ptr failure) {
 }
 
 }  // namespace
-
-// One build, and those who wait for it.
-struct Builds::Flight {
-  Waiting::Build build;
-  bool launched = false;
-  bool stopping = false;  // nobody waits any more; who comes now must wait for its end and begin anew
-  bool over = false;
-  std::optional<Error> failure;
-  std::optional<Leased> result;
-  std::set<Waiting*> riders;
-};
-
-// Somebody's wait for a flight.
-class Builds::Rider {
- public:
-  Rider(Flight& flight, Waiting& waiting) : flight_(flight), waiting_(waiting) {
-    flight_.riders.insert(&waiting_);
-  }
-  Rider(const Rider&) = delete;
-  Rider& operator=(const Rider&) = delete;
-  ~Rider() { flight_.riders.erase(&waiting_); }
-
- private:
-  Flight& flight_;
-  Waiting& waiting_;
-};
 
 class Builds::Slot {
  public:
@@ -82,55 +51,32 @@ Task<> Builds::stop() {
 Task<Leased> Builds::ensure(Recipe recipe, Waiting& waiting) {
   while (!recovered_) co_await recovery_done_.wait();
   const auto digest = objects::sha256(recipe.canonical);
-  for (;;) {
-    if (!flights_.contains(digest)) {
-      auto look = [&] { return cache_.lease(digest); };
-      auto leased = co_await async::offload(pool_, look);
-      if (leased) co_return std::move(*leased);
-    }
-    const auto flight = join(recipe, digest);
-    co_await ride(flight, waiting);
-    if (flight->result) co_return *flight->result;
-    if (!flight->stopping) throw *flight->failure;
+  if (!flights_.contains(digest.hex())) {
+    auto look = [&] { return cache_.lease(digest); };
+    auto leased = co_await async::offload(pool_, look);
+    if (leased) co_return std::move(*leased);
   }
+  Waiting::Build build;
+  build.digest = digest;
+  build.words = recipe.words;
+  build.since = system_clock().now();
+  Flights<Leased>::Work work = [this, recipe = std::move(recipe)](Flying flight) { return make(flight, recipe); };
+  co_return co_await flights_.ride(digest.hex(), std::move(build), waiting, std::move(work));
 }
 
-Builds::FlightPtr Builds::join(Recipe recipe, const Digest& digest) {
-  if (const auto found = flights_.find(digest); found != flights_.end()) return found->second;
-  const auto flight = std::make_shared<Flight>();
-  flight->build.digest = digest;
-  flight->build.words = recipe.words;
-  flight->build.since = system_clock().now();
-  flights_[digest] = flight;
-  nursery_.spawn(fly(flight, std::move(recipe)));
-  return flight;
-}
-
-Task<> Builds::ride(FlightPtr flight, Waiting& waiting) {
-  {
-    const Rider rider(*flight, waiting);
-    waiting.tell(flight->build);
-    while (!flight->over && !waiting.abandoned()) co_await waiting.changed().wait();
-  }
-  if (flight->over) co_return;
-  if (flight->riders.empty()) give_up(*flight);
-  throw Cancelled();
-}
-
-void Builds::give_up(Flight& flight) {
-  if (flight.stopping) return;
-  log_.info("build stopped: nobody waits for it any more", kv("environment", flight.build.digest.brief()));
-  flight.stopping = true;
+// Nobody waits for it any more.
+void Builds::give_up(const Waiting::Build& build) {
+  log_.info("build stopped: nobody waits for it any more", kv("environment", build.digest.brief()));
   slot_free_.notify_all();
-  if (!flight.launched) return;
+  if (!build.running) return;
   shim::Stop stop;
   stop.grace = settings_.stop_grace;
   stop.reason = shim::kStoppedCanceled;
-  shim::request_stop(workshop_.launch_directory(flight.build.digest), stop);
+  shim::request_stop(workshop_.launch_directory(build.digest), stop);
 }
 
 Task<> Builds::remove(Digest digest) {
-  if (flights_.contains(digest))
+  if (flights_.contains(digest.hex()))
     throw Error(Code::conflict, "the environment " + digest.brief() + " is being built",
                 "cancel the jobs that wait for it, and its build ends");
   auto work = [&] { cache_.remove(digest); };
@@ -150,24 +96,19 @@ Task<> Builds::drop_downloads() {
 }
 
 std::vector<Waiting::Build> Builds::building() const {
-  std::vector<Waiting::Build> builds;
-  for (const auto& [digest, flight] : flights_) builds.push_back(flight->build);
-  return builds;
-}
-
-void Builds::tell(Flight& flight) {
-  for (auto* waiting : flight.riders) waiting->tell(flight.build);
+  return flights_.building();
 }
 
 // --- a build
 
-Task<> Builds::fly(FlightPtr flight, Recipe recipe) {
+Task<Leased> Builds::make(Flying flight, Recipe recipe) {
+  flight->on_stop = [this, flying = flight.get()] { give_up(*flying->build); };
   auto result = co_await async::attempt(build(flight, std::move(recipe)));
-  co_await land(flight, std::move(result));
+  co_return co_await land(flight, std::move(result));
 }
 
-Task<Leased> Builds::build(FlightPtr flight, Recipe recipe) {
-  const auto digest = flight->build.digest;
+Task<Leased> Builds::build(Flying flight, Recipe recipe) {
+  const auto digest = flight->build->digest;
   const auto stopped = [&] {
     return Error(Code::conflict, "nobody waits for the " + recipe.words + " any more");
   };
@@ -185,56 +126,51 @@ Task<Leased> Builds::build(FlightPtr flight, Recipe recipe) {
   const auto directory = workshop_.launch_directory(digest);
   if (!launcher_) launcher_.emplace(settings_.shim_program);
   const auto supervisor = launcher_->launch(directory, launch);
-  flight->launched = true;
-  flight->build.running = true;
-  flight->build.since = system_clock().now();
-  flight->build.log = workshop_.log_file(digest);
+  flight->build->running = true;
+  flight->build->since = system_clock().now();
+  flight->build->log = workshop_.log_file(digest);
   log_.info("build started", kv("environment", digest.brief()), kv("what", recipe.words));
-  tell(*flight);
+  flight->tell();
   co_await ended_or_gone(directory, supervisor.pidfd.get());
   co_return co_await settle_when_over(flight);
 }
 
-Task<Leased> Builds::settle_when_over(FlightPtr flight) {
-  const auto digest = flight->build.digest;
+Task<Leased> Builds::settle_when_over(Flying flight) {
+  const auto digest = flight->build->digest;
   const auto condition = co_await outcome(workshop_.launch_directory(digest));
   auto settle = [&] { return workshop_.settle(digest, condition); };
   co_return co_await async::offload(pool_, settle);
 }
 
-// The end of a flight, told to all who wait. A stop of this agent does not come here: the build goes on.
-Task<> Builds::land(FlightPtr flight, Result<Leased> result) {
-  const auto digest = flight->build.digest;
+// The end of a build, well or not. A stop of this agent does not come here: the build goes on.
+Task<Leased> Builds::land(Flying flight, Result<Leased> result) {
+  auto& build = *flight->build;
+  build.running = false;
   if (result) {
-    flight->result = *result;
-    nursery_.spawn(harden(digest));
-    log_.info("environment built", kv("environment", digest.brief()), kv("what", flight->build.words));
+    nursery_.spawn(harden(build.digest));
+    log_.info("environment built", kv("environment", build.digest.brief()), kv("what", build.words));
   } else {
-    flight->failure = result.error();
-    auto clear = [&] { return workshop_.abandon(digest); };
-    auto cleared = co_await async::attempt(async::offload(pool_, clear));
-    if (cleared)
-      flight->build.log = *cleared;
-    else
-      log_.warn("what is left of a build cannot be removed", kv("environment", digest.brief()),
-                kv("error", cleared.error().describe()));
-    log_.info("build failed", kv("environment", digest.brief()), kv("error", flight->failure->describe()));
+    co_await clear_away(build);
+    log_.info("build failed", kv("environment", build.digest.brief()), kv("error", result.error().describe()));
   }
-  flight->build.running = false;
-  flight->over = true;
-  flights_.erase(digest);
-  if (flights_.empty()) launcher_.reset();
-  tell(*flight);
+  if (flights_.building().size() == 1) launcher_.reset();  // this was the last
+  co_return std::move(result.value());
+}
+
+Task<> Builds::clear_away(Waiting::Build& build) {
+  const auto digest = build.digest;
+  auto clear = [&] { return workshop_.abandon(digest); };
+  auto cleared = co_await async::attempt(async::offload(pool_, clear));
+  if (cleared)
+    build.log = *cleared;
+  else
+    log_.warn("what is left of a build cannot be removed", kv("environment", digest.brief()),
+              kv("error", cleared.error().describe()));
 }
 
 // Until the supervisor has written the ending, or is gone.
 Task<> Builds::ended_or_gone(std::string directory, int supervisor) {
-  const auto ending = os::join(directory, shim::kEndingFile);
-  const auto watch = watcher_.watch(directory, IN_MOVED_TO);
-  const auto written = [](const std::string& file, async::Watcher::Watch& changes) -> Task<> {
-    while (!os::exists(file)) co_await changes.changed();
-  };
-  auto ended = written(ending, *watch);
+  auto ended = watcher_.appearance(os::join(directory, shim::kEndingFile));
   auto gone = async::readable(supervisor);
   co_await async::run_until(std::move(ended), std::move(gone));
 }
@@ -289,22 +225,22 @@ Task<> Builds::adopt(Digest digest) {
     co_await async::offload(pool_, clear);
     co_return;
   }
-  const auto flight = std::make_shared<Flight>();
-  flight->build.digest = digest;
-  flight->build.words = begun->words;
-  flight->build.since = begun->since;
-  flight->build.log = workshop_.log_file(digest);
-  flight->build.running = true;
-  flight->launched = true;
-  flights_[digest] = flight;
+  Waiting::Build build;
+  build.digest = digest;
+  build.words = begun->words;
+  build.since = begun->since;
+  build.log = workshop_.log_file(digest);
+  build.running = true;
   log_.info("build adopted", kv("environment", digest.brief()), kv("what", begun->words));
-  nursery_.spawn(fly_on(flight));
+  Flights<Leased>::Work work = [this](Flying flight) { return go_on(flight); };
+  flights_.begin(digest.hex(), std::move(build), work);
 }
 
-Task<> Builds::fly_on(FlightPtr flight) {
+Task<Leased> Builds::go_on(Flying flight) {
+  flight->on_stop = [this, flying = flight.get()] { give_up(*flying->build); };
   const Slot slot(*this);
   auto result = co_await async::attempt(settle_when_over(flight));
-  co_await land(flight, std::move(result));
+  co_return co_await land(flight, std::move(result));
 }
 
 }  // namespace berth::environment

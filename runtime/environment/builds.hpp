@@ -6,8 +6,6 @@
 //
 // Belongs to the loop; what blocks goes to threads of its own.
 
-#include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +18,7 @@
 #include "runtime/base/log.hpp"
 #include "runtime/base/result.hpp"
 #include "runtime/environment/cache.hpp"
+#include "runtime/environment/flights.hpp"
 #include "runtime/environment/recipe.hpp"
 #include "runtime/environment/waiting.hpp"
 #include "runtime/environment/workshop.hpp"
@@ -58,25 +57,21 @@ class Builds {
   async::Task<> stop();
 
  private:
-  struct Flight;
-  using FlightPtr = std::shared_ptr<Flight>;
-  class Rider;
+  using Flying = Flights<Leased>::Ptr;
   class Slot;
 
-  FlightPtr join(Recipe recipe, const Digest& digest);
-  async::Task<> ride(FlightPtr flight, Waiting& waiting);
-  void give_up(Flight& flight);
+  void give_up(const Waiting::Build& build);
 
-  async::Task<> fly(FlightPtr flight, Recipe recipe);
-  async::Task<Leased> build(FlightPtr flight, Recipe recipe);
+  async::Task<Leased> make(Flying flight, Recipe recipe);
+  async::Task<Leased> build(Flying flight, Recipe recipe);
+  async::Task<Leased> land(Flying flight, Result<Leased> result);
+  async::Task<> clear_away(Waiting::Build& build);
   async::Task<> adopt(Digest digest);
-  async::Task<> fly_on(FlightPtr flight);
-  async::Task<Leased> settle_when_over(FlightPtr flight);
-  async::Task<> land(FlightPtr flight, Result<Leased> result);
+  async::Task<Leased> go_on(Flying flight);
+  async::Task<Leased> settle_when_over(Flying flight);
   async::Task<> ended_or_gone(std::string directory, int supervisor);
   async::Task<shim::Condition> outcome(std::string directory);
   async::Task<> harden(Digest digest);
-  void tell(Flight& flight);
 
   BuildSettings settings_;
   Log log_;
@@ -85,13 +80,13 @@ class Builds {
   async::Pool pool_{4};
   async::Watcher& watcher_;
   std::optional<shim::Launcher> launcher_;  // while anything is built
-  std::map<Digest, FlightPtr> flights_;
   std::size_t running_ = 0;
   bool dropping_ = false;  // no build may begin
   async::Event slot_free_;
   bool recovered_ = false;
   async::Event recovery_done_;
   async::Nursery nursery_;
+  Flights<Leased> flights_{nursery_};
 };
 
 }  // namespace berth::environment

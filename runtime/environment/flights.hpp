@@ -56,11 +56,15 @@ class Flights {
     }
   }
 
+  // Begins the work for whoever comes; it is not stopped for want of anybody.
+  void begin(const std::string& name, std::optional<Waiting::Build> build, const Work& work) { join(name, build, work); }
+
   // Asks all of it to stop.
   void stop() {
     for (const auto& [name, flight] : flights_) flight->stop.request_stop();
   }
 
+  bool empty() const { return flights_.empty(); }
   bool contains(const std::string& name) const { return flights_.contains(name); }
   std::vector<Waiting::Build> building() const {
     std::vector<Waiting::Build> builds;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "runtime/async/run.hpp"
+#include "runtime/async/wait.hpp"
 #include "runtime/os/file.hpp"
 
 using namespace berth;
@@ -76,5 +77,24 @@ TEST_CASE("removing a watched file wakes its watchers") {
     const auto watch = watcher.watch(directory / "file", IN_MODIFY);
     ::unlink((directory / "file").c_str());
     co_await watch->changed();
+  });
+}
+
+TEST_CASE("a file's appearance is told when it comes, and at once where it is there") {
+  const os::TempDir directory;
+  with_watcher([&](async::Watcher& watcher) -> Task<> {
+    async::Nursery others(co_await async::this_coro::executor, [](const std::exception_ptr&) { FAIL("it failed"); });
+    bool told = false;
+    others.spawn([&]() -> Task<> {
+      co_await watcher.appearance(directory / "wanted");
+      told = true;
+    });
+    write(directory / "other");
+    co_await async::sleep_for(std::chrono::milliseconds(20));
+    CHECK(!told);
+    write(directory / "wanted");
+    co_await watcher.appearance(directory / "wanted");
+    co_await others.join();
+    CHECK(told);
   });
 }
