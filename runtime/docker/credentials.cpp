@@ -4,20 +4,18 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/docker/base64.hpp"
+#include "runtime/docker/json.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/spawn.hpp"
 
 namespace berth::docker {
 namespace {
-
-using Json = nlohmann::json;
 
 constexpr std::string_view kHub = "docker.io";
 constexpr std::string_view kHubKey = "https://index.docker.io/v1/";  // by which Docker files the hub
@@ -33,11 +31,6 @@ std::string_view host_of(std::string_view key) {
   for (const std::string_view scheme : {"https://", "http://"})
     if (key.starts_with(scheme)) key.remove_prefix(scheme.size());
   return key.substr(0, key.find('/'));
-}
-
-std::string text_of(const Json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
 // The member of `object` that is meant for the registry: under its own key, else under any address of it.

@@ -2,18 +2,17 @@
 
 #include <algorithm>
 #include <charconv>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/docker/engine_error.hpp"
+#include "runtime/docker/json.hpp"
 #include "runtime/http/url.hpp"
 
 namespace berth::docker {
 namespace {
 
-using Json = nlohmann::json;
 using http::percent_encoded;
 
 // The newest API that this code was written against; an engine that no longer speaks it is asked in its
@@ -31,16 +30,6 @@ std::pair<int, int> parts_of(std::string_view version) {
   const auto minor = version.substr(dot + 1);
   std::from_chars(minor.data(), minor.data() + minor.size(), parts.second);
   return parts;
-}
-
-std::string text_of(const Json& object, const char* name) {
-  const auto found = object.is_object() ? object.find(name) : object.end();
-  return object.is_object() && found != object.end() && found->is_string() ? found->get<std::string>()
-                                                                           : std::string();
-}
-
-Json member(const Json& object, const char* name) {
-  return object.is_object() && object.contains(name) ? object[name] : Json();
 }
 
 std::int64_t number_of(const Json& object, const char* name) {

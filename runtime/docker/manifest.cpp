@@ -1,24 +1,12 @@
 #include "runtime/docker/manifest.hpp"
 
-#include <nlohmann/json.hpp>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/docker/json.hpp"
 
 namespace berth::docker {
 namespace {
-
-using Json = nlohmann::json;
-
-std::string text_of(const Json& object, const char* name) {
-  return object.is_object() && object.contains(name) && object[name].is_string()
-             ? object[name].get<std::string>()
-             : std::string();
-}
-
-Json member(const Json& object, const char* name) {
-  return object.is_object() && object.contains(name) ? object[name] : Json();
-}
 
 Json parse(const std::string& body, const Reference& reference) {
   auto json = Json::parse(body, nullptr, false);

@@ -2,33 +2,21 @@
 
 #include <array>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "runtime/base/text.hpp"
 #include "runtime/base/units.hpp"
+#include "runtime/docker/json.hpp"
 
 namespace berth::docker {
 namespace {
-
-using Json = nlohmann::json;
 
 constexpr std::size_t kLongestLine = 1U << 20;
 constexpr std::size_t kLongestOutput = 64U << 10;  // of a build's line; more is told in pieces
 constexpr std::chrono::seconds kTotalsEvery{5};
 
-std::string text_of(const Json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
 std::uint64_t count_of(const Json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
-}
-
-Json member(const Json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_object() ? *found : Json::object();
+  const auto found = member(object, name);
+  return found.is_number_unsigned() ? found.get<std::uint64_t>() : 0;
 }
 
 std::string mebibytes(double bytes) {

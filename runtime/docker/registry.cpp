@@ -3,12 +3,12 @@
 #include <sys/utsname.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/docker/base64.hpp"
+#include "runtime/docker/json.hpp"
 #include "runtime/docker/manifest.hpp"
 #include "runtime/docker/registry_auth.hpp"
 #include "runtime/http/client.hpp"
@@ -19,7 +19,6 @@
 namespace berth::docker {
 namespace {
 
-using Json = nlohmann::json;
 using http::Url;
 
 constexpr std::uint64_t kLargestManifest = 8U << 20;
@@ -27,16 +26,6 @@ constexpr int kMostRedirects = 5;
 constexpr std::string_view kManifestTypes =
     "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, "
     "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
-
-std::string text_of(const Json& object, const char* name) {
-  return object.is_object() && object.contains(name) && object[name].is_string()
-             ? object[name].get<std::string>()
-             : std::string();
-}
-
-Json member(const Json& object, const char* name) {
-  return object.is_object() && object.contains(name) ? object[name] : Json();
-}
 
 bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
