@@ -35,7 +35,11 @@
 namespace berth::daemon {
 namespace {
 
+using namespace std::chrono_literals;
+
 constexpr const char* kIncoming = "incoming";  // below the state directory
+constexpr auto kLockPatience = 2000ms;
+constexpr auto kLockPause = 20ms;
 
 // Who holds the state directory, as it wrote itself.
 std::string holder_of(const std::string& lock_file) {
@@ -48,9 +52,9 @@ std::string holder_of(const std::string& lock_file) {
 os::FileLock claim_state(const std::string& directory) {
   const auto path = os::join(directory, "lock");
   auto lock = os::FileLock::try_acquire(path);
-  // An agent that was killed while it started a supervisor leaves its lock to that child for some milliseconds.
-  for (int tries = 0; !lock && tries < 100 && !os::process_id(std::atoi(holder_of(path).c_str())); ++tries) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  // One that was just killed may need a moment to let go, as may a supervisor that it was about to start.
+  for (auto waited = 0ms; !lock && waited < kLockPatience; waited += kLockPause) {
+    std::this_thread::sleep_for(kLockPause);
     lock = os::FileLock::try_acquire(path);
   }
   if (!lock) {

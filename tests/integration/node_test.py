@@ -1,11 +1,13 @@
 """The agent as a whole: starting and stopping, its status, its metrics, its configuration, its state directory."""
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import signal
 import sqlite3
+import threading
 import time
 import unittest
 
@@ -26,6 +28,17 @@ class StartTest(BerthTest):
         self.assertIn(str(agent.pid), said)
         self.assertIn(str(agent.state), said)
         self.assertEqual(agent.get("/v1/status")["pid"], agent.pid)  # the first is not disturbed
+
+    def test_one_that_is_about_to_let_go_is_waited_for(self):
+        agent = self.start_agent()
+        agent.stop()
+        with open(agent.state / "lock", "r+", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+            threading.Timer(0.5, fcntl.flock, (lock, fcntl.LOCK_UN)).start()
+            agent.start()
+        self.assertEqual(agent.get("/v1/status")["pid"], agent.pid)
 
     def test_what_a_killed_agent_leaves_stops_nobody(self):
         agent = self.start_agent()
