@@ -8,7 +8,8 @@ import tarfile
 BASE = "berth-test/base:1"  # busybox with /bin/sh
 LAYERS = "berth-test/layers:1"  # upon it two large layers, and CUDA's variables
 LAYER_BYTES = 12 << 20
-_TOOLS = ("sh", "cat", "echo", "env", "id", "ls", "sleep", "mkdir", "false", "true", "test", "df", "grep", "dd", "head", "stat")
+_TOOLS = ("sh", "cat", "echo", "env", "id", "ls", "sleep", "mkdir", "false", "true", "test", "df", "grep", "dd", "head",
+          "stat")
 
 
 def make_base(api):

@@ -106,7 +106,8 @@ class ImageTest(EngineTest):
 
     def test_a_dockerfile_is_built_once(self):
         agent = self.image_agent()
-        context = self.dockerfile(f"FROM {IMAGE}\nCOPY note /note\nRUN echo built > /built\n", note="from the context\n")
+        context = self.dockerfile(f"FROM {IMAGE}\nCOPY note /note\nRUN echo built > /built\n",
+                                  note="from the context\n")
         start = lambda: self.submit(agent, "cat /note /built", "--dockerfile", context)
         first = self.completed(agent, start())
         self.assertEqual(agent.log_of(first["id"]), b"from the context\nbuilt\n")

@@ -1,4 +1,5 @@
-"""A network namespace of a test's own, where programs and threads reach each other's loopback and nothing else. Needs root."""
+"""A network namespace of a test's own, where programs and threads reach each other by its loopback, and nothing else.
+Needs root."""
 
 import ctypes
 import os

@@ -74,7 +74,8 @@ class Registries:
             config["http"]["tls"] = {"certificate": str(self.certificate), "key": str(self.key)}
         path = self.directory / f"registry-{name}.yml"
         path.write_text(json.dumps(config))  # JSON is YAML
-        self.processes.append(self.namespace.start(["docker-registry", "serve", path], self.directory / f"registry-{name}.log"))
+        log = self.directory / f"registry-{name}.log"
+        self.processes.append(self.namespace.start(["docker-registry", "serve", path], log))
 
     def _serve(self, make):
         server = self.namespace.call(make)
