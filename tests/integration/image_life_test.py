@@ -347,7 +347,8 @@ class ImageLifeTest(EngineTest):
         """Every image with Berth's label has its name, which it gets last, and every environment is in the engine."""
         for image in self.images(agent):
             self.assertTrue(image["RepoTags"], image)
-        eventually(lambda: all(map(self.api.has_image, self.images_on_record(agent))), "what is not in the engine is forgotten")
+        eventually(lambda: all(map(self.api.has_image, self.images_on_record(agent))),
+                   "what is not in the engine is forgotten")
 
     def images_on_record(self, agent):
         ready = agent.state.glob("images/*/ready.json")
