@@ -108,7 +108,7 @@ class VenvTest(Environments):
         waiting = agent.job(jobs[-1])["waiting"]
         self.assertIn("waits for the", waiting)
         self.assertIn("building for", waiting)
-        self.assertEqual(len(agent.get("/v1/environments")["building"]), 1)
+        self.assertEqual(len(agent.building()), 1)
         self.page.open.set()
         ended = [agent.wait(job, 60) for job in jobs]
         self.assertEqual({job["state"] for job in ended}, {"Completed"})
@@ -163,7 +163,7 @@ class VenvTest(Environments):
         self.page.asked.wait(30)
         agent.cancel(job)
         self.assertEqual(agent.wait(job)["state"], "Canceled")
-        eventually(lambda: agent.get("/v1/environments")["building"] == [], "the build is stopped")
+        eventually(lambda: agent.building() == [], "the build is stopped")
         self.assertEqual(self.environments(agent), [])
 
     def test_an_agent_that_dies_leaves_nothing_half_made(self):

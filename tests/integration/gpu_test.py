@@ -36,6 +36,12 @@ class GpuTest(BerthTest):
         new.write_text(json.dumps({"driver": "550.54.14", "cuda": 12040, "gpus": self.gpus, **self.rest}))
         new.rename(self.script)
 
+    def change(self, agent, **fields):
+        """Makes the first GPU so, and returns when the agent has looked at it since."""
+        self.gpus[0].update(fields, used=self.gpus[0]["used"] + (1 << 20))  # by which that is seen
+        self.write()
+        eventually(lambda: self.gpu(agent, self.gpus[0]["uuid"])["used_bytes"] == self.gpus[0]["used"], "it has looked")
+
     def start_node(self, more="", **options):
         config = f"cpus: 16\nmax_parallel: 16\nnvml: {LIBRARY}\ngpu_sample: 100ms\n{more}"
         return self.start_agent(config=config, environment={"BERTH_TEST_NVML": str(self.script)}, **options)
@@ -206,14 +212,12 @@ class HealthTest(GpuTest):
         agent = self.start_node()
         job = self.sh(agent, "exec sleep 1000")
         pid = agent.running_pid(job, "sleep")
-        self.gpus[0]["processes"] = [{"pid": pid, "memory": 3 * GIB}]
-        self.write()
-        time.sleep(0.3)  # for a sample
+        self.change(agent, processes=[{"pid": pid, "memory": 3 * GIB}])
         self.assertIsNone(self.gpu(agent, "GPU-0")["withheld"])
         following = self.sh(agent, "true")
         agent.cancel(job)
         eventually(lambda: not os.path.exists(f"/proc/{pid}"), "the process has ended")
-        time.sleep(0.5)  # the driver takes its time
+        self.change(agent)  # the driver takes its time
         self.assertEqual(agent.job(job)["state"], "CancelRequested")
         self.assertEqual(agent.job(following)["state"], "Queued")
         self.gpus[0]["processes"] = []
@@ -227,9 +231,7 @@ class HealthTest(GpuTest):
         self.set_machine(h100(0))
         agent = self.start_node()
         job = self.sh(agent, "exec sleep 1000")
-        self.gpus[0]["processes"] = [{"pid": agent.running_pid(job, "sleep"), "memory": 3 * GIB}]
-        self.write()
-        time.sleep(0.3)  # for a sample
+        self.change(agent, processes=[{"pid": agent.running_pid(job, "sleep"), "memory": 3 * GIB}])
         agent.cancel(job)
         self.assertEqual(agent.wait(job)["state"], "Canceled")
         self.assertIn(f"memory of the job {job} is not back yet", self.gpu(agent, "GPU-0")["withheld"])

@@ -23,19 +23,19 @@ from pathlib import Path
 
 import processes
 from client import Client, Refused
+from waiting import PATIENCE, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("BERTH_BIN", ROOT / "build/dev/bin"))
 PROGRAMS = Path(os.environ.get("BERTH_TEST_PROGRAMS", BIN))
 DATA = Path(__file__).resolve().parent / "data"
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
-PATIENCE = 30  # seconds for what takes milliseconds: a loaded machine is no failure
 # What an agent's state directory may hold while no job is live. Of a launch that is over, only its log stays.
 KEPT = re.compile(r"""lock | reserve | berth\.(sock|db|db-wal|db-shm) | incoming | objects(/lock|/[0-9a-f]+\.objects)?
                   | checkouts(/lock|/boot|/\d+(/[0-9a-f]{64}(/(manifest|tree|size|base))?)?)?
                   | images(/.*)? | registry-credentials
                   | environments(/(cache|failed|doomed)(/.*)?)?
-                  | environments/[0-9a-f]{64}(/(ready\.json|uses|made(/.*)?|build(/log(\.index)?)?))?
+                  | environments/[0-9a-f]{64}(/(ready\.json|uses|made(/.*)?|build(\.\w{6}(/log(\.index)?)?)?))?
                   | jobs(/[a-z0-9-]+(/(build|agent)(\.index)?|/\d+(/log(\.index)?)?)?)?""", re.VERBOSE)
 LIVE = ("Preparing", "Queued", "Running", "Finalizing", "CancelRequested")
 CGROUP2 = next((mount for mount in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
@@ -43,18 +43,6 @@ CGROUP2 = next((mount for mount in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
                 and os.access(mount, os.W_OK)), None)
 
 family = processes.Family()
-
-
-def eventually(condition, what, patience=PATIENCE, pause=0.01):
-    """The first true value of condition(); a failure that tells the last value after `patience` seconds."""
-    end = time.monotonic() + patience
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {patience} s: {what} (last: {value!r})")
-        time.sleep(pause)
 
 
 def files_below(directory):
@@ -215,9 +203,9 @@ class Agent(Client):
             raise AssertionError(f"{job_id} has not ended after {patience} s: {json.dumps(job, indent=1)}")
         return job
 
-    def wait_state(self, job_id, *states):
+    def wait_state(self, job_id, *states, patience=PATIENCE):
         return eventually(lambda: (job := self.job(job_id))["state"] in states and job,
-                          f"{job_id} is {' or '.join(states)}")
+                          f"{job_id} is {' or '.join(states)}", patience)
 
     def running_pid(self, job_id, program=None):
         """The pid of the job's command, once it runs, and has become `program` where that is given."""
@@ -227,6 +215,10 @@ class Agent(Client):
 
     def log_of(self, job_id, **query):
         return self.get(f"/v1/jobs/{job_id}/log", **query)
+
+    def building(self):
+        """The environments that are being made, or wait for that."""
+        return self.get("/v1/environments")["building"]
 
     def started_record(self, job_id, launch=1):
         """The supervisor's started.json, once it is there."""

@@ -6,23 +6,14 @@ requests out, and tells what they were."""
 import http.server
 import json
 import os
-import shutil
 import socketserver
-import subprocess
-import tempfile
 import threading
-import time
-import unittest
-from pathlib import Path
 
-import engine as docker
-import gpu_test
 import harness
-from gpu_test import GIB, h100
+from client import UnixConnection
+from engine_case import EngineTest
+from gpu_test import GIB, GpuTest, h100
 from harness import eventually
-
-IMAGE = "berth-test/base:1"
-WHY_NOT = docker.missing()
 
 
 class Front(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -58,7 +49,7 @@ class FrontHandler(http.server.BaseHTTPRequestHandler):
             self.server.created.append(json.loads(body))
             asked["HostConfig"].pop("DeviceRequests", None)
             body = json.dumps(asked).encode()
-        connection = docker.UnixConnection(self.server.behind)
+        connection = UnixConnection(self.server.behind, 120)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "content-length")}
         connection.request(self.command, self.path, body, headers)
         answer = connection.getresponse()
@@ -75,36 +66,20 @@ class FrontHandler(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST = do_DELETE = do_HEAD = do_PUT = hand_on
 
 
-@unittest.skipIf(WHY_NOT, WHY_NOT)
-class ImageGpuTest(gpu_test.GpuTest):
+class ImageGpuTest(EngineTest, GpuTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.engine_place = Path(tempfile.mkdtemp(prefix="be-"))
-        cls.engine = harness.family.popen(
-            [harness.PYTHON, docker.__file__, str(cls.engine_place), "--no-registries"], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True)
-        harness.family.apart.add(cls.engine.pid)
-        behind = json.loads(cls.engine.stdout.readline())["socket"]
-        cls.front = Front(str(cls.engine_place / "front.sock"), behind)
+        cls.front = Front(str(cls.engine.place / "front.sock"), cls.engine.socket)
 
     @classmethod
     def tearDownClass(cls):
         cls.front.close()
-        cls.engine.stdin.close()
-        cls.engine.wait(60)
-        cls.engine.stdout.close()
-        harness.family.apart.discard(cls.engine.pid)
-        shutil.rmtree(cls.engine_place, ignore_errors=True)
         super().tearDownClass()
 
     def start_image_node(self):
         del self.front.created[:]
         return self.start_node(f"docker_socket: {self.front.server_address}\n")
-
-    def submit(self, agent, script, *options):
-        return agent.berth("submit", "--image", IMAGE, *options, "--", "sh", "-c", script,
-                           cwd=self.directory("code")).out.strip()
 
     def test_a_job_gets_its_mig_instance_and_nothing_else(self):
         parts = [{"uuid": f"MIG-{name}", "gi": number, "ci": 0, "slices": [1, 1], "memory_mib": 9856}
@@ -136,13 +111,11 @@ class ImageGpuTest(gpu_test.GpuTest):
         job = self.submit(agent, "echo up; exec sleep 1000", "--gpus", "1")
         self.log_once_written(agent, job)
         pid = agent.running_pid(job, "sleep")
-        self.gpus[0]["processes"] = [{"pid": pid, "memory": 3 * GIB}]
-        self.write()
-        time.sleep(0.3)  # for a sample
+        self.change(agent, processes=[{"pid": pid, "memory": 3 * GIB}])
         self.assertIsNone(self.gpu(agent, "GPU-0")["withheld"])  # the process is known to be the job's
         agent.cancel(job)
         eventually(lambda: not os.path.exists(f"/proc/{pid}"), "the process has ended")
-        time.sleep(0.5)  # the driver takes its time
+        self.change(agent)  # the driver takes its time
         self.assertEqual(agent.job(job)["state"], "CancelRequested")
         self.gpus[0]["processes"] = []
         self.write()

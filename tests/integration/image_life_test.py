@@ -6,24 +6,16 @@ import contextlib
 import json
 import os
 import random
-import shutil
-import signal
-import subprocess
-import tempfile
 import time
-import unittest
-import urllib.parse
-from pathlib import Path
 
-import engine as docker
 import harness
-from harness import BerthTest, eventually
+from engine_case import LONG, EngineTest, label_of
+from engine_images import BASE
+from harness import eventually
 from small_disk import SmallDisk, ext4_works
 
-BASE = "berth-test/base:1"  # somebody's own
 MIB = 1 << 20
 DISK = 320 * MIB
-WHY_NOT = docker.missing()
 ROUNDS = int(os.environ.get("BERTH_KILL_ROUNDS", "6"))
 
 
@@ -33,60 +25,26 @@ def disk_of(path):
     return space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
 
 
-@unittest.skipIf(WHY_NOT, WHY_NOT)
-class ImageLifeTest(BerthTest):
+class ImageLifeTest(EngineTest):
+    registries = True
+
+    @classmethod
+    def prepare_place(cls, place):
+        cls.data = place / "data"
+        cls.own_disk = ext4_works(place)
+        if cls.own_disk:
+            SmallDisk(cls.data, DISK)  # the engine unmounts what is below its directory
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.engine_place = Path(tempfile.mkdtemp(prefix="be-"))
-        cls.data = cls.engine_place / "data"
-        cls.own_disk = ext4_works(cls.engine_place)
-        if cls.own_disk:
-            SmallDisk(cls.data, DISK)  # the engine unmounts what is below its directory
-        cls.engine = harness.family.popen([harness.PYTHON, docker.__file__, str(cls.engine_place)],
-                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        harness.family.apart.add(cls.engine.pid)
-        facts = json.loads(cls.engine.stdout.readline())
-        cls.socket, cls.dockerd = facts["socket"], facts["pid"]
-        cls.layers = f"{facts['registries']['plain']}/berth-test/layers:1"  # 24 MiB
-        cls.ask("DELETE", "/images/berth-test/layers:1")  # so that they travel
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.engine.stdin.close()
-        cls.engine.wait(60)
-        cls.engine.stdout.close()
-        harness.family.apart.discard(cls.engine.pid)
-        shutil.rmtree(cls.engine_place, ignore_errors=True)
-        super().tearDownClass()
+        cls.layers = cls.engine.name_of("plain", "layers:1")  # 24 MiB
+        cls.api = cls.engine.api
 
     # --- the engine
 
-    @classmethod
-    def ask(cls, method, path):
-        connection = docker.UnixConnection(cls.socket)
-        try:
-            connection.request(method, path)
-            answer = connection.getresponse()
-            body = answer.read()
-            return answer.status, json.loads(body) if body else None
-        finally:
-            connection.close()
-
-    def labelled(self, what, agent):
-        filters = urllib.parse.quote(json.dumps({"label": [f"io.berth.state={agent.state}"]}))
-        return self.ask("GET", f"/{what}?{'all=1&' if what != 'volumes' else ''}filters={filters}")[1]
-
-    def has(self, image):
-        return self.ask("GET", f"/images/{image}/json")[0] == 200
-
-    @contextlib.contextmanager
-    def hanging_engine(self):
-        os.kill(self.dockerd, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(self.dockerd, signal.SIGCONT)
+    def images(self, agent):
+        return self.api.images(label_of(agent))
 
     @contextlib.contextmanager
     def filled(self, leave):
@@ -101,28 +59,12 @@ class ImageLifeTest(BerthTest):
 
     # --- the agent
 
-    def image_agent(self, more="", parallel=8):
-        agent = self.start_agent(config=f"cpus: 8\nmax_parallel: {parallel}\ndocker_socket: {self.socket}\n{more}")
-        self.addCleanup(self.remove_images, agent)
-        return agent
-
     def configure(self, agent, more, socket=None):
-        agent.configure(f"cpus: 8\nmax_parallel: 8\ndocker_socket: {socket or self.socket}\n{more}")
-
-    def remove_images(self, agent):
-        for _ in range(3):  # those built upon others first
-            for image in self.labelled("images/json", agent) or []:
-                self.ask("DELETE", f"/images/{image['Id']}?force=1")
-        name = self.layers.rpartition(":")[0]
-        for image in self.ask("GET", "/images/json")[1]:
-            for tag in [*(image["RepoTags"] or []), *(image["RepoDigests"] or [])]:
-                if tag.startswith(name):
-                    self.ask("DELETE", f"/images/{tag}?force=1")
+        agent.configure(self.settings(more, socket))
 
     def context(self, name, size=MIB, steps=""):
-        directory = self.directory(name)
+        directory = self.dockerfile(f"FROM {BASE}\nCOPY data /data\n{steps}", name)
         (directory / "data").write_bytes(os.urandom(size))
-        (directory / "Dockerfile").write_text(f"FROM {BASE}\nCOPY data /data\n{steps}")
         return directory
 
     def make(self, agent, *options):
@@ -133,14 +75,8 @@ class ImageLifeTest(BerthTest):
     def environments(self, agent):
         return {each["digest"]: each for each in agent.berth_json("env", "ls")["environments"]}
 
-    def submit(self, agent, script, *options, image=BASE):
-        where = [] if "--dockerfile" in options else ["--image", image]
-        return agent.berth("submit", "--no-code", *where, *options, "--", "sh", "-c", script).out.strip()
-
-    def assert_ends_well(self, agent, job):
-        ended = agent.wait(job, 120)
-        self.assertEqual(ended["state"], "Completed", ended.get("ending_words"))
-        return ended
+    def submit(self, agent, script, *options, **more):
+        return super().submit(agent, script, "--no-code", *options, **more)
 
     def gc(self, agent, *options):
         report = agent.berth_json("gc", *options)
@@ -165,48 +101,48 @@ class ImageLifeTest(BerthTest):
         self.assertGreater(environments[pulled]["bytes"], 24 * MIB)
         self.assertRegex(agent.berth("env", "ls").out, rf"{pulled[:12]} +image +2\d\.?\d* MiB +.*ago.*image 127")
         job = self.submit(agent, "sleep 1000", image=self.layers)
-        agent.wait_state(job, "Running")
+        agent.wait_state(job, "Running", patience=LONG)
         self.assertEqual(agent.job(job)["environment_digest"], pulled)
         self.assertIn("in use", agent.berth("env", "rm", pulled[:12], expect=None).err)
         self.assertTrue(self.environments(agent)[pulled]["in_use"])
         agent.cancel(job)
         agent.wait(job)
         self.assertIn(job, agent.berth("env", "show", pulled[:12]).out)
-        eventually(lambda: agent.berth("env", "rm", pulled[:12], expect=None).returncode == 0, "nobody has it")
-        self.assertFalse(self.has(self.layers))
+        self.remove_environment(agent, pulled)
+        self.assertFalse(self.api.has_image(self.layers))
         for digest in set(environments) - {pulled}:
             agent.berth("env", "rm", digest[:12])
         self.assertEqual(self.environments(agent), {})
-        self.assertEqual(self.labelled("images/json", agent), [])
+        self.assertEqual(self.images(agent), [])
 
     def test_somebodys_own_image_is_used_and_never_listed_nor_removed(self):
         agent = self.image_agent()
         own, _ = self.make(agent, "--image", BASE)
-        self.assert_ends_well(agent, self.submit(agent, "true"))
+        self.completed(agent, self.submit(agent, "true"))
         self.assertEqual(self.environments(agent), {})
         self.assertIn("no environment", agent.berth("env", "rm", own[:12], expect=None).err)
         agent.berth("gc")
-        self.assertTrue(self.has(BASE))
+        self.assertTrue(self.api.has_image(BASE))
         # One that somebody else has given a name of his own stays with him.
         pulled, _ = self.make(agent, "--image", self.layers)
-        self.ask("POST", f"/images/{self.layers}/tag?repo=somebody/else&tag=1")
+        self.api.tag(self.layers, "somebody/else", 1)
         agent.berth("env", "rm", pulled[:12])
-        self.assertFalse(self.has(self.layers))
-        self.assertTrue(self.has("somebody/else:1"))
-        self.ask("DELETE", "/images/somebody/else:1?force=1")
+        self.assertFalse(self.api.has_image(self.layers))
+        self.assertTrue(self.api.has_image("somebody/else:1"))
 
     def test_a_build_that_goes_on_without_who_began_it_keeps_what_it_is_built_in(self):
         agent = self.image_agent("builds_at_once: 1")
-        first = self.submit(agent, "true", "--dockerfile", str(self.context("slow", steps="RUN sleep 10\n")))
-        eventually(lambda: b"sleep 10" in agent.log_of(first, stream="build"), "its output can be followed", 60)
-        building = lambda: [build["running"] for build in agent.get("/v1/environments")["building"]]
+        first = self.submit(agent, "true", "--dockerfile", str(self.context("slow", steps="RUN sleep 1000\n")))
+        self.await_log(agent, first, "sleep 1000", stream="build")  # its output can be followed
+        building = lambda: [build["running"] for build in agent.building()]
         eventually(lambda: building() == [True], "it is built", 60)
         context = str(self.context("shared"))
         gives_up, stays = (self.submit(agent, "test -e /data", "--dockerfile", context) for _ in range(2))
         eventually(lambda: sorted(building()) == [False, True], "the second waits for the first", 60)
         agent.cancel(gives_up)
         agent.wait(gives_up)
-        self.assert_ends_well(agent, stays)
+        agent.cancel(first)
+        self.completed(agent, stays)
 
     # --- held and had again
 
@@ -215,7 +151,7 @@ class ImageLifeTest(BerthTest):
         blocker = agent.sh("sleep 1000")
         agent.wait_state(blocker, "Running")
         job = self.submit(agent, "test -s /one", image=self.layers)
-        digest = agent.wait_state(job, "Queued")["environment_digest"]
+        digest = agent.wait_state(job, "Queued", patience=LONG)["environment_digest"]
         self.assertIn("in use", agent.berth("env", "rm", digest[:12], expect=None).err)
         _, images = self.gc(agent)
         self.assertEqual((images["held"]["count"], images["going"]["count"]), (1, 0))
@@ -224,27 +160,27 @@ class ImageLifeTest(BerthTest):
         agent.start()
         self.assertIn("in use", agent.berth("env", "rm", digest[:12], expect=None).err)
         agent.cancel(blocker)
-        self.assert_ends_well(agent, job)
+        self.completed(agent, job)
         eventually(lambda: self.gc(agent) and self.environments(agent) == {}, "the budget takes it after the job")
 
     def test_an_image_that_somebody_removed_is_had_again(self):
         agent = self.image_agent(parallel=1)
-        self.assert_ends_well(agent, self.submit(agent, "true", image=self.layers))
-        self.remove_images(agent)
-        self.assertFalse(self.has(self.layers))
+        self.completed(agent, self.submit(agent, "true", image=self.layers))
+        self.remove_images()
+        self.assertFalse(self.api.has_image(self.layers))
         again = self.submit(agent, "test -s /one", image=self.layers)
-        self.assert_ends_well(agent, again)
+        self.completed(agent, again)
         self.assertIn("pulling", agent.berth("logs", "--build", again).out)
         # And between preparation and start.
         blocker = agent.sh("sleep 1000")
         agent.wait_state(blocker, "Running")
         job = self.submit(agent, "test -s /one", image=self.layers)
-        agent.wait_state(job, "Queued")
-        self.remove_images(agent)
+        agent.wait_state(job, "Queued", patience=LONG)
+        self.remove_images()
         agent.cancel(blocker)
-        self.assert_ends_well(agent, job)
+        self.completed(agent, job)
         # What is gone when an agent starts is forgotten.
-        self.remove_images(agent)
+        self.remove_images()
         agent.restart()
         eventually(lambda: self.environments(agent) == {}, "it is forgotten")
 
@@ -263,7 +199,7 @@ class ImageLifeTest(BerthTest):
             eventually(lambda: disk_of(self.data)[0] > before + 7 * MIB, "its space is free again")
         _, images = self.gc(agent, "--dry-run")
         self.assertEqual((images["held"]["count"], images["going"]["count"]), (2, 0))
-        self.assertTrue(self.has(BASE))
+        self.assertTrue(self.api.has_image(BASE))
 
     def test_the_engines_disk_has_watermarks_of_its_own(self):
         if not self.own_disk:
@@ -284,19 +220,18 @@ class ImageLifeTest(BerthTest):
             self.assertIn(old[:8], told["items"][0]["what"])
             self.assertTrue(any(f"where {self.data} is, is" in remark for remark in told["remarks"]), told)
             # A job that ends makes the governor look.
-            self.assert_ends_well(agent, self.submit(agent, "true"))
+            self.completed(agent, self.submit(agent, "true"))
             eventually(lambda: set(self.environments(agent)) == {kept}, "the old one goes by itself")
         self.assertIn(f"where {self.data} is, is", agent.log())
 
     def test_what_is_built_upon_goes_after_what_builds_upon_it(self):
         agent = self.image_agent()
         below, _ = self.make(agent, "--dockerfile", self.context("below", 8 * MIB))
-        directory = self.directory("above")
-        (directory / "Dockerfile").write_text(f"FROM berth/env:{below[:32]}\nRUN echo above > /above\n")
+        directory = self.dockerfile(f"FROM berth/env:{below[:32]}\nRUN echo above > /above\n", "above")
         above, _ = self.make(agent, "--dockerfile", directory)
         error = agent.berth("env", "rm", below[:12], expect=None).err
         self.assertIn("other images are built upon it", error)
-        self.assertTrue(self.has(f"berth/env:{below[:32]}"))
+        self.assertTrue(self.api.has_image(f"berth/env:{below[:32]}"))
         if self.own_disk:
             with self.filled(MIB):
                 told, _ = self.gc(agent, "--dry-run")
@@ -307,29 +242,36 @@ class ImageLifeTest(BerthTest):
         self.configure(agent, "image_budget: 1KiB")
         agent.start()
         eventually(lambda: self.environments(agent) == {}, "both are gone")
-        eventually(lambda: self.labelled("images/json", agent) == [], "and so in the engine")
+        eventually(lambda: self.images(agent) == [], "and so in the engine")
 
     def test_an_engine_that_hangs_holds_nobody_up(self):
         agent = self.image_agent()
         digest, _ = self.make(agent, "--dockerfile", self.context("docker"))
-        agent.stop()
-        self.configure(agent, "image_budget: 1KiB")
-        with self.hanging_engine():
+
+        def start_and_use():
+            """How long it takes."""
             begin = time.monotonic()
             agent.start()
             self.assertIn(digest, self.environments(agent))
             agent.berth("env", "show", digest[:12])
             self.assertEqual(agent.wait(agent.sh("true"))["state"], "Completed")
-            self.assertLess(time.monotonic() - begin, 10)
+            return time.monotonic() - begin
+        agent.stop()
+        usual = start_and_use()
+        agent.stop()
+        self.configure(agent, "image_budget: 1KiB")
+        with self.engine.hanging():
+            begin = time.monotonic()
+            self.assertLess(start_and_use(), usual + 9)  # whoever waits for the engine does so for 10 seconds
             report, images = self.gc(agent)
             self.assertEqual((report["items"], images["held"]["count"]), ([], 1))
             _, images = self.gc(agent)
             self.assertIn("could not be removed", images["staying"][0]["why"])
             self.assertEqual(agent.wait(agent.sh("true"))["state"], "Completed")
-            self.assertLess(time.monotonic() - begin, 40)  # the engine is waited for once, for 10 seconds
+            self.assertLess(time.monotonic() - begin, 19 + 4 * usual)  # the engine is waited for once
         eventually(lambda: self.environments(agent) == {}, "the engine goes on with what it was asked", 60)
         self.make(agent, "--dockerfile", self.place / "docker")
-        with self.hanging_engine():
+        with self.engine.hanging():
             begin = time.monotonic()
             self.assertEqual(agent.stop(), 0)
             self.assertLess(time.monotonic() - begin, 10)
@@ -363,7 +305,7 @@ class ImageLifeTest(BerthTest):
                 self.assertIn(f"keeps images in {self.data}", ended["ending_words"])
                 self.assertIn("berth gc", ended["ending_words"])
         self.assertEqual(self.environments(agent), {})
-        self.assert_ends_well(agent, self.submit(agent, "test -s /one", image=self.layers))
+        self.completed(agent, self.submit(agent, "test -s /one", image=self.layers))
 
     # --- kill -9
 
@@ -383,7 +325,7 @@ class ImageLifeTest(BerthTest):
             jobs = [self.submit(agent, "test -s /one", image=self.layers)]
             self.kill_at_random(agent)
             self.assert_all_is_whole(agent, jobs)
-            self.assertFalse(self.has(self.layers))
+            self.assertFalse(self.api.has_image(self.layers))
 
     def kill_at_random(self, agent):
         time.sleep(random.uniform(0, 2.5))
@@ -393,19 +335,20 @@ class ImageLifeTest(BerthTest):
 
     def assert_all_is_whole(self, agent, jobs):
         for job in jobs:
-            self.assert_ends_well(agent, job)
-        eventually(lambda: self.ask("GET", "/containers/json?all=1")[1] == [], "no container is left")
-        self.assertFalse(self.labelled("volumes", agent)["Volumes"])
+            self.completed(agent, job)
+        eventually(lambda: self.api.containers() == [], "no container is left")
+        eventually(lambda: self.api.volumes(label_of(agent)) == [], "their volumes have gone after them")
         self.assert_nothing_half_made(agent)
         for digest in self.environments(agent):
-            eventually(lambda name=digest[:12]: agent.berth("env", "rm", name, expect=None).returncode == 0, "it goes")
-        self.assertEqual(self.labelled("images/json", agent), [])
+            self.remove_environment(agent, digest)
+        self.assertEqual(self.images(agent), [])
 
     def assert_nothing_half_made(self, agent):
         """Every image with Berth's label has its name, which it gets last, and every environment is in the engine."""
-        for image in self.labelled("images/json", agent):
+        for image in self.images(agent):
             self.assertTrue(image["RepoTags"], image)
-        eventually(lambda: all(map(self.has, self.images_on_record(agent))), "what is not in the engine is forgotten")
+        eventually(lambda: all(map(self.api.has_image, self.images_on_record(agent))),
+                   "what is not in the engine is forgotten")
 
     def images_on_record(self, agent):
         ready = agent.state.glob("images/*/ready.json")

@@ -1,83 +1,15 @@
 """Jobs in containers of a real Docker engine: the same as any other job, but for where they run."""
 
-import os
-import shutil
-import signal
-import subprocess
-import tempfile
-import time
-import unittest
-import urllib.parse
-from pathlib import Path
+import base64
+import json
 
-import engine as docker
 import harness
 import machine_agent_test as users
-from harness import BerthTest, eventually
-
-IMAGE = "berth-test/base:1"
-WHY_NOT = docker.missing()
-
-
-class EngineTest(BerthTest):
-    registries = False
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.engine_place = Path(tempfile.mkdtemp(prefix="be-"))
-        options = [] if cls.registries else ["--no-registries"]
-        cls.engine = harness.family.popen(
-            [harness.PYTHON, docker.__file__, str(cls.engine_place), *options], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True)
-        harness.family.apart.add(cls.engine.pid)
-        cls.facts = harness.json.loads(cls.engine.stdout.readline())
-        cls.socket = cls.facts["socket"]
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.engine.stdin.close()
-        cls.engine.wait(60)
-        cls.engine.stdout.close()
-        harness.family.apart.discard(cls.engine.pid)
-        shutil.rmtree(cls.engine_place, ignore_errors=True)
-        super().tearDownClass()
-
-    def image_agent(self, more="", **options):
-        return self.start_agent(config=f"cpus: 8\nmax_parallel: 8\ndocker_socket: {self.socket}\n{more}", **options)
-
-    def submit(self, agent, script, *options, code=None, image=IMAGE):
-        code = code or self.directory("code")
-        return agent.berth("submit", "--image", image, *options, "--", "sh", "-c", script, cwd=code).out.strip()
-
-    def containers(self, agent):
-        return self.containers_labelled(f"io.berth.state={agent.state}")
-
-    def containers_labelled(self, label):
-        filters = '{"label":["%s"]}' % label
-        return self.ask_engine("GET", f"/containers/json?all=1&filters={urllib.parse.quote(filters)}")
-
-    def ask_engine(self, method, target):
-        connection = docker.UnixConnection(self.socket)
-        connection.request(method, target)
-        answer = connection.getresponse()
-        body = answer.read()
-        connection.close()
-        self.assertEqual(answer.status, 200, body)
-        return harness.json.loads(body)
-
-    def restart_engine(self, how):
-        self.engine.stdin.write(f"restart {how}\n")
-        self.engine.stdin.flush()
-        self.engine.stdout.readline()
-
-    def dockerfile(self, text, name="docker"):
-        context = self.directory(name)
-        (context / "Dockerfile").write_text(text)
-        return context
+from engine_case import EngineTest
+from engine_images import BASE as IMAGE
+from harness import eventually
 
 
-@unittest.skipIf(WHY_NOT, WHY_NOT)
 class ImageTest(EngineTest):
     def test_a_job_in_an_image_is_like_any_other(self):
         agent = self.image_agent()
@@ -107,7 +39,7 @@ class ImageTest(EngineTest):
         agent = self.image_agent()
         jobs = [self.submit(agent, "trap 'exit 5' TERM; echo up; while :; do sleep 0.1; done"),
                 self.submit(agent, "sleep 1000", "--timeout", "2s", "--grace", "1s")]
-        eventually(lambda: b"up" in agent.log_of(jobs[0]), "it runs", 60)
+        self.await_log(agent, jobs[0], "up")
         agent.cancel(jobs[0])
         self.assertEqual(agent.wait(jobs[0], 60)["state"], "Canceled")
         self.assertEqual(agent.wait(jobs[1], 60)["ending"]["kind"], "timed_out")
@@ -117,11 +49,12 @@ class ImageTest(EngineTest):
         agent = self.image_agent()
         code = self.directory("code")
         job = self.submit(agent, "echo up; while [ ! -e go ]; do sleep 0.1; done; echo done; exit 7", code=code)
-        eventually(lambda: b"up" in agent.log_of(job), "it runs", 60)
-        other = self.submit(agent, "echo up; sleep 1")
-        eventually(lambda: b"up" in agent.log_of(other), "it runs", 60)
+        self.await_log(agent, job, "up")
+        other = self.submit(agent, "echo up; while [ ! -e $HOME/go ]; do sleep 0.1; done")
+        self.await_log(agent, other, "up")
         agent.kill()
-        time.sleep(1.5)  # the other one ends meanwhile
+        (agent.launch_directory(other) / "tmp/go").touch()
+        eventually((agent.launch_directory(other) / "ending.json").exists, "the other one ends meanwhile")
         agent.start()
         self.assertEqual(agent.wait(other, 60)["state"], "Completed")
         self.assertEqual(agent.job(job)["state"], "Running")
@@ -140,8 +73,8 @@ class ImageTest(EngineTest):
     def test_an_engine_that_goes_away_is_told_truthfully(self):
         agent = self.image_agent()
         job = self.submit(agent, "echo up; sleep 1000")
-        eventually(lambda: b"up" in agent.log_of(job), "it runs", 60)
-        self.restart_engine("SIGTERM")
+        self.await_log(agent, job, "up")
+        self.engine.restart("SIGTERM")
         ended = agent.wait(job, 60)
         self.assertEqual((ended["state"], ended["ending"]["kind"]), ("Failed", "lost"), ended)
         self.assertIn("container", ended["ending_words"])
@@ -149,15 +82,12 @@ class ImageTest(EngineTest):
     def test_its_end_is_told_before_its_container_is_gone(self):
         agent = self.image_agent()
         job = self.submit(agent, "echo up; while [ ! -e $HOME/go ]; do sleep 0.05; done; echo done")
-        eventually(lambda: b"up" in agent.log_of(job) and agent.job(job)["started"], "it runs", 60)
-        engine = int((self.engine_place / "pid").read_text())
-        os.kill(engine, signal.SIGSTOP)
-        try:
+        self.await_log(agent, job, "up")
+        eventually(lambda: agent.job(job)["started"], "the agent knows")
+        with self.engine.hanging():
             (agent.launch_directory(job) / "tmp/go").touch()
             self.assertEqual(agent.wait(job)["state"], "Completed")
             self.assertTrue(agent.log_of(job).endswith(b"done\n"))
-        finally:
-            os.kill(engine, signal.SIGCONT)
         eventually(lambda: self.containers(agent) == [], "its container is gone")
 
     def test_mistakes_are_told(self):
@@ -176,24 +106,19 @@ class ImageTest(EngineTest):
 
     def test_a_dockerfile_is_built_once(self):
         agent = self.image_agent()
-        context = self.directory("docker")
-        (context / "Dockerfile").write_text(f"FROM {IMAGE}\nCOPY note /note\nRUN echo built > /built\n")
-        (context / "note").write_text("from the context\n")
-        code = self.directory("code")
-        start = lambda: agent.berth("submit", "--dockerfile", str(context), "--", "cat", "/note", "/built",
-                                    cwd=code).out.strip()
-        first = agent.wait(start(), 120)
-        self.assertEqual(first["state"], "Completed", first)
+        context = self.dockerfile(f"FROM {IMAGE}\nCOPY note /note\nRUN echo built > /built\n",
+                                  note="from the context\n")
+        start = lambda: self.submit(agent, "cat /note /built", "--dockerfile", context)
+        first = self.completed(agent, start())
         self.assertEqual(agent.log_of(first["id"]), b"from the context\nbuilt\n")
         self.assertIn("Step", agent.berth("logs", "--build", first["id"]).out)
-        second = agent.wait(start(), 60)
+        second = self.completed(agent, start())
         self.assertEqual(second["environment_digest"], first["environment_digest"])
-        (context / "Dockerfile").write_text(f"FROM {IMAGE}\nRUN echo no; exit 9\n")
+        self.dockerfile(f"FROM {IMAGE}\nRUN echo no; exit 9\n")
         failed = agent.wait(start(), 120)
         self.assertEqual(failed["ending"]["kind"], "image_failed")
         self.assertIn("exit 9", failed["ending_words"])
-        name = first["environment_digest"][:12]  # which the second one's container may still have
-        eventually(lambda: agent.berth("env", "rm", name, expect=None).returncode == 0, "it goes", 60)
+        self.remove_environment(agent, first["environment_digest"])
 
     def test_shared_memory(self):
         agent = self.image_agent("shm_size: 96MiB")
@@ -264,25 +189,15 @@ class ImageTest(EngineTest):
         self.assertEqual((self.place / job["id"] / "models/net").read_text(), "w\n")
 
 
-@unittest.skipIf(WHY_NOT, WHY_NOT)
 class PrivateImageTest(EngineTest):
     """A registry wants credentials; the agent reaches it as the engine does, or leaves it to the engine."""
     registries = True
 
     def setUp(self):
         super().setUp()
+        self.facts = self.engine.facts
         self.registry = self.facts["registries"]["basic"]
-        self.image = f"{self.registry}/berth-test/layers:1"
-        self.remove_images()
-        self.addCleanup(self.remove_images)
-
-    def remove_images(self):
-        """Those upon others first: they are the newest. A job's container goes after its end is told."""
-        eventually(lambda: self.ask_engine("GET", "/containers/json?all=1") == [], "the containers are gone", 60)
-        for image in sorted(self.ask_engine("GET", "/images/json"), key=lambda image: -image["Created"]):
-            names = [*(image["RepoTags"] or []), *(image["RepoDigests"] or [])]
-            if any("layers" in name or name.startswith("berth/env") for name in names):
-                self.ask_engine("DELETE", f"/images/{image['Id']}?force=1")
+        self.image = self.engine.name_of("basic", "layers:1")
 
     def inside(self):
         return ["nsenter", f"--net={self.facts['namespace']}"]
@@ -290,8 +205,8 @@ class PrivateImageTest(EngineTest):
     def credentials(self, password=None):
         """A file as Azure ML names its parts."""
         file = self.place / "registry.json"
-        file.write_text(harness.json.dumps({"registry": self.registry, "username": self.facts["user"],
-                                            "password": password or self.facts["password"]}))
+        file.write_text(json.dumps({"registry": self.registry, "username": self.facts["user"],
+                                    "password": password or self.facts["password"]}))
         return "--registry-credentials", str(file)
 
     def run_private(self, agent, *options):
@@ -365,14 +280,14 @@ class PrivateImageTest(EngineTest):
 
     def test_dockers_own_file_and_the_nodes(self):
         config = self.place / "config.json"
-        auth = docker.base64.b64encode(f"{self.facts['user']}:{self.facts['password']}".encode()).decode()
-        config.write_text(harness.json.dumps({"auths": {self.registry: {"auth": auth}, "other.example": {"auth": "eDp5"}}}))
+        auth = base64.b64encode(f"{self.facts['user']}:{self.facts['password']}".encode()).decode()
+        config.write_text(json.dumps({"auths": {self.registry: {"auth": auth}, "other.example": {"auth": "eDp5"}}}))
         agent = self.image_agent(prefix=self.inside())
         job = self.run_private(agent, "--registry-credentials", str(config))
         self.assertEqual(job["state"], "Completed", job)
         self.assertEqual(job["registry_credentials"], [{"registry": self.registry}])
         self.assertEqual(agent.stop(), 0)
-        agent.configure(f"docker_socket: {self.socket}\ndocker_config: {config}")
+        agent.configure(self.settings(f"docker_config: {config}"))
         agent.start()
         self.assertEqual(self.run_private(agent)["state"], "Completed")  # the administrator's are for all
 
@@ -380,7 +295,7 @@ class PrivateImageTest(EngineTest):
         agent = self.image_agent("builds_at_once: 1", prefix=self.inside())
         context = self.dockerfile(f"FROM {IMAGE}\nRUN sleep 1000\n")
         blocker = agent.berth("submit", "--dockerfile", context, "--no-code", "--", "true").out.strip()
-        eventually(lambda: any(build["running"] for build in agent.get("/v1/environments")["building"]), "it is built")
+        eventually(lambda: any(build["running"] for build in agent.building()), "it is built")
         job = self.submit(agent, "ls /one", *self.credentials(), image=self.image)
         kept = list((agent.state / "registry-credentials").iterdir())
         self.assertEqual([path.stat().st_mode & 0o777 for path in kept], [0o600])

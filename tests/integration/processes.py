@@ -153,3 +153,14 @@ def kill(pid, number=signal.SIGKILL):
         os.kill(pid, number)
     except ProcessLookupError:
         pass
+
+
+def end(process, number=signal.SIGTERM, patience=30):
+    """Ends a program of ours; one that takes too long is killed."""
+    if process.poll() is None:
+        process.send_signal(number)
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(patience)

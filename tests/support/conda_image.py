@@ -6,18 +6,17 @@ paths; the tool is on PATH as micromamba. The channel is in the image too, so th
 `--without-tool` there is no micromamba.
 """
 
-import contextlib
-import http.client
 import io
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import tarfile
-import urllib.parse
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "integration"))
+from engine_api import EngineApi  # noqa: E402  pylint: disable=wrong-import-position
+
 PROGRAMS = ["sh", "bash", "env", "cat", "cp", "rm", "mkdir", "chmod", "dirname", "head", "fold", "sed", "flock", "ls", "true",
             "readlink"]
 SKIPPED = {"test", "tests", "__pycache__", "idlelib", "tkinter", "lib2to3"}
@@ -77,31 +76,11 @@ def image(fixture, with_tool):
     return packed.getvalue()
 
 
-class Connection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=120)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-
 def main():
     with_tool = "--without-tool" not in sys.argv
-    path, fixture, name = [word for word in sys.argv[1:] if not word.startswith("--")]
-    repository, _, tag = name.rpartition(":")
-    query = urllib.parse.urlencode({"fromSrc": "-", "repo": repository, "tag": tag,
-                                    "changes": "ENV PATH=/usr/local/bin:/usr/bin:/bin"})
-    connection = Connection(path)
-    with contextlib.suppress(BrokenPipeError):  # then its answer tells why
-        connection.request("POST", "/images/create?" + query, image(pathlib.Path(fixture).resolve(), with_tool),
-                           {"Content-Type": "application/x-tar"})
-    answer = connection.getresponse()
-    told = answer.read()
-    if answer.status >= 300 or b'"errorDetail"' in told:
-        sys.exit(f"the engine refuses the image: {answer.status} {told!r}")
+    socket, fixture, name = [word for word in sys.argv[1:] if not word.startswith("--")]
+    tree = image(pathlib.Path(fixture).resolve(), with_tool)
+    EngineApi(socket).import_image(name, tree, "/usr/local/bin:/usr/bin:/bin")
 
 
 if __name__ == "__main__":

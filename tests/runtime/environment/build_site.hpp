@@ -28,7 +28,7 @@ namespace berth::environment::test {
 
 using async::Task;
 
-inline constexpr std::chrono::seconds kPatience{60};
+inline constexpr std::chrono::seconds kPatience{120};
 
 // Writes what a recipe's last act writes.
 inline constexpr const char* kFinish = R"(

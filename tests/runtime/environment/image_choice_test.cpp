@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "gpu_machine.hpp"
 #include "runtime/base/error.hpp"
 
 namespace environment = berth::environment;
@@ -15,13 +16,7 @@ environment::ImageSettings node() {
   environment::ImageSettings settings;
   settings.cpu_image = "debian:12";
   settings.gpu_images = {{{11, 8, 0}, "node/cuda:11.8"}, {{12, 2, 0}, "node/cuda:12.2"}, {{13, 0, 0}, "node/cuda:13.0"}};
-  settings.machine = [] {
-    gpu::Machine machine;
-    machine.driver = gpu::Version{535, 54, 3};
-    machine.cuda = gpu::Version{12, 2, 0};
-    machine.cards = {{"NVIDIA H100 80GB HBM3", {9, 0, 0}, "nvidia"}};
-    return machine;
-  };
+  settings.machine = environment::test::gpu_machine;
   return settings;
 }
 

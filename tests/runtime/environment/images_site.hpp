@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "build_site.hpp"
+#include "gpu_machine.hpp"
 #include "runtime/environment/images.hpp"
 #include "tests/support/real_engine.hpp"
 
@@ -23,11 +24,14 @@ struct Site {
   }
   ~Site() {
     const auto engine = real.engine();
-    for (const auto& name : {"plain", "dying", "basic"})
-      for (const auto& image : {"layers:1", "layers:multi", "base:1"}) engine.remove_image(name_of(name, image), true);
+    remove_pulled(engine, {"layers:1", "layers:multi", "base:1"});
     remove_made(engine);
-    for (const auto* name : {"arm64", "amd64"})
-      engine.remove_image(real.registries.at("plain") + "/berth-test/layers@" + real.digests.at(name), true);
+    for (const auto* name : {"arm64", "amd64"}) remove_pulled(engine, {"layers@" + real.digests.at(name)});
+  }
+  void remove_pulled(const docker::Engine& engine, const std::vector<std::string>& names) const {
+    for (const auto* registry : {"plain", "dying", "basic"})
+      for (const auto& name : names)
+        engine.remove_image(real.registries.at(registry) + "/berth-test/" + name, true);
   }
   // Those made of others first: the engine lists by the second, and what a build inherits carries the label too.
   void remove_made(const docker::Engine& engine) const {
@@ -96,6 +100,21 @@ inline Task<Error> failure(Images& images, Spec spec, ImageUse use = {}) {
   const auto result = co_await async::attempt(images.ensure(std::move(spec), std::move(use), waiting));
   if (result) throw std::runtime_error("it was made");
   co_return result.error();
+}
+
+inline Task<> expect_cancelled(Images& images, Spec spec, Waiting& waiting, int& cancelled) {
+  try {
+    co_await images.ensure(std::move(spec), ImageUse(), waiting);
+  } catch (const berth::Cancelled&) {
+    ++cancelled;
+  }
+}
+
+// On a node with a GPU (gpu_machine.hpp) and a default image for it.
+inline environment::ImageSettings with_driver(environment::ImageSettings settings) {
+  settings.machine = gpu_machine;
+  settings.gpu_images = {{{12, 2, 0}, "node/cuda:12.2"}};
+  return settings;
 }
 
 }  // namespace berth::environment::test
