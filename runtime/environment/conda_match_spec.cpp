@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "runtime/base/text.hpp"
+#include "runtime/environment/credentials.hpp"
 
 namespace berth::environment::conda {
 namespace {

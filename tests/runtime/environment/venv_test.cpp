@@ -8,7 +8,7 @@
 
 #include "build_site.hpp"
 #include "runtime/environment/environment.hpp"
-#include "runtime/environment/requirement.hpp"
+#include "runtime/environment/user_text.hpp"
 #include "runtime/os/spawn.hpp"
 
 namespace environment = berth::environment;
