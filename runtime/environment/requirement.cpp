@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <set>
+#include <utility>
 
 #include "runtime/base/text.hpp"
 #include "runtime/environment/credentials.hpp"
@@ -47,18 +48,16 @@ std::string joined(const std::set<std::string>& words) {
   return text;
 }
 
-bool is_version(std::string_view clause) {
+// ">= 1.20" as ">=1.20"; "" for what is no version.
+std::string version_clause(std::string_view text) {
   constexpr std::array<std::string_view, 8> kComparisons{"===", "~=", "==", "!=", "<=", ">=", "<", ">"};
-  const auto operation = clause.substr(0, clause.find_first_not_of(kOperators));
-  const auto version = trimmed(clause.substr(operation.size()));
-  return std::find(kComparisons.begin(), kComparisons.end(), operation) != kComparisons.end() &&
-         !version.empty() && word_length(version, ".*+!-_") == version.size();
-}
-
-std::string without_blanks(std::string_view text) {
-  std::string tight(text);
-  std::erase_if(tight, [](char c) { return kBlanks.find(c) != kBlanks.npos; });
-  return tight;
+  const auto comparison = text.substr(0, text.find_first_not_of(kOperators));
+  const auto version = trimmed(text.substr(comparison.size()));
+  const bool readable =
+      std::find(kComparisons.begin(), kComparisons.end(), comparison) != kComparisons.end() &&
+      !version.empty() && is_alphanumeric(version.front()) &&
+      word_length(version, ".*+!-_") == version.size();
+  return readable ? std::string(comparison).append(version) : "";
 }
 
 bool is_local(std::string_view text) {
@@ -66,8 +65,8 @@ bool is_local(std::string_view text) {
   if (word.starts_with("file:") || word.find("+file:") != word.npos || word.find('\\') != word.npos ||
       word.starts_with('.') || word.starts_with('~') || word.starts_with('/'))
     return true;
-  if (is_url(word)) return false;
   const auto path = word.substr(0, word.find('@'));
+  if (is_url(word) || path.find_first_of("<>=") != path.npos) return false;
   return path.find('/') != path.npos || path.ends_with(".whl") || path.ends_with(".tar.gz") ||
          path.ends_with(".zip");
 }
@@ -144,9 +143,10 @@ class Requirement {
   std::string versions_of(std::string_view text) const {
     if (text.starts_with('(') && text.ends_with(')')) text = text.substr(1, text.size() - 2);
     std::set<std::string> clauses;
-    for (const auto& clause : split(text, ',')) {
-      if (!is_version(clause)) fail("cannot be read: '" + printable(clause) + "' is no version", kWrite);
-      clauses.insert(without_blanks(clause));
+    for (const auto& part : split(text, ',')) {
+      auto clause = version_clause(part);
+      if (clause.empty()) fail("cannot be read: '" + printable(part) + "' is no version", kWrite);
+      clauses.insert(std::move(clause));
     }
     return joined(clauses);
   }

@@ -250,7 +250,7 @@ VenvLock read_lock(const std::string& lock) {
     }
     return {json.at("python").get<std::string>(), reader.take()};
   } catch (const Json::exception& failure) {
-    throw Error(Code::invalid, "the lock cannot be read: " + printable(failure.what()),
+    throw Error(Code::invalid, "the lock cannot be read: " + printable(without_credentials(failure.what())),
                 kLockOf);
   }
 }

@@ -48,6 +48,7 @@ TEST_CASE("all ways to write a requirement come to one form") {
            {"azureml-sdk==1.0.33.*", "azureml-sdk==1.0.33.*"},
            {"torch==2.1.0+cu118", "torch==2.1.0+cu118"},
            {"a===1!2.0", "a===1!2.0"},
+           {"a < 2.tar.gz", "a<2.tar.gz"},  // no version that any package has, but no path either
            {"a  ;  python_version<'3.8'  and os_name=='x  y'",
             "a ; python_version<'3.8' and os_name=='x  y'"},
            {"my-package[a-b,c]==1.0 ; python_version < \"3.13\"  and sys_platform==\"linux\"",
@@ -75,6 +76,7 @@ TEST_CASE("what is no requirement says why") {
            {"a=1", "'=1' is no version"},
            {"a 1", "is no version"},
            {"a>=1 2", "is no version"},
+           {"a== !1.0", "is no version"},
            {"numpy ==", "cannot be read"},
            {"num py", "cannot be read"},
            {"-a", "cannot be read"},
