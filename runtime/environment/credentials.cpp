@@ -5,6 +5,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/environment/user_text.hpp"
 
 namespace berth::environment {
 namespace {
@@ -107,12 +108,10 @@ std::string percent_decoded(std::string_view text) {
 }  // namespace
 
 bool is_url(std::string_view text) {
-  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
   const auto scheme = text.substr(0, text.find(kSlashes));
-  return scheme.size() < text.size() && !scheme.empty() && is_letter(scheme[0]) &&
-         std::all_of(scheme.begin(), scheme.end(), [&](char c) {
-           return is_letter(c) || (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.';
-         });
+  return scheme.size() < text.size() && !scheme.empty() && is_alphanumeric(scheme[0]) &&
+         std::all_of(scheme.begin(), scheme.end(),
+                     [&](char c) { return is_alphanumeric(c) || c == '+' || c == '-' || c == '.'; });
 }
 
 std::string without_logins(std::string_view text, std::vector<Credential>& credentials) {

@@ -16,10 +16,6 @@ constexpr std::string_view kOperators = "<>=!~";
 constexpr const char* kWrite =
     "write it as in 'numpy', 'numpy==1.26.4' or 'torch>=2,<3 ; python_version < \"3.12\"'";
 
-bool is_alphanumeric(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
 // How far the text begins with letters, digits and these.
 std::size_t word_length(std::string_view text, std::string_view others) {
   const auto* end = std::find_if_not(

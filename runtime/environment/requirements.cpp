@@ -15,6 +15,7 @@ namespace {
 constexpr std::size_t kMostLines = 20'000;
 constexpr std::size_t kMostBytes = 8U << 20;
 constexpr std::size_t kMostCredentials = 100;
+constexpr std::size_t kMostOptions = 1000;
 constexpr std::size_t kDeepest = 20;
 constexpr std::size_t kLongestWord = 8192;
 constexpr std::size_t kLongestLine = 65'536;  // some packages have hundreds of files, each with its hash
@@ -132,10 +133,7 @@ class OptionWords {
 };
 
 std::string checked_hash(const std::string& hash, const Place& place) {
-  const bool readable = std::all_of(hash.begin(), hash.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ':';
-  });
-  if (!readable)
+  if (!std::all_of(hash.begin(), hash.end(), [](char c) { return is_alphanumeric(c) || c == ':'; }))
     refuse(place, "a requirement has a hash that cannot be read", "write it as in --hash=sha256:…");
   return hash;
 }
@@ -324,6 +322,8 @@ void RequirementsReader::read_options(std::string_view line, const Place& place,
       include(words.take_value(), place, as);
     } else if (option->kind == Kind::constraints) {
       include(words.take_value(), place, As::constraint);
+    } else if (++options_ > kMostOptions) {
+      refuse(place, "there are more than 1000 options for pip", "keep those that are needed");
     } else {
       take_option(result_, *option, words, place);
     }

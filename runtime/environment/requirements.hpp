@@ -83,6 +83,7 @@ class RequirementsReader {
   Requirements result_;
   std::vector<std::string> open_;  // the files being read, outermost first
   std::size_t lines_ = 0;
+  std::size_t options_ = 0;
   std::size_t bytes_ = 0;
 };
 

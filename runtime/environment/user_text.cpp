@@ -26,6 +26,10 @@ void refuse(const Place& place, const std::string& why, const std::string& remed
   throw Error(Code::invalid, printable(place.file) + ":" + std::to_string(place.line) + ": " + why, remedy);
 }
 
+bool is_alphanumeric(char c) {
+  return (is_letter(c) && c != '_') || is_digit(c);
+}
+
 std::string_view trimmed(std::string_view text) {
   const auto first = text.find_first_not_of(kBlanks);
   if (first == std::string_view::npos) return {};

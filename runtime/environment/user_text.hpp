@@ -19,6 +19,7 @@ struct Place {
 // Throws Code::invalid: "environment.yml:7: <why>", with the remedy as its hint.
 [[noreturn]] void refuse(const Place& place, const std::string& why, const std::string& remedy);
 
+bool is_alphanumeric(char c);  // in ASCII
 std::string_view trimmed(std::string_view text);
 // The pieces between separators that are not blank, without the blanks around them.
 std::vector<std::string> split(std::string_view text, char separator);

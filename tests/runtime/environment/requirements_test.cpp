@@ -305,6 +305,9 @@ TEST_CASE("files and lines without end are bounded, those with many hashes are n
   std::string includes;
   for (int i = 0; i < 400; ++i) includes += "-r big.txt\n";
   CHECK(says(failure_of(includes, {{"big.txt", "#" + std::string(60'000, 'x')}}), "more than 8 MiB"));
+  std::string options;
+  for (int i = 0; i < 1001; ++i) options += "-f /" + std::to_string(i) + " ";
+  CHECK(says(failure_of(options), "more than 1000 options"));
   std::string logins;
   for (int i = 0; i < 101; ++i) logins += "-f https://me:" + std::to_string(i) + "@host/\n";
   CHECK(says(failure_of(logins), "more than 100 user names"));
