@@ -133,7 +133,7 @@ class Requirement {
       extras.insert(normal_name(extra));
     }
     rest = trimmed(rest.substr(close + 1));
-    return extras.empty() ? "" : "[" + joined(extras) + "]";
+    return extras.empty() ? "" : std::string("[").append(joined(extras)).append("]");
   }
 
   std::string versions_of(std::string_view text) const {
