@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "runtime/base/text.hpp"
+#include "runtime/environment/credentials.hpp"
 
 namespace berth::environment::conda {
 namespace {
@@ -17,10 +18,6 @@ constexpr const char* kForms =
 
 bool is_one_of(char c, std::string_view set) {
   return set.find(c) != std::string_view::npos;
-}
-
-bool is_alphanumeric(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
 bool made_of(std::string_view text, std::string_view further) {

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "runtime/environment/conda_text.hpp"
+#include "runtime/environment/user_text.hpp"
 
 namespace berth::environment::conda {
 

@@ -14,9 +14,6 @@ namespace {
 using Json = nlohmann::json;
 using conda::CondaSpec;
 using conda::MatchSpec;
-using conda::PipPart;
-using conda::shell_quoted;
-using conda::without_credentials;
 using Kind = CondaTool::Kind;
 
 // Counts in every digest: to be raised when recipes come to make something else of the same spec.
@@ -57,7 +54,7 @@ std::vector<MatchSpec> dependencies_of(const CondaSpec& spec) {
   return dependencies;
 }
 
-std::string words_of(const std::vector<MatchSpec>& dependencies, const PipPart& pip) {
+std::string words_of(const std::vector<MatchSpec>& dependencies, const Requirements& pip) {
   std::vector<std::string> all;
   for (const auto& dependency : dependencies)
     if (dependency.name != "pip") all.push_back(dependency.text());
@@ -124,7 +121,7 @@ std::vector<std::string> create_options(const CondaTool& tool, const NodeConda& 
   return options;
 }
 
-std::string pip_arguments(const PipPart& pip, const NodeConda& node, bool exactly) {
+std::string pip_arguments(const Requirements& pip, const NodeConda& node, bool exactly) {
   std::vector<std::string> arguments;
   for (const auto& links : node.find_links) arguments.push_back("--find-links=" + links);
   if (!pip.constraints.empty()) arguments.emplace_back("--constraint=constraints.txt");
@@ -155,7 +152,7 @@ std::string script_of(const CondaTool& tool, const NodeConda& node) {
 }
 
 // What specs and locks have in common.
-Recipe recipe_of(const CondaTool& tool, const NodeConda& node, const PipPart& pip,
+Recipe recipe_of(const CondaTool& tool, const NodeConda& node, const Requirements& pip,
                  const std::map<std::string, std::string>& variables,
                  const std::vector<std::string>& arguments) {
   Recipe recipe;
@@ -170,7 +167,7 @@ Recipe recipe_of(const CondaTool& tool, const NodeConda& node, const PipPart& pi
       {"activate.sh", conda::kActivate},
       {"describe.py", conda::kDescribe},
       {"lock.json",
-       Json{{"platform", tool.platform}, {"pip_options", pip.options}, {"variables", variables}}.dump()}};
+       Json{{"platform", tool.platform}, {"pip_options", pip.option_lines()}, {"variables", variables}}.dump()}};
   return recipe;
 }
 
@@ -191,7 +188,7 @@ std::vector<std::string> texts(const Json& lock, const char* key) {
 }
 
 void check_explicit(const std::string& entry) {
-  const bool proper = conda::is_url(entry) && !conda::has_credentials(entry) &&
+  const bool proper = is_url(entry) && !has_credentials(entry) &&
                       std::none_of(entry.begin(), entry.end(), [](unsigned char c) {
                         return c <= ' ' || c >= 0x7f || c == '\'' || c == '"';
                       });
@@ -201,14 +198,16 @@ void check_explicit(const std::string& entry) {
                 kLockOf);
 }
 
-PipPart pip_of_lock(const Json& lock) {
+Requirements pip_of_lock(const Json& lock) {
   const Files none;
-  conda::PipReader reader(none);
+  RequirementsReader reader(none, Logins::refused);
   for (const auto* key : {"pip_options", "pip"}) {
     std::size_t line = 0;
     for (const auto& text : texts(lock, key)) reader.read(text, {std::string("the lock's ") + key, ++line});
   }
-  return reader.take();
+  auto pip = reader.take();
+  pip.sort();
+  return pip;
 }
 
 std::map<std::string, std::string> variables_of_lock(const Json& lock) {
@@ -237,7 +236,7 @@ Json parse_lock(const std::string& text, const CondaTool& tool) {
 // A channel's packages by way of its mirror; conda-forge and its like live below one address.
 std::string mirrored_url(const std::string& url, const NodeConda& node) {
   for (const auto& [channel, mirror] : node.mirrors) {
-    const auto base = (conda::is_url(channel) ? channel : "https://conda.anaconda.org/" + channel) + "/";
+    const auto base = (is_url(channel) ? channel : "https://conda.anaconda.org/" + channel) + "/";
     if (url.starts_with(base)) return mirror + (mirror.ends_with('/') ? "" : "/") + url.substr(base.size());
   }
   return url;
@@ -271,7 +270,7 @@ Recipe conda_recipe(const Conda& conda, const CondaTool& tool, const NodeConda& 
                  {"options", node.options},
                  {"variables", spec.variables}};
   if (!spec.pip.empty())
-    canonical["pip"] = {{"options", spec.pip.options},
+    canonical["pip"] = {{"options", spec.pip.option_lines()},
                         {"switches", spec.pip.switches},
                         {"requirements", spec.pip.requirements},
                         {"constraints", spec.pip.constraints},
@@ -300,7 +299,7 @@ Recipe locked_conda_recipe(const std::string& text, const CondaTool& tool, const
   const std::set<std::string> sorted(packages.begin(), packages.end());
   recipe.canonical = Json{{"kind", "conda"},           {"form", kForm},
                           {"platform", tool.platform}, {"explicit", sorted},
-                          {"pip", pip.requirements},   {"pip_options", pip.options},
+                          {"pip", pip.requirements},   {"pip_options", pip.option_lines()},
                           {"variables", variables},    {"sources", pip.empty() ? Json() : pip_sources(node)}}
                          .dump();
   return recipe;

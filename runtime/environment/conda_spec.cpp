@@ -58,7 +58,7 @@ bool has_several_documents(const std::string& text) {
 // Reads one environment file; keeps count, since an alias makes much out of little.
 class Reader {
  public:
-  Reader(const Conda& conda, std::set<std::string>* missing) : conda_(conda), pip_(conda.files) {
+  Reader(const Conda& conda, std::set<std::string>* missing) : conda_(conda), pip_(conda.files, Logins::refused) {
     if (missing != nullptr) pip_.note_missing(*missing);
   }
 
@@ -83,6 +83,7 @@ class Reader {
     });
     if (!has_dependencies) fail(root, "has no 'dependencies'", "list the packages under 'dependencies:'");
     spec_.pip = pip_.take();
+    spec_.pip.sort();
     return std::move(spec_);
   }
 
@@ -241,7 +242,7 @@ class Reader {
   }
 
   const Conda& conda_;
-  PipReader pip_;
+  RequirementsReader pip_;
   CondaSpec spec_;
   std::size_t entries_ = 0;
 };

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "runtime/environment/conda_match_spec.hpp"
-#include "runtime/environment/conda_pip.hpp"
+#include "runtime/environment/requirements.hpp"
 #include "runtime/environment/spec.hpp"
 
 namespace berth::environment::conda {
@@ -17,7 +17,7 @@ namespace berth::environment::conda {
 struct CondaSpec {
   std::vector<std::string> channels;  // as written, in order of priority; empty where the file names none
   std::set<MatchSpec> dependencies;   // what was written
-  PipPart pip;                        // the nested list
+  Requirements pip;                   // the nested list, sorted, without credentials
   std::map<std::string, std::string> variables;  // to set for every job
 
   friend bool operator==(const CondaSpec&, const CondaSpec&) = default;

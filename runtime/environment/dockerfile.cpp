@@ -6,14 +6,10 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/environment/conda_text.hpp"
+#include "runtime/environment/user_text.hpp"
 
 namespace berth::environment {
 namespace {
-
-using conda::lower_case;
-using conda::trimmed;
-using conda::words_of;
 
 bool is_name(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
 

@@ -66,8 +66,8 @@ void check_cuda(const Conda& conda, const ImageSettings& settings) {
   const auto spec = conda::parse_conda(conda);
   std::vector<std::string> dependencies;
   for (const auto& one : spec.dependencies) dependencies.push_back(one.text());
-  std::vector<std::string> lines(spec.pip.requirements.begin(), spec.pip.requirements.end());
-  lines.insert(lines.end(), spec.pip.options.begin(), spec.pip.options.end());
+  auto lines = spec.pip.option_lines();
+  lines.insert(lines.end(), spec.pip.requirements.begin(), spec.pip.requirements.end());
   for (const auto& wanted : {gpu::wanted_by_conda(dependencies), gpu::wanted_by_pip(lines)})
     refuse_mismatch(gpu::judge(wanted, settings.machine(), settings.gpu_images), settings);
 }

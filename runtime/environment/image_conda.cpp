@@ -8,7 +8,8 @@
 #include "runtime/base/error.hpp"
 #include "runtime/docker/registry.hpp"
 #include "runtime/environment/conda_recipe.hpp"
-#include "runtime/environment/conda_text.hpp"
+#include "runtime/environment/credentials.hpp"
+#include "runtime/environment/user_text.hpp"
 
 namespace berth::environment {
 namespace {
@@ -84,20 +85,20 @@ std::string without_announcement(std::string script) {
 
 std::string exports_of(const std::vector<std::pair<std::string, std::string>>& variables, const std::string& cuda) {
   std::string text;
-  for (const auto& [name, value] : variables) text += "export " + name + "=" + conda::shell_quoted(value) + "\n";
+  for (const auto& [name, value] : variables) text += "export " + name + "=" + shell_quoted(value) + "\n";
   // conda's __cuda has two numbers.
   const auto dot = cuda.find('.');
   const auto version = cuda.substr(0, dot == std::string::npos ? dot : cuda.find('.', dot + 1));
-  if (!version.empty()) text += "export CONDA_OVERRIDE_CUDA=" + conda::shell_quoted(version) + "\n";
+  if (!version.empty()) text += "export CONDA_OVERRIDE_CUDA=" + shell_quoted(version) + "\n";
   return text;
 }
 
 // As conda and pip take them: in URLs.
 bool has_secret(const Recipe& recipe) {
   const auto in_words = [](const std::string& text) {
-    const auto words = conda::words_of(text);
+    const auto words = words_of(text);
     return std::any_of(words.begin(), words.end(), [](const std::string& word) {
-      return conda::has_credentials(word.starts_with("--") && word.find('=') != std::string::npos
+      return has_credentials(word.starts_with("--") && word.find('=') != std::string::npos
                                         ? word.substr(word.find('=') + 1)
                                         : word);
     });

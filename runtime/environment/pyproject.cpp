@@ -40,17 +40,14 @@ Project read_pyproject(const std::string& text) {
   project.requires_python = (*table)["requires-python"].value_or(std::string());
   const auto* dependencies = (*table)["dependencies"].as_array();
   if (dependencies == nullptr) return project;
+  const Files no_files;
+  RequirementsReader reader(no_files, Logins::taken_out);
   for (const auto& entry : *dependencies) {
     const auto line = entry.value<std::string>();
     if (!line) throw Error(Code::invalid, "a dependency in pyproject.toml is no text");
-    try {
-      project.requirements.requirements.push_back(
-          canonical_requirement(*line, project.requirements.credentials));
-    } catch (Error& failure) {
-      failure.add_context("in pyproject.toml, dependency '" + printable(*line) + "'");
-      throw;
-    }
+    reader.read_requirement(*line, {"pyproject.toml", entry.source().begin.line});
   }
+  project.requirements = reader.take();
   return project;
 }
 

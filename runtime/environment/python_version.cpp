@@ -7,17 +7,12 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/environment/user_text.hpp"
 
 namespace berth::environment {
 namespace {
 
 using Release = std::vector<int>;
-
-std::string_view trimmed(std::string_view text) {
-  const auto first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t") + 1 - first);
-}
 
 bool begins_with(const Release& version, const Release& beginning) {
   return version.size() >= beginning.size() &&

@@ -2,201 +2,406 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
 #include <optional>
-#include <set>
-#include <string_view>
+#include <utility>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/environment/requirement.hpp"
 
 namespace berth::environment {
-
-bool Requirements::has_hashes() const {
-  return std::any_of(requirements.begin(), requirements.end(),
-                     [](const std::string& line) { return line.find(" --hash=") != std::string::npos; });
-}
-
 namespace {
 
-constexpr std::string_view kBlank = " \t\r\f";
+constexpr std::size_t kMostLines = 20'000;
+constexpr std::size_t kMostBytes = 8U << 20;
+constexpr std::size_t kMostCredentials = 100;
+constexpr std::size_t kMostOptions = 1000;
+constexpr std::size_t kDeepest = 20;
+constexpr std::size_t kLongestWord = 8192;
+constexpr std::size_t kLongestLine = 65'536;  // some packages have hundreds of files, each with its hash
+constexpr const char* kWriteLine = "write one requirement a line, as in 'numpy==1.26.4'";
 
-// What a line begins with when it is an option, and what that one is about.
+enum class Kind {
+  requirements,
+  constraints,
+  editable,
+  index_url,
+  extra_index_url,
+  find_links,
+  trusted_host,
+  no_index,
+  toggle,
+  ordered,
+  ignored,  // has no effect on what is installed
+};
 struct Option {
-  std::string name;   // the long form
-  std::string value;  // "" for none
-};
-
-struct OptionName {
   std::string_view name;
-  std::string_view brief;
-  bool has_value;
+  std::string_view called;  // the name that pip's own documentation prefers
+  Kind kind;
 };
-constexpr std::array<OptionName, 14> kOptions{{{"--requirement", "-r", true},
-                                               {"--constraint", "-c", true},
-                                               {"--editable", "-e", true},
-                                               {"--index-url", "-i", true},
-                                               {"--pypi-url", "", true},
-                                               {"--extra-index-url", "", true},
-                                               {"--find-links", "-f", true},
-                                               {"--no-index", "", false},
-                                               {"--trusted-host", "", true},
-                                               {"--no-binary", "", true},
-                                               {"--only-binary", "", true},
-                                               {"--prefer-binary", "", false},
-                                               {"--require-hashes", "", false},
-                                               {"--pre", "", false}}};
 
-std::optional<Option> option_of(std::string_view line) {
-  if (!line.starts_with('-')) return std::nullopt;
-  for (const auto& [name, brief, has_value] : kOptions) {
-    const bool long_form =
-        line.starts_with(name) && (line.size() == name.size() || line[name.size()] == '=' ||
-                                   kBlank.find(line[name.size()]) != std::string_view::npos);
-    const bool brief_form = !brief.empty() && !line.starts_with("--") && line.starts_with(brief);
-    if (!long_form && !brief_form) continue;
-    auto value = trimmed(line.substr(long_form ? name.size() : brief.size()));
-    if (value.starts_with('=')) value = trimmed(value.substr(1));
-    if (has_value == value.empty())
-      throw Error(Code::invalid,
-                  "the option " + std::string(name) + (has_value ? " needs a value" : " takes no value"));
-    return Option{std::string(name), std::string(value)};
-  }
-  throw Error(Code::invalid,
-              "the option '" + printable(line.substr(0, line.find_first_of(" \t="))) +
-                  "' is not known in a requirements file",
-              "leave it out, or set it for all in the agent's configuration");
+// https://pip.pypa.io/en/stable/reference/requirements-file-format/#global-options
+constexpr std::array<Option, 21> kOptions{{
+    {"-r", "--requirement", Kind::requirements},
+    {"--requirement", "--requirement", Kind::requirements},
+    {"-c", "--constraint", Kind::constraints},
+    {"--constraint", "--constraint", Kind::constraints},
+    {"-e", "--editable", Kind::editable},
+    {"--editable", "--editable", Kind::editable},
+    {"-i", "--index-url", Kind::index_url},
+    {"--index-url", "--index-url", Kind::index_url},
+    {"--pypi-url", "--index-url", Kind::index_url},
+    {"--extra-index-url", "--extra-index-url", Kind::extra_index_url},
+    {"-f", "--find-links", Kind::find_links},
+    {"--find-links", "--find-links", Kind::find_links},
+    {"--trusted-host", "--trusted-host", Kind::trusted_host},
+    {"--no-index", "--no-index", Kind::no_index},
+    {"--prefer-binary", "--prefer-binary", Kind::toggle},
+    {"--require-hashes", "--require-hashes", Kind::toggle},
+    {"--pre", "--pre", Kind::toggle},
+    {"--no-binary", "--no-binary", Kind::ordered},
+    {"--only-binary", "--only-binary", Kind::ordered},
+    {"--use-feature", "--use-feature", Kind::ordered},
+    {"--no-cache-dir", "--no-cache-dir", Kind::ignored},
+}};
+
+const Option* find_option(std::string_view name) {
+  const auto* found =
+      std::find_if(kOptions.begin(), kOptions.end(), [&](const auto& option) { return option.name == name; });
+  return found == kOptions.end() ? nullptr : found;
 }
 
-class Reader {
- public:
-  explicit Reader(const Files& files) : files_(files) {}
+[[noreturn]] void refuse_credentials(const Place& place) {
+  // The line is not told: the error may be stored and shown.
+  refuse(place, "a line for pip has a user name, password or token in its URL",
+         "set that index in the node's configuration, where such URLs are kept");
+}
 
-  void read(const std::string& file, bool as_constraints) {
-    const auto found = files_.find(file);
-    if (found == files_.end())
-      throw Error(Code::invalid, "the file " + printable(file) + " was not sent with the requirements");
-    if (!open_.insert(file).second)
-      throw Error(Code::invalid, "the file " + printable(file) + " includes itself");
-    const std::string_view text = found->second;
-    std::size_t number = 0;
-    for (std::size_t at = 0; at < text.size();) {
-      const auto first = number + 1;
-      const auto line = next_line(text, at, number);
-      try {
-        take(line, file, as_constraints);
-      } catch (Error& failure) {
-        failure.add_context("in " + printable(file) + ", line " + std::to_string(first));
-        throw;
-      }
-    }
-    open_.erase(file);
+// What pip, by way of Python's splitlines(), or a terminal would take for more than text.
+bool has_control_character(std::string_view text) {
+  for (const auto* separator : {"\x7f", "\u0085", "\u2028", "\u2029"})
+    if (text.find(separator) != text.npos) return true;
+  return std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < ' ' && c != '\t'; });
+}
+
+// The words of a line's options, taken one after the other.
+class OptionWords {
+ public:
+  OptionWords(std::string_view text, const Place& place) : words_(words_of(text)), place_(place) {}
+
+  bool done() const { return at_ == words_.size(); }
+
+  // The next option's name; its value may be in the same word: "-rfile", "--option=value".
+  const std::string& take_name() {
+    const auto& word = words_[at_++];
+    const bool is_short = word.size() > 1 && word[0] == '-' && word[1] != '-';
+    const auto end = std::min(is_short ? 2 : word.find('='), word.size());
+    has_value_ = end < word.size();
+    value_ = word.substr(std::min(end + (is_short ? 0 : 1), word.size()));
+    return name_ = word.substr(0, end);
   }
 
-  Requirements result;
+  std::string take_value() {
+    if (value_.empty() && !done()) value_ = words_[at_++];
+    if (value_.empty())
+      refuse(place_, "pip's option '" + printable(name_) + "' has no value", "write it after the option");
+    return value_;
+  }
+
+  // For what is written into a file for pip again, with none of these characters in it.
+  std::string take_value_without(std::string_view characters) {
+    const auto value = take_value();
+    if (value.find_first_of(characters) != value.npos)
+      refuse(place_,
+             "the value of pip's option '" + printable(name_) + "' has a blank, quote, '\\' or '#' in it",
+             "leave it out");
+    return value;
+  }
+
+  void expect_no_value() const {
+    if (has_value_)
+      refuse(place_, "pip's option '" + printable(name_) + "' takes no value", "write the option alone");
+  }
 
  private:
-  // With its continuation lines, without its comment.
-  static std::string next_line(std::string_view text, std::size_t& at, std::size_t& number) {
-    std::string whole;
-    while (at < text.size()) {
-      const auto end = std::min(text.find('\n', at), text.size());
-      auto line = text.substr(at, end - at);
-      at = end + 1;
-      ++number;
-      if (line.ends_with('\r')) line.remove_suffix(1);
-      const bool continues = line.ends_with('\\');
-      if (continues) line.remove_suffix(1);
-      whole += line;
-      // A comment ends with its own line.
-      if (!continues || trimmed(line).starts_with('#')) break;
-    }
-    for (auto hash = whole.find('#'); hash != std::string::npos; hash = whole.find('#', hash + 1))
-      if (hash == 0 || kBlank.find(whole[hash - 1]) != std::string_view::npos) {
-        whole.resize(hash);
-        break;
-      }
-    return std::string(trimmed(whole));
-  }
-
-  void take(const std::string& line, const std::string& file, bool as_constraints) {
-    if (line.empty()) return;
-    if (const auto variable = line.find("${"); variable != std::string::npos)
-      throw Error(Code::invalid,
-                  "'" + printable(line.substr(variable, line.find('}', variable) + 1 - variable)) +
-                      "' is not set in a build",
-                  "write the value, or put the index with its credentials into the agent's configuration");
-    if (const auto option = option_of(line)) return take_option(*option, file, as_constraints);
-    auto& list = as_constraints ? result.constraints : result.requirements;
-    list.push_back(requirement(line));
-  }
-
-  std::string requirement(const std::string& line) {
-    const auto options = std::min({line.find(" --"), line.find("\t--"), line.size()});
-    auto text = canonical_requirement(line.substr(0, options), result.credentials);
-    std::vector<std::string> hashes;
-    std::string_view rest = trimmed(std::string_view(line).substr(options));
-    while (!rest.empty()) {
-      const auto end = std::min(rest.find_first_of(" \t"), rest.size());
-      std::string word(rest.substr(0, end));
-      rest = trimmed(rest.substr(end));
-      if (word == "--hash") {  // the value is a word of its own
-        const auto value_end = std::min(rest.find_first_of(" \t"), rest.size());
-        word += "=" + std::string(rest.substr(0, value_end));
-        rest = trimmed(rest.substr(value_end));
-      }
-      if (!word.starts_with("--hash="))
-        throw Error(Code::invalid, "'" + printable(word) + "' is not known behind a requirement");
-      hashes.push_back(word);
-    }
-    std::sort(hashes.begin(), hashes.end());
-    for (const auto& hash : hashes) text += " " + hash;
-    return text;
-  }
-
-  void take_option(const Option& option, const std::string& file, bool as_constraints) {
-    const auto& [name, value] = option;
-    auto& indexes = result.indexes;
-    if (name == "--requirement" || name == "--constraint")
-      return include(value, file, as_constraints || name == "--constraint");
-    if (name == "--editable") refuse_local("-e " + value);
-    if (name == "--index-url" || name == "--pypi-url")
-      indexes.index_url = source(value);
-    else if (name == "--extra-index-url")
-      indexes.extra_index_urls.push_back(source(value));
-    else if (name == "--find-links")
-      indexes.find_links.push_back(source(value));
-    else if (name == "--trusted-host")
-      indexes.trusted_hosts.push_back(value);
-    else if (name == "--no-index")
-      indexes.no_index = true;
-    else
-      result.options.push_back(value.empty() ? name : name + "=" + value);
-  }
-
-  std::string source(const std::string& value) {
-    if (!is_url(value) && !value.starts_with('/')) refuse_local(value);
-    return without_credentials(value, result.credentials);
-  }
-
-  void include(const std::string& value, const std::string& file, bool as_constraints) {
-    if (is_url(value))
-      throw Error(Code::unsupported, "'" + printable(value) + "' is not fetched",
-                  "save it beside the requirements file and include that");
-    const auto path = (std::filesystem::path(file).parent_path() / value).lexically_normal().string();
-    read(path, as_constraints);
-  }
-
-  const Files& files_;
-  std::set<std::string> open_;
+  const std::vector<std::string> words_;
+  const Place& place_;
+  std::size_t at_ = 0;
+  std::string name_;
+  std::string value_;
+  bool has_value_ = false;
 };
+
+std::string checked_hash(const std::string& hash, const Place& place) {
+  if (!std::all_of(hash.begin(), hash.end(), [](char c) { return is_alphanumeric(c) || c == ':'; }))
+    refuse(place, "a requirement has a hash that cannot be read", "write it as in --hash=sha256:…");
+  return hash;
+}
+
+// Hashes in one order, then the options of the build in theirs.
+std::string options_behind(std::string_view text, const Place& place) {
+  std::set<std::string> hashes;
+  std::string build;
+  for (OptionWords words(text, place); !words.done();) {
+    const auto name = words.take_name();
+    if (name == "--hash") {
+      hashes.insert(checked_hash(words.take_value(), place));
+    } else if (name == "--config-settings" || name == "--config-setting" || name == "--global-option") {
+      const auto* called = name == "--global-option" ? " --global-option" : " --config-settings";
+      build += called + ("=\"" + words.take_value_without("\"'\\#") + "\"");
+    } else {
+      refuse(place, "pip's option '" + printable(name) + "' is not known behind a requirement",
+             "known there: --hash=…, --config-settings=…, --global-option=…");
+    }
+  }
+  std::string options;
+  for (const auto& hash : hashes) options += " --hash=" + hash;
+  return options + build;
+}
+
+std::string whole_requirement(std::string_view line, const Place& place) {
+  const auto tail = std::min({line.find(" --"), line.find("\t--"), line.size()});
+  return canonical_requirement(line.substr(0, tail), place) + options_behind(line.substr(tail), place);
+}
+
+std::string source(const std::string& name, const std::string& value, const Place& place) {
+  if (!is_url(value) && !value.starts_with('/'))
+    refuse(place,
+           name + " names '" + printable(value) + "', a directory beside the file where it was written",
+           "give a URL, or the absolute path of a directory on the node");
+  return value;
+}
+
+void add_once(std::vector<std::string>& list, const std::string& text) {
+  if (std::find(list.begin(), list.end(), text) == list.end()) list.push_back(text);
+}
+
+void take_option(Requirements& result, const Option& option, OptionWords& words, const Place& place) {
+  const std::string called(option.called);
+  const auto value = [&] { return words.take_value_without("\"'\\# \t"); };
+  auto& indexes = result.indexes;
+  switch (option.kind) {
+    case Kind::index_url:
+      indexes.index_url = source(called, value(), place);  // the last one counts, for pip too
+      return;
+    case Kind::extra_index_url:
+      return add_once(indexes.extra_index_urls, source(called, value(), place));
+    case Kind::find_links:
+      return add_once(indexes.find_links, source(called, value(), place));
+    case Kind::trusted_host:
+      return add_once(indexes.trusted_hosts, value());
+    case Kind::ordered: {
+      const auto whole = called + "=" + value();
+      std::erase(result.options, whole);  // the later ones count more
+      result.options.push_back(whole);
+      return;
+    }
+    default:
+      words.expect_no_value();
+  }
+  if (option.kind == Kind::no_index) indexes.no_index = true;
+  if (option.kind == Kind::toggle) result.switches.insert(called);
+}
+
+// Only options have a blank before "--", and hashes are the first of them.
+bool has_hash(const std::string& line) {
+  return std::string_view(line).substr(std::min(line.find(" --"), line.size())).starts_with(" --hash=");
+}
+
+bool has_build_option(const std::string& line) {
+  return line.find(" --config-settings=\"") != line.npos || line.find(" --global-option=\"") != line.npos;
+}
+
+void sort_lines(std::vector<std::string>& lines) {
+  std::sort(lines.begin(), lines.end());
+  lines.erase(std::unique(lines.begin(), lines.end()), lines.end());
+}
+
+template <typename Lines>
+std::string as_file(const Lines& lines) {
+  std::string text;
+  for (const auto& line : lines) text += line + "\n";
+  return text;
+}
 
 }  // namespace
 
+void RequirementsReader::read(std::string_view lines, const Place& place) {
+  open_.assign(1, place.file);
+  read_lines(lines, place, As::requirement);
+}
+
+void RequirementsReader::read_requirement(std::string_view text, const Place& place) {
+  count(text.size(), place);
+  result_.requirements.push_back(canonical_requirement(checked(trimmed(text), place), place));
+}
+
+Requirements RequirementsReader::take() {
+  return std::exchange(result_, {});
+}
+
+// Physical lines into logical ones: a backslash at the end joins the next, and comments go.
+void RequirementsReader::read_lines(std::string_view text, Place place, As as) {
+  if (!is_utf8(text)) refuse(place, "is not UTF-8 text", "save it as UTF-8");
+  std::string logical;
+  auto begun = place;
+  for (std::size_t at = 0; at < text.size(); ++place.line) {
+    const auto end = std::min(text.find('\n', at), text.size());
+    auto line = text.substr(at, end - at);
+    at = end + 1;
+    count(line.size(), place);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (logical.empty()) begun = place;
+    const bool is_comment = trimmed(line).starts_with('#');
+    const bool goes_on = line.ends_with('\\') && !is_comment;
+    if (goes_on) line.remove_suffix(1);
+    logical.append(is_comment ? " " : "").append(line);
+    if (logical.size() > kLongestLine)
+      refuse(begun, "a line for pip is longer than 65536 characters", kWriteLine);
+    if (goes_on && at < text.size()) continue;
+    read_line(trimmed(without_comment(logical)), begun, as);
+    logical.clear();
+  }
+}
+
+void RequirementsReader::read_line(std::string_view text, const Place& place, As as) {
+  if (text.empty()) return;
+  const auto line = checked(text, place);
+  if (line.starts_with('-')) return read_options(line, place, as);
+  (as == As::constraint ? result_.constraints : result_.requirements)
+      .push_back(whole_requirement(line, place));
+}
+
+// The line without logins, which are kept; no error from here on has one to repeat.
+std::string RequirementsReader::checked(std::string_view text, const Place& place) {
+  std::vector<Credential> logins;
+  const auto line = without_logins(text, logins);
+  keep(logins, place);
+  auto unquoted = line;
+  std::erase_if(unquoted, [](char c) { return c == '"' || c == '\'' || c == '\\'; });
+  if (has_credentials(unquoted)) refuse_credentials(place);
+
+  const auto told = "the line for pip '" + printable(line.substr(0, 200)) + "' ";
+  if (has_control_character(text)) refuse(place, told + "has a control character", kWriteLine);
+  for (std::size_t at = 0, end = 0; at < line.size(); at = end + 1) {
+    end = std::min(line.find_first_of(" \t", at), line.size());
+    if (end - at > kLongestWord) refuse(place, told + "has a word longer than 8192 characters", kWriteLine);
+  }
+  const auto variable = variable_reference(unquoted);
+  if (!variable.empty() || text.find("${") != text.npos || unquoted.find("${") != unquoted.npos)
+    refuse(place, told + "uses " + (variable.empty() ? "a variable" : "the variable " + variable),
+           "write what it stands for; a secret belongs into the node's configuration of its package index");
+  return line;
+}
+
+void RequirementsReader::keep(const std::vector<Credential>& credentials, const Place& place) {
+  if (!credentials.empty() && logins_ == Logins::refused) refuse_credentials(place);
+  auto& kept = result_.credentials;
+  for (const auto& credential : credentials)
+    if (std::find(kept.begin(), kept.end(), credential) == kept.end()) kept.push_back(credential);
+  if (kept.size() > kMostCredentials)
+    refuse(place, "there are more than 100 user names and passwords in URLs",
+           "set the indexes in the node's configuration, where such URLs are kept");
+}
+
+void RequirementsReader::read_options(std::string_view line, const Place& place, As as) {
+  for (OptionWords words(line, place); !words.done();) {
+    const auto name = words.take_name();
+    const auto* option = find_option(name);
+    if (option == nullptr)
+      refuse(place, "pip's option '" + printable(name) + "' is not known in a list of requirements",
+             "known: -r, -c, --index-url, --extra-index-url, --find-links, --no-index, --trusted-host, "
+             "--no-binary, --only-binary, --prefer-binary, --require-hashes, --pre, --use-feature");
+    if (option->kind == Kind::editable)
+      refuse(
+          place,
+          "'" + printable(line.substr(0, 200)) + "' installs a directory of the machine where it was written",
+          "leave it out: code of the job itself is imported from its working directory; or give the "
+          "package's URL");
+    if (option->kind == Kind::requirements) {
+      include(words.take_value(), place, as);
+    } else if (option->kind == Kind::constraints) {
+      include(words.take_value(), place, As::constraint);
+    } else if (++options_ > kMostOptions) {
+      refuse(place, "there are more than 1000 options for pip", "keep those that are needed");
+    } else {
+      take_option(result_, *option, words, place);
+    }
+  }
+}
+
+void RequirementsReader::include(const std::string& name, const Place& place, As as) {
+  const auto includes = "includes '" + printable(name) + "', ";
+  if (is_url(name))
+    refuse(place, includes + "whose contents may change at any time", "fetch it, and include the file");
+  const auto path = name.starts_with('/') ? std::nullopt : relative_to(place.file, name);
+  if (!path)
+    refuse(place, includes + "which is not a file beside this one",
+           "give a path relative to " + printable(place.file));
+  const auto file = files_.find(*path);
+  if (file == files_.end()) {
+    if (missing_ == nullptr)
+      refuse(place, includes + "which was not sent with it",
+             "send " + printable(*path) + " too, or correct the name");
+    missing_->insert(*path);
+    return;
+  }
+  if (std::find(open_.begin(), open_.end(), *path) != open_.end())
+    refuse(place, includes + "which includes this file again", "remove one of the two");
+  if (open_.size() > kDeepest) refuse(place, includes + "more than 20 files deep", "include it further up");
+  open_.push_back(*path);
+  read_lines(file->second, Place{*path, 1}, as);
+  open_.pop_back();
+}
+
+void RequirementsReader::count(std::size_t bytes, const Place& place) {
+  bytes_ += bytes;
+  if (++lines_ > kMostLines || bytes_ > kMostBytes)
+    refuse(place, "there are more than 20000 lines for pip, or more than 8 MiB",
+           "name fewer packages; pip finds what they need");
+}
+
+bool Requirements::has_hashes() const {
+  return std::any_of(requirements.begin(), requirements.end(), has_hash) ||
+         std::any_of(constraints.begin(), constraints.end(), has_hash);
+}
+
+bool Requirements::has_build_options() const {
+  return std::any_of(requirements.begin(), requirements.end(), has_build_option) ||
+         std::any_of(constraints.begin(), constraints.end(), has_build_option);
+}
+
+void Requirements::sort() {
+  sort_lines(requirements);
+  sort_lines(constraints);
+}
+
+std::vector<std::string> Requirements::option_lines() const {
+  std::vector<std::string> lines;
+  if (!indexes.index_url.empty()) lines.push_back("--index-url=" + indexes.index_url);
+  for (const auto& url : indexes.extra_index_urls) lines.push_back("--extra-index-url=" + url);
+  for (const auto& links : indexes.find_links) lines.push_back("--find-links=" + links);
+  for (const auto& host : indexes.trusted_hosts) lines.push_back("--trusted-host=" + host);
+  if (indexes.no_index) lines.emplace_back("--no-index");
+  lines.insert(lines.end(), options.begin(), options.end());
+  return lines;
+}
+
+std::string Requirements::requirements_file() const {
+  return as_file(option_lines()) + as_file(switches) + as_file(requirements);
+}
+
+std::string Requirements::constraints_file() const {
+  return as_file(constraints);
+}
+
 Requirements read_requirements(const std::string& file, const Files& files) {
-  Reader reader(files);
-  reader.read(file, false);
-  return std::move(reader.result);
+  const auto found = files.find(file);
+  if (found == files.end())
+    throw Error(Code::invalid, "the file " + printable(file) + " was not sent", "check the file's name");
+  RequirementsReader reader(files, Logins::taken_out);
+  reader.read(found->second, {file, 1});
+  return reader.take();
 }
 
 }  // namespace berth::environment

@@ -21,6 +21,7 @@ constexpr std::size_t kNamesShown = 3;
 constexpr const char* kRequirementsFile = "requirements.txt";
 constexpr const char* kConstraintsFile = "constraints.txt";
 constexpr const char* kDescribeFile = "describe.py";
+constexpr const char* kLockOf = "give what `berth env lock` printed";
 
 // Run by the new environment's own Python. Its lock is what `pip freeze --all` would print. Of what is installed it reads
 // the files: pip, or importlib.metadata alone, would take longer than all the rest.
@@ -72,12 +73,6 @@ with open('result.part', 'w', encoding='utf-8') as file:
 os.rename('result.part', 'result.json')
 )";
 
-std::string quoted(const std::string& text) {
-  std::string result = "'";
-  for (const char c : text) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return result + "'";
-}
-
 std::string real_path(const std::string& path) {
   std::error_code failure;
   const auto real = std::filesystem::canonical(path, failure);
@@ -104,7 +99,7 @@ struct Plan {
 // The node's sources and the file's own; the file's index goes before the node's.
 Indexes indexes_of(const NodePython& node, Requirements& wanted) {
   auto indexes = wanted.indexes;
-  const auto plain = [&](const std::string& url) { return without_credentials(url, wanted.credentials); };
+  const auto plain = [&](const std::string& url) { return without_logins(url, wanted.credentials); };
   if (indexes.index_url.empty()) indexes.index_url = plain(node.index_url);
   std::vector<std::string> extra;
   for (const auto& url : node.extra_index_urls) extra.push_back(plain(url));
@@ -124,7 +119,7 @@ Indexes indexes_of(const NodePython& node, Requirements& wanted) {
 std::string arguments_of(const Indexes& indexes) {
   std::string text;
   const auto add = [&](const char* option, const std::string& value) {
-    text += std::string(" ") + option + " " + quoted(value);
+    text += std::string(" ") + option + " " + shell_quoted(value);
   };
   if (indexes.no_index) text += " --no-index";
   if (!indexes.index_url.empty()) add("--index-url", indexes.index_url);
@@ -133,31 +128,33 @@ std::string arguments_of(const Indexes& indexes) {
   return text;
 }
 
-std::string lines(const std::vector<std::string>& list) {
-  std::string text;
-  for (const auto& line : list) text += line + "\n";
-  return text;
+// The rest is said on the command line.
+std::string requirements_file(Requirements wanted, bool with_uv) {
+  wanted.indexes = {};
+  if (with_uv) {
+    wanted.options.clear();
+    wanted.switches.clear();
+  }
+  return wanted.requirements_file();
 }
 
-// pip knows these options in the file alone, uv on the command line alone.
-std::string option_arguments(const std::vector<std::string>& options) {
+// pip knows these options in the file alone, uv on the command line alone; it prefers binaries anyway, and
+// lacks pip's features.
+std::string option_arguments(const Requirements& wanted) {
   std::string text;
-  for (const auto& option : options) {
-    if (option == "--prefer-binary") continue;  // what uv does anyway
-    text += " " + quoted(option == "--pre" ? "--prerelease=allow" : option);
-  }
+  for (const auto& option : wanted.options)
+    if (!option.starts_with("--use-feature=")) text += " " + shell_quoted(option);
+  if (wanted.switches.contains("--pre")) text += " --prerelease=allow";
+  if (wanted.switches.contains("--require-hashes") || wanted.has_hashes()) text += " --require-hashes";
   return text;
 }
 
 std::string script_with_uv(const VenvTools& tools, const Plan& plan, const Indexes& indexes) {
-  const auto uv = quoted(tools.uv);
+  const auto uv = shell_quoted(tools.uv);
   const auto& wanted = plan.wanted;
   std::string install = uv + " pip install --python \"$PREFIX/bin/python\"" + arguments_of(indexes);
-  for (const auto& host : indexes.trusted_hosts) install += " --allow-insecure-host " + quoted(host);
-  install += option_arguments(wanted.options);
-  const bool hashes_asked =
-      std::find(wanted.options.begin(), wanted.options.end(), "--require-hashes") != wanted.options.end();
-  if (wanted.has_hashes() && !hashes_asked) install += " --require-hashes";
+  for (const auto& host : indexes.trusted_hosts) install += " --allow-insecure-host " + shell_quoted(host);
+  install += option_arguments(wanted);
   if (plan.locked) install += " --no-deps";
   if (!wanted.constraints.empty()) install += std::string(" -c ") + kConstraintsFile;
   install += std::string(" -r ") + kRequirementsFile + "\n";
@@ -169,7 +166,7 @@ std::string script_with_pip(const Plan& plan, const Indexes& indexes) {
   std::string install =
       "\"$PREFIX/bin/python\" -m pip --disable-pip-version-check --no-input install --progress-bar off" +
       arguments_of(indexes);
-  for (const auto& host : indexes.trusted_hosts) install += " --trusted-host " + quoted(host);
+  for (const auto& host : indexes.trusted_hosts) install += " --trusted-host " + shell_quoted(host);
   if (plan.locked) install += " --no-deps";
   if (!wanted.constraints.empty()) install += std::string(" -c ") + kConstraintsFile;
   install += std::string(" -r ") + kRequirementsFile + "\n";
@@ -201,6 +198,7 @@ std::string canonical_of(const Plan& plan, const Indexes& indexes, const VenvToo
               {"requirements", wanted.requirements},
               {"constraints", wanted.constraints},
               {"options", wanted.options},
+              {"switches", wanted.switches},
               {"index_url", indexes.index_url},
               {"extra_index_urls", indexes.extra_index_urls},
               {"find_links", indexes.find_links},
@@ -208,7 +206,8 @@ std::string canonical_of(const Plan& plan, const Indexes& indexes, const VenvToo
       .dump();
 }
 
-Recipe recipe_of(Plan plan, const NodePython& node, const VenvTools& tools) {
+Recipe recipe_of(Plan plan, const NodePython& node, VenvTools tools) {
+  if (plan.wanted.has_build_options()) tools.uv.clear();  // which does not read them
   const auto indexes = indexes_of(node, plan.wanted);
   const bool with_uv = !tools.uv.empty();
   Recipe recipe;
@@ -216,9 +215,8 @@ Recipe recipe_of(Plan plan, const NodePython& node, const VenvTools& tools) {
   recipe.canonical = canonical_of(plan, indexes, tools);
   recipe.words = words_of(plan, tools.python);
   recipe.files[kDescribeFile] = kDescribe;
-  recipe.files[kRequirementsFile] =
-      (with_uv ? "" : lines(plan.wanted.options)) + lines(plan.wanted.requirements);
-  if (!plan.wanted.constraints.empty()) recipe.files[kConstraintsFile] = lines(plan.wanted.constraints);
+  recipe.files[kRequirementsFile] = requirements_file(plan.wanted, with_uv);
+  if (!plan.wanted.constraints.empty()) recipe.files[kConstraintsFile] = plan.wanted.constraints_file();
   if (!plan.wanted.credentials.empty()) recipe.files[".netrc"] = netrc_of(plan.wanted.credentials);
   recipe.variables = node.variables;
   recipe.variables.emplace_back("PYTHON", real_path(tools.python.executable));
@@ -235,23 +233,25 @@ Recipe recipe_of(Plan plan, const NodePython& node, const VenvTools& tools) {
 // Locks are files of users, as much as others.
 struct VenvLock {
   std::string python;
-  std::string lines;
+  Requirements pip;
 };
 
 VenvLock read_lock(const std::string& lock) {
   try {
     const auto json = Json::parse(lock);
-    VenvLock result{json.at("python").get<std::string>(), {}};
+    const Files no_files;
+    RequirementsReader reader(no_files, Logins::taken_out);
+    Place place{"the lock's pip", 0};
     for (const auto& line : json.at("pip").get<std::vector<std::string>>()) {
-      const bool pinned = line.find("==") != std::string::npos || line.find(" @ ") != std::string::npos;
-      if (!pinned || line.starts_with('-') || line.find('\n') != std::string::npos)
-        throw Error(Code::invalid, "'" + printable(line) + "' in the lock is no package with its version");
-      result.lines += line + "\n";
+      ++place.line;
+      if (line.find("==") == std::string::npos && line.find(" @ ") == std::string::npos)
+        refuse(place, "is no package with its version", kLockOf);
+      reader.read_requirement(line, place);
     }
-    return result;
+    return {json.at("python").get<std::string>(), reader.take()};
   } catch (const Json::exception& failure) {
-    throw Error(Code::invalid, "the lock cannot be read: " + printable(failure.what()),
-                "give what `berth env lock` printed");
+    throw Error(Code::invalid, "the lock cannot be read: " + printable(without_credentials(failure.what())),
+                kLockOf);
   }
 }
 
@@ -272,7 +272,7 @@ Recipe venv_recipe(const Venv& venv, const NodePython& node, const VenvTools& to
 
 Recipe locked_venv_recipe(const std::string& lock, const NodePython& node, const VenvTools& tools) {
   Plan plan;
-  plan.wanted = read_requirements("lock", {{"lock", read_lock(lock).lines}});
+  plan.wanted = read_lock(lock).pip;
   plan.locked = true;
   return recipe_of(std::move(plan), node, tools);
 }

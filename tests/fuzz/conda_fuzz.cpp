@@ -16,6 +16,18 @@ void must_be(const std::string& written, const std::string& again) {
   std::abort();
 }
 
+std::string read_again(const std::string& lines) {
+  using namespace berth::environment;
+  const Files no_files;
+  RequirementsReader reader(no_files, Logins::refused);
+  try {
+    reader.read(lines, {"written", 1});
+    return reader.take().requirements_file();
+  } catch (const berth::Error& error) {
+    return error.describe();
+  }
+}
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace berth;
   using namespace berth::environment::conda;
@@ -24,8 +36,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto spec = parse_conda({"environment.yml", {{"environment.yml", text}, {"r.txt", text}}});
     for (const auto& dependency : spec.dependencies)
       must_be(dependency.text(), parse_match_spec(dependency.text(), {}).text());
-    for (const auto& requirement : spec.pip.requirements)
-      must_be(requirement, parse_requirement(requirement, {}));
+    must_be(spec.pip.requirements_file(), read_again(spec.pip.requirements_file()));
+    must_be(spec.pip.constraints_file(), read_again(spec.pip.constraints_file()));
   } catch (const Error& error) {
     if (error.message().empty()) std::abort();
   }

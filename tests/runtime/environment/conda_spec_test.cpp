@@ -58,10 +58,10 @@ variables:
   CHECK(dependencies == std::vector<std::string>{"pillow", "pip=21.2.2", "python=3.8.12"});
   CHECK(
       found.pip.requirements ==
-      std::set<std::string>{
+      std::vector<std::string>{
           "git+https://github.com/NVIDIA/dllogger.git@26a0f8f1958de2c0c460925ff6102a4d2486d6cc#egg=dllogger",
           "numpy==1.19.5", "pandas"});
-  CHECK(found.pip.options == std::vector<std::string>{"--extra-index-url=https://pypi.org/simple"});
+  CHECK(found.pip.option_lines() == std::vector<std::string>{"--extra-index-url=https://pypi.org/simple"});
   CHECK(found.variables == std::map<std::string, std::string>{{"ONE", "1"}, {"EMPTY", ""}});
 }
 

@@ -8,7 +8,7 @@
 
 #include "build_site.hpp"
 #include "runtime/environment/environment.hpp"
-#include "runtime/environment/requirement.hpp"
+#include "runtime/environment/user_text.hpp"
 #include "runtime/os/spawn.hpp"
 
 namespace environment = berth::environment;
@@ -17,6 +17,7 @@ namespace async = berth::async;
 using namespace berth::environment::test;
 using berth::Code;
 using berth::Error;
+using environment::Files;
 using environment::NodePython;
 using environment::Venv;
 using environment::Venvs;
@@ -148,6 +149,76 @@ TEST_CASE("credentials are in the build's .netrc and nowhere else") {
          {recipe.script, recipe.canonical, recipe.words, recipe.files.at("requirements.txt")})
       CHECK(text.find("secret") == std::string::npos);
   }
+}
+
+TEST_CASE("hashes are wanted of all packages as soon as one has some, by uv as by pip") {
+  const auto script = [](const std::string& text, const Files& more = {}) {
+    auto venv = of(text);
+    venv.files.insert(more.begin(), more.end());
+    return environment::venv_recipe(venv, {}, tools("/usr/bin/uv")).script;
+  };
+  const auto times = [](const std::string& text) {
+    std::size_t count = 0;
+    for (auto at = text.find("--require-hashes"); at != std::string::npos;
+         at = text.find("--require-hashes", at + 1))
+      ++count;
+    return count;
+  };
+  CHECK(times(script("a\n")) == 0);
+  CHECK(times(script("a==1 --hash=sha256:aa\n")) == 1);
+  CHECK(times(script("--require-hashes\na==1 --hash=sha256:aa\n")) == 1);
+  CHECK(times(script("a==1\n-c c\n", {{"c", "a==1 --hash=sha256:aa\n"}})) == 1);
+  CHECK(times(script("a @ https://h/a.zip#sha256=aa\n")) == 0);
+  const auto with_pip = environment::venv_recipe(of("--require-hashes\na==1\n"), {}, tools());
+  CHECK(with_pip.files.at("requirements.txt") == "--require-hashes\na==1\n");
+  CHECK(times(with_pip.script) == 0);
+}
+
+TEST_CASE("options are said where the tool reads them, once") {
+  const auto venv = of("-f /w --pre --prefer-binary --no-binary=b --use-feature=x\na\n");
+  const auto with_uv = environment::venv_recipe(venv, {}, tools("/usr/bin/uv"));
+  CHECK(with_uv.script.find(" --find-links '/w' '--no-binary=b' --prerelease=allow -r requirements.txt\n") !=
+        std::string::npos);
+  CHECK(with_uv.files.at("requirements.txt") == "a\n");
+  const auto with_pip = environment::venv_recipe(venv, {}, tools());
+  CHECK(with_pip.script.find(" --find-links '/w' -r requirements.txt\n") != std::string::npos);
+  CHECK(with_pip.files.at("requirements.txt") ==
+        "--no-binary=b\n--use-feature=x\n--pre\n--prefer-binary\na\n");
+  CHECK(with_pip.canonical != with_uv.canonical);
+}
+
+TEST_CASE("what uv does not read is installed by pip") {
+  const auto venv = of("a --config-settings=x=1\n");
+  const auto recipe = environment::venv_recipe(venv, {}, tools("/usr/bin/uv"));
+  CHECK(recipe.script.find("uv pip") == std::string::npos);
+  CHECK(recipe.canonical == environment::venv_recipe(venv, {}, tools()).canonical);
+}
+
+TEST_CASE("a lock that was changed by hand says where, and no credential") {
+  const auto failure = [](const std::string& lock) {
+    try {
+      environment::locked_venv_recipe(lock, {}, tools());
+    } catch (const Error& error) {
+      CHECK(error.code() == Code::invalid);
+      CHECK(!error.hint().empty());
+      return error.describe();
+    }
+    return std::string();
+  };
+  const auto of_lines = [&](const std::string& lines) {
+    return failure(R"({"kind":"venv","python":"3.11.2","pip":[)" + lines + "]}");
+  };
+  CHECK(of_lines(R"("a==1","b")").starts_with("the lock's pip:2: is no package with its version"));
+  CHECK(of_lines(R"("-r x==1")").starts_with("the lock's pip:1: "));
+  CHECK(of_lines(R"("a==1\nb==2")").starts_with("the lock's pip:1: "));
+  CHECK(of_lines(R"("./a==1")").find("is a path on the machine") != std::string::npos);
+  CHECK(failure("https://me:sesame@host").find("sesame") == std::string::npos);
+  CHECK(of_lines(R"("a @ https://me:sesame@host/a b")").find("sesame") == std::string::npos);
+  const std::string good = R"({"kind":"venv","python":"3.11.2","pip":["A_b==1","c @ https://me:sesame@h/c.zip"]})";
+  const auto recipe = environment::locked_venv_recipe(good, {}, tools());
+  CHECK(recipe.files.at("requirements.txt") == "a-b==1\nc @ https://h/c.zip\n");
+  CHECK(recipe.files.at(".netrc") == "machine h login me password sesame\n");
+  CHECK((recipe.canonical + recipe.words + recipe.script).find("sesame") == std::string::npos);
 }
 
 TEST_CASE("a Python that this machine lacks is told with those there are") {

@@ -1,7 +1,6 @@
 #pragma once
 
-// What the readers of conda's and pip's files share: the place of an error, and questions about words and
-// URLs.
+// What the readers of users' files share: the place of an error, and questions about words.
 
 #include <cstddef>
 #include <optional>
@@ -9,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace berth::environment::conda {
+namespace berth::environment {
 
 // Where in a user's file something stands.
 struct Place {
@@ -20,7 +19,10 @@ struct Place {
 // Throws Code::invalid: "environment.yml:7: <why>", with the remedy as its hint.
 [[noreturn]] void refuse(const Place& place, const std::string& why, const std::string& remedy);
 
+bool is_alphanumeric(char c);  // in ASCII
 std::string_view trimmed(std::string_view text);
+// The pieces between separators that are not blank, without the blanks around them.
+std::vector<std::string> split(std::string_view text, char separator);
 std::string lower_case(std::string_view text);  // of ASCII
 // At blanks; a quoted part belongs to its word, without the quotes.
 std::vector<std::string> words_of(std::string_view text);
@@ -30,15 +32,10 @@ std::string_view without_comment(std::string_view text);
 // root.
 std::optional<std::string> relative_to(std::string_view from, std::string_view name);
 
-bool is_url(std::string_view text);  // has a scheme, as in "https://"
-// A user and password or a token in the URL: "https://user:word@host", "https://host/t/<token>/channel".
-bool has_credentials(std::string_view url);
-std::string without_credentials(std::string_view url);
-
 // The first "${NAME}" or "$NAME" in the text, as both conda and pip would replace them; "" for none.
 std::string variable_reference(std::string_view text);
 
 // For a POSIX shell: 'it'"'"'s'.
 std::string shell_quoted(std::string_view text);
 
-}  // namespace berth::environment::conda
+}  // namespace berth::environment

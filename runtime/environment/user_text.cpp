@@ -1,11 +1,11 @@
-#include "runtime/environment/conda_text.hpp"
+#include "runtime/environment/user_text.hpp"
 
 #include <algorithm>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 
-namespace berth::environment::conda {
+namespace berth::environment {
 namespace {
 
 constexpr std::string_view kBlanks = " \t\r\n\f\v";
@@ -20,40 +20,30 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-// "https://" of a URL, as offsets: [0, authority) is the scheme with its slashes, [authority, path) the host.
-struct Parts {
-  std::size_t authority = 0;
-  std::size_t path = 0;
-};
-
-std::optional<Parts> parts_of(std::string_view url) {
-  const auto at = url.find("://");
-  if (at == std::string_view::npos) return std::nullopt;
-  const auto authority = at + 3;
-  return Parts{authority, std::min(url.find_first_of("/?#", authority), url.size())};
-}
-
-std::size_t user_end(std::string_view url, const Parts& parts) {
-  const auto at = url.substr(0, parts.path).rfind('@');
-  return at == std::string_view::npos || at < parts.authority ? std::string_view::npos : at;
-}
-
-// Anaconda's tokens: "/t/<token>/" at the start of the path.
-std::size_t token_end(std::string_view url, const Parts& parts) {
-  if (url.substr(parts.path, 3) != "/t/") return std::string_view::npos;
-  return std::min(url.find('/', parts.path + 3), url.size());
-}
-
 }  // namespace
 
 void refuse(const Place& place, const std::string& why, const std::string& remedy) {
   throw Error(Code::invalid, printable(place.file) + ":" + std::to_string(place.line) + ": " + why, remedy);
 }
 
+bool is_alphanumeric(char c) {
+  return (is_letter(c) && c != '_') || is_digit(c);
+}
+
 std::string_view trimmed(std::string_view text) {
   const auto first = text.find_first_not_of(kBlanks);
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
+}
+
+std::vector<std::string> split(std::string_view text, char separator) {
+  std::vector<std::string> parts;
+  for (;;) {
+    const auto end = std::min(text.find(separator), text.size());
+    if (const auto part = trimmed(text.substr(0, end)); !part.empty()) parts.emplace_back(part);
+    if (end == text.size()) return parts;
+    text.remove_prefix(end + 1);
+  }
 }
 
 std::string lower_case(std::string_view text) {
@@ -115,38 +105,6 @@ std::optional<std::string> relative_to(std::string_view from, std::string_view n
   return path;
 }
 
-bool is_url(std::string_view text) {
-  const auto at = text.find("://");
-  if (at == std::string_view::npos || at == 0 || !is_letter(text[0])) return false;
-  return std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at),
-                     [](char c) { return is_letter(c) || is_digit(c) || c == '+' || c == '-' || c == '.'; });
-}
-
-bool has_credentials(std::string_view url) {
-  const auto parts = parts_of(url);
-  if (!parts) return false;
-  if (token_end(url, *parts) != std::string_view::npos) return true;
-  const auto end = user_end(url, *parts);
-  if (end == std::string_view::npos) return false;
-  // "git+ssh://git@host" names a user and no secret.
-  const auto user = url.substr(parts->authority, end - parts->authority);
-  return user.find(':') != std::string_view::npos ||
-         url.substr(0, parts->authority).find("http") != std::string_view::npos;
-}
-
-std::string without_credentials(std::string_view url) {
-  const auto parts = parts_of(url);
-  if (!parts || !has_credentials(url)) return std::string(url);
-  const auto user = user_end(url, *parts);
-  const auto host = user == std::string_view::npos ? parts->authority : user + 1;
-  const auto token = token_end(url, *parts);
-  const auto path = token == std::string_view::npos ? parts->path : token;
-  std::string plain(url.substr(0, parts->authority));
-  plain += url.substr(host, parts->path - host);
-  plain += url.substr(path);
-  return plain;
-}
-
 std::string variable_reference(std::string_view text) {
   for (auto at = text.find('$'); at != std::string_view::npos; at = text.find('$', at + 1)) {
     const bool braced = text.substr(at + 1, 1) == "{";
@@ -166,4 +124,4 @@ std::string shell_quoted(std::string_view text) {
   return quoted + "'";
 }
 
-}  // namespace berth::environment::conda
+}  // namespace berth::environment
