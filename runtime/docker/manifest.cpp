@@ -1,6 +1,5 @@
 #include "runtime/docker/manifest.hpp"
 
-
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/docker/json.hpp"

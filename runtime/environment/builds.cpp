@@ -84,7 +84,7 @@ Task<> Builds::remove(Digest digest) {
 }
 
 Task<> Builds::drop_downloads() {
-  if (!flights_.empty() || dropping_)
+  if (flights_.size() > 0 || dropping_)
     throw Error(Code::conflict, "environments are being built with what would be removed",
                 "wait until they are there");
   dropping_ = true;
@@ -102,6 +102,7 @@ std::vector<Waiting::Build> Builds::building() const {
 // --- a build
 
 Task<Leased> Builds::make(Flying flight, Recipe recipe) {
+  flight->build->since = system_clock().now();
   flight->on_stop = [this, flying = flight.get()] { give_up(*flying->build); };
   auto result = co_await async::attempt(build(flight, std::move(recipe)));
   co_return co_await land(flight, std::move(result));
@@ -153,7 +154,7 @@ Task<Leased> Builds::land(Flying flight, Result<Leased> result) {
     co_await clear_away(build);
     log_.info("build failed", kv("environment", build.digest.brief()), kv("error", result.error().describe()));
   }
-  if (flights_.building().size() == 1) launcher_.reset();  // this was the last
+  if (flights_.size() == 1) launcher_.reset();  // this was the last
   co_return std::move(result.value());
 }
 

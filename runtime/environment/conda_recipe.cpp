@@ -66,17 +66,12 @@ std::string words_of(const std::vector<MatchSpec>& dependencies, const Requireme
   return "conda environment (" + words + ")";
 }
 
-std::vector<std::string> plain(std::vector<std::string> urls) {
-  for (auto& url : urls) url = without_credentials(url);
-  return urls;
-}
-
 // What of the node's configuration decides what pip installs.
 Json pip_sources(const NodeConda& node) {
-  if (node.offline) return {{"find_links", plain(node.find_links)}, {"offline", true}};
+  if (node.offline) return {{"find_links", without_credentials(node.find_links)}, {"offline", true}};
   return {{"index_url", without_credentials(node.index_url)},
-          {"extra_index_urls", plain(node.extra_index_urls)},
-          {"find_links", plain(node.find_links)}};
+          {"extra_index_urls", without_credentials(node.extra_index_urls)},
+          {"find_links", without_credentials(node.find_links)}};
 }
 
 std::string lines_of(const std::vector<std::string>& lines) {
@@ -265,7 +260,7 @@ Recipe conda_recipe(const Conda& conda, const CondaTool& tool, const NodeConda& 
   Json canonical{{"kind", "conda"},
                  {"form", kForm},
                  {"platform", tool.platform},
-                 {"channels", plain(channels)},
+                 {"channels", without_credentials(channels)},
                  {"dependencies", identity},
                  {"options", node.options},
                  {"variables", spec.variables}};

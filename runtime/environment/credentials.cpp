@@ -123,6 +123,22 @@ std::string without_credentials(std::string_view text) {
   return plain_words(without_logins(text, unused), without_tokens);
 }
 
+std::vector<std::string> without_credentials(std::vector<std::string> texts) {
+  for (auto& text : texts) text = without_credentials(text);
+  return texts;
+}
+
+bool has_broken_login(std::string_view text) {
+  for (auto slashes = text.find(kSlashes); slashes != text.npos; slashes = text.find(kSlashes, slashes + 1)) {
+    const auto begin = slashes + kSlashes.size();
+    const auto authority = text.substr(begin, first_of(text, kEndsAuthority, begin) - begin);
+    const auto colon = authority.find(':');
+    const bool whole = colon == authority.npos || authority.find('@') != authority.npos || authority.starts_with('[');
+    if (!whole && !is_port(authority.substr(colon + 1))) return true;
+  }
+  return false;
+}
+
 bool has_credentials(std::string_view text) {
   return without_credentials(text) != text;
 }

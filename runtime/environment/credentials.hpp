@@ -24,7 +24,10 @@ std::string without_logins(std::string_view text, std::vector<Credential>& crede
 // Without the logins, and without Anaconda's tokens, which no .netrc could pass on:
 // "https://host/t/<token>/channel" → "https://host/channel".
 std::string without_credentials(std::string_view text);
+std::vector<std::string> without_credentials(std::vector<std::string> texts);
 bool has_credentials(std::string_view text);
+// Whether a URL has a password that a blank or the like cuts off, so that it cannot be taken out as a whole.
+bool has_broken_login(std::string_view text);
 
 // The text of a .netrc file, which pip, uv and git read.
 std::string netrc_of(const std::vector<Credential>& credentials);

@@ -56,7 +56,7 @@ class Flights {
     }
   }
 
-  // Begins the work for whoever comes; it is not stopped for want of anybody.
+  // Begins the work for whoever comes; it is not stopped before somebody came and left.
   void begin(const std::string& name, std::optional<Waiting::Build> build, const Work& work) { join(name, build, work); }
 
   // Asks all of it to stop.
@@ -64,7 +64,7 @@ class Flights {
     for (const auto& [name, flight] : flights_) flight->stop.request_stop();
   }
 
-  bool empty() const { return flights_.empty(); }
+  std::size_t size() const { return flights_.size(); }
   bool contains(const std::string& name) const { return flights_.contains(name); }
   std::vector<Waiting::Build> building() const {
     std::vector<Waiting::Build> builds;
@@ -102,8 +102,7 @@ class Flights {
       while (!flight->over && !waiting.abandoned()) co_await waiting.changed().wait();
     }
     if (flight->over) co_return;
-    if (flight->riders.empty()) {
-      flight->stopping = true;
+    if (flight->riders.empty() && !std::exchange(flight->stopping, true)) {
       flight->stop.request_stop();
       if (flight->on_stop) flight->on_stop();
     }

@@ -2,6 +2,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/environment/conda_spec.hpp"
+#include "runtime/environment/venv.hpp"
 #include "runtime/gpu/wanted.hpp"
 
 namespace berth::environment {
@@ -39,6 +40,13 @@ gpu::Variables pairs_of(const std::vector<std::string>& environment) {
   return pairs;
 }
 
+// Where its packages come from tells as much as what they are.
+std::vector<std::string> pip_lines(const Requirements& wanted) {
+  auto lines = wanted.option_lines();
+  lines.insert(lines.end(), wanted.requirements.begin(), wanted.requirements.end());
+  return lines;
+}
+
 void refuse_mismatch(const gpu::Verdict& verdict, const ImageSettings& settings) {
   const auto* mismatch = std::get_if<gpu::Mismatch>(&verdict);
   if (mismatch == nullptr) return;
@@ -66,21 +74,13 @@ void check_cuda(const Conda& conda, const ImageSettings& settings) {
   const auto spec = conda::parse_conda(conda);
   std::vector<std::string> dependencies;
   for (const auto& one : spec.dependencies) dependencies.push_back(one.text());
-  auto lines = spec.pip.option_lines();
-  lines.insert(lines.end(), spec.pip.requirements.begin(), spec.pip.requirements.end());
-  for (const auto& wanted : {gpu::wanted_by_conda(dependencies), gpu::wanted_by_pip(lines)})
+  for (const auto& wanted : {gpu::wanted_by_conda(dependencies), gpu::wanted_by_pip(pip_lines(spec.pip))})
     refuse_mismatch(gpu::judge(wanted, settings.machine(), settings.gpu_images), settings);
 }
 
 void check_cuda(const Venv& venv, const ImageSettings& settings) {
-  std::vector<std::string> lines;
-  for (const auto& [name, text] : venv.files)
-    for (std::size_t at = 0; at < text.size();) {
-      const auto end = std::min(text.find('\n', at), text.size());
-      lines.push_back(text.substr(at, end - at));
-      at = end + 1;
-    }
-  refuse_mismatch(gpu::judge(gpu::wanted_by_pip(lines), settings.machine(), settings.gpu_images), settings);
+  const auto wanted = gpu::wanted_by_pip(pip_lines(requirements_of(venv)));
+  refuse_mismatch(gpu::judge(wanted, settings.machine(), settings.gpu_images), settings);
 }
 
 std::string cuda_of(const std::vector<std::string>& environment) {

@@ -97,11 +97,7 @@ std::string exports_of(const std::vector<std::pair<std::string, std::string>>& v
 bool has_secret(const Recipe& recipe) {
   const auto in_words = [](const std::string& text) {
     const auto words = words_of(text);
-    return std::any_of(words.begin(), words.end(), [](const std::string& word) {
-      return has_credentials(word.starts_with("--") && word.find('=') != std::string::npos
-                                        ? word.substr(word.find('=') + 1)
-                                        : word);
-    });
+    return std::any_of(words.begin(), words.end(), [](const auto& word) { return has_credentials(word); });
   };
   const auto file = [&](const auto& named) { return named.first == ".netrc" || in_words(named.second); };
   const auto variable = [&](const auto& one) { return in_words(one.second); };

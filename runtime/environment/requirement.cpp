@@ -130,7 +130,7 @@ class Requirement {
     std::set<std::string> extras;
     for (const auto& extra : split(rest.substr(1, close - 1), ',')) {
       if (!is_name(extra)) fail("cannot be read: '" + printable(extra) + "' is no extra's name", kWrite);
-      extras.insert(normal_name(extra));
+      extras.insert(lower_case(extra));  // and no more: pip before 23.3 tells "a-b" from "a_b"
     }
     rest = trimmed(rest.substr(close + 1));
     return extras.empty() ? "" : std::string("[").append(joined(extras)).append("]");

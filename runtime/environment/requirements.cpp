@@ -279,17 +279,17 @@ std::string RequirementsReader::checked(std::string_view text, const Place& plac
   keep(logins, place);
   auto unquoted = line;
   std::erase_if(unquoted, [](char c) { return c == '"' || c == '\'' || c == '\\'; });
-  if (has_credentials(unquoted)) refuse_credentials(place);
+  if (has_credentials(unquoted) || has_broken_login(unquoted)) refuse_credentials(place);
 
-  const auto told = "the line for pip '" + printable(line.substr(0, 200)) + "' ";
-  if (has_control_character(text)) refuse(place, told + "has a control character", kWriteLine);
+  const auto told = [&] { return "the line for pip '" + printable(line.substr(0, 200)) + "' "; };
+  if (has_control_character(text)) refuse(place, told() + "has a control character", kWriteLine);
   for (std::size_t at = 0, end = 0; at < line.size(); at = end + 1) {
     end = std::min(line.find_first_of(" \t", at), line.size());
-    if (end - at > kLongestWord) refuse(place, told + "has a word longer than 8192 characters", kWriteLine);
+    if (end - at > kLongestWord) refuse(place, told() + "has a word longer than 8192 characters", kWriteLine);
   }
   const auto variable = variable_reference(unquoted);
   if (!variable.empty() || text.find("${") != text.npos || unquoted.find("${") != unquoted.npos)
-    refuse(place, told + "uses " + (variable.empty() ? "a variable" : "the variable " + variable),
+    refuse(place, told() + "uses " + (variable.empty() ? "a variable" : "the variable " + variable),
            "write what it stands for; a secret belongs into the node's configuration of its package index");
   return line;
 }

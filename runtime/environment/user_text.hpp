@@ -28,8 +28,8 @@ std::string lower_case(std::string_view text);  // of ASCII
 std::vector<std::string> words_of(std::string_view text);
 // Without the '#' comment: one that starts the text or follows a blank, so that a URL's fragment stays.
 std::string_view without_comment(std::string_view text);
-// Relative to the directory of `from`, with "." and ".." resolved; nothing where it leads out of the files'
-// root.
+// Relative to the directory of `from`, with "." and ".." resolved as far as that goes; nothing where it names no
+// file.
 std::optional<std::string> relative_to(std::string_view from, std::string_view name);
 
 // The first "${NAME}" or "$NAME" in the text, as both conda and pip would replace them; "" for none.

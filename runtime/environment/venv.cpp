@@ -138,12 +138,16 @@ std::string requirements_file(Requirements wanted, bool with_uv) {
   return wanted.requirements_file();
 }
 
-// pip knows these options in the file alone, uv on the command line alone; it prefers binaries anyway, and
-// lacks pip's features.
+// uv knows these options on the command line alone, each with one value; it prefers binaries anyway, and lacks
+// pip's features.
 std::string option_arguments(const Requirements& wanted) {
   std::string text;
-  for (const auto& option : wanted.options)
-    if (!option.starts_with("--use-feature=")) text += " " + shell_quoted(option);
+  for (const auto& option : wanted.options) {
+    const auto name = option.substr(0, option.find('=') + 1);
+    if (name == "--use-feature=") continue;
+    for (const auto& value : split(std::string_view(option).substr(name.size()), ','))
+      text += " " + shell_quoted(name + value);
+  }
   if (wanted.switches.contains("--pre")) text += " --prerelease=allow";
   if (wanted.switches.contains("--require-hashes") || wanted.has_hashes()) text += " --require-hashes";
   return text;
@@ -199,9 +203,9 @@ std::string canonical_of(const Plan& plan, const Indexes& indexes, const VenvToo
               {"constraints", wanted.constraints},
               {"options", wanted.options},
               {"switches", wanted.switches},
-              {"index_url", indexes.index_url},
-              {"extra_index_urls", indexes.extra_index_urls},
-              {"find_links", indexes.find_links},
+              {"index_url", without_credentials(indexes.index_url)},
+              {"extra_index_urls", without_credentials(indexes.extra_index_urls)},
+              {"find_links", without_credentials(indexes.find_links)},
               {"no_index", indexes.no_index}}
       .dump();
 }
@@ -263,10 +267,14 @@ std::string minor_version(const std::string& version) {
 
 }  // namespace
 
+Requirements requirements_of(const Venv& venv) {
+  return is_pyproject(venv) ? read_pyproject(main_file(venv)).requirements
+                            : read_requirements(venv.file, venv.files);
+}
+
 Recipe venv_recipe(const Venv& venv, const NodePython& node, const VenvTools& tools) {
   Plan plan;
-  plan.wanted = is_pyproject(venv) ? read_pyproject(main_file(venv)).requirements
-                                   : read_requirements(venv.file, venv.files);
+  plan.wanted = requirements_of(venv);
   return recipe_of(std::move(plan), node, tools);
 }
 

@@ -12,6 +12,7 @@
 #include "runtime/environment/interpreters.hpp"
 #include "runtime/environment/python.hpp"
 #include "runtime/environment/recipe.hpp"
+#include "runtime/environment/requirements.hpp"
 #include "runtime/environment/spec.hpp"
 #include "runtime/os/identity.hpp"
 
@@ -35,6 +36,9 @@ struct VenvTools {
   Python python;
   std::string uv;  // whole path; "" for pip
 };
+
+// What its files ask for. Pure; Code::invalid as venv_recipe().
+Requirements requirements_of(const Venv& venv);
 
 // Pure. Code::invalid for files that cannot be read or name what is not there (requirements.hpp).
 Recipe venv_recipe(const Venv& venv, const NodePython& node, const VenvTools& tools);

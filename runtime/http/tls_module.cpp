@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <climits>
 #include <memory>
-#include <new>
 #include <string>
 
 // The system's store of authorities; SSL_CERT_FILE and SSL_CERT_DIR name another, as everywhere.
@@ -23,10 +22,12 @@ struct BerthTls {
 
 namespace {
 
+constexpr const char* kEnded = "the connection ended";
+
 std::string last_failure() {
   const auto code = ::ERR_get_error();
   ::ERR_clear_error();
-  if (code == 0) return "the connection ended";
+  if (code == 0) return kEnded;
   const char* reason = ::ERR_reason_error_string(code);
   return reason != nullptr ? reason : "error " + std::to_string(code);
 }
@@ -82,6 +83,7 @@ BerthTlsStep step(BerthTls& tls, int result) {
     case SSL_ERROR_WANT_READ:
       return berth_tls_wants_input;
     case SSL_ERROR_ZERO_RETURN:
+      tls.failure = kEnded;
       return berth_tls_closed;
     default:
       tls.failure = last_failure();

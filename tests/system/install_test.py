@@ -28,6 +28,8 @@ class InstallTest(ContainerTest):
         self.assertEqual(status["mode"], "machine")
         self.assertEqual([remark for remark in status["remarks"] if "limits are off" not in remark], [])
         self.assertEqual(self.machine.systemctl("--failed", "--plain", "--no-legend"), "")
+        for module in ("git", "tls"):  # with the libraries that the package depends on
+            self.assertNotIn("not found", self.machine.sh(f"ldd /usr/lib/berth/libberth_{module}.so"))
         job = self.machine.submit_sh("id -un; pwd")
         self.succeeded(job)
         self.assertEqual(self.machine.log(job).split(), ["ann", "/home/ann"])

@@ -60,6 +60,11 @@ TEST_CASE("Anaconda's tokens are credentials that no .netrc passes on") {
   CHECK(without_credentials("https://host/t/a/t/b https://host/t/c") == "https://host https://host");
 }
 
+TEST_CASE("a password that a blank cuts off is noticed") {
+  CHECK(has_broken_login("a @ https://me:my pass@host/x"));
+  CHECK(!has_broken_login("a @ https://host:8443/x https://[::1]:80/ git+ssh://git@host:team/x b:c"));
+}
+
 TEST_CASE("a text made to be slow is read as fast as others") {
   std::string hostile;
   while (hostile.size() < (1U << 20)) hostile += "a://b:c@d://e";

@@ -60,6 +60,19 @@ TEST_CASE("an image that needs a newer driver is refused with the driver and the
   CHECK(environment::cuda_of({"X"}).empty());
 }
 
+TEST_CASE("a venv that needs a newer driver is refused too, by what it asks for alone, and without its logins") {
+  const auto wants = [](const std::string& text) {
+    return environment::Venv{"", "r.txt", {{"r.txt", text}, {"unused.txt", "torch==2.9.0+cu130\n"}}};
+  };
+  environment::check_cuda(wants("torch==2.4.0+cu121\n"), node());
+  for (const auto* line : {"torch==2.9.0+cu130", "--extra-index-url https://me:secret@host/whl/cu130\ntorch"}) {
+    const auto error = failure_of([&] { environment::check_cuda(wants(line), node()); });
+    CHECK(error.code() == Code::unsupported);
+    CHECK(says(error, "580"));
+    CHECK(!says(error, "secret"));
+  }
+}
+
 TEST_CASE("a conda environment that needs a newer driver is refused too") {
   const auto wants = [](const std::string& text) { return environment::Conda{"e.yml", {{"e.yml", text}}}; };
   environment::check_cuda(wants("dependencies: [python=3.11, cuda-version=12.1]"), node());

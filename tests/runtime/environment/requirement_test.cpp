@@ -43,7 +43,7 @@ TEST_CASE("all ways to write a requirement come to one form") {
            {"numpy (>=1.20)", "numpy>=1.20"},
            {"numpy (>=1.20,<2)", "numpy<2,>=1.20"},
            {"azureml-dataprep[pandas, Fuse]", "azureml-dataprep[fuse,pandas]"},
-           {"my.package [c, A_b,c] == 1.0", "my-package[a-b,c]==1.0"},
+           {"my.package [c, A_b,c] == 1.0", "my-package[a_b,c]==1.0"},
            {"a[]", "a"},
            {"azureml-sdk==1.0.33.*", "azureml-sdk==1.0.33.*"},
            {"torch==2.1.0+cu118", "torch==2.1.0+cu118"},

@@ -138,6 +138,16 @@ TEST_CASE("files that say the same are one environment, files that do not are ot
   CHECK(digest(of("-i https://token@index.example/simple\nnumpy >= 1\nother==1.0\n")) == other_index);
 }
 
+TEST_CASE("a token in the node's index is told to the tool, and to nobody else") {
+  NodePython node;
+  node.index_url = "https://index.example/t/secret/simple";
+  node.extra_index_urls = {"https://other.example/t/secret/simple"};
+  const auto recipe = environment::venv_recipe(of("a\n"), node, tools());
+  CHECK(recipe.script.find("https://index.example/t/secret/simple") != std::string::npos);
+  CHECK(recipe.canonical.find("secret") == std::string::npos);
+  CHECK(recipe.words.find("secret") == std::string::npos);
+}
+
 TEST_CASE("credentials are in the build's .netrc and nowhere else") {
   NodePython node;
   node.index_url = "https://me:secret@index.example/simple";
@@ -175,15 +185,15 @@ TEST_CASE("hashes are wanted of all packages as soon as one has some, by uv as b
 }
 
 TEST_CASE("options are said where the tool reads them, once") {
-  const auto venv = of("-f /w --pre --prefer-binary --no-binary=b --use-feature=x\na\n");
+  const auto venv = of("-f /w --pre --prefer-binary --no-binary=b,c --use-feature=x\na\n");
   const auto with_uv = environment::venv_recipe(venv, {}, tools("/usr/bin/uv"));
-  CHECK(with_uv.script.find(" --find-links '/w' '--no-binary=b' --prerelease=allow -r requirements.txt\n") !=
+  CHECK(with_uv.script.find(" --find-links '/w' '--no-binary=b' '--no-binary=c' --prerelease=allow -r requirements.txt\n") !=
         std::string::npos);
   CHECK(with_uv.files.at("requirements.txt") == "a\n");
   const auto with_pip = environment::venv_recipe(venv, {}, tools());
   CHECK(with_pip.script.find(" --find-links '/w' -r requirements.txt\n") != std::string::npos);
   CHECK(with_pip.files.at("requirements.txt") ==
-        "--no-binary=b\n--use-feature=x\n--pre\n--prefer-binary\na\n");
+        "--no-binary=b,c\n--use-feature=x\n--pre\n--prefer-binary\na\n");
   CHECK(with_pip.canonical != with_uv.canonical);
 }
 
