@@ -46,8 +46,12 @@ family = processes.Family()
 
 
 def files_below(directory):
-    """All but what is within checkouts, which are trees of users' files."""
-    for path in sorted(directory.iterdir()):
+    """All but what is within checkouts, which are trees of users' files, and what goes while one looks."""
+    try:
+        paths = sorted(directory.iterdir())
+    except FileNotFoundError:
+        return
+    for path in paths:
         yield path
         if path.is_dir() and not path.is_symlink() and not re.fullmatch("[0-9a-f]{64}", path.parent.name):
             yield from files_below(path)
