@@ -57,6 +57,18 @@ def files_below(directory):
             yield from files_below(path)
 
 
+def contents_below(directory):
+    """(path, content) of every file but what goes while one looks."""
+    for place, _, names in os.walk(directory):
+        for path in (Path(place, name) for name in names):
+            try:
+                content = path.read_bytes() if path.is_file() else None
+            except FileNotFoundError:
+                continue
+            if content is not None:
+                yield path, content
+
+
 def remove_group(path):
     """False while there are processes in the control group."""
     try:

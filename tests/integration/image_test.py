@@ -7,7 +7,7 @@ import harness
 import machine_agent_test as users
 from engine_case import EngineTest
 from engine_images import BASE as IMAGE
-from harness import eventually
+from harness import contents_below, eventually
 
 
 class ImageTest(EngineTest):
@@ -214,9 +214,8 @@ class PrivateImageTest(EngineTest):
 
     def assert_says_nothing_of_the_password(self, agent, job):
         secret = self.facts["password"].encode()
-        for path in agent.state.rglob("*"):
-            if path.is_file():
-                self.assertNotIn(secret, path.read_bytes(), path)
+        for path, content in contents_below(agent.state):
+            self.assertNotIn(secret, content, path)
         for text in (agent.log(), agent.berth("show", job).out, agent.berth("--json", "show", job).out,
                      agent.berth("logs", "--build", job).out):
             self.assertNotIn(secret.decode(), text)
