@@ -128,7 +128,8 @@ def receive(peer):
 
 
 def as_user(family, identity, function, *arguments):
-    """What function(*arguments) gives or throws in a child that runs as `identity` (a pwd entry, group given)."""
+    """What function(*arguments) gives or throws in a child that runs as `identity`: its uid, gid and, where it has
+    them, `groups`."""
     reader, writer = os.pipe()
     with family.lock:
         pid = os.fork()
@@ -154,7 +155,7 @@ def as_user(family, identity, function, *arguments):
 
 def _in_child(identity, function, arguments):
     try:
-        os.setgroups([])
+        os.setgroups(getattr(identity, "groups", []))
         os.setgid(identity.gid)
         os.setuid(identity.uid)
         return pickle.dumps((True, function(*arguments)))
