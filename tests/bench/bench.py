@@ -22,6 +22,7 @@ ROWS = {
     "warm-start": "a job in an environment that is there, of each kind, against the same job in none",
     "image-job": "a job in a container, against docker run --rm with the same engine",
     "environment-build": "conda and Python environments, against the bare tools with caches as warm",
+    "shared-node": "what a hostile user costs the others on a machine that five people share (as root)",
     "ten-identical": "ten submissions at once that need the same new environment, against one",
 }
 

@@ -91,7 +91,8 @@ def job_request(command, cwd, **fields):
 
 
 class Node:
-    def __init__(self, bench, max_parallel=2, settings=""):
+    def __init__(self, bench, max_parallel=2, settings="", group=None):
+        """With a `group` it is a machine's agent, which serves that group's members as themselves: for root only."""
         self._bench = bench
         self.state = bench.directory("node")
         self.socket = self.state / "berth.sock"
@@ -99,9 +100,14 @@ class Node:
         config = self.state.with_suffix(".yaml")
         config.write_text(f"max_parallel: {max_parallel}\ncpus: {max(max_parallel, os.cpu_count())}\n{settings}")
         self._log = self.state.with_suffix(".log")
+        mode = ["--user", "--state", self.state]
+        if group:
+            mode = []
+            with open(config, "a", encoding="utf-8") as file:
+                file.write(f"state_dir: {self.state}\nsocket: {self.socket}\ngroup: {group}\n")
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
-                [BERTH / "berthd", "--user", "--state", self.state, "--config", config],
+                [BERTH / "berthd", *mode, "--config", config],
                 env=bench.environment, cwd=bench.scratch, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip

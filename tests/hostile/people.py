@@ -39,23 +39,21 @@ def _remove_those_of_ended_tests():
 
 
 class People:
-    """`group` may open the socket: `victim`, `attacker` and `third` are in it, the `stranger` is not."""
+    """`group` may open the socket: all of `names` are in it but the `stranger`. The first letters of names differ."""
 
-    NAMES = ("victim", "attacker", "third", "stranger")
-
-    def __init__(self):
+    def __init__(self, names=("victim", "attacker", "third", "stranger")):
         prefix = f"bt{os.getpid()}"
-        self.group = f"{prefix}-g"
+        self.group = f"{prefix}-people"
         self._names = []
         with _database():
             _remove_those_of_ended_tests()
             _tool("groupadd", self.group)
-            for name in self.NAMES:
+            for name in names:
                 member = [] if name == "stranger" else ["-G", self.group]
                 full = f"{prefix}-{name[0]}"
                 _tool("useradd", "-m", "-K", "HOME_MODE=0700", "-s", "/bin/sh", *member, full)
                 self._names.append(full)
-        for name, full in zip(self.NAMES, self._names):
+        for name, full in zip(names, self._names):
             entry = pwd.getpwnam(full)
             setattr(self, name, Person(full, entry.pw_uid, entry.pw_gid, entry.pw_dir,
                                        os.getgrouplist(full, entry.pw_gid)))
