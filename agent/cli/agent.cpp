@@ -47,6 +47,9 @@ JobRecord record_of(const json& object) {
   record.job = model::job_from_json(object);
   if (const auto waiting = object.find("waiting"); waiting != object.end() && waiting->is_string())
     record.waiting = waiting->get<std::string>();
+  if (const auto title = object.find("title"); title != object.end() && title->is_string())
+    record.title = title->get<std::string>();
+  record.outline = object.value("outline", json(false)) == json(true);
   return record;
 }
 
