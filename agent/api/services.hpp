@@ -5,6 +5,7 @@
 #include <string>
 
 #include "agent/api/access.hpp"
+#include "agent/api/log_changes.hpp"
 #include "agent/api/node.hpp"
 #include "agent/jobs/governor.hpp"
 #include "agent/jobs/jobs.hpp"
@@ -30,6 +31,7 @@ struct Services {
   Node node;
   std::string incoming;   // a directory for uploads in progress
   ByteSize max_upload{};  // of one pack
+  WatchAllowance log_watches{};
 
   // The job that a path names, by id, prefix or @last. Code::not_found, Code::conflict when ambiguous.
   model::Job resolve(const http::Request& request) const;
