@@ -28,6 +28,7 @@ using nlohmann::json;
 
 constexpr std::size_t kLeastDigits = 4;  // of a digest's beginning
 constexpr ByteSize kLargestRequest = 8_MiB;
+constexpr std::size_t kMostValues = 50'000;  // of its JSON
 constexpr auto kLookAgain = std::chrono::milliseconds(100);
 
 json entry_json(const Entry& entry) {
@@ -185,11 +186,16 @@ async::Task<std::shared_ptr<const jobs::BuildDirectory>> context_of(Services& se
   co_return co_await async::offload(services.pool, restore);
 }
 
+model::EnvironmentRequest environment_from(std::string_view text) {
+  model::JsonBudget budget{kMostValues};
+  return model::environment_request_from_json(model::parse_json(text, budget));
+}
+
 // Makes an environment before a job needs it. Its output line by line, then what it came to.
 async::Task<Response> build(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
   const auto text = co_await request.read_body(kLargestRequest);
-  const auto wanted = model::environment_request_from_json(model::parse_json(text));
+  const auto wanted = environment_from(text);
   environment::Context context;
   context.identity = services.node.machine_agent ? os::identity_of(uid) : std::nullopt;
   co_await services.governor.make_room();

@@ -7,6 +7,7 @@
 #include "agent/api/services.hpp"
 #include "agent/api/view.hpp"
 #include "agent/model/json.hpp"
+#include "agent/model/json_list.hpp"
 #include "agent/model/registry_credentials.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/async/wait.hpp"
@@ -19,7 +20,9 @@ using http::Request;
 using http::Response;
 using nlohmann::json;
 
-constexpr ByteSize kLargestSubmission = 64_MiB;
+constexpr ByteSize kLargestSubmission = 32_MiB;
+constexpr std::size_t kMostValues = 1'000'000;  // of the JSON of all jobs of a submission, and of one
+constexpr std::size_t kMostValuesOfOne = 50'000;
 constexpr std::size_t kMostJobs = 10'000;       // in one submission or list
 constexpr std::size_t kParsedOnLoop = 64U << 10;  // larger bodies are parsed on the pool
 constexpr std::size_t kManyJobs = 100;
@@ -38,11 +41,25 @@ Response job_response(const Services& services, const http::Peer& peer, store::S
   return job_response(services, peer, *job);
 }
 
+// Gives freed memory back to the machine when it goes out of scope.
+class TrimAfter {
+ public:
+  explicit TrimAfter(bool wanted) : wanted_(wanted) {}
+  TrimAfter(const TrimAfter&) = delete;
+  TrimAfter& operator=(const TrimAfter&) = delete;
+  ~TrimAfter() {
+    if (wanted_) ::malloc_trim(0);
+  }
+
+ private:
+  bool wanted_;
+};
+
 struct Submission {
   std::vector<model::JobRequest> requests;
   jobs::SubmittedCredentials credentials;
 
-  void add(json& request) {
+  void add(json request) {
     auto own = model::take_registry_credentials(request);
     requests.push_back(model::request_from_json(request));
     model::validate(requests.back());
@@ -50,18 +67,41 @@ struct Submission {
   }
 };
 
-Submission parse_submission(const std::string& text) {
-  auto body = model::parse_json(text);
+[[noreturn]] void refuse_shape() {
+  throw Error(Code::invalid, "a submission must be one job request or {\"jobs\": [requests]}");
+}
+
+void refuse_many(std::size_t jobs) {
+  if (jobs > kMostJobs)
+    throw Error(Code::too_large, "at most " + std::to_string(kMostJobs) + " jobs can be submitted at once");
+}
+
+// One request after the other, each forgotten before the next is read.
+Submission parse_list(const std::vector<std::string_view>& texts) {
+  refuse_many(texts.size());
   Submission submission;
-  if (!body.is_object() || !body.contains("jobs")) {
-    submission.add(body);
+  submission.requests.reserve(texts.size());
+  std::size_t left = kMostValues;
+  for (const auto text : texts) {
+    model::JsonBudget budget{std::min(kMostValuesOfOne, left)};
+    const auto before = budget.values;
+    submission.add(model::parse_json(text, budget));
+    left -= before - budget.values;
+  }
+  return submission;
+}
+
+Submission parse_submission(std::string_view text) {
+  if (const auto texts = model::elements_of(text, "jobs", kMostJobs)) return parse_list(*texts);
+  model::JsonBudget budget{kMostValuesOfOne};
+  auto body = model::parse_json(text, budget);
+  Submission submission;
+  if (body.is_object() && body.contains("jobs")) {
+    if (body.size() != 1 || !body["jobs"].is_array() || body["jobs"].empty()) refuse_shape();
+    refuse_many(body["jobs"].size());
+    for (auto& request : body["jobs"]) submission.add(std::move(request));
   } else {
-    if (body.size() != 1 || !body["jobs"].is_array() || body["jobs"].empty())
-      throw Error(Code::invalid, "a submission must be one job request or {\"jobs\": [requests]}");
-    if (body["jobs"].size() > kMostJobs)
-      throw Error(Code::too_large, "at most " + std::to_string(kMostJobs) + " jobs can be submitted at once");
-    submission.requests.reserve(body["jobs"].size());
-    for (auto& request : body["jobs"]) submission.add(request);
+    submission.add(std::move(body));
   }
   return submission;
 }
@@ -75,13 +115,20 @@ std::string accepted(const std::vector<store::Submitted>& submitted) {
 
 async::Task<Response> submit(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
-  const auto text = co_await request.read_body(kLargestSubmission);
+  auto text = co_await request.read_body(kLargestSubmission);
   Submission submission;
-  auto parse = [&] { submission = parse_submission(text); };
-  if (text.size() > kParsedOnLoop)
+  auto parse = [&] {
+    const auto unread = std::move(text);  // gone when this returns
+    // What a large one needed, or one that was refused, is many times what stays of it.
+    const TrimAfter trim(unread.size() > kParsedOnLoop);
+    submission = parse_submission(unread);
+  };
+  if (text.size() > kParsedOnLoop) {
+    const auto turn = co_await services.turns.take(request.peer.uid);
     co_await async::offload(services.pool, parse);
-  else
+  } else {
     parse();
+  }
   const auto user = os::user_name(uid);
   std::vector<store::NewJob> jobs;
   jobs.reserve(submission.requests.size());
@@ -118,7 +165,11 @@ async::Task<> send_rows(http::Stream& out, Services& services, http::Peer peer, 
     const auto first = sequences.begin() + static_cast<std::ptrdiff_t>(begin);
     const auto count = std::min(kRows, sequences.size() - begin);
     std::vector<store::Sequence> some(first, first + static_cast<std::ptrdiff_t>(count));
-    auto rows = co_await services.store.listed(std::move(some));
+    std::vector<store::ListedJob> rows;
+    {
+      const auto turn = co_await services.turns.take(peer.uid);
+      rows = co_await services.store.listed(std::move(some));
+    }
     for (auto& row : rows) {
       services.jobs.complete(row.job);
       if (told > 0) text += ',';
@@ -160,7 +211,11 @@ async::Task<Response> list(Services& services, Request& request) {
   if (!flag(request, "all"))
     filter.states = {model::State::preparing, model::State::queued, model::State::running, model::State::finalizing,
                      model::State::cancel_requested};
-  auto sequences = co_await services.store.list(std::move(filter));
+  std::vector<store::Sequence> sequences;
+  {
+    const auto turn = co_await services.turns.take(request.peer.uid);
+    sequences = co_await services.store.list(std::move(filter));
+  }
   json next;
   if (sequences.size() > limit) {
     sequences.resize(limit);

@@ -445,13 +445,23 @@ Job job_from_json(const json& value) {
 }
 
 json parse_json(std::string_view text) {
+  JsonBudget budget;
+  return parse_json(text, budget);
+}
+
+json parse_json(std::string_view text, JsonBudget& budget) {
   if (text.size() > kMaxText)
     throw Error(Code::too_large, "JSON of " + to_text(ByteSize(text.size())) + " is over the limit of " +
                                      to_text(ByteSize(kMaxText)));
-  const auto bounded = [](int depth, json::parse_event_t event, json&) {
+  const auto bounded = [&](int depth, json::parse_event_t event, json&) {
     const bool opens =
         event == json::parse_event_t::object_start || event == json::parse_event_t::array_start;
     if (opens && depth >= kMaxDepth) throw Error(Code::invalid, "JSON is nested too deeply");
+    const bool closes = event == json::parse_event_t::object_end || event == json::parse_event_t::array_end;
+    if (!closes && budget.values-- == 0) {
+      budget.values = 0;
+      throw Error(Code::too_large, "JSON with more values than are read here");
+    }
     return true;
   };
   try {

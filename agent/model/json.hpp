@@ -31,7 +31,14 @@ Attempt attempt_from_json(const nlohmann::json& json);
 // Of a whole record, or of an outline: then the request is empty but for what outlines tell.
 Job job_from_json(const nlohmann::json& json);
 
-// Parses text that came from outside: depth and size bounded, Code::invalid with the position of the mistake.
+// How many values texts may hold, counting each element, field and list: what bounds the memory that reading them takes,
+// which is many times their length.
+struct JsonBudget {
+  std::size_t values = 2'000'000;  // left
+};
+// Parses text that came from outside: depth, size and number of values bounded, Code::invalid with the position of the
+// mistake, Code::too_large as soon as the budget is used up.
+nlohmann::json parse_json(std::string_view text, JsonBudget& budget);
 nlohmann::json parse_json(std::string_view text);
 
 }  // namespace berth::model
