@@ -15,6 +15,11 @@ bool Access::owns(const http::Peer& peer, const model::Job& job) const {
   return peer.uid == 0 || peer.uid == job.uid;
 }
 
+Access::Sight Access::sight(const http::Peer& peer, const model::Job& job) const {
+  if (owns(peer, job)) return Sight::whole;
+  return others_may_read_ ? Sight::readable : Sight::outline;
+}
+
 void Access::require_control(const http::Peer& peer, const model::Job& job) const {
   if (owns(peer, job)) return;
   throw Error(Code::denied, job.id + " belongs to " + job.user, "only its owner and root may change it");

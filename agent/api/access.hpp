@@ -19,6 +19,11 @@ class Access {
   // Whose job a submission by this peer is. Code::denied for who may not submit at all.
   uid_t submitter(const http::Peer& peer) const;
 
+  // What of a job a peer is shown: all of it, all but the values of its variables (where others may read), or what
+  // everybody sees of the queue.
+  enum class Sight { whole, readable, outline };
+  Sight sight(const http::Peer& peer, const model::Job& job) const;
+
   // All throw Code::denied, naming the job and its owner.
   void require_control(const http::Peer& peer, const model::Job& job) const;
   void require_content(const http::Peer& peer, const model::Job& job) const;

@@ -163,10 +163,11 @@ json files_json(const Moment& moment) {
 async::Task<json> newest_record(Services& services) {
   store::Filter filter;
   filter.limit = kRecordsLookedAt;
-  auto jobs = co_await services.store.list(std::move(filter));
-  if (jobs.empty()) co_return json(nullptr);
-  Instant newest = jobs.front().submitted;
-  for (const auto& job : jobs) newest = std::max({newest, job.submitted, job.finished.value_or(newest)});
+  auto youngest = co_await services.store.list(std::move(filter));
+  const auto listed = co_await services.store.listed(std::move(youngest));
+  if (listed.empty()) co_return json(nullptr);
+  Instant newest = listed.front().job.submitted;
+  for (const auto& [job, title] : listed) newest = std::max({newest, job.submitted, job.finished.value_or(newest)});
   co_return json(to_rfc3339(newest));
 }
 

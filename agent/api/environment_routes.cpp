@@ -9,6 +9,8 @@
 #include "agent/model/json.hpp"
 #include "runtime/async/attempt.hpp"
 #include "runtime/async/deadline.hpp"
+#include "runtime/async/event.hpp"
+#include "runtime/async/nursery.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/http/error_json.hpp"
@@ -26,6 +28,7 @@ using nlohmann::json;
 
 constexpr std::size_t kLeastDigits = 4;  // of a digest's beginning
 constexpr ByteSize kLargestRequest = 8_MiB;
+constexpr std::size_t kMostValues = 50'000;  // of its JSON
 constexpr auto kLookAgain = std::chrono::milliseconds(100);
 
 json entry_json(const Entry& entry) {
@@ -107,13 +110,22 @@ async::Task<> send_line(http::Stream& out, json line) {
   co_await out.write(text);
 }
 
-// What the build prints, as it comes, for ever.
-async::Task<> send_output(http::Stream& out, environment::Waiting& waiting) {
+// What making an environment came to, once it did.
+struct Making {
+  environment::Waiting waiting;
+  std::optional<Result<environment::Leased>> outcome;
+  bool over = false;  // with an outcome, or stopped
+  async::Event ended;
+};
+
+// What the build prints, as it comes, to its end. Only waiting is interrupted, never a write.
+async::Task<> send_output(http::Stream& out, Making& making) {
   std::string from;
   std::uint64_t offset = 0;
   const auto buffer = std::make_unique<std::array<char, 65536>>();
   for (;;) {
-    if (const auto& build = waiting.build(); build && build->log != from) {
+    const bool last = making.over;
+    if (const auto& build = making.waiting.build(); build && build->log != from) {
       from = build->log;
       offset = 0;
     }
@@ -125,27 +137,42 @@ async::Task<> send_output(http::Stream& out, environment::Waiting& waiting) {
         co_await send_line(out, std::move(line));
       }
     }
-    co_await async::sleep_for(kLookAgain);
+    if (last) co_return;
+    auto pause = async::sleep_for(kLookAgain);
+    auto ended = making.ended.wait();
+    co_await async::run_until(std::move(pause), std::move(ended));
   }
 }
 
 async::Task<> send_build(http::Stream& out, Services& services, environment::Spec spec, environment::Context context) {
   constexpr std::string_view kNothing;
   co_await out.write(kNothing);
-  environment::Waiting waiting;
-  std::optional<environment::Leased> leased;
-  auto making = [&]() -> async::Task<> {
-    leased = co_await services.environments.ensure(std::move(spec), std::move(context), waiting);
+  Making making;
+  auto make = [&]() -> async::Task<> {
+    struct Over {
+      Making& made;
+      ~Over() {
+        made.over = true;
+        made.ended.notify_all();
+      }
+    } const over{making};
+    auto ensuring = services.environments.ensure(std::move(spec), std::move(context), making.waiting);
+    making.outcome = co_await async::attempt(std::move(ensuring));
   };
-  auto sending = send_output(out, waiting);
-  const auto made = co_await async::attempt(async::run_until(making(), std::move(sending)));
+  auto both = [&](async::Nursery& nursery) -> async::Task<> {
+    nursery.spawn(make());
+    co_await send_output(out, making);
+  };
+  auto nobody = [](std::exception_ptr) {};
+  co_await async::with_nursery(nobody, both);
+  if (!making.outcome) throw Cancelled();
   json last;
-  if (!made)
+  if (const auto& made = *making.outcome; !made)
     last = json::parse(http::to_json(made.error()));
   else
-    last = line_of("environment", {{"digest", leased->ready.digest.hex()},
-                                   {"image", leased->ready.image},
-                                   {"record", json::parse(leased->ready.record, nullptr, false)}});
+    last = line_of("environment", {{"digest", (*made).ready.digest.hex()},
+                                   {"image", (*made).ready.image},
+                                   {"record", json::parse((*made).ready.record, nullptr, false)}});
   co_await send_line(out, std::move(last));
 }
 
@@ -159,11 +186,16 @@ async::Task<std::shared_ptr<const jobs::BuildDirectory>> context_of(Services& se
   co_return co_await async::offload(services.pool, restore);
 }
 
+model::EnvironmentRequest environment_from(std::string_view text) {
+  model::JsonBudget budget{kMostValues};
+  return model::environment_request_from_json(model::parse_json(text, budget));
+}
+
 // Makes an environment before a job needs it. Its output line by line, then what it came to.
 async::Task<Response> build(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
   const auto text = co_await request.read_body(kLargestRequest);
-  const auto wanted = model::environment_request_from_json(model::parse_json(text));
+  const auto wanted = environment_from(text);
   environment::Context context;
   context.identity = services.node.machine_agent ? os::identity_of(uid) : std::nullopt;
   co_await services.governor.make_room();

@@ -1,10 +1,13 @@
 #include <malloc.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "agent/api/query.hpp"
 #include "agent/api/services.hpp"
+#include "agent/api/view.hpp"
 #include "agent/model/json.hpp"
+#include "agent/model/json_list.hpp"
 #include "agent/model/registry_credentials.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/async/wait.hpp"
@@ -17,30 +20,46 @@ using http::Request;
 using http::Response;
 using nlohmann::json;
 
-constexpr ByteSize kLargestSubmission = 64_MiB;
+constexpr ByteSize kLargestSubmission = 32_MiB;
+constexpr std::size_t kMostValues = 1'000'000;  // of the JSON of all jobs of a submission, and of one
+constexpr std::size_t kMostValuesOfOne = 50'000;
 constexpr std::size_t kMostJobs = 10'000;       // in one submission or list
 constexpr std::size_t kParsedOnLoop = 64U << 10;  // larger bodies are parsed on the pool
 constexpr std::size_t kManyJobs = 100;
+constexpr std::size_t kPage = 1000;             // jobs of a list, unless said otherwise
+constexpr std::size_t kRows = 50;               // of a list that are worked on at once
 constexpr std::size_t kExplained = 200;         // jobs of a list whose waiting is told
 
-json job_json(const Services& services, const model::Job& job) {
-  auto out = model::to_json(job);
-  if (const auto waiting = services.jobs.why_waiting(job.sequence)) out["waiting"] = *waiting;
-  return out;
+Response job_response(const Services& services, const http::Peer& peer, const model::Job& job) {
+  return Response::json(shown_to(peer, services.access, services.jobs, job).dump());
 }
 
-Response job_response(const Services& services, store::Sequence sequence) {
+Response job_response(const Services& services, const http::Peer& peer, store::Sequence sequence) {
   auto job = services.store.find(sequence);
   if (!job) throw Error(Code::not_found, "the job was forgotten meanwhile");
   services.jobs.complete(*job);
-  return Response::json(job_json(services, *job).dump());
+  return job_response(services, peer, *job);
 }
+
+// Gives freed memory back to the machine when it goes out of scope.
+class TrimAfter {
+ public:
+  explicit TrimAfter(bool wanted) : wanted_(wanted) {}
+  TrimAfter(const TrimAfter&) = delete;
+  TrimAfter& operator=(const TrimAfter&) = delete;
+  ~TrimAfter() {
+    if (wanted_) ::malloc_trim(0);
+  }
+
+ private:
+  bool wanted_;
+};
 
 struct Submission {
   std::vector<model::JobRequest> requests;
   jobs::SubmittedCredentials credentials;
 
-  void add(json& request) {
+  void add(json request) {
     auto own = model::take_registry_credentials(request);
     requests.push_back(model::request_from_json(request));
     model::validate(requests.back());
@@ -48,18 +67,41 @@ struct Submission {
   }
 };
 
-Submission parse_submission(const std::string& text) {
-  auto body = model::parse_json(text);
+[[noreturn]] void refuse_shape() {
+  throw Error(Code::invalid, "a submission must be one job request or {\"jobs\": [requests]}");
+}
+
+void refuse_many(std::size_t jobs) {
+  if (jobs > kMostJobs)
+    throw Error(Code::too_large, "at most " + std::to_string(kMostJobs) + " jobs can be submitted at once");
+}
+
+// One request after the other, each forgotten before the next is read.
+Submission parse_list(const std::vector<std::string_view>& texts) {
+  refuse_many(texts.size());
   Submission submission;
-  if (!body.is_object() || !body.contains("jobs")) {
-    submission.add(body);
+  submission.requests.reserve(texts.size());
+  std::size_t left = kMostValues;
+  for (const auto text : texts) {
+    model::JsonBudget budget{std::min(kMostValuesOfOne, left)};
+    const auto before = budget.values;
+    submission.add(model::parse_json(text, budget));
+    left -= before - budget.values;
+  }
+  return submission;
+}
+
+Submission parse_submission(std::string_view text) {
+  if (const auto texts = model::elements_of(text, "jobs", kMostJobs)) return parse_list(*texts);
+  model::JsonBudget budget{kMostValuesOfOne};
+  auto body = model::parse_json(text, budget);
+  Submission submission;
+  if (body.is_object() && body.contains("jobs")) {
+    if (body.size() != 1 || !body["jobs"].is_array() || body["jobs"].empty()) refuse_shape();
+    refuse_many(body["jobs"].size());
+    for (auto& request : body["jobs"]) submission.add(std::move(request));
   } else {
-    if (body.size() != 1 || !body["jobs"].is_array() || body["jobs"].empty())
-      throw Error(Code::invalid, "a submission must be one job request or {\"jobs\": [requests]}");
-    if (body["jobs"].size() > kMostJobs)
-      throw Error(Code::too_large, "at most " + std::to_string(kMostJobs) + " jobs can be submitted at once");
-    submission.requests.reserve(body["jobs"].size());
-    for (auto& request : body["jobs"]) submission.add(request);
+    submission.add(std::move(body));
   }
   return submission;
 }
@@ -73,13 +115,20 @@ std::string accepted(const std::vector<store::Submitted>& submitted) {
 
 async::Task<Response> submit(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
-  const auto text = co_await request.read_body(kLargestSubmission);
+  auto text = co_await request.read_body(kLargestSubmission);
   Submission submission;
-  auto parse = [&] { submission = parse_submission(text); };
-  if (text.size() > kParsedOnLoop)
+  auto parse = [&] {
+    const auto unread = std::move(text);  // gone when this returns
+    // What a large one needed, or one that was refused, is many times what stays of it.
+    const TrimAfter trim(unread.size() > kParsedOnLoop);
+    submission = parse_submission(unread);
+  };
+  if (text.size() > kParsedOnLoop) {
+    const auto turn = co_await services.turns.take(request.peer.uid);
     co_await async::offload(services.pool, parse);
-  else
+  } else {
     parse();
+  }
   const auto user = os::user_name(uid);
   std::vector<store::NewJob> jobs;
   jobs.reserve(submission.requests.size());
@@ -100,10 +149,44 @@ async::Task<Response> submit(Services& services, Request& request) {
 }
 
 std::size_t limit_of(const Request& request) {
-  const auto limit = static_cast<std::size_t>(whole_number(request, "limit").value_or(1000));
+  const auto limit = static_cast<std::size_t>(whole_number(request, "limit").value_or(kPage));
   if (limit == 0 || limit > kMostJobs)
     throw Error(Code::invalid, "query parameter 'limit' must be from 1 to " + std::to_string(kMostJobs));
   return limit;
+}
+
+// A few rows at a time: a list costs no more memory than these, lets everybody else in between, and is not computed
+// further when its reader has gone.
+async::Task<> send_rows(http::Stream& out, Services& services, http::Peer peer, std::vector<store::Sequence> sequences,
+                        json next) {
+  std::string text = R"({"next":)" + next.dump() + R"(,"jobs":[)";
+  std::size_t told = 0;
+  for (std::size_t begin = 0; begin < sequences.size(); begin += kRows) {
+    const auto first = sequences.begin() + static_cast<std::ptrdiff_t>(begin);
+    const auto count = std::min(kRows, sequences.size() - begin);
+    std::vector<store::Sequence> some(first, first + static_cast<std::ptrdiff_t>(count));
+    std::vector<store::ListedJob> rows;
+    {
+      const auto turn = co_await services.turns.take(peer.uid);
+      rows = co_await services.store.listed(std::move(some));
+    }
+    for (auto& row : rows) {
+      services.jobs.complete(row.job);
+      if (told > 0) text += ',';
+      const auto explain = told++ < kExplained ? Explain::yes : Explain::no;
+      text += row_for(peer, services.access, services.jobs, row, explain).dump();
+    }
+    co_await out.write(text);
+    text.clear();
+  }
+  text += "]}";
+  co_await out.write(text);
+}
+
+Response rows(Services& services, const Request& request, std::vector<store::Sequence> sequences, json next) {
+  auto send = [&services, peer = request.peer, sequences = std::move(sequences),
+               next = std::move(next)](http::Stream& out) { return send_rows(out, services, peer, sequences, next); };
+  return Response::stream("application/json", std::move(send));
 }
 
 // The live jobs as the queue has them, from its front.
@@ -112,15 +195,7 @@ Response list_in_queue_order(Services& services, const Request& request) {
   for (const auto* other : {"all", "before", "mine"})
     if (request.query_value(other))
       throw Error(Code::invalid, std::string("query parameter '") + other + "' does not go with order=queue");
-  json out = json::array();
-  std::size_t explained = 0;
-  for (const auto sequence : services.jobs.in_order(limit_of(request))) {
-    auto job = services.store.find(sequence);
-    if (!job) continue;
-    services.jobs.complete(*job);
-    out.push_back(explained++ < kExplained ? job_json(services, *job) : model::to_json(*job));
-  }
-  return Response::json(json{{"jobs", std::move(out)}}.dump());
+  return rows(services, request, services.jobs.in_order(limit_of(request)), nullptr);
 }
 
 async::Task<Response> list(Services& services, Request& request) {
@@ -128,35 +203,40 @@ async::Task<Response> list(Services& services, Request& request) {
   if (order == "queue") co_return list_in_queue_order(services, request);
   if (order != "submission") throw Error(Code::invalid, "query parameter 'order' must be submission or queue");
   const auto uid = services.access.submitter(request.peer);
+  const auto limit = limit_of(request);
   store::Filter filter;
-  filter.limit = limit_of(request);
+  filter.limit = limit + 1;  // whether there is a next page
   filter.before = whole_number(request, "before");
   if (flag(request, "mine")) filter.uid = uid;
   if (!flag(request, "all"))
     filter.states = {model::State::preparing, model::State::queued, model::State::running, model::State::finalizing,
                      model::State::cancel_requested};
-  auto jobs = co_await services.store.list(std::move(filter));
-  json out = json::array();
-  std::size_t explained = 0;
-  for (auto job = jobs.rbegin(); job != jobs.rend(); ++job) {
-    services.jobs.complete(*job);
-    out.push_back(explained++ < kExplained ? job_json(services, *job) : model::to_json(*job));
+  std::vector<store::Sequence> sequences;
+  {
+    const auto turn = co_await services.turns.take(request.peer.uid);
+    sequences = co_await services.store.list(std::move(filter));
   }
-  co_return Response::json(json{{"jobs", std::move(out)}}.dump());
+  json next;
+  if (sequences.size() > limit) {
+    sequences.resize(limit);
+    next = sequences.back();
+  }
+  std::reverse(sequences.begin(), sequences.end());
+  co_return rows(services, request, std::move(sequences), std::move(next));
 }
 
 async::Task<Response> cancel(Services& services, Request& request) {
   const auto job = services.resolve(request);
   services.access.require_control(request.peer, job);
   co_await services.jobs.cancel(job.sequence, os::user_name(request.peer.uid));
-  co_return job_response(services, job.sequence);
+  co_return job_response(services, request.peer, job.sequence);
 }
 
 async::Task<Response> set_held(Services& services, Request& request, bool held) {
   const auto job = services.resolve(request);
   services.access.require_control(request.peer, job);
   co_await services.jobs.set_held(job.sequence, held);
-  co_return job_response(services, job.sequence);
+  co_return job_response(services, request.peer, job.sequence);
 }
 
 async::Task<Response> set_priority(Services& services, Request& request) {
@@ -170,17 +250,17 @@ async::Task<Response> set_priority(Services& services, Request& request) {
     throw Error(Code::invalid, "'priority' must be a whole number from " + std::to_string(model::kMinPriority) + " to " +
                                    std::to_string(model::kMaxPriority));
   co_await services.jobs.set_priority(job.sequence, static_cast<int>(priority));
-  co_return job_response(services, job.sequence);
+  co_return job_response(services, request.peer, job.sequence);
 }
 
 async::Task<Response> retry(Services& services, Request& request) {
   const auto job = services.resolve(request);
   services.access.require_control(request.peer, job);
   co_await services.jobs.retry(job.sequence);
-  co_return job_response(services, job.sequence);
+  co_return job_response(services, request.peer, job.sequence);
 }
 
-async::Task<> send_when_final(http::Stream& out, Services& services, store::Sequence sequence,
+async::Task<> send_when_final(http::Stream& out, Services& services, http::Peer peer, store::Sequence sequence,
                               std::optional<std::int64_t> timeout_ms) {
   auto ended = services.jobs.wait_until_final(sequence);
   if (timeout_ms) {
@@ -189,7 +269,7 @@ async::Task<> send_when_final(http::Stream& out, Services& services, store::Sequ
   } else {
     co_await std::move(ended);
   }
-  const auto response = job_response(services, sequence);
+  const auto response = job_response(services, peer, sequence);
   co_await out.write(response.body());
 }
 
@@ -197,9 +277,10 @@ async::Task<> send_when_final(http::Stream& out, Services& services, store::Sequ
 async::Task<Response> wait(Services& services, Request& request) {
   const auto job = services.resolve(request);
   const auto timeout = whole_number(request, "timeout_ms");
-  co_return Response::stream("application/json", [&services, sequence = job.sequence, timeout](http::Stream& out) {
-    return send_when_final(out, services, sequence, timeout);
-  });
+  const auto answer = [&services, peer = request.peer, sequence = job.sequence, timeout](http::Stream& out) {
+    return send_when_final(out, services, peer, sequence, timeout);
+  };
+  co_return Response::stream("application/json", answer);
 }
 
 }  // namespace
@@ -208,7 +289,7 @@ void add_job_routes(http::Router& router, Services& services) {
   router.add("POST", "/v1/jobs", [&](Request& request) { return submit(services, request); });
   router.add("GET", "/v1/jobs", [&](Request& request) { return list(services, request); });
   router.add("GET", "/v1/jobs/{id}", [&](Request& request) -> async::Task<Response> {
-    co_return Response::json(job_json(services, services.resolve(request)).dump());
+    co_return job_response(services, request.peer, services.resolve(request));
   });
   router.add("POST", "/v1/jobs/{id}/cancel", [&](Request& request) { return cancel(services, request); });
   router.add("POST", "/v1/jobs/{id}/hold", [&](Request& request) { return set_held(services, request, true); });

@@ -1,7 +1,5 @@
 #include <fcntl.h>
 
-#include <nlohmann/json.hpp>
-
 #include "agent/api/log_stream.hpp"
 #include "agent/api/query.hpp"
 #include "agent/api/services.hpp"
@@ -14,7 +12,6 @@ namespace {
 
 using http::Request;
 using http::Response;
-using nlohmann::json;
 
 struct LogPlace {
   std::string log;
@@ -23,11 +20,16 @@ struct LogPlace {
   bool latest = true;   // of the job's own output: what it writes from now on goes here
 };
 
-// The launch of an attempt; the latest launch for none given; 0 before the first.
-int launch_of(const model::Job& job, std::optional<std::int64_t> attempt) {
-  if (!attempt) return job.attempts.empty() ? 0 : job.attempts.back().launch;
+int latest_launch(const model::Job& job) { return job.attempts.empty() ? 0 : job.attempts.back().launch; }
+
+// The launch of an attempt; the latest launch for none given; 0 before the first. Of a live job the attempt after the
+// last is one that may come.
+int launch_of(const Services& services, const model::Job& job, std::optional<std::int64_t> attempt) {
+  if (!attempt) return latest_launch(job);
   for (const auto& candidate : job.attempts)
     if (candidate.number == *attempt) return candidate.launch;
+  const auto next = job.attempts.empty() ? 1 : job.attempts.back().number + 1;
+  if (*attempt == next && !services.jobs.is_final(job.sequence)) return latest_launch(job) + 1;
   throw Error(Code::not_found, job.id + " has no attempt " + std::to_string(*attempt),
               "it has had " + std::to_string(job.attempts.size()));
 }
@@ -36,10 +38,10 @@ LogPlace place_of(const Services& services, const Request& request, const model:
   const auto stream = request.query_value("stream").value_or("job");
   if (stream == "job") {
     const auto attempt = whole_number(request, "attempt");
-    const int launch = launch_of(job, attempt);
+    const int launch = launch_of(services, job, attempt);
     const auto directory = services.workplaces.directory(job.id, launch);
     return {os::join(directory, shim::kLogFile), os::join(directory, shim::kLogIndexFile), launch,
-            launch == launch_of(job, std::nullopt)};
+            launch >= latest_launch(job)};
   }
   if (stream != "build" && stream != "agent")
     throw Error(Code::invalid, "query parameter 'stream' must be job, build or agent");
@@ -47,17 +49,27 @@ LogPlace place_of(const Services& services, const Request& request, const model:
   return {path, path + ".index", 0, false};
 }
 
-std::uint64_t start_offset(const Request& request, const LogPlace& place) {
-  if (const auto offset = whole_number(request, "offset")) return static_cast<std::uint64_t>(*offset);
+struct Start {
+  std::uint64_t offset = 0;
+  bool gave_up = false;  // what was asked for lies further back
+};
+
+// Searching a long log takes time, which is the pool's.
+async::Task<Start> start_of(Services& services, const Request& request, const LogPlace place) {
+  if (const auto offset = whole_number(request, "offset")) co_return Start{static_cast<std::uint64_t>(*offset), false};
   const auto lines = whole_number(request, "tail");
   const auto since = request.query_value("since");
   const auto time = since ? parse_rfc3339(*since) : std::nullopt;
   if (since && !time)
     throw Error(Code::invalid, "query parameter 'since' must be a time such as 2026-03-14T15:09:26Z");
-  if (!os::exists(place.log)) return 0;
-  if (lines) return logs::LogReader(place.log, place.index).tail(static_cast<std::uint64_t>(*lines));
-  if (time) return logs::LogReader(place.log, place.index).since(*time);
-  return 0;
+  if ((!lines && !time) || !os::exists(place.log)) co_return Start{};
+  auto search = [&] {
+    logs::LogReader reader(place.log, place.index);
+    const auto offset = lines ? reader.tail(static_cast<std::uint64_t>(*lines)) : reader.since(*time);
+    return Start{offset, reader.gave_up()};
+  };
+  const auto turn = co_await services.turns.take(request.peer.uid);
+  co_return co_await async::offload(services.pool, search);
 }
 
 // Of what had ended by then; the launch of a later attempt has a log of its own.
@@ -74,12 +86,18 @@ async::Task<Response> read_log(Services& services, Request& request) {
   const auto job = services.resolve(request);
   services.access.require_content(request.peer, job);
   const auto place = place_of(services, request, job);
-  const auto offset = start_offset(request, place);
+  const auto start = co_await start_of(services, request, place);
+  const auto offset = start.offset;
   http::Response::Writer writer;
   if (flag(request, "follow") && place.latest && !services.jobs.is_final(job.sequence)) {
-    writer = [&services, job = job.sequence, id = job.id, launch = place.launch, offset](http::Stream& out) {
-      return follow_log(out, services.jobs, services.workplaces, services.watcher, job, id, launch, offset);
-    };
+    Following what;
+    what.job = job.sequence;
+    what.id = job.id;
+    what.reader = request.peer.uid;
+    what.launch = place.launch;
+    what.offset = offset;
+    if (const auto attempt = whole_number(request, "attempt")) what.attempt = static_cast<int>(*attempt);
+    writer = [&services, what](http::Stream& out) { return follow_log(out, services, what); };
   } else if (os::exists(place.log)) {
     writer = [place, offset](http::Stream& out) { return send_log(out, place.log, place.index, offset); };
   } else {
@@ -88,6 +106,8 @@ async::Task<Response> read_log(Services& services, Request& request) {
   }
   auto response = Response::stream("text/plain; charset=utf-8", std::move(writer));
   response.set("Berth-Log-Offset", std::to_string(offset));
+  if (start.gave_up)
+    response.set("Berth-Log-Note", "only the last " + to_text(ByteSize(logs::LogReader::kFarthestBack)) + " were searched");
   co_return response;
 }
 
@@ -96,10 +116,17 @@ async::Task<Response> read_index(Services& services, Request& request) {
   services.access.require_content(request.peer, job);
   const auto place = place_of(services, request, job);
   if (!os::exists(place.log)) refuse_removed(job, place);
-  json entries = json::array();
-  for (const auto& mark : logs::IndexReader(place.index).marks())
-    entries.push_back({mark.size, to_unix_micros(mark.time)});
-  co_return Response::json(json{{"entries", std::move(entries)}}.dump());
+  auto read = [&] {
+    std::string text;
+    for (const auto& mark : logs::IndexReader(place.index).marks()) {
+      text += text.empty() ? '[' : ',';
+      (text += '[') += std::to_string(mark.size) + "," + std::to_string(to_unix_micros(mark.time)) + "]";
+    }
+    return text.empty() ? std::string("[]") : text + "]";
+  };
+  const auto turn = co_await services.turns.take(request.peer.uid);
+  auto entries = co_await async::offload(services.pool, read);
+  co_return Response::json(R"({"entries":)" + std::move(entries) + "}");
 }
 
 }  // namespace

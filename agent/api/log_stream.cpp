@@ -1,9 +1,10 @@
 #include "agent/api/log_stream.hpp"
 
-#include <sys/inotify.h>
-
 #include <array>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
+#include "agent/api/log_changes.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/logs/reader.hpp"
 #include "runtime/os/file.hpp"
@@ -14,24 +15,54 @@ namespace {
 
 using Buffer = std::array<char, 65536>;
 
+constexpr int kPiecesAtOnce = 4;
+
+// A reader who takes everything at once would otherwise keep the loop to himself.
+async::Task<> let_others_in() { co_await boost::asio::post(boost::asio::use_awaitable); }
+
 // Sends all there is from `offset` on; returns where it stopped.
 async::Task<std::uint64_t> send_rest(http::Stream& out, logs::LogReader& reader, std::uint64_t offset) {
   const auto buffer = std::make_unique<Buffer>();
-  for (;;) {
+  for (int pieces = 1;; ++pieces) {
     const auto piece = reader.read(offset, *buffer);
     if (piece.length == 0) co_return piece.next;
     co_await out.write(std::string_view(buffer->data(), piece.length));
     offset = piece.next;
+    if (pieces % kPiecesAtOnce == 0) co_await let_others_in();
   }
 }
 
-// Sends what is appended, for ever.
-async::Task<> send_growing(http::Stream& out, logs::LogReader& reader, async::Watcher::Watch& changes,
-                           std::uint64_t& offset) {
+// Only waiting is ever interrupted, never a write: what a slow reader has not got when the launch ends is sent then.
+async::Task<> follow_launch(http::Stream& out, Services& services, const Following& what) {
+  const auto directory = services.workplaces.directory(what.id, what.launch);
+  const auto log = os::join(directory, shim::kLogFile);
+  logs::LogReader reader(log, os::join(directory, shim::kLogIndexFile));
+  LogChanges changes(services.watcher, services.log_watches, what.reader, log);
+  auto offset = what.offset;
+  bool over = false;
   for (;;) {
-    offset = co_await send_rest(out, reader, offset);
-    co_await changes.changed();
+    const auto end = co_await send_rest(out, reader, offset);
+    if (end != offset) changes.grew();
+    offset = end;
+    if (over) co_return;
+    auto change = changes.changed();
+    auto ended = services.jobs.wait_until_over(what.job, what.launch);
+    over = co_await async::run_until(std::move(change), std::move(ended));
   }
+}
+
+bool has_log(const Services& services, const Following& what) {
+  return what.launch > 0 &&
+         os::exists(os::join(services.workplaces.directory(what.id, what.launch), shim::kLogFile));
+}
+
+// Which attempt the launch belongs to; 0 while it is not on record. An attempt is there with its last launch; those
+// before it, back to the attempt before, never began.
+int attempt_of(const Services& services, const Following& what) {
+  if (const auto job = services.store.find(what.job))
+    for (const auto& attempt : job->attempts)
+      if (attempt.launch >= what.launch) return attempt.number;
+  return 0;
 }
 
 }  // namespace
@@ -41,27 +72,22 @@ async::Task<> send_log(http::Stream& out, const std::string& log, const std::str
   co_await send_rest(out, reader, offset);
 }
 
-async::Task<> follow_log(http::Stream& out, jobs::Jobs& jobs, const jobs::Workplaces& workplaces,
-                         async::Watcher& watcher, store::Sequence job, model::JobId id, int launch,
-                         std::uint64_t offset) {
+async::Task<> follow_log(http::Stream& out, Services& services, Following what) {
   constexpr std::string_view kNothing;
   co_await out.write(kNothing);  // the header, so that the reader knows he is connected
   for (;;) {
-    // A launch that is over has its log, one that is about to start has none yet.
-    if (launch == 0 || !os::exists(os::join(workplaces.directory(id, launch), shim::kLogFile))) {
-      launch = co_await jobs.wait_for_launch(job, launch);
-      if (launch == 0) co_return;  // it ended without a further start
+    // A launch that is over has its log and is on record; one that is about to start may have one of both already.
+    const bool begun = has_log(services, what);
+    int attempt = begun && what.attempt ? attempt_of(services, what) : 0;
+    if (!begun || (what.attempt && attempt == 0)) {
+      what.launch = co_await services.jobs.wait_for_launch(what.job, what.launch);
+      if (what.launch == 0) co_return;  // it ended without a further start
+      if (what.attempt) attempt = attempt_of(services, what);
     }
-    const auto directory = workplaces.directory(id, launch);
-    const auto log = os::join(directory, shim::kLogFile);
-    logs::LogReader reader(log, os::join(directory, shim::kLogIndexFile));
-    const auto changes = watcher.watch(log, IN_MODIFY);
-    auto sending = send_growing(out, reader, *changes, offset);
-    auto over = jobs.wait_until_over(job, launch);
-    co_await async::run_until(std::move(sending), std::move(over));
-    co_await send_rest(out, reader, offset);
-    offset = 0;
-    ++launch;
+    if (what.attempt && attempt != *what.attempt) co_return;
+    co_await follow_launch(out, services, what);
+    what.offset = 0;
+    ++what.launch;
   }
 }
 

@@ -5,12 +5,14 @@
 #include <string>
 
 #include "agent/api/access.hpp"
+#include "agent/api/log_changes.hpp"
 #include "agent/api/node.hpp"
 #include "agent/jobs/governor.hpp"
 #include "agent/jobs/jobs.hpp"
 #include "agent/jobs/workplace.hpp"
 #include "agent/store/store.hpp"
 #include "runtime/async/offload.hpp"
+#include "runtime/async/turns.hpp"
 #include "runtime/http/router.hpp"
 #include "runtime/objects/store.hpp"
 
@@ -30,6 +32,8 @@ struct Services {
   Node node;
   std::string incoming;   // a directory for uploads in progress
   ByteSize max_upload{};  // of one pack
+  WatchAllowance log_watches{};
+  async::Turns turns{2};  // of each user's work on the pool's threads
 
   // The job that a path names, by id, prefix or @last. Code::not_found, Code::conflict when ambiguous.
   model::Job resolve(const http::Request& request) const;

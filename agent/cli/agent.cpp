@@ -3,6 +3,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "agent/cli/output.hpp"
 #include "agent/model/json.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
@@ -47,6 +48,9 @@ JobRecord record_of(const json& object) {
   record.job = model::job_from_json(object);
   if (const auto waiting = object.find("waiting"); waiting != object.end() && waiting->is_string())
     record.waiting = waiting->get<std::string>();
+  if (const auto title = object.find("title"); title != object.end() && title->is_string())
+    record.title = title->get<std::string>();
+  record.outline = object.value("outline", json(false)) == json(true);
   return record;
 }
 
@@ -143,13 +147,15 @@ JobRecord Agent::act(const std::string& reference, std::string_view action, std:
 }
 
 void Agent::log(const std::string& reference, const LogQuery& query, const http::Client::OnChunk& on_chunk) {
-  client_.stream("GET", log_target(reference, query), on_chunk);
+  const auto answer = client_.stream("GET", log_target(reference, query), on_chunk);
+  if (const auto note = answer.headers.find("Berth-Log-Note")) remark(printable(*note));
 }
 
 std::uint64_t Agent::log_start(const std::string& reference, LogQuery query) {
   if (!query.tail && !query.since) return query.offset.value_or(0);
   query.follow = false;
   const auto answer = client_.request("HEAD", log_target(reference, query));
+  if (const auto note = answer.headers.find("Berth-Log-Note")) remark(printable(*note));
   const auto header = answer.headers.find("Berth-Log-Offset");
   std::uint64_t offset = 0;
   if (!header || std::from_chars(header->data(), header->data() + header->size(), offset).ec != std::errc())

@@ -20,6 +20,8 @@ struct JobRecord {
   model::Job job;
   std::string waiting;  // why it has not started, in words; "" when it does not wait
   std::string json;     // the record as it was sent
+  std::string title{};  // in a list: the beginning of its command
+  bool outline = false;  // what everybody sees: without the request
 };
 
 struct JobList {

@@ -63,10 +63,12 @@ class Follower {
   JobRecord run() {
     for (;;) {
       try {
-        if (absence_) come_back();
+        if (absence_) {
+          agent_.job(job_);
+          absence_.end();
+        }
         query_.follow = true;
-        pass_on();
-        return query_.stream == LogStream::job ? agent_.wait(job_) : wait_for_side_log();
+        return query_.stream == LogStream::job ? follow_attempts() : follow_side_log();
       } catch (const Error& error) {
         if (!agent_is_away(error)) throw;
         absence_.endure(error, job_);
@@ -84,29 +86,31 @@ class Follower {
     });
   }
 
-  // One answer may have held the logs of several attempts, one after the other: finds out where in which we
-  // were.
-  void come_back() {
-    const auto record = agent_.job(job_);
-    absence_.end();
-    const int current = record.job.attempts.empty() ? attempt_ : record.job.attempts.back().number;
-    if (query_.stream != LogStream::job) return;
-    for (; attempt_ < current; ++attempt_) {
+  JobRecord follow_attempts() {
+    for (;;) {
       query_.attempt = attempt_;
-      const auto size = indexed_size(agent_.log_index(job_, query_));
-      if (position_.offset() < size) {
-        query_.follow = false;
-        pass_on();
-        position_ = LogPosition(0);
-      } else {
-        position_ = LogPosition(position_.offset() - size);
+      try {
+        pass_on();  // ends when a later attempt begins, or none will
+      } catch (const Error& error) {
+        if (error.code() != Code::not_found) throw;
+        auto record = agent_.job(job_);
+        if (last_attempt(record) < attempt_ && model::is_final(record.job.state)) return record;  // it never came
+        throw;
       }
+      auto record = agent_.job(job_);
+      if (last_attempt(record) <= attempt_ && !model::is_final(record.job.state)) record = agent_.wait(job_);
+      if (last_attempt(record) <= attempt_) return record;
+      ++attempt_;
+      position_ = LogPosition(0);
     }
-    query_.attempt.reset();
+  }
+
+  static int last_attempt(const JobRecord& record) {
+    return record.job.attempts.empty() ? 0 : record.job.attempts.back().number;
   }
 
   // The agent's remarks and the build log are not streamed: they grow seldom.
-  JobRecord wait_for_side_log() {
+  JobRecord follow_side_log() {
     for (;;) {
       auto record = agent_.job(job_);
       pass_on();

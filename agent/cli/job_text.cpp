@@ -15,11 +15,6 @@ namespace {
 using model::Job;
 using nlohmann::json;
 
-std::string title(const Job& job) {
-  return job.request.display_name.empty() ? command_text(job.request.command)
-                                          : printable(job.request.display_name);
-}
-
 std::string moment(Instant instant, Instant now) {
   return to_local_text(instant) + " (" + ago(instant, now) + ")";
 }
@@ -80,9 +75,20 @@ std::string container_text(const model::ContainerRequest& container) {
   return text;
 }
 
+// Of somebody else's job.
+void add_outline(Page& page, const Job& job) {
+  page.line("Name", printable(job.request.display_name));
+  page.line("User", printable(job.user));
+  page.line("Resources", to_words(job.request.resources));
+  if (job.priority != 0) page.line("Priority", std::to_string(job.priority));
+  if (job.request.timeout) page.line("Time limit", to_words(*job.request.timeout));
+  page.line("More", "only its owner and root may see it");
+}
+
 void add_request(Page& page, const JobRecord& record) {
   const auto& job = record.job;
   const auto& request = job.request;
+  if (record.outline) return add_outline(page, job);
   page.line("Command", command_text(request.command));
   page.line("Name", printable(request.display_name));
   page.line("Experiment", printable(request.experiment));
@@ -209,17 +215,25 @@ void add_outputs(Page& page, const Job& job) {
 
 }  // namespace
 
+std::string title_of(const JobRecord& record) {
+  const auto& request = record.job.request;
+  if (!request.display_name.empty()) return printable(request.display_name);
+  if (!request.command.empty()) return command_text(request.command);
+  return record.title.empty() ? "–" : printable(record.title);
+}
+
 std::string jobs_table(const std::vector<JobRecord>& jobs, Instant now, const Screen& screen) {
   Table table({{"ID"}, {"NAME", 12}, {"STATE", 20}, {"USER", 6}, {"AGE"}, {"RAN"}, {"WAITING", 12}});
-  for (const auto& [job, waiting, json] : jobs) {
+  for (const auto& record : jobs) {
+    const auto& job = record.job;
     const auto ran = run_time(job, now);
     table.add({{printable(job.id)},
-               {title(job)},
+               {title_of(record)},
                {brief_state_text(job), state_style(job)},
                {printable(job.user)},
                {brief_duration(now - job.submitted)},
                {ran ? brief_duration(*ran) : ""},
-               {printable(waiting)}});
+               {printable(record.waiting)}});
   }
   return table.text(screen);
 }
@@ -234,6 +248,7 @@ std::string job_page(const JobRecord& record, Instant now, const Screen& screen)
   page.heading("Timing");
   add_timing(page, job, now);
   add_usage(page, job);
+  if (record.outline) return page.take();
   if (job.log_removed) page.line("Log", "removed " + removal_text(*job.log_removed), Style::yellow);
   add_attempts(page, job, now);
   add_git(page, job);

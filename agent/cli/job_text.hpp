@@ -10,6 +10,8 @@
 
 namespace berth::cli {
 
+// What a list calls a job: its name, else its command; "–" where that is not for the caller to see.
+std::string title_of(const JobRecord& record);
 // `berth ps`: one line per job.
 std::string jobs_table(const std::vector<JobRecord>& jobs, Instant now, const Screen& screen);
 // `berth show`: everything that is known about one.

@@ -4,8 +4,10 @@
 
 #include "agent/cli/dispatch.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/os/standard_files.hpp"
 
 int main(int argc, char** argv) {
+  berth::os::open_standard_files();
   berth::cli::Common common;
   try {
     return berth::cli::dispatch(berth::cli::Arguments(argv + 1, argv + argc), common);

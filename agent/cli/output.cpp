@@ -1,5 +1,6 @@
 #include "agent/cli/output.hpp"
 
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -22,6 +23,9 @@ void write_to(int fd, std::string_view text) {
       text.remove_prefix(static_cast<std::size_t>(written));
     } else if (errno == EPIPE) {
       ::_exit(kEndedBySigpipe);
+    } else if (errno == EAGAIN) {  // somebody who shares it made it non-blocking
+      pollfd room{fd, POLLOUT, 0};
+      ::poll(&room, 1, -1);
     } else if (errno != EINTR) {
       throw_errno("write to", fd == STDOUT_FILENO ? "standard output" : "standard error");
     }

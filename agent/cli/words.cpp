@@ -24,24 +24,6 @@ constexpr std::array<Unit, 5> kUnits{{{1'209'600, 604'800, "week"},
                                       {60, 60, "minute"},
                                       {1, 1, "second"}}};
 
-bool needs_quotes(std::string_view word) {
-  constexpr std::string_view kPlain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
-  return word.empty() || word.find_first_not_of(kPlain) != std::string_view::npos;
-}
-
-std::string quoted(const std::string& word) {
-  if (!needs_quotes(word)) return word;
-  std::string text = "'";
-  for (const char c : word) {
-    if (c == '\'')
-      text += "'\\''";
-    else
-      text += c;
-  }
-  return text + "'";
-}
-
 struct BriefEnding {
   std::string operator()(const model::Exited& ending) const {
     return "exit code " + std::to_string(ending.code);
@@ -105,12 +87,6 @@ std::string brief_duration(std::chrono::microseconds duration) {
 std::string ago(Instant then, Instant now) {
   if (now - then < std::chrono::seconds(1)) return "just now";
   return brief_duration(now - then) + " ago";
-}
-
-std::string command_text(const std::vector<std::string>& command) {
-  std::string text;
-  for (const auto& word : command) (text += text.empty() ? "" : " ") += quoted(word);
-  return printable(text);
 }
 
 std::string state_text(const model::Job& job) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "agent/cli/output.hpp"
+#include "agent/model/command_text.hpp"
 #include "agent/model/job.hpp"
 #include "runtime/base/clock.hpp"
 
@@ -18,8 +19,7 @@ namespace berth::cli {
 std::string brief_duration(std::chrono::microseconds duration);
 // "3 minutes ago", "just now".
 std::string ago(Instant then, Instant now);
-// As one would type it in a shell: words with anything special are quoted; one line whatever is in it.
-std::string command_text(const std::vector<std::string>& command);
+using model::command_text;
 // "Running", "Queued (held)", "Failed: exited with code 3".
 std::string state_text(const model::Job& job);
 // The same for a column: "Failed: exit code 3", "Failed: SIGKILL", "Canceled by grace" where that is not the

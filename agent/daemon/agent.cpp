@@ -180,7 +180,7 @@ class Agent {
     nursery_.spawn(recover_images());  // an engine may hang
     co_await jobs_.recover();
     governor_.start();
-    http::Server server(co_await async::this_coro::executor, listen(), router_, http::Limits{},
+    http::Server server(co_await async::this_coro::executor, listen(), router_, limits(),
                         [this](std::exception_ptr failure) { report("a connection failed", failure); });
     log_.info("agent ready", kv("socket", config_.socket), kv("version", kVersion), kv("pid", ::getpid()));
     os::notify_manager("READY=1\nSTATUS=Takes jobs at " + config_.socket);
@@ -192,6 +192,15 @@ class Agent {
     co_await async::run_until(std::move(serving), std::move(told));
     if (!activated_) os::remove_file(config_.socket);
     log_.info("agent stopped; jobs run on");
+  }
+
+  // Root and whoever the agent belongs to run it: they always get in.
+  http::Limits limits() const {
+    http::Limits limits;
+    limits.connections = config_.max_connections;
+    limits.connections_per_user = config_.max_connections_per_user;
+    limits.trusted = [agent = ::geteuid()](uid_t user) { return user == 0 || user == agent; };
+    return limits;
   }
 
   // Without an engine there is nothing to take over yet.

@@ -146,6 +146,12 @@ std::size_t builds_at_once(const Entry& entry) {
   return static_cast<std::size_t>(number);
 }
 
+std::size_t connections(const Entry& entry) {
+  const auto number = entry.number(8, 65536, "a whole number from 8 to 65536");
+  if (number != std::floor(number)) entry.fail("a whole number from 8 to 65536");
+  return static_cast<std::size_t>(number);
+}
+
 std::string path_or_nothing(const Entry& entry) {
   const auto path = entry.text();
   if (!path.empty() && path.front() != '/') entry.fail("an absolute path, or '' for none");
@@ -238,6 +244,8 @@ const std::map<std::string, Setter>& setters() {
       {"gpu_sample", [](Config& c, const Entry& e) { c.gpus.sample = gpu_sample(e); }},
       {"cgroup", [](Config& c, const Entry& e) { c.cgroup = e.absolute_path(); }},
       {"path", [](Config& c, const Entry& e) { c.path = e.text(); }},
+      {"max_connections", [](Config& c, const Entry& e) { c.max_connections = connections(e); }},
+      {"max_connections_per_user", [](Config& c, const Entry& e) { c.max_connections_per_user = connections(e); }},
       {"others_may_read", [](Config& c, const Entry& e) { c.others_may_read = e.boolean(); }},
       {"log_level", [](Config& c, const Entry& e) { c.log_level = log_level(e); }},
   };

@@ -83,6 +83,8 @@ struct Config {
   std::string cgroup;                                    // cgroup: a cgroup2 directory for the jobs' groups
   std::string path =                                     // path: PATH of jobs
       "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  std::size_t max_connections = 1024;          // max_connections: to the socket, of all together
+  std::size_t max_connections_per_user = 256;  // max_connections_per_user: of each but root
   bool others_may_read = false;  // others_may_read: logs and files of a job for everybody on the socket
   LogLevel log_level = LogLevel::info;
 

@@ -144,7 +144,6 @@ JobRequest read_request(JsonReader& fields) {
   request.display_name = fields.text("name");
   request.experiment = fields.text("experiment", request.experiment);
   request.tags = fields.text_map("tags");
-  fields.require("command");
   request.command = fields.texts("command");
   request.environment_variables = fields.text_map("environment_variables");
   request.snapshot = fields.digest("snapshot");
@@ -174,6 +173,36 @@ std::optional<Removal> removal_from(JsonReader& fields, const char* key) {
   if (value == nullptr) return std::nullopt;
   JsonReader removal(*value, key);
   return Removal{removal.required_instant("time"), removal.text("why")};
+}
+
+constexpr std::size_t kLongestReason = 300;  // in an outline
+
+Ending with_bounded_reason(Ending ending, Reasons reasons) {
+  const auto bound = [&](std::string& reason) {
+    if (reasons == Reasons::no) reason.clear();
+    if (reason.size() <= kLongestReason) return;
+    auto end = kLongestReason;
+    while (end > 0 && (static_cast<unsigned char>(reason[end]) & 0xC0U) == 0x80U) --end;  // whole characters
+    reason.resize(end);
+    reason += "…";
+  };
+  std::visit(
+      [&](auto& each) {
+        if constexpr (requires { each.reason; }) bound(each.reason);
+      },
+      ending);
+  return ending;
+}
+
+// An outline tells of the last attempt what the job as a whole shows.
+std::vector<Attempt> attempt_of_outline(JsonReader& fields) {
+  Attempt attempt;
+  attempt.number = fields.whole<int>("attempt", 0);
+  if (attempt.number == 0) return {};
+  attempt.started = fields.instant("started");
+  attempt.duration = fields.duration("duration_ms");
+  if (attempt.started && attempt.duration) attempt.ended = *attempt.started + *attempt.duration;
+  return {std::move(attempt)};
 }
 
 // Stored text that is JSON itself is shown as such.
@@ -276,6 +305,7 @@ EnvironmentRequest environment_request_from_json(const json& value) {
 
 JobRequest request_from_json(const json& value) {
   JsonReader fields(value, "job request");
+  fields.require("command");
   auto request = read_request(fields);
   fields.refuse_others();
   return request;
@@ -352,6 +382,34 @@ json to_json(const Job& job) {
   return object;
 }
 
+json outline_json(const Job& job, Reasons reasons) {
+  const Attempt current = job.attempts.empty() ? Attempt{} : job.attempts.back();
+  const auto ending = job.ending ? std::optional(with_bounded_reason(*job.ending, reasons)) : std::nullopt;
+  const auto removal = [](const Removal& removed) { return to_json(removed); };
+  return {{"id", job.id},
+          {"sequence", job.sequence},
+          {"outline", true},
+          {"uid", job.uid},
+          {"user", job.user},
+          {"name", job.request.display_name},
+          {"state", name(job.state)},
+          {"priority", job.priority},
+          {"held", job.held},
+          {"resources", to_json(job.request.resources)},
+          {"timeout_ms", or_null(job.request.timeout, [](milliseconds limit) { return limit.count(); })},
+          {"submitted", to_rfc3339(job.submitted)},
+          {"attempt", job.attempts.empty() ? 0 : current.number},
+          {"started", or_null(current.started, to_rfc3339)},
+          {"finished", or_null(job.finished, to_rfc3339)},
+          {"duration_ms", or_null(current.duration, to_ms)},
+          {"ending", or_null(ending, [](const Ending& each) { return to_json(each); })},
+          {"ending_words", or_null(ending, [](const Ending& each) { return to_words(each); })},
+          {"exit_code", or_null(job.ending, exit_code)},
+          {"canceled_by", job.canceled_by},
+          {"log_removed", or_null(job.log_removed, removal)},
+          {"outputs_removed", or_null(job.outputs_removed, removal)}};
+}
+
 // What a newer agent adds to a job is ignored, at the top level.
 Job job_from_json(const json& value) {
   JsonReader fields(value, "job");
@@ -373,6 +431,8 @@ Job job_from_json(const json& value) {
   if (const auto* attempts = fields.find("attempts")) {
     if (!attempts->is_array()) fields.refuse("attempts", "must be a list");
     for (const auto& attempt : *attempts) job.attempts.push_back(attempt_from_json(attempt));
+  } else {
+    job.attempts = attempt_of_outline(fields);
   }
   if (const auto* ending = fields.find("ending")) job.ending = ending_from_json(*ending);
   job.environment = fields.digest("environment_digest");
@@ -385,13 +445,23 @@ Job job_from_json(const json& value) {
 }
 
 json parse_json(std::string_view text) {
+  JsonBudget budget;
+  return parse_json(text, budget);
+}
+
+json parse_json(std::string_view text, JsonBudget& budget) {
   if (text.size() > kMaxText)
     throw Error(Code::too_large, "JSON of " + to_text(ByteSize(text.size())) + " is over the limit of " +
                                      to_text(ByteSize(kMaxText)));
-  const auto bounded = [](int depth, json::parse_event_t event, json&) {
+  const auto bounded = [&](int depth, json::parse_event_t event, json&) {
     const bool opens =
         event == json::parse_event_t::object_start || event == json::parse_event_t::array_start;
     if (opens && depth >= kMaxDepth) throw Error(Code::invalid, "JSON is nested too deeply");
+    const bool closes = event == json::parse_event_t::object_end || event == json::parse_event_t::array_end;
+    if (!closes && budget.values-- == 0) {
+      budget.values = 0;
+      throw Error(Code::too_large, "JSON with more values than are read here");
+    }
     return true;
   };
   try {

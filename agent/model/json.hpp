@@ -17,14 +17,28 @@ nlohmann::json to_json(const Attempt& attempt);
 // The whole record: request, state, timing, attempts, ending, "exit_code", "ending_words", provenance.
 nlohmann::json to_json(const Job& job);
 
+// What everybody who may look at the queue sees of a job, and what lists tell of each: no command, variables, directory,
+// files, provenance or digests, and of its attempts the times of the last. Without `Reasons::yes` an ending tells its
+// kind only: a reason may quote the command or what a build printed; with it a long reason is cut.
+enum class Reasons { yes, no };
+nlohmann::json outline_json(const Job& job, Reasons reasons);
+
 // All throw Error Code::invalid naming the field ("job request: 'priority' must be a whole number …").
 Ending ending_from_json(const nlohmann::json& json);
 EnvironmentRequest environment_request_from_json(const nlohmann::json& json);
 JobRequest request_from_json(const nlohmann::json& json);
 Attempt attempt_from_json(const nlohmann::json& json);
+// Of a whole record, or of an outline: then the request is empty but for what outlines tell.
 Job job_from_json(const nlohmann::json& json);
 
-// Parses text that came from outside: depth and size bounded, Code::invalid with the position of the mistake.
+// How many values texts may hold, counting each element, field and list: what bounds the memory that reading them takes,
+// which is many times their length.
+struct JsonBudget {
+  std::size_t values = 2'000'000;  // left
+};
+// Parses text that came from outside: depth, size and number of values bounded, Code::invalid with the position of the
+// mistake, Code::too_large as soon as the budget is used up.
+nlohmann::json parse_json(std::string_view text, JsonBudget& budget);
 nlohmann::json parse_json(std::string_view text);
 
 }  // namespace berth::model

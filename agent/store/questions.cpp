@@ -95,9 +95,42 @@ LiveJob live_row(const db::Statement& row) {
   return job;
 }
 
+ListedJob listed_row(const db::Statement& row) {
+  ListedJob listed;
+  auto& job = listed.job;
+  job.sequence = row.integer(0);
+  job.id = row.text(1);
+  job.uid = static_cast<uid_t>(row.integer(2));
+  job.user = row.text(3);
+  job.state = state_column(row, 4);
+  job.priority = static_cast<int>(row.integer(5));
+  job.held = row.integer(6) != 0;
+  job.submitted = *instant_column(row, 7);
+  job.finished = instant_column(row, 8);
+  job.ending = ending_column(row, 9);
+  job.canceled_by = row.text(10);
+  job.log_removed = removal_columns(row, 11);
+  job.outputs_removed = removal_columns(row, 13);
+  job.request.experiment = row.text(15);
+  job.request.submission_id = row.text(16);
+  job.request.display_name = row.text(17);
+  listed.title = row.text(18);
+  job.request.resources = resources_columns(row, 19);
+  if (const auto timeout = row.optional_integer(24)) job.request.timeout = milliseconds(*timeout);
+  if (row.is_null(25)) return listed;
+  Attempt attempt;
+  attempt.number = static_cast<int>(row.integer(25));
+  attempt.launch = static_cast<int>(row.integer(26));
+  attempt.started = instant_column(row, 27);
+  attempt.ended = instant_column(row, 28);
+  if (const auto duration = row.optional_integer(29)) attempt.duration = microseconds(*duration);
+  job.attempts.push_back(std::move(attempt));
+  return listed;
+}
+
 // The query for a filter; bind() gives its values in the same order.
 std::string list_query(const Filter& filter) {
-  std::string sql = BERTH_JOB_COLUMNS "WHERE 1";
+  std::string sql = "SELECT sequence FROM job WHERE 1";
   if (!filter.states.empty()) {
     sql += " AND state IN (?";
     for (std::size_t i = 1; i < filter.states.size(); ++i) sql += ", ?";
@@ -108,8 +141,8 @@ std::string list_query(const Filter& filter) {
   }
   if (filter.uid) sql += " AND uid = ?";
   if (!filter.experiment.empty()) sql += " AND experiment = ?";
-  if (filter.before) sql += " AND job.sequence < ?";
-  return sql + " ORDER BY job.sequence DESC LIMIT ?";
+  if (filter.before) sql += " AND sequence < ?";
+  return sql + " ORDER BY sequence DESC LIMIT ?";
 }
 
 void bind_filter(db::Statement& rows, const Filter& filter) {
@@ -186,12 +219,29 @@ Job resolve(db::Connection& db, std::string_view reference, uid_t uid) {
   return *find(db, names.front());
 }
 
-std::vector<Job> list(db::Connection& db, const Filter& filter) {
-  std::vector<Job> jobs;
+std::vector<Sequence> list(db::Connection& db, const Filter& filter) {
+  std::vector<Sequence> jobs;
   auto rows = db.prepare(list_query(filter));
   bind_filter(rows, filter);
-  while (rows.step()) jobs.push_back(job_row(db, rows));
+  while (rows.step()) jobs.push_back(rows.integer(0));
   return jobs;
+}
+
+std::vector<ListedJob> listed(db::Connection& db, const std::vector<Sequence>& jobs) {
+  std::vector<ListedJob> result;
+  result.reserve(jobs.size());
+  auto row = db.prepare(
+      "SELECT job.sequence, id, uid, user, state, priority, held, submitted, finished, job.ending, canceled_by,"
+      " log_removed, log_removed_why, outputs_removed, outputs_removed_why, experiment, submission_id, name, title,"
+      " cpu_milli, memory, job.gpus, slots, gpu_memory, timeout_ms, number, launch, started, ended, duration_us"
+      " FROM job LEFT JOIN attempt ON attempt.sequence = job.sequence AND number = job.attempt"
+      " WHERE job.sequence = ?");
+  for (const auto sequence : jobs) {
+    row.bind(1, sequence);
+    if (row.step()) result.push_back(listed_row(row));
+    row.reset();
+  }
+  return result;
 }
 
 std::vector<LiveJob> live(db::Connection& db) {

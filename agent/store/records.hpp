@@ -82,6 +82,14 @@ struct PastLaunch {
   int launch = 0;
 };
 
+// A job as lists tell of it, from columns alone: its request has only what model::outline_json() shows, experiment and
+// submission id; of its attempts only the last is there.
+struct ListedJob {
+  model::Job job;
+  std::string title;  // of its command, as one would type it: at most about kLongestTitle bytes
+};
+constexpr std::size_t kLongestTitle = 400;
+
 struct Filter {
   std::vector<model::State> states;  // empty: all
   std::optional<uid_t> uid;
@@ -171,7 +179,9 @@ std::vector<model::JobId> jobs_in(db::Connection& db, const Digest& environment)
 // "'br' is ambiguous: brave-heron-7k2m, bright-owl-22ab".
 model::Job resolve(db::Connection& db, std::string_view reference, uid_t uid);
 // Newest first.
-std::vector<model::Job> list(db::Connection& db, const Filter& filter);
+std::vector<Sequence> list(db::Connection& db, const Filter& filter);
+// In the order given, but for those that are gone.
+std::vector<ListedJob> listed(db::Connection& db, const std::vector<Sequence>& jobs);
 // By sequence.
 std::vector<LiveJob> live(db::Connection& db);
 // Of live jobs and of those that ended last: whose directories a crash may have left as they were.

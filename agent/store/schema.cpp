@@ -108,7 +108,20 @@ ALTER TABLE attempt ADD COLUMN gpu_us INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE attempt ADD COLUMN gpu_peak_memory INTEGER NOT NULL DEFAULT 0;
 )sql";
 
-constexpr std::array<std::string_view, 3> kSteps{kSchema1, kSchema2, kSchema3};
+// What lists tell of a request, so that they need not read it: its name, and the beginning of its command as one would
+// type it (model::command_text).
+constexpr std::string_view kSchemaLists = R"sql(
+ALTER TABLE job ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE job ADD COLUMN title TEXT NOT NULL DEFAULT '';
+UPDATE job SET
+  name = ifnull((SELECT json_extract(json, '$.name') FROM request WHERE request.sequence = job.sequence), ''),
+  title = ifnull((SELECT CASE WHEN length(text) > 400 THEN substr(text, 1, 400) || '…' ELSE text END FROM (
+      SELECT group_concat(CASE WHEN value = '' OR value GLOB '*[^-a-zA-Z0-9_@%+=:,./]*'
+                          THEN '''' || replace(value, '''', '''\''''') || '''' ELSE value END, ' ') AS text
+      FROM request, json_each(request.json, '$.command') WHERE request.sequence = job.sequence)), '');
+)sql";
+
+constexpr std::array<std::string_view, 4> kSteps{kSchema1, kSchema2, kSchema3, kSchemaLists};
 
 }  // namespace
 

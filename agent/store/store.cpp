@@ -236,8 +236,12 @@ std::vector<LiveJob> Store::live() {
   return store::live(reader_);
 }
 
-Task<std::vector<model::Job>> Store::list(Filter filter) {
+Task<std::vector<Sequence>> Store::list(Filter filter) {
   return read([filter = std::move(filter)](db::Connection& db) { return store::list(db, filter); });
+}
+
+Task<std::vector<ListedJob>> Store::listed(std::vector<Sequence> jobs) {
+  return read([jobs = std::move(jobs)](db::Connection& db) { return store::listed(db, jobs); });
 }
 
 Task<std::vector<model::JobId>> Store::jobs_in(Digest environment) {

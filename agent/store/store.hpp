@@ -70,7 +70,8 @@ class Store {
   std::vector<LiveJob> live();
   std::vector<PastLaunch> past_launches(std::size_t ended_jobs);
 
-  Task<std::vector<model::Job>> list(Filter filter);
+  Task<std::vector<Sequence>> list(Filter filter);
+  Task<std::vector<ListedJob>> listed(std::vector<Sequence> jobs);
   Task<std::vector<model::JobId>> jobs_in(Digest environment);
 
   // Writes what waits; later writes fail with Code::unavailable.

@@ -44,10 +44,15 @@ async::Task<std::string> Request::read_body(ByteSize limit) {
   check_announced(body, limit);
   std::string content;
   std::size_t size = 0;
+  const auto most = std::min(body.length().value_or(limit.bytes()), limit.bytes()) + 1;
   // One byte more than announced, so that the read that sees the end needs no second step.
   content.resize(std::min<std::uint64_t>(body.length().value_or(kStep), kStep) + 1);
   while (true) {
-    if (size == content.size()) content.resize(std::min<std::uint64_t>(size * 2, limit.bytes() + 1));
+    if (size == content.size()) {
+      const auto larger = std::min<std::uint64_t>(size * 2, most);
+      if (memory != nullptr) memory->take(larger - size);
+      content.resize(larger);
+    }
     const auto n = co_await body.read_some(std::span(content).subspan(size));
     if (n == 0) break;
     size += n;

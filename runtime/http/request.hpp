@@ -13,6 +13,7 @@
 
 #include "runtime/async/task.hpp"
 #include "runtime/base/units.hpp"
+#include "runtime/http/allowance.hpp"
 #include "runtime/http/headers.hpp"
 #include "runtime/http/target.hpp"
 #include "runtime/os/fd.hpp"
@@ -63,6 +64,7 @@ struct Request {
   Headers headers;
   Peer peer;
   Body& body;
+  MemoryBudget::Share* memory = nullptr;  // what it may take; null: as much as it likes
 
   // Nothing where the query does not have it.
   std::optional<std::string_view> query_value(std::string_view name) const;

@@ -1,22 +1,26 @@
 #include "runtime/http/server.hpp"
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "runtime/async/attempt.hpp"
 #include "runtime/async/cleanup.hpp"
 #include "runtime/async/deadline.hpp"
-#include "runtime/async/event.hpp"
 #include "runtime/async/nursery.hpp"
+#include "runtime/async/turns.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/http/error_json.hpp"
 #include "runtime/http/session.hpp"
 
 namespace berth::http {
@@ -34,7 +38,9 @@ class Server::State : public SessionHost {
  public:
   State(async::Executor executor, os::Fd listener, const Router& router, Limits limits, OnFailure on_failure)
       : router_(router),
-        limits_(limits),
+        limits_(std::move(limits)),
+        memory_(limits_.memory_per_user, limits_.memory),
+        turns_(limits_.requests_per_user),
         on_failure_(std::move(on_failure)),
         timer_(executor),
         acceptor_(executor, Protocol(), listener.get()),
@@ -48,7 +54,6 @@ class Server::State : public SessionHost {
     stopping_ = true;
     boost::system::error_code ignored;
     acceptor_.close(ignored);
-    room_.notify_all();
     for (auto* session : sessions_) session->stop();
   }
 
@@ -57,6 +62,11 @@ class Server::State : public SessionHost {
   const Router& router() const override { return router_; }
   const Limits& limits() const override { return limits_; }
   void report(std::exception_ptr failure) override { on_failure_(std::move(failure)); }
+  MemoryBudget& memory() override { return memory_; }
+  async::Task<async::Turns::Turn> turn(uid_t user) override {
+    if (limits_.trusted(user)) co_return async::Turns::Turn();
+    co_return co_await turns_.take(user);
+  }
 
   // One timer for all sessions, set for the earliest time limit only while there is one.
   void watch(Steady due) override {
@@ -69,16 +79,29 @@ class Server::State : public SessionHost {
   }
 
  private:
+  // A connection's place, among all and among its user's, for as long as it is served.
+  class Place {
+   public:
+    Place(std::map<uid_t, std::size_t>& taken, uid_t user) : taken_(&taken), user_(user) { ++taken[user]; }
+    Place(Place&& other) noexcept : taken_(std::exchange(other.taken_, nullptr)), user_(other.user_) {}
+    Place& operator=(Place&&) = delete;
+    ~Place() {
+      if (taken_ == nullptr) return;
+      const auto found = taken_->find(user_);
+      if (--found->second == 0) taken_->erase(found);
+    }
+
+   private:
+    std::map<uid_t, std::size_t>* taken_;
+    uid_t user_;
+  };
+
   async::Task<> accept_all() {
     while (!stopping_) {
-      if (nursery_.size() >= limits_.connections) {
-        co_await room_.wait();
-        continue;
-      }
       auto [failure, socket] = co_await acceptor_.async_accept(kToken);
       if (stopping_) break;
       if (!failure) {
-        nursery_.spawn(serve(Connection(std::move(socket))));
+        admit(Connection(std::move(socket)));
         continue;
       }
       if (failure == asio::error::operation_aborted) throw Cancelled();
@@ -87,7 +110,79 @@ class Server::State : public SessionHost {
     }
   }
 
-  async::Task<> serve(Connection connection) {
+  void admit(Connection connection) {
+    uid_t user = 0;
+    try {
+      user = connection.peer().uid;
+    } catch (const Error&) {
+      return;  // gone already
+    }
+    if (const auto refusal = make_place_for(user)) return refuse(connection, *refusal);
+    nursery_.spawn(serve(std::move(connection), Place(places_, user)));
+  }
+
+  struct Refusal {
+    int status;
+    Error error;
+  };
+
+  // Why there is none.
+  std::optional<Refusal> make_place_for(uid_t user) {
+    const bool trusted = limits_.trusted(user);
+    const auto found = places_.find(user);
+    const auto own = found == places_.end() ? 0 : found->second;
+    if (!trusted && own >= limits_.connections_per_user && !close_idle(user))
+      return Refusal{429, Error(Code::unavailable, "you have " + std::to_string(own) + " connections to the agent already",
+                                "close some of them; each command that follows or waits for a job holds one")};
+    const auto reserved = trusted ? 0 : std::min(limits_.reserved_connections, limits_.connections / 2);
+    if (nursery_.size() - leaving() >= limits_.connections - reserved && !close_idle(busiest_with_idle()))
+      return Refusal{503, Error(Code::unavailable, "the agent has as many connections as it may have", "try again in a moment")};
+    return std::nullopt;
+  }
+
+  // Those whose end is only a matter of the loop's next turns.
+  std::size_t leaving() const {
+    return static_cast<std::size_t>(
+        std::count_if(sessions_.begin(), sessions_.end(), [](const Session* session) { return session->leaving(); }));
+  }
+
+  std::optional<uid_t> busiest_with_idle() const {
+    std::map<uid_t, std::size_t> idle;
+    for (const auto* session : sessions_)
+      if (session->idle()) ++idle[session->user()];
+    std::optional<uid_t> busiest;
+    for (const auto& [user, count] : idle)
+      if (!busiest || places_.at(user) > places_.at(*busiest)) busiest = user;
+    return busiest;
+  }
+
+  // Of the user's idle connections the oldest.
+  bool close_idle(std::optional<uid_t> user) {
+    if (!user) return false;
+    for (auto* session : sessions_) {
+      if (session->user() != *user || !session->idle()) continue;
+      session->leave();
+      return true;
+    }
+    return false;
+  }
+
+  // In one go, waiting for nothing: the answer fits into the socket's buffer.
+  void refuse(Connection& connection, const Refusal& refusal) {
+    const auto body = to_json(refusal.error);
+    const std::string head = "HTTP/1.1 " + std::to_string(refusal.status) + " " +
+                             std::string(reason_phrase(refusal.status)) +
+                             "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
+                             "\r\nRetry-After: 1\r\nConnection: close\r\n\r\n";
+    std::array<std::string_view, 2> pieces{head, body};
+    try {
+      connection.send_some(pieces);
+    } catch (const Error&) {  // it has gone
+    }
+  }
+
+  async::Task<> serve(Connection connection, Place place) {
+    const Place kept(std::move(place));
     Session session(*this, std::move(connection));
     const auto self = sessions_.insert(sessions_.end(), &session);
     if (stopping_) session.stop();
@@ -98,7 +193,6 @@ class Server::State : public SessionHost {
       failure = std::current_exception();
     }
     sessions_.erase(self);
-    room_.notify_all();
     if (failure) std::rethrow_exception(failure);
   }
 
@@ -121,12 +215,14 @@ class Server::State : public SessionHost {
 
   const Router& router_;
   const Limits limits_;
+  MemoryBudget memory_;
+  async::Turns turns_;
   OnFailure on_failure_;
   asio::steady_timer timer_;
   std::optional<Steady> wake_;
   basic_socket_acceptor<Protocol> acceptor_;
-  std::list<Session*> sessions_;
-  async::Event room_;
+  std::map<uid_t, std::size_t> places_;
+  std::list<Session*> sessions_;  // the oldest first
   bool stopping_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for the timer's handler
   async::Nursery nursery_;

@@ -4,6 +4,8 @@
 // others. An idle server, connections included, has no wake-ups: time limits are watched by one timer that is
 // armed only while a client owes something.
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -23,7 +25,18 @@ struct Limits {
   std::chrono::milliseconds body_time{
       30'000};  // without progress of a body, or of a response that is not a stream
   std::chrono::milliseconds drain_time{10'000};  // how long stop() waits for handlers before they are stopped
-  std::size_t connections = 1024;                // further ones wait in the kernel's queue
+  std::chrono::milliseconds idle_time{600'000};  // of a connection without a request
+  // Connections in all, and of one user. Where they are used up, an idle one is closed for a new one: the user's own, or
+  // of the user who has the most; where there is none, the new one is refused with 429 or 503.
+  std::size_t connections = 1024;
+  std::size_t connections_per_user = 256;
+  std::size_t reserved_connections = 64;  // of those in all, for who is trusted
+  std::size_t requests_per_user = 32;     // being answered; further ones wait for their turn. Streams do not count
+  // What bodies and answers under way may take of memory.
+  ByteSize memory_per_user = 48_MiB;
+  ByteSize memory = 128_MiB;
+  // Who runs the machine always gets in, and has no limits of its own.
+  std::function<bool(uid_t)> trusted = [](uid_t user) { return user == 0; };
 };
 
 class Server {

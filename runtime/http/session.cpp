@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <charconv>
 #include <utility>
 
@@ -162,6 +164,12 @@ void Session::stop() {
   if (streaming_) connection_.cancel();
 }
 
+void Session::leave() {
+  leaving_ = true;
+  stopping_ = true;
+  connection_.end_input();
+}
+
 std::optional<Steady> Session::expire(Steady now) {
   if (!due_ || *due_ > now) return due_;
   due_.reset();
@@ -176,6 +184,8 @@ async::Task<> Session::serve() {
     while (open) {
       open = co_await next_request();
       if (open) open = co_await answer();
+      // A client that sends requests in heaps gets its turn like everybody else.
+      if (open && !unread().empty()) co_await boost::asio::post(boost::asio::use_awaitable);
     }
   } catch (const Error&) {
     if (!connection_.broken() && !late_) throw;  // a client that left or fell silent is nobody's failure
@@ -190,6 +200,7 @@ async::Task<bool> Session::next_request() {
     co_return co_await read_head();
   } catch (const Error& error) {
     if (connection_.broken()) throw;
+    if (late_ && !parser_.begun()) co_return false;  // it was idle for too long
     const int status = late_ ? 408 : error.code() == Code::too_large ? 431 : http_status(error.code());
     refusal = with_status(error, status);
   }
@@ -219,7 +230,7 @@ async::Task<bool> Session::read_head() {
     std::size_t n = 0;
     if (!parser_.begun()) {
       idle_ = true;
-      n = co_await fill(kNoLimit);
+      n = co_await fill(host_.limits().idle_time);
       idle_ = false;
     } else {
       const auto now = std::chrono::steady_clock::now();
@@ -240,6 +251,8 @@ async::Task<bool> Session::answer() {
   request.path = std::move(head.target);
   request.headers = std::move(head.headers);
   request.peer = peer_;
+  MemoryBudget::Share memory(host_.memory(), peer_.uid);
+  if (!host_.limits().trusted(peer_.uid)) request.memory = &memory;
   const Response response = co_await respond(request);
   if (connection_.broken()) co_return false;
   if (response.writer() && request.method != "HEAD") co_return co_await send_stream(request, response, body);
@@ -255,7 +268,13 @@ async::Task<Response> Session::respond(Request& request) {
     auto match = host_.router().find(request.method, target.segments);
     if (match.handler != nullptr) {
       request.parameters = std::move(match.parameters);
+      const auto turn = co_await host_.turn(peer_.uid);
       auto response = co_await (*match.handler)(request);
+      // What it was read into is gone; the answer stays until the client has taken it.
+      if (request.memory != nullptr) {
+        request.memory->give_back();
+        request.memory->take(response.body().size());
+      }
       co_return response;
     }
     if (match.allow.empty())

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "runtime/async/task.hpp"
+#include "runtime/async/turns.hpp"
 #include "runtime/base/clock.hpp"
+#include "runtime/http/allowance.hpp"
 #include "runtime/http/connection.hpp"
 #include "runtime/http/request_parser.hpp"
 #include "runtime/http/server.hpp"
@@ -23,6 +25,9 @@ class SessionHost {
   virtual const Router& router() const = 0;
   virtual const Limits& limits() const = 0;
   virtual void report(std::exception_ptr failure) = 0;
+  virtual MemoryBudget& memory() = 0;
+  // A user's turn to have a request answered.
+  virtual async::Task<async::Turns::Turn> turn(uid_t user) = 0;
   // Sees to it that expire() is called once `due` has passed, if the session still waits then.
   virtual void watch(Steady due) = 0;
 };
@@ -36,6 +41,11 @@ class Session {
 
   // The current request is the last one: an idle connection ends, a stream is cut, a handler finishes.
   void stop();
+  // No more requests, but for one that has arrived already.
+  void leave();
+  uid_t user() const { return peer_.uid; }
+  bool idle() const { return idle_ && !leaving_; }
+  bool leaving() const { return leaving_; }
   // Ends the wait whose time is up; the next due time if it is not up yet.
   std::optional<Steady> expire(Steady now);
 
@@ -74,6 +84,7 @@ class Session {
   bool idle_ = false;
   bool streaming_ = false;
   bool stopping_ = false;
+  bool leaving_ = false;
   bool late_ = false;  // the client did not keep a time limit
 };
 

@@ -24,6 +24,8 @@ constexpr std::uint64_t kBlock = 4096;
 constexpr std::uint64_t kSpareForHoles = 32 * kRecord;
 constexpr std::uint64_t kValueMask = (std::uint64_t{1} << 56) - 1;
 
+constexpr std::size_t kMostMarks = 1U << 17;  // in one answer
+
 enum Kind : std::uint64_t { kMark = 1, kHole = 2, kLimitNotKept = 3 };
 
 void put(char* to, std::uint64_t value, std::size_t bytes) {
@@ -206,11 +208,21 @@ std::optional<Instant> IndexReader::time_at(std::uint64_t offset) {
 
 std::vector<Mark> IndexReader::marks() {
   std::vector<Mark> found;
+  std::optional<Mark> last;
+  std::uint64_t number = 0;
+  std::uint64_t stride = 1;
   if (!open()) return found;
   each_record(file_, kRecord, [&](std::uint64_t kind, std::uint64_t size, std::uint64_t time) {
-    if (kind == kMark) found.push_back({size, time_from(time)});
+    if (kind != kMark) return true;
+    if (number++ % stride == 0) found.push_back({size, time_from(time)});
+    last = Mark{size, time_from(time)};
+    if (found.size() < kMostMarks) return true;
+    for (std::size_t i = 0; 2 * i < found.size(); ++i) found[i] = found[2 * i];
+    found.resize(found.size() / 2);
+    stride *= 2;
     return true;
   });
+  if (last && found.back() != *last) found.push_back(*last);  // it tells how long the log is
   return found;
 }
 

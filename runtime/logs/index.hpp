@@ -75,7 +75,8 @@ class IndexReader {
 
   // When the byte at `offset` was written, no earlier than said; nothing when no mark covers it yet.
   std::optional<Instant> time_at(std::uint64_t offset);
-  // All of them, in order: at most one for each 50 ms in which something was written.
+  // In order: at most one for each 50 ms in which something was written, and where they are more than some hundred
+  // thousand, evenly fewer, but the last one. Reads the whole index: for another thread than a loop's.
   std::vector<Mark> marks();
   // Everything written at `time` or later lies at or after this offset.
   std::uint64_t offset_at(Instant time);

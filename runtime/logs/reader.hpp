@@ -1,10 +1,12 @@
 #pragma once
 
 // Reads a log by offset while it grows. Where bytes were left out, the text of the hole stands in for them:
-// one line that says how much is missing. Offsets are those of the whole log, so a reader resumes at any of
-// them.
+// one line that says how much is missing. So it is where the job itself made a long hole in its log (it has the
+// file open, and may make it as long as it likes): what was never written is not sent. Offsets are those of the
+// whole log, so a reader resumes at any of them. No call takes longer for a longer log.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -36,6 +38,10 @@ class LogReader {
   std::uint64_t tail(std::uint64_t lines);
   // Where the line begins in which the first byte written at `time` or later may lie.
   std::uint64_t since(Instant time);
+  // Both go back from where they begin by no more than this, and end there otherwise: gave_up() tells so of the last
+  // one. They read a file: for another thread than a loop's.
+  static constexpr std::uint64_t kFarthestBack = 64U << 20;
+  bool gave_up() const { return gave_up_; }
 
   // When the byte at `offset` was written; nothing while no mark covers it.
   std::optional<Instant> time_at(std::uint64_t offset) { return index_.time_at(offset); }
@@ -45,10 +51,21 @@ class LogReader {
 
  private:
   Piece notice(std::uint64_t offset, Hole hole, std::span<char> buffer) const;
-  // The end of the last hole that begins before `offset`, or 0.
-  std::uint64_t floor(std::uint64_t offset) const;
-  std::uint64_t line_start(std::uint64_t offset, std::uint64_t newlines);
+  // The last hole that the index knows to begin before `offset`, as far as there.
+  Hole last_hole(std::uint64_t offset) const;
+  // A long hole that begins in [begin, end), or holds `begin`.
+  std::optional<Hole> hole_within(std::uint64_t begin, std::uint64_t end) const;
+  // The one that the bytes before `end` are part of.
+  std::optional<Hole> hole_before(std::uint64_t end) const;
+  std::uint64_t first_data(std::uint64_t offset) const;
+  // A line's beginning, or what came first: a hole (empty where it is the log's beginning, or too far).
+  struct LineStart {
+    std::optional<std::uint64_t> offset;
+    Hole hole;
+  };
+  LineStart line_start(std::uint64_t offset, std::uint64_t newlines);
   os::Fd log_;
+  bool gave_up_ = false;
   IndexReader index_;
 };
 

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "runtime/base/error.hpp"
+#include "runtime/os/standard_files.hpp"
 #include "runtime/shim/server.hpp"
 #include "runtime/shim/supervisor.hpp"
 
@@ -61,6 +62,7 @@ std::string resolved(const char* path) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  berth::os::open_standard_files();
   const std::string argument = argc == 2 ? argv[1] : "";
   const bool option = argument.starts_with("--");
   const auto path = option ? std::string() : resolved(argument.c_str());

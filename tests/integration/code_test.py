@@ -47,7 +47,7 @@ class SnapshotTest(BerthTest):
         done = agent.berth("run", "--", "sh", "-c", "cat data.txt remove.txt; ls", cwd=code)
         self.assertEqual(done.out, "original\nhere\ndata.txt\nremove.txt\n")
         self.assertEqual((code / "data.txt").read_text(), "original\n")
-        first, second = (job["snapshot"] for job in agent.jobs()[-2:])
+        first, second = (job["snapshot"] for job in agent.records()[-2:])
         self.assertEqual(first, second)
 
     def test_each_attempt_starts_from_the_snapshot(self):
@@ -292,7 +292,7 @@ class GitTest(BerthTest):
         code = self.repository()
         (code / "train.py").write_text("print('two')\n")
         agent.berth("run", "--", "train.py", cwd=code)
-        self.assertNotIn("s3cret", json.dumps(agent.jobs()) + agent.berth("show", "@last").out + agent.log())
+        self.assertNotIn("s3cret", json.dumps(agent.jobs() + agent.records()) + agent.berth("show", "@last").out + agent.log())
         agent.stop()
         for directory in (agent.state, self.place / "home"):
             for path, content in contents_below(directory):

@@ -208,9 +208,9 @@ class KilledAgentTest(BerthTest):
             yield f"is {job['state']}: {job['ending']}"
         if starts > 1 or (starts == 0 and job["state"] == "Completed"):
             yield f"was started {starts} times"
-        if len(job["attempts"]) > 1:
-            yield f"has {len(job['attempts'])} attempts"
-        if job["attempts"]:
+        if job["attempt"] > 1:
+            yield f"has {job['attempt']} attempts"
+        if job["attempt"]:
             yield from self.mistakes_in_log(agent, entry, job)
 
     @staticmethod

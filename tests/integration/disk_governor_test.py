@@ -99,7 +99,7 @@ class GovernorTest(BerthTest):
 
     def assert_consistent(self, agent):
         """What the records say is there is there, whole; what they do not is not."""
-        jobs = {job["id"]: job for job in agent.jobs(limit=10000)}
+        jobs = {job["id"]: job for job in agent.records(limit=10000)}
         directories = {path.name: path for path in (agent.state / "jobs").iterdir()}
         self.assertEqual(set(directories) - set(jobs), set())
         for name, job in jobs.items():

@@ -207,6 +207,10 @@ class Agent(Client):
     def jobs(self, **query):
         return self.get("/v1/jobs", **{"all": True, **query})["jobs"]
 
+    def records(self, **query):
+        """The jobs of a list, each whole."""
+        return [self.job(job["id"]) for job in self.jobs(**query)]
+
     def act(self, job_id, action, body=None):
         return self.post(f"/v1/jobs/{job_id}/{action}", body)
 

@@ -21,6 +21,10 @@ JOB_KEYS = {
     "limits", "log_cap_bytes", "log_removed", "name", "outputs", "outputs_removed", "priority", "properties", "requested_held",
     "requested_priority", "resources", "retries", "sequence", "snapshot", "started", "state", "stop",
     "submission_id", "submitted", "tags", "timeout_ms", "uid", "user", "working_directory"}
+LISTED_KEYS = {
+    "attempt", "canceled_by", "duration_ms", "ending", "ending_words", "exit_code", "experiment", "finished", "held", "id",
+    "log_removed", "name", "outline", "outputs_removed", "priority", "resources", "sequence", "started", "state",
+    "submission_id", "submitted", "timeout_ms", "title", "uid", "user"}
 ATTEMPT_KEYS = {"duration_ms", "ended", "ending", "ending_words", "gpu_peak_memory_bytes", "gpu_time_ms", "gpus",
                 "io_read_bytes", "io_written_bytes", "launch", "number", "outputs", "peak_memory_bytes", "started",
                 "system_cpu_ms", "user_cpu_ms"}
@@ -364,15 +368,15 @@ class ShowTest(BerthTest):
         held = agent.submit("true", held=True)
         agent.cancel(held)
         waiting = agent.submit("true", held=True)
-        for job in agent.jobs():
+        for job in agent.records():
             self.assertEqual(set(job), JOB_KEYS | ({"waiting"} if job["id"] == waiting else set()))
             for attempt in job["attempts"]:
                 self.assertEqual(set(attempt), ATTEMPT_KEYS)
             if job["ending"]:
                 self.assertEqual(set(job["ending"]), ENDING_KEYS[job["ending"]["kind"]])
         self.assertEqual(set(agent.berth_json("show", waiting)), JOB_KEYS | {"waiting"})
-        self.assertEqual(set(agent.berth_json("ps", "-a")), {"jobs"})
-        self.assertEqual(set(agent.berth_json("ps", "-a")["jobs"][-1]), JOB_KEYS | {"waiting"})
+        self.assertEqual(set(agent.berth_json("ps", "-a")), {"jobs", "next"})
+        self.assertEqual(set(agent.berth_json("ps", "-a")["jobs"][-1]), LISTED_KEYS | {"waiting"})
         self.assertEqual(set(agent.berth_json("submit", "--hold", "--no-code", "--", "true")),
                          {"id", "known", "sequence", "state"})
         self.assertEqual(set(agent.berth_json("cancel", waiting)), JOB_KEYS)

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <functional>
 
+#include "agent/cli/job_text.hpp"
 #include "agent/cli/table.hpp"
 #include "agent/cli/words.hpp"
 #include "runtime/base/text.hpp"
@@ -28,11 +29,6 @@ std::string percent_text(std::optional<double> percent) {
   char text[32];
   std::snprintf(text, sizeof text, *percent < 9.95 ? "%.1f%%" : "%.0f%%", *percent);
   return text;
-}
-
-std::string name_of(const model::Job& job) {
-  return job.request.display_name.empty() ? command_text(job.request.command)
-                                          : printable(job.request.display_name);
 }
 
 // --- head
@@ -101,7 +97,8 @@ std::string memory_text(const JobUse& use) {
   return use.memory_limit ? text + "/" + brief_size(*use.memory_limit) : text;
 }
 
-std::vector<Cell> running_row(const Model& model, const model::Job& job) {
+std::vector<Cell> running_row(const Model& model, const JobRecord& record) {
+  const auto& job = record.job;
   const auto use = model.reading().uses.find(job.id);
   const bool known = use != model.reading().uses.end();
   const auto ran = run_time(job, model.reading().time);
@@ -111,7 +108,7 @@ std::vector<Cell> running_row(const Model& model, const model::Job& job) {
           {right(ran ? clock_text(*ran) : "", 9)},
           {printable(job.user)},
           {job.state == model::State::running ? "" : brief_state_text(job)},
-          {name_of(job)}};
+          {title_of(record)}};
 }
 
 std::vector<Cell> waiting_row(const Model& model, const JobRecord& record) {
@@ -120,7 +117,7 @@ std::vector<Cell> waiting_row(const Model& model, const JobRecord& record) {
           {job.priority == 0 ? "" : right(std::to_string(job.priority), 4)},
           {right(clock_text(model.reading().time - job.submitted), 8)},
           {printable(job.user)},
-          {name_of(job)},
+          {title_of(record)},
           {record.waiting.empty() ? brief_state_text(job) : printable(record.waiting)}};
 }
 
@@ -162,7 +159,7 @@ void add_table(Lines& lines, const Table& table, const Jobs& jobs, const Model& 
 void add_running(Lines& lines, const Model& model, const Jobs& jobs, Size size) {
   Table table(
       {{"RUNNING"}, {"  CPU%"}, {"     MEMORY"}, {"     TIME"}, {"USER", 6}, {"STATE", 8}, {"NAME", 8}});
-  for (const auto* record : jobs) table.add(running_row(model, record->job));
+  for (const auto* record : jobs) table.add(running_row(model, *record));
   add_table(lines, table, jobs, model, size);
 }
 
@@ -229,7 +226,7 @@ void add_log_pane(Lines& lines, const Model& model, std::size_t rows, Size size)
 void add_whole_log(Lines& lines, const Model& model, Size size) {
   const auto* record = model.selected_job();
   auto title = model.selected();
-  if (record != nullptr) title += "   " + state_text(record->job) + "   " + name_of(record->job);
+  if (record != nullptr) title += "   " + state_text(record->job) + "   " + title_of(*record);
   lines.push_back({title, Style::bold});
   if (!model.away().empty()) lines.push_back({model.away(), Style::red});
   const auto rows = size.rows - std::min(size.rows, lines.size() + 1);

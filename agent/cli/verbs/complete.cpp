@@ -7,6 +7,7 @@
 #include "agent/cli/agent.hpp"
 #include "agent/cli/completion.hpp"
 #include "agent/cli/environment_text.hpp"
+#include "agent/cli/job_text.hpp"
 #include "agent/cli/settings.hpp"
 #include "agent/cli/verbs/verbs.hpp"
 #include "agent/cli/words.hpp"
@@ -24,11 +25,8 @@ void give_up_in_time() {
   ::alarm(kPatience);
 }
 
-std::string remark_on(const model::Job& job) {
-  const auto& name = job.request.display_name;
-  return fitted(
-      brief_state_text(job) + "  " + (name.empty() ? command_text(job.request.command) : printable(name)),
-      60);
+std::string remark_on(const JobRecord& record) {
+  return fitted(brief_state_text(record.job) + "  " + title_of(record), 60);
 }
 
 // Other people's jobs are nothing to offer: what one may do to them is to look, and root does everything.
@@ -42,7 +40,7 @@ void offer_jobs(Completion& completion, const std::string& typed) {
   for (auto record = list.jobs.rbegin(); record != list.jobs.rend(); ++record)  // the newest first
     if (record->job.id.starts_with(typed) && is_choice(*completion.jobs, record->job) &&
         std::find(named.begin(), named.end(), record->job.id) == named.end())
-      completion.candidates.push_back({record->job.id, remark_on(record->job)});
+      completion.candidates.push_back({record->job.id, remark_on(*record)});
   if (!list.jobs.empty() && typed.starts_with('@')) completion.candidates.push_back({"@last", "your latest"});
 }
 

@@ -33,14 +33,21 @@ class LinePrinter {
   bool begins_ = true;
 };
 
-int attempt_of(const model::Job& job, const LogQuery& query) {
-  return query.attempt.value_or(job.attempts.empty() ? 1 : job.attempts.back().number);
+// What is said of the job from here on is said of this one and this attempt: @last and the latest may soon be others.
+void settle_on(Agent& agent, Wanted& wanted) {
+  const auto record = agent.job(wanted.job);
+  wanted.job = record.job.id;
+  auto& query = wanted.query;
+  if (query.stream != LogStream::job || query.attempt) return;
+  if (!record.job.attempts.empty())
+    query.attempt = record.job.attempts.back().number;
+  else if (query.follow && !model::is_final(record.job.state))
+    query.attempt = 1;
 }
 
 void pass(Agent& agent, const Wanted& wanted, const LogQuery& query, const LogSink& sink) {
   if (query.follow) {
-    const auto record = agent.job(wanted.job);
-    follow(agent, record.job.id, query, attempt_of(record.job, query), sink);
+    follow(agent, wanted.job, query, query.attempt.value_or(1), sink);
   } else {
     agent.log(wanted.job, query, [&](std::string_view bytes) {
       sink(bytes);
@@ -109,6 +116,7 @@ int verb::logs(const Arguments& arguments, Common& common) {
   if (since) query.since = parse_since(*since, system_clock().now());
   wanted.json = common.json;
   Agent agent(socket_path(common));
+  if (query.follow || wanted.timestamps || wanted.json) settle_on(agent, wanted);
   if (wanted.timestamps || wanted.json)
     pass_with_times(agent, wanted);
   else if (query.follow)

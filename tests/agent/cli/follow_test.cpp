@@ -47,8 +47,8 @@ TEST_CASE("a log is handed on until the job has ended") {
   const auto followed = follow_all(script);
   CHECK(followed.text == "one\ntwo\n");
   CHECK(followed.record.job.state == model::State::completed);
-  CHECK(script.finish() == std::vector<std::string>{"GET /v1/jobs/quick-lynx-9abc/log?offset=0&follow=1",
-                                                    "GET /v1/jobs/quick-lynx-9abc/wait"});
+  CHECK(script.finish() == std::vector<std::string>{"GET /v1/jobs/quick-lynx-9abc/log?attempt=1&offset=0&follow=1",
+                                                    "GET /v1/jobs/quick-lynx-9abc"});
 }
 
 TEST_CASE("after a restart of the agent the log goes on where it was") {
@@ -58,7 +58,7 @@ TEST_CASE("after a restart of the agent the log goes on where it was") {
                  {Script::chunks({"o\n"}, true)},
                  {record(ended())}});
   CHECK(follow_all(script).text == "one\ntwo\n");
-  CHECK(script.finish()[3] == "GET /v1/jobs/quick-lynx-9abc/log?offset=6&follow=1");
+  CHECK(script.finish()[3] == "GET /v1/jobs/quick-lynx-9abc/log?attempt=1&offset=6&follow=1");
 }
 
 TEST_CASE("an agent that goes away while the job's end is awaited loses no byte either") {
@@ -68,33 +68,33 @@ TEST_CASE("an agent that goes away while the job's end is awaited loses no byte 
                  {Script::chunks({}, true)},
                  {record(ended())}});
   CHECK(follow_all(script).text == "one\n");
+  CHECK(script.finish()[3] == "GET /v1/jobs/quick-lynx-9abc/log?attempt=1&offset=4&follow=1");
 }
 
-TEST_CASE("the restart in the middle of a further attempt resumes within that attempt's log") {
+TEST_CASE("each further attempt's log is asked for by itself, and resumed within itself") {
   auto second = sample::running();
   second.attempts.push_back(second.attempts.front());
   second.attempts.back().number = 2;
-  Script script({{Script::chunks({"first\n", "sec"}, false), true},
+  auto over = second;
+  over.state = model::State::completed;
+  over.ending = model::Exited{0};
+  Script script({{Script::chunks({"first\n"}, true)},
                  {record(second)},
-                 {Script::ok(R"({"entries":[[2,1],[6,2]]})")},
+                 {Script::chunks({"sec"}, false), true},
+                 {record(second)},
                  {Script::chunks({"ond\n"}, true)},
-                 {record(ended())}});
+                 {record(over)}});
   CHECK(follow_all(script).text == "first\nsecond\n");
-  CHECK(script.finish()[3] == "GET /v1/jobs/quick-lynx-9abc/log?offset=3&follow=1");
+  CHECK(script.finish()[2] == "GET /v1/jobs/quick-lynx-9abc/log?attempt=2&offset=0&follow=1");
+  CHECK(script.finish()[4] == "GET /v1/jobs/quick-lynx-9abc/log?attempt=2&offset=3&follow=1");
 }
 
-TEST_CASE("the rest of an attempt that ended while the agent was away is not lost") {
-  auto second = sample::running();
-  second.attempts.push_back(second.attempts.front());
-  second.attempts.back().number = 2;
-  Script script({{Script::chunks({"fir"}, false), true},
-                 {record(second)},
-                 {Script::ok(R"({"entries":[[6,2]]})")},
-                 {Script::chunks({"st\n"}, true)},
-                 {Script::chunks({"second\n"}, true)},
-                 {record(ended())}});
-  CHECK(follow_all(script).text == "first\nsecond\n");
-  CHECK(script.finish()[3] == "GET /v1/jobs/quick-lynx-9abc/log?attempt=1&offset=3");
+TEST_CASE("a job that ended without ever having been started has no log, and that is no failure") {
+  auto canceled = sample::queued();
+  canceled.state = model::State::canceled;
+  canceled.ending = model::Canceled{"ada"};
+  Script script({{Script::failure(404, "not_found", "calm-otter-2xyz has no attempt 1")}, {record(canceled)}});
+  CHECK(follow_all(script).text.empty());
 }
 
 TEST_CASE("a refusal ends the following at once") {

@@ -46,6 +46,8 @@ keep_jobs: 90d
 cgroup: /sys/fs/cgroup/jobs
 path: /opt/bin:/usr/bin
 others_may_read: true
+max_connections: 500
+max_connections_per_user: 50
 log_level: debug
 )");
   CHECK(config.state_dir == "/srv/berth");
@@ -69,6 +71,8 @@ log_level: debug
   CHECK(config.cgroup == "/sys/fs/cgroup/jobs");
   CHECK(config.path == "/opt/bin:/usr/bin");
   CHECK(config.others_may_read);
+  CHECK(config.max_connections == 500);
+  CHECK(config.max_connections_per_user == 50);
   CHECK(config.log_level == LogLevel::debug);
 }
 

@@ -6,12 +6,6 @@ using model::State;
 
 namespace {
 
-std::vector<Sequence> sequences(const std::vector<model::Job>& jobs) {
-  std::vector<Sequence> result;
-  for (const auto& job : jobs) result.push_back(job.sequence);
-  return result;
-}
-
 using Sequences = std::vector<Sequence>;
 
 }  // namespace
@@ -58,17 +52,43 @@ TEST_CASE_FIXTURE(Fixture, "lists are newest first, filtered, and go on from pag
   auto other = new_job(5);
   other.request.experiment = "mnist";
   add(other);
-  CHECK(sequences(list(db, {})) == Sequences{5, 4, 3, 2, 1});
-  CHECK(sequences(list(db, {.limit = 2})) == Sequences{5, 4});
-  CHECK(sequences(list(db, {.limit = 2, .before = 4})) == Sequences{3, 2});
-  CHECK(sequences(list(db, {.states = {State::preparing}})) == Sequences{5, 2, 1});
-  CHECK(sequences(list(db, {.states = {State::running, State::completed}})) == Sequences{4, 3});
-  CHECK(sequences(list(db, {.states = {State::preparing}, .uid = 1000, .limit = 1, .before = 5})) ==
+  CHECK(list(db, {}) == Sequences{5, 4, 3, 2, 1});
+  CHECK(list(db, {.limit = 2}) == Sequences{5, 4});
+  CHECK(list(db, {.limit = 2, .before = 4}) == Sequences{3, 2});
+  CHECK(list(db, {.states = {State::preparing}}) == Sequences{5, 2, 1});
+  CHECK(list(db, {.states = {State::running, State::completed}}) == Sequences{4, 3});
+  CHECK(list(db, {.states = {State::preparing}, .uid = 1000, .limit = 1, .before = 5}) ==
         Sequences{1});
-  CHECK(sequences(list(db, {.uid = 1001})) == Sequences{2});
-  CHECK(sequences(list(db, {.experiment = "mnist"})) == Sequences{5});
+  CHECK(list(db, {.uid = 1001}) == Sequences{2});
+  CHECK(list(db, {.experiment = "mnist"}) == Sequences{5});
   CHECK(list(db, {.states = {State::canceled}}).empty());
-  CHECK(list(db, {.limit = 1}).front() == get(5));
+}
+
+TEST_CASE_FIXTURE(Fixture, "a list tells of jobs what their columns hold, in the order asked for, without their requests") {
+  auto wanted = new_job(1);
+  wanted.request.command = {"python", "train.py", "it's", std::string(100'000, 'x')};
+  wanted.request.display_name = "digits";
+  wanted.request.resources = {2500, 3_GiB, 1, 2, 20_GiB};
+  wanted.request.timeout = std::chrono::minutes(10);
+  wanted.request.environment_variables = {{"TOKEN", "secret"}};
+  const auto first = add(wanted);
+  const auto second = add_running(2);
+  db.run("DELETE FROM request");
+  const auto rows = listed(db, {second, 77, first.sequence});
+  REQUIRE(rows.size() == 2);
+  CHECK(rows[0].job.sequence == second);
+  CHECK(rows[0].job.attempts.size() == 1);
+  const auto& [job, title] = rows[1];
+  CHECK(job.request.display_name == "digits");
+  CHECK(job.request.resources == wanted.request.resources);
+  CHECK(job.request.timeout == wanted.request.timeout);
+  CHECK(job.request.submission_id == wanted.request.submission_id);
+  CHECK(job.request.command.empty());
+  CHECK(job.request.environment_variables.empty());
+  CHECK(job.submitted == first.submitted);
+  CHECK(title.starts_with(R"(python train.py 'it'\''s' xxx)"));
+  CHECK(title.ends_with("x…"));
+  CHECK(title.size() <= kLongestTitle + 3);
 }
 
 TEST_CASE_FIXTURE(Fixture, "live jobs come with what recovery needs, in order") {

@@ -1,11 +1,24 @@
 #include <sys/stat.h>
 
+#include <nlohmann/json.hpp>
+
+#include "agent/model/command_text.hpp"
 #include "runtime/db/migrations.hpp"
 #include "tests/agent/store/fixture.hpp"
 
 using namespace berth;
 using namespace berth::store;
 using model::State;
+
+namespace {
+
+Sequence resolve_sequence(db::Connection& db) {
+  auto row = db.query("SELECT max(sequence) FROM job");
+  REQUIRE(row.step());
+  return row.integer(0);
+}
+
+}  // namespace
 
 // data/schema_1.sql is a database as the first version wrote it, with a job in each stage of its life. It
 // never changes: whatever the schema becomes, these jobs must be read.
@@ -32,10 +45,28 @@ TEST_CASE("a database of schema 1 is read") {
   CHECK(done.request.command == std::vector<std::string>{"python", "train.py"});
   CHECK(done.request.tags.at("lr") == "0.1");
   CHECK(done.request.snapshot == digest_of(0x11));
+  CHECK(listed(db, {done.sequence}).at(0).title == "python train.py");
   CHECK(find_upload(db, digest_of(0x11), 1000)->files == 3);
   CHECK(drained(db));
   CHECK_FALSE(done.log_removed);
   CHECK(doomed(db).empty());
+}
+
+TEST_CASE("the titles of an older schema's jobs are made as new ones are") {
+  os::TempDir directory;
+  auto db = db::Connection::open(directory / "agent.db");
+  db.execute(os::read_file(std::string(BERTH_TEST_DATA) + "/schema_1.sql"));
+  const auto sequence = resolve_sequence(db);
+  const std::vector<std::string> command{"sh", "-c", "echo it's", "", "a-b_c/d.e", "é", std::string(1000, 'z')};
+  const nlohmann::json request{{"name", "n"}, {"command", command}};
+  db.run("UPDATE request SET json = ? WHERE sequence = ?", request.dump(), sequence);
+  prepare_schema(db);
+  auto row = db.query("SELECT name, title FROM job WHERE sequence = ?", sequence);
+  REQUIRE(row.step());
+  CHECK(row.text(0) == "n");
+  const auto title = model::command_text(command, kLongestTitle);
+  CHECK(row.text(1).substr(0, 300) == title.substr(0, 300));
+  CHECK(row.text(1).ends_with("z…"));
 }
 
 TEST_CASE_FIXTURE(Fixture, "a newer schema is refused and told") {

@@ -41,18 +41,151 @@ TEST_CASE("two hundred connections are served at the same time") {
   }));
 }
 
-TEST_CASE("connections above the most wait for their turn") {
+namespace {
+
+Limits few(std::size_t connections, std::size_t per_user) {
   Limits limits;
-  limits.connections = 2;
-  TestServer server(ping, limits);
-  auto first = std::make_unique<RawSocket>(server.path());
-  RawSocket second(server.path());
-  RawSocket third(server.path());
-  for (auto* socket : {first.get(), &second, &third}) socket->send("GET /ping HTTP/1.1\r\n\r\n");
+  limits.connections = connections;
+  limits.connections_per_user = per_user;
+  limits.reserved_connections = 1;
+  limits.trusted = [](uid_t) { return false; };
+  return limits;
+}
+
+// Keeps its requests unanswered.
+void hang(Router& router) {
+  ping(router);
+  router.add("GET", "/hang", [](Request&) -> async::Task<Response> {
+    co_return Response::stream("text/plain", [](Stream& out) -> async::Task<> {
+      constexpr std::string_view kBegun = "begun";
+      co_await out.write(kBegun);
+      async::Event never;
+      co_await never.wait();
+    });
+  });
+}
+
+std::unique_ptr<RawSocket> asking(const TestServer& server, const std::string& path) {
+  auto socket = std::make_unique<RawSocket>(server.path());
+  socket->send("GET " + path + " HTTP/1.1\r\n\r\n");
+  return socket;
+}
+
+}  // namespace
+
+TEST_CASE("a user's connections above the most end his oldest idle one, or are refused when none is idle") {
+  TestServer server(hang, few(100, 3));
+  auto first = asking(server, "/ping");
   first->read_until("{}");
-  second.read_until("{}");
-  first.reset();
-  CHECK(third.read_until("{}").starts_with("HTTP/1.1 200 "));
+  auto second = asking(server, "/hang");
+  auto third = asking(server, "/hang");
+  second->read_until("begun");
+  third->read_until("begun");
+  auto fourth = asking(server, "/hang");
+  CHECK(fourth->read_until("begun").starts_with("HTTP/1.1 200 "));
+  CHECK(first->ended());
+  auto fifth = asking(server, "/ping");
+  const auto refusal = fifth->read_to_end();
+  CHECK(refusal.starts_with("HTTP/1.1 429 Too Many Requests\r\n"));
+  CHECK(refusal.find("you have 3 connections to the agent already") != std::string::npos);
+  CHECK(refusal.find("\"hint\":\"close some") != std::string::npos);
+  second->close();
+  CHECK(eventually([&] { return asking(server, "/ping")->read_until("\r\n").starts_with("HTTP/1.1 200 "); }));
+}
+
+TEST_CASE("when all places are taken an idle connection makes room, else who comes is refused") {
+  TestServer server(hang, few(4, 100));
+  auto idle = asking(server, "/ping");
+  idle->read_until("{}");
+  std::vector<std::unique_ptr<RawSocket>> busy;
+  for (int i = 0; i < 3; ++i) {
+    busy.push_back(asking(server, "/hang"));
+    CHECK(busy.back()->read_until("begun").starts_with("HTTP/1.1 200 "));
+  }
+  CHECK(idle->ended());
+  const auto refusal = asking(server, "/ping")->read_to_end();
+  CHECK(refusal.starts_with("HTTP/1.1 503 "));
+  CHECK(refusal.find("as many connections as it may have") != std::string::npos);
+}
+
+TEST_CASE("who is trusted has places of his own") {
+  auto limits = few(4, 2);
+  auto trusted = std::make_shared<std::atomic<bool>>(false);
+  limits.trusted = [trusted](uid_t) { return trusted->load(); };
+  limits.reserved_connections = 2;
+  TestServer server(hang, limits);
+  std::vector<std::unique_ptr<RawSocket>> busy;
+  for (int i = 0; i < 2; ++i) {
+    busy.push_back(asking(server, "/hang"));
+    busy.back()->read_until("begun");
+  }
+  CHECK(asking(server, "/ping")->read_to_end().starts_with("HTTP/1.1 429 "));
+  *trusted = true;
+  CHECK(asking(server, "/ping")->read_until("{}").starts_with("HTTP/1.1 200 "));
+}
+
+TEST_CASE("a connection that is idle for too long is closed without a word") {
+  Limits limits;
+  limits.idle_time = 30ms;
+  TestServer server(ping, limits);
+  RawSocket silent(server.path());
+  CHECK(silent.read_to_end().empty());
+  auto used = asking(server, "/ping");
+  const auto all = used->read_to_end();
+  CHECK(all.starts_with("HTTP/1.1 200 "));
+  CHECK(all.ends_with("{}"));
+}
+
+TEST_CASE("what one user's requests keep in memory is bounded, and given back") {
+  auto limits = few(100, 100);
+  limits.memory_per_user = ByteSize(1 << 20);
+  TestServer server(
+      [](Router& router) {
+        ping(router);
+        router.add("POST", "/take", [](Request& request) -> async::Task<Response> {
+          const auto body = co_await request.read_body(ByteSize(8 << 20));
+          co_return Response::text(std::to_string(body.size()));
+        });
+      },
+      limits);
+  auto client = server.client();
+  for (int i = 0; i < 5; ++i) CHECK(client.request("POST", "/take", std::string(900 << 10, 'x')).body == "921600");
+  RawSocket half(server.path());
+  half.send("POST /take HTTP/1.1\r\nContent-Length: 900000\r\n\r\n" + std::string(800'000, 'x'));
+  auto refused = [&] {
+    try {
+      server.client().request("POST", "/take", std::string(900 << 10, 'x'));
+    } catch (const Error& error) {
+      CHECK(error.code() == Code::unavailable);
+      CHECK(error.message().find("of memory") != std::string::npos);
+      return true;
+    }
+    return false;
+  };
+  CHECK(eventually(refused));
+  CHECK(client.request("GET", "/ping").body == "{}");
+  half.close();
+  CHECK(eventually([&] { return !refused(); }));
+}
+
+TEST_CASE("requests in heaps on one connection let others in between") {
+  std::atomic<int> answered = 0;
+  TestServer server([&](Router& router) {
+    ping(router);
+    router.add("GET", "/slow", [&](Request&) -> async::Task<Response> {
+      ++answered;
+      std::this_thread::sleep_for(1ms);
+      co_return Response::json("{}");
+    });
+  });
+  RawSocket heap(server.path());
+  std::string requests;
+  for (int i = 0; i < 500; ++i) requests += "GET /slow HTTP/1.1\r\n\r\n";
+  heap.send(requests);
+  CHECK(eventually([&] { return answered > 0; }));
+  auto client = server.client();
+  client.request("GET", "/ping");
+  CHECK(answered < 400);
 }
 
 TEST_CASE("an idle server with open connections has no wake-ups") {

@@ -1,3 +1,6 @@
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <doctest/doctest.h>
 
 #include "runtime/base/error.hpp"
@@ -135,4 +138,45 @@ TEST_CASE("a log without an index is read all the same, and one that is not ther
   CHECK(read_from(fixture.reader(), 0) == "text\n");
   CHECK_FALSE(fixture.reader().time_at(0));
   CHECK_THROWS_AS(LogReader(fixture.scratch / "none", fixture.scratch / "index"), Error);
+}
+
+TEST_CASE("a long hole that a job makes in its log itself is told, not sent, and not searched") {
+  os::TempDir directory;
+  const auto path = directory / "log";
+  auto file = os::open(path, O_RDWR | O_CREAT | O_APPEND, 0600);
+  os::write_all(file, "one\ntwo\n");
+  constexpr std::uint64_t kEnd = (1ULL << 42) + 4096;
+  REQUIRE(::ftruncate(file.get(), static_cast<off_t>(kEnd)) == 0);
+  os::write_all(file, "last\n");
+  LogReader reader(path, directory / "no-index");
+  std::string text;
+  std::array<char, 65536> buffer;
+  std::uint64_t offset = 0;
+  for (auto piece = reader.read(0, buffer); piece.length > 0; piece = reader.read(offset, buffer)) {
+    text.append(buffer.data(), piece.length);
+    offset = piece.next;
+    REQUIRE(text.size() < 1 << 20);
+  }
+  CHECK(offset == kEnd + 5);
+  CHECK(text.starts_with("one\ntwo\n"));
+  CHECK(text.find("left out (bytes ") != std::string::npos);
+  CHECK(text.ends_with("last\n"));
+  const auto start = reader.tail(3);
+  CHECK_FALSE(reader.gave_up());
+  CHECK(start > 0);
+  CHECK(start <= 65536);  // the hole's beginning
+  CHECK(reader.read(start, buffer).left_out);
+  // To the end of the log, too.
+  REQUIRE(::ftruncate(file.get(), static_cast<off_t>(kEnd * 2)) == 0);
+  CHECK(reader.tail(1) > kEnd);
+  CHECK(reader.read(kEnd * 2 - 10, buffer).next == kEnd * 2);
+  CHECK(reader.read(kEnd + 100'000, buffer).left_out);
+}
+
+TEST_CASE("nothing is looked for further back than some mebibytes, and that is told") {
+  const Fixture fixture("begin\n" + std::string(LogReader::kFarthestBack + 1000, 'x'));
+  auto reader = fixture.reader();
+  CHECK(reader.tail(2) == 1006);
+  CHECK(reader.gave_up());
+  CHECK(reader.tail(0) == LogReader::kFarthestBack + 1006);
 }

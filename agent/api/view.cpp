@@ -1,0 +1,46 @@
+#include "agent/api/view.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "agent/model/json.hpp"
+
+namespace berth::api {
+namespace {
+
+using nlohmann::json;
+using Sight = Access::Sight;
+
+// What is being made for a job is its owner's business.
+void explain_waiting(json& out, Sight sight, const jobs::Jobs& jobs, const model::Job& job) {
+  const auto waiting = jobs.why_waiting(job.sequence);
+  if (!waiting) return;
+  const bool told = sight != Sight::outline || job.state != model::State::preparing;
+  out["waiting"] = told ? *waiting : "is being prepared";
+}
+
+}  // namespace
+
+json shown_to(const http::Peer& peer, const Access& access, const jobs::Jobs& jobs, const model::Job& job) {
+  const auto sight = access.sight(peer, job);
+  auto out = sight == Sight::outline ? model::outline_json(job, model::Reasons::no) : model::to_json(job);
+  if (sight == Sight::readable) out["environment_variables"] = json::object();
+  explain_waiting(out, sight, jobs, job);
+  return out;
+}
+
+json row_for(const http::Peer& peer, const Access& access, const jobs::Jobs& jobs, const store::ListedJob& listed,
+             Explain explain) {
+  const auto& job = listed.job;
+  const auto sight = access.sight(peer, job);
+  const bool outline = sight == Sight::outline;
+  auto out = model::outline_json(job, outline ? model::Reasons::no : model::Reasons::yes);
+  if (!outline) {
+    out["title"] = listed.title;
+    out["experiment"] = job.request.experiment;
+    out["submission_id"] = job.request.submission_id;
+  }
+  if (explain == Explain::yes) explain_waiting(out, sight, jobs, job);
+  return out;
+}
+
+}  // namespace berth::api
