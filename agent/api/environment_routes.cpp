@@ -151,8 +151,8 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
 
 // What a Dockerfile was sent with.
 async::Task<std::shared_ptr<const jobs::BuildDirectory>> context_of(Services& services, const Digest context,
-                                                                    uid_t uid) {
-  if (!services.store.find_upload(context, uid))
+                                                                    const store::Viewer viewer) {
+  if (!services.store.may_use(store::Upload::Kind::snapshot, context, viewer))
     throw Error(Code::not_found, "snapshot " + context.brief() + " is not here", "send it before the request");
   const auto hold = co_await services.governor.hold();
   auto restore = [&] { return services.workplaces.make_context(context); };
@@ -168,7 +168,7 @@ async::Task<Response> build(Services& services, Request& request) {
   context.identity = services.node.machine_agent ? os::identity_of(uid) : std::nullopt;
   co_await services.governor.make_room();
   std::shared_ptr<const jobs::BuildDirectory> directory;
-  if (wanted.context) directory = co_await context_of(services, *wanted.context, uid);
+  if (wanted.context) directory = co_await context_of(services, *wanted.context, services.access.viewer(request.peer));
   auto spec = jobs::spec_of(wanted, directory);
   co_return Response::stream("application/x-ndjson", [&services, spec, context](http::Stream& out) {
     return send_build(out, services, spec, context);

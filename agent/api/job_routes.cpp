@@ -4,6 +4,7 @@
 
 #include "agent/api/query.hpp"
 #include "agent/api/services.hpp"
+#include "agent/api/shown.hpp"
 #include "agent/model/json.hpp"
 #include "agent/model/registry_credentials.hpp"
 #include "runtime/async/deadline.hpp"
@@ -23,17 +24,22 @@ constexpr std::size_t kParsedOnLoop = 64U << 10;  // larger bodies are parsed on
 constexpr std::size_t kManyJobs = 100;
 constexpr std::size_t kExplained = 200;         // jobs of a list whose waiting is told
 
-json job_json(const Services& services, const model::Job& job) {
-  auto out = model::to_json(job);
+// What is anybody's to see of it goes through here.
+json job_json(const Services& services, const http::Peer& peer, model::Job job) {
+  return model::to_json(shown_to(services.access, peer, std::move(job)));
+}
+
+json explained_json(const Services& services, const http::Peer& peer, const model::Job& job) {
+  auto out = job_json(services, peer, job);
   if (const auto waiting = services.jobs.why_waiting(job.sequence)) out["waiting"] = *waiting;
   return out;
 }
 
-Response job_response(const Services& services, store::Sequence sequence) {
+Response job_response(const Services& services, const http::Peer& peer, store::Sequence sequence) {
   auto job = services.store.find(sequence);
   if (!job) throw Error(Code::not_found, "the job was forgotten meanwhile");
   services.jobs.complete(*job);
-  return Response::json(job_json(services, *job).dump());
+  return Response::json(explained_json(services, peer, *job).dump());
 }
 
 struct Submission {
@@ -72,7 +78,8 @@ std::string accepted(const std::vector<store::Submitted>& submitted) {
 }
 
 async::Task<Response> submit(Services& services, Request& request) {
-  const auto uid = services.access.submitter(request.peer);
+  const auto viewer = services.access.viewer(request.peer);
+  const auto uid = viewer.uid;
   const auto text = co_await request.read_body(kLargestSubmission);
   Submission submission;
   auto parse = [&] { submission = parse_submission(text); };
@@ -88,6 +95,7 @@ async::Task<Response> submit(Services& services, Request& request) {
     job.request = std::move(each);
     job.uid = uid;
     job.user = user;
+    job.reads_jobs = viewer.reads_jobs;
     jobs.push_back(std::move(job));
   }
   submission.requests.clear();
@@ -118,7 +126,8 @@ Response list_in_queue_order(Services& services, const Request& request) {
     auto job = services.store.find(sequence);
     if (!job) continue;
     services.jobs.complete(*job);
-    out.push_back(explained++ < kExplained ? job_json(services, *job) : model::to_json(*job));
+    out.push_back(explained++ < kExplained ? explained_json(services, request.peer, *job)
+                                           : job_json(services, request.peer, std::move(*job)));
   }
   return Response::json(json{{"jobs", std::move(out)}}.dump());
 }
@@ -140,7 +149,8 @@ async::Task<Response> list(Services& services, Request& request) {
   std::size_t explained = 0;
   for (auto job = jobs.rbegin(); job != jobs.rend(); ++job) {
     services.jobs.complete(*job);
-    out.push_back(explained++ < kExplained ? job_json(services, *job) : model::to_json(*job));
+    out.push_back(explained++ < kExplained ? explained_json(services, request.peer, *job)
+                                           : job_json(services, request.peer, std::move(*job)));
   }
   co_return Response::json(json{{"jobs", std::move(out)}}.dump());
 }
@@ -149,14 +159,14 @@ async::Task<Response> cancel(Services& services, Request& request) {
   const auto job = services.resolve(request);
   services.access.require_control(request.peer, job);
   co_await services.jobs.cancel(job.sequence, os::user_name(request.peer.uid));
-  co_return job_response(services, job.sequence);
+  co_return job_response(services, request.peer, job.sequence);
 }
 
 async::Task<Response> set_held(Services& services, Request& request, bool held) {
   const auto job = services.resolve(request);
   services.access.require_control(request.peer, job);
   co_await services.jobs.set_held(job.sequence, held);
-  co_return job_response(services, job.sequence);
+  co_return job_response(services, request.peer, job.sequence);
 }
 
 async::Task<Response> set_priority(Services& services, Request& request) {
@@ -170,17 +180,17 @@ async::Task<Response> set_priority(Services& services, Request& request) {
     throw Error(Code::invalid, "'priority' must be a whole number from " + std::to_string(model::kMinPriority) + " to " +
                                    std::to_string(model::kMaxPriority));
   co_await services.jobs.set_priority(job.sequence, static_cast<int>(priority));
-  co_return job_response(services, job.sequence);
+  co_return job_response(services, request.peer, job.sequence);
 }
 
 async::Task<Response> retry(Services& services, Request& request) {
   const auto job = services.resolve(request);
   services.access.require_control(request.peer, job);
   co_await services.jobs.retry(job.sequence);
-  co_return job_response(services, job.sequence);
+  co_return job_response(services, request.peer, job.sequence);
 }
 
-async::Task<> send_when_final(http::Stream& out, Services& services, store::Sequence sequence,
+async::Task<> send_when_final(http::Stream& out, Services& services, const http::Peer peer, store::Sequence sequence,
                               std::optional<std::int64_t> timeout_ms) {
   auto ended = services.jobs.wait_until_final(sequence);
   if (timeout_ms) {
@@ -189,7 +199,7 @@ async::Task<> send_when_final(http::Stream& out, Services& services, store::Sequ
   } else {
     co_await std::move(ended);
   }
-  const auto response = job_response(services, sequence);
+  const auto response = job_response(services, peer, sequence);
   co_await out.write(response.body());
 }
 
@@ -197,8 +207,8 @@ async::Task<> send_when_final(http::Stream& out, Services& services, store::Sequ
 async::Task<Response> wait(Services& services, Request& request) {
   const auto job = services.resolve(request);
   const auto timeout = whole_number(request, "timeout_ms");
-  co_return Response::stream("application/json", [&services, sequence = job.sequence, timeout](http::Stream& out) {
-    return send_when_final(out, services, sequence, timeout);
+  co_return Response::stream("application/json", [&services, peer = request.peer, sequence = job.sequence, timeout](http::Stream& out) {
+    return send_when_final(out, services, peer, sequence, timeout);
   });
 }
 
@@ -208,7 +218,7 @@ void add_job_routes(http::Router& router, Services& services) {
   router.add("POST", "/v1/jobs", [&](Request& request) { return submit(services, request); });
   router.add("GET", "/v1/jobs", [&](Request& request) { return list(services, request); });
   router.add("GET", "/v1/jobs/{id}", [&](Request& request) -> async::Task<Response> {
-    co_return Response::json(job_json(services, services.resolve(request)).dump());
+    co_return Response::json(explained_json(services, request.peer, services.resolve(request)).dump());
   });
   router.add("POST", "/v1/jobs/{id}/cancel", [&](Request& request) { return cancel(services, request); });
   router.add("POST", "/v1/jobs/{id}/hold", [&](Request& request) { return set_held(services, request, true); });

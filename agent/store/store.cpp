@@ -222,6 +222,9 @@ std::optional<model::JobId> Store::id_of(Sequence sequence) {
 std::optional<Upload> Store::find_upload(const Digest& digest, uid_t uid) {
   return store::find_upload(reader_, digest, uid);
 }
+bool Store::knows_submission(const std::string& submission_id) {
+  return store::knows_submission(reader_, submission_id);
+}
 bool Store::drained() {
   return store::drained(reader_);
 }
@@ -242,6 +245,16 @@ Task<std::vector<model::Job>> Store::list(Filter filter) {
 
 Task<std::vector<model::JobId>> Store::jobs_in(Digest environment) {
   return read([environment](db::Connection& db) { return store::jobs_in(db, environment); });
+}
+
+Task<ByteSize> Store::stored_by(uid_t uid) {
+  return read([uid](db::Connection& db) { return store::stored_by(db, uid); });
+}
+
+bool Store::may_use(Upload::Kind kind, const Digest& digest, const Viewer& viewer) {
+  const std::lock_guard lock(views_mutex_);
+  if (!views_) views_.emplace(open_for_reading(path_));
+  return store::may_use(*views_, kind, digest, viewer);
 }
 
 std::vector<Doomed> Store::doomed() {

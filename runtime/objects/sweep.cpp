@@ -24,8 +24,9 @@ struct FrameContent {
   std::uint64_t dead = 0;
 };
 
-// What is alive in each frame, in the frame's order.
-std::vector<FrameContent> contents_of(const Container& container, const DigestSet* live) {
+// What is alive in each frame, in the frame's order. With `live`, the first place of an object alone is, which is taken
+// out of it.
+std::vector<FrameContent> contents_of(const Container& container, DigestSet* live) {
   std::vector<std::size_t> order(container.places().size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
@@ -36,7 +37,7 @@ std::vector<FrameContent> contents_of(const Container& container, const DigestSe
   for (const auto i : order) {
     const auto& place = container.places()[i];
     auto& frame = frames[place.frame];
-    if (live != nullptr && !live->contains(container.digests()[i])) {
+    if (live != nullptr && live->erase(container.digests()[i]) == 0) {
       ++frame.dead;
       continue;
     }
@@ -137,8 +138,8 @@ struct Store::Doomed {
   }
 };
 
-// The dead ones first.
-std::vector<Store::Doomed> Store::doomed(const DigestSet& alive, Thorough thorough) const {
+// The dead ones first. In the order of look-ups, so that the place that is found is the one that stays.
+std::vector<Store::Doomed> Store::doomed(DigestSet alive, Thorough thorough) const {
   const auto percent = thorough == Thorough::yes ? kDeadPercentWhenShort : kDeadPercent;
   std::vector<Doomed> result;
   const auto list = containers();
