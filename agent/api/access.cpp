@@ -12,7 +12,11 @@ uid_t Access::submitter(const http::Peer& peer) const {
 }
 
 store::Viewer Access::viewer(const http::Peer& peer) const {
-  return {submitter(peer), peer.uid == 0 || others_may_read_};
+  return {submitter(peer), may_read_all(peer)};
+}
+
+bool Access::may_read_all(const http::Peer& peer) const {
+  return others_may_read_ || peer.uid == 0 || (!switch_user_ && peer.uid == agent_);
 }
 
 bool Access::may_read(const http::Peer& peer, const model::Job& job) const {

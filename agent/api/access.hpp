@@ -21,6 +21,8 @@ class Access {
   uid_t submitter(const http::Peer& peer) const;
   // The same, as who refers to stored content by its digest.
   store::Viewer viewer(const http::Peer& peer) const;
+  // Whether all that is on the node is shown: to who runs it, and where everybody may read.
+  bool may_read_all(const http::Peer& peer) const;
   // Whether the content of a job is shown: its log, files, command.
   bool may_read(const http::Peer& peer, const model::Job& job) const;
 

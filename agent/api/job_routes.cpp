@@ -31,7 +31,9 @@ json job_json(const Services& services, const http::Peer& peer, model::Job job) 
 
 json explained_json(const Services& services, const http::Peer& peer, const model::Job& job) {
   auto out = job_json(services, peer, job);
-  if (const auto waiting = services.jobs.why_waiting(job.sequence)) out["waiting"] = *waiting;
+  const auto waiting = services.jobs.why_waiting(job.sequence);
+  const bool tells_environment = job.state == model::State::preparing && !services.access.may_read(peer, job);
+  if (waiting) out["waiting"] = tells_environment ? "is being prepared" : *waiting;
   return out;
 }
 

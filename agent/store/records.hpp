@@ -107,7 +107,7 @@ struct Upload {
   ByteSize size;
   std::uint64_t files = 0;  // of a snapshot
   Instant created{};
-  ByteSize sent;  // of its contents: the rest its bases had
+  ByteSize sent{};  // of its contents: the rest its bases had
   friend bool operator==(const Upload&, const Upload&) = default;
 };
 
@@ -200,6 +200,9 @@ std::optional<Upload> find_upload(db::Connection& db, const Digest& digest, uid_
                                   Upload::Kind kind = Upload::Kind::snapshot);
 // As long for what only others have as for what nobody has.
 bool may_use(db::Connection& db, Upload::Kind kind, const Digest& digest, const Viewer& viewer);
+// Whether a job of his was given this environment, or he asked for it.
+bool had_environment(db::Connection& db, const Digest& environment, uid_t uid);
+void note_environment(db::Connection& db, const Digest& environment, uid_t uid);
 // What a user sent and what his jobs put out, before compression, and whoever else has the same.
 ByteSize stored_by(db::Connection& db, uid_t uid);
 Roots roots(db::Connection& db);

@@ -109,7 +109,8 @@ ALTER TABLE attempt ADD COLUMN gpu_peak_memory INTEGER NOT NULL DEFAULT 0;
 )sql";
 
 // What a user may refer to, and how much he stores: the same bytes may be sent as a snapshot and as a diff, which are
-// two things; what was sent of an upload, which was not counted before; whose outputs are which, and how large.
+// two things; what was sent of an upload, which was not counted before; whose outputs are which, and how large;
+// who was given which environment.
 constexpr std::string_view kSchema4 = R"sql(
 CREATE TABLE sent (
   digest BLOB NOT NULL,
@@ -131,6 +132,13 @@ ALTER TABLE attempt ADD COLUMN outputs_size INTEGER NOT NULL DEFAULT 0;
 UPDATE attempt SET owner = (SELECT job.uid FROM job WHERE job.sequence = attempt.sequence) WHERE outputs IS NOT NULL;
 CREATE INDEX attempt_by_outputs ON attempt (outputs, owner) WHERE outputs IS NOT NULL;
 CREATE INDEX attempt_by_owner ON attempt (owner, outputs_size) WHERE outputs IS NOT NULL;
+
+CREATE TABLE environment_user (
+  environment BLOB NOT NULL,
+  uid INTEGER NOT NULL,
+  PRIMARY KEY (environment, uid)
+) STRICT, WITHOUT ROWID;
+INSERT INTO environment_user SELECT DISTINCT environment, uid FROM job WHERE environment IS NOT NULL;
 )sql";
 
 constexpr std::array<std::string_view, 4> kSteps{kSchema1, kSchema2, kSchema3, kSchema4};

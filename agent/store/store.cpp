@@ -176,6 +176,10 @@ Task<> Store::remember(Upload upload) {
   return write(Durable::no, [=](db::Connection& db) { store::remember(db, upload); });
 }
 
+Task<> Store::note_environment(Digest environment, uid_t uid) {
+  return write(Durable::no, [=](db::Connection& db) { store::note_environment(db, environment, uid); });
+}
+
 Task<std::vector<Sequence>> Store::remove_logs(std::vector<Sequence> jobs, model::Removal removal) {
   return write(Durable::yes, [jobs = std::move(jobs), removal = std::move(removal)](db::Connection& db) {
     return store::remove_logs(db, jobs, removal);
@@ -221,6 +225,9 @@ std::optional<model::JobId> Store::id_of(Sequence sequence) {
 }
 std::optional<Upload> Store::find_upload(const Digest& digest, uid_t uid) {
   return store::find_upload(reader_, digest, uid);
+}
+bool Store::had_environment(const Digest& environment, uid_t uid) {
+  return store::had_environment(reader_, environment, uid);
 }
 bool Store::knows_submission(const std::string& submission_id) {
   return store::knows_submission(reader_, submission_id);

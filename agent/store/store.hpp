@@ -47,6 +47,7 @@ class Store {
   Task<> set_drained(bool drained);
   Task<> set_gpu_record(std::string record);
   Task<> remember(Upload upload);
+  Task<> note_environment(Digest environment, uid_t uid);
   Task<std::vector<Sequence>> remove_logs(std::vector<Sequence> jobs, model::Removal removal);
   Task<std::vector<Sequence>> remove_outputs(std::vector<Sequence> jobs, model::Removal removal);
   Task<std::vector<Sequence>> forget(std::vector<Sequence> jobs, Instant uploads_before);
@@ -59,6 +60,7 @@ class Store {
   model::Job resolve(std::string_view reference, uid_t uid);
   std::optional<model::JobId> id_of(Sequence sequence);
   std::optional<Upload> find_upload(const Digest& digest, uid_t uid);
+  bool had_environment(const Digest& environment, uid_t uid);
   bool knows_submission(const std::string& submission_id);
   bool drained();
   std::string gpu_record();

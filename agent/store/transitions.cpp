@@ -78,6 +78,9 @@ void prepared(db::Connection& db, Sequence sequence, const Prepared& prepared) {
   check_step(current(db, sequence), State::queued);
   db.run("UPDATE job SET state = ?, environment_record = ?, environment = ? WHERE sequence = ?",
          model::name(State::queued), prepared.environment_record, to_column(prepared.environment), sequence);
+  if (prepared.environment)
+    db.run("INSERT OR IGNORE INTO environment_user (environment, uid) SELECT environment, uid FROM job WHERE sequence = ?",
+           sequence);
 }
 
 void start_intent(db::Connection& db, const StartIntent& intent) {

@@ -77,6 +77,14 @@ bool may_use(db::Connection& db, Upload::Kind kind, const Digest& digest, const 
   return row.integer(0) != 0;
 }
 
+bool had_environment(db::Connection& db, const Digest& environment, uid_t uid) {
+  return db.query("SELECT 1 FROM environment_user WHERE environment = ? AND uid = ?", to_column(environment), uid).step();
+}
+
+void note_environment(db::Connection& db, const Digest& environment, uid_t uid) {
+  db.run("INSERT OR IGNORE INTO environment_user (environment, uid) VALUES (?, ?)", to_column(environment), uid);
+}
+
 ByteSize stored_by(db::Connection& db, uid_t uid) {
   auto row = db.query(
       "SELECT (SELECT ifnull(sum(sent), 0) FROM upload WHERE uid = ?1)"

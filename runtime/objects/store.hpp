@@ -132,7 +132,7 @@ class Store {
   // Nothing while a sweep is in progress.
   std::optional<Hold> try_hold();
 
-  // Removes what is not in `live`, which is asked only once nothing is held, and what is stored twice. Small remains inside of a
+  // Removes what is not in `live`, which is asked only once nothing is held, and what is large and stored twice. Small remains inside of a
   // container that is mostly alive stay until they add up. What is wholly dead goes first, since that takes no
   // space; then one container after the other is rewritten.
   SweepReport sweep(const std::function<DigestSet()>& live, DryRun dry_run, Thorough thorough = Thorough::no);

@@ -90,8 +90,8 @@ struct Received {
 
 // Publishes the snapshot with one sync, or nothing. The snapshot may be made only of what is in the pack and of what
 // its bases name, and its bases must be the owner's: whatever else the store holds counts as absent, and what comes is
-// stored without asking whether it is there, so that an owner learns nothing of the others from answers, sizes or
-// times. (A sweep merges what is stored twice.)
+// stored without asking whether others have it, so that an owner learns nothing of them from answers, sizes or times. (A
+// sweep merges what is large.)
 //
 // Code::not_found where a base is not here: the sender then sends a pack without bases. Code::corrupt, Code::too_large
 // for what is malformed or incomplete. Take a Store::Hold first.

@@ -133,6 +133,8 @@ class Receiver {
       throw Error(Code::corrupt, "the pack is incomplete: it lacks object " + digest.brief() +
                                      ", a part of " + printable(target_.path(wanted.entry)));
     }
+    // His own again is not stored twice; that others have it makes no difference.
+    if (view_.may_use(target_.id()) && is_complete(store_, target_.id())) return {target_, objects_, raw_bytes_};
     // Mostly digests, which do not shrink.
     const objects::Item item{target_.id(), static_cast<std::uint32_t>(target_.bytes().size())};
     batch_.add_frame({&item, 1}, objects::Encoding::raw, target_.bytes());

@@ -111,3 +111,13 @@ TEST_CASE_FIXTURE(ViewFixture, "what a user stores is what he sent and what his 
   forget_uploads(db, {find_upload(db, digest_of(1), 1000).value()});
   CHECK(stored_by(db, 1000) == 0_MiB);
 }
+
+TEST_CASE_FIXTURE(ViewFixture, "an environment is known to whose job was given it, and to who asked for it") {
+  const auto job = add(new_job(1)).sequence;
+  CHECK_FALSE(had_environment(db, digest_of(5), 1000));
+  prepared(db, job, {"{}", digest_of(5)});
+  CHECK(had_environment(db, digest_of(5), 1000));
+  CHECK_FALSE(had_environment(db, digest_of(5), 1001));
+  for (int i = 0; i < 2; ++i) note_environment(db, digest_of(5), 1001);
+  CHECK(had_environment(db, digest_of(5), 1001));
+}

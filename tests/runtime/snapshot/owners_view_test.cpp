@@ -151,6 +151,14 @@ TEST_CASE_FIXTURE(Shared, "what he sends he has: as new, whoever had it before")
   CHECK(received.objects == 4);
   CHECK(received.raw_bytes == secret.size() + 1'200'000 + recipe.bytes().size());
   CHECK(store.usage().stored_bytes == 2 * containers.stored_bytes);
+  // Once it is his, it is not stored again.
+  attacker.snapshots.insert(victims.id());
+  CHECK(take(attacker, whole(victims)).objects == 4);
+  CHECK(store.usage().stored_bytes == 2 * containers.stored_bytes);
+  // A sweep makes one of the two, but for what is small.
+  sweep(store, [&] { return std::vector{victims.id()}; }, objects::DryRun::no);
+  CHECK(store.usage().stored_bytes < containers.stored_bytes + 100'000);
+  CHECK(is_complete(store, victims.id()));
 }
 
 TEST_CASE_FIXTURE(Shared, "his own bases lend him what they name: files elsewhere, chunks, deltas, recipes") {
