@@ -179,7 +179,8 @@ async::Task<Response> build(Services& services, Request& request) {
   context.identity = services.node.machine_agent ? os::identity_of(uid) : std::nullopt;
   co_await services.governor.make_room();
   std::shared_ptr<const jobs::BuildDirectory> directory;
-  if (wanted.context) directory = co_await context_of(services, *wanted.context, services.access.viewer(request.peer));
+  const auto viewer = services.access.viewer(request.peer);
+  if (wanted.context) directory = co_await context_of(services, *wanted.context, viewer);
   auto spec = jobs::spec_of(wanted, directory);
   co_return Response::stream("application/x-ndjson", [&services, spec, context, uid](http::Stream& out) {
     return send_build(out, services, spec, context, uid);

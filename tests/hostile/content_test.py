@@ -152,6 +152,23 @@ class TheftTest(Content):
         self.assertIn(job["id"], self.berth(self.attacker, "ps", "-a").out)
         self.assertIn(job["user"], self.berth(self.attacker, "show", job["id"]).out)
 
+    def test_environments_are_shown_to_whose_jobs_had_them(self):
+        self.start("offline: true\nuv: ''")
+        environment = {"kind": "venv", "file": "requirements.txt", "files": {"requirements.txt": "# the-victims\n"}}
+        job = self.job_of(self.victim, "/bin/true", environment=environment)
+        ended = self.agent.wait(job, 120)
+        self.assertEqual(ended["state"], "Completed", ended)
+        digest = ended["environment_digest"]
+        self.assertEqual(self.ask(self.attacker, "GET", "/v1/environments"), {"environments": [], "building": []})
+        for path in (f"/v1/environments/{digest}", f"/v1/environments/{digest[:8]}", f"/v1/environments/{digest}/log"):
+            nowhere = path.replace(digest[:8], "0123abcd")
+            self.same_answer(self.request(self.attacker, "GET", path), self.request(self.attacker, "GET", nowhere),
+                             bytes.fromhex(digest), bytes.fromhex("0123abcd" + digest[8:]))
+            self.assertEqual(self.request(self.victim, "GET", path).status, 200)
+        shown = self.ask(self.attacker, "GET", f"/v1/jobs/{job}")
+        self.assertIsNone(shown["environment_digest"])
+        self.assertIsNone(shown["environment_record"])
+
     @property
     def root(self):
         return Person("root", 0, 0, "/root", [0])
@@ -230,6 +247,25 @@ class SharingTest(Content):
         self.assertTrue(0.5 < ratio < 2, (ratio, times))
 
 
+    def test_a_refusal_takes_as_long_whoever_has_what_was_named(self):
+        self.start()
+        files = {f"f{i}": os.urandom(500) for i in range(2000)}
+        code = self.sent(self.victim, files)
+        named = {name: (len(content), packs.sha(content)) for name, content in files.items()}
+        nowhere = {name: (500, os.urandom(32)) for name in files}
+        pairs = [(packs.whole({"m": b"m"}, bases=[code]), packs.whole({"m": b"m"}, bases=[NOWHERE])),
+                 (packs.pack(packs.manifest(named)), packs.pack(packs.manifest(nowhere)))]
+        for pair in pairs:
+            times = ([], [])
+            for _ in range(15):
+                for pack, kept in zip(pair, times):
+                    begin = time.monotonic()
+                    self.assertGreaterEqual(self.send(self.attacker, pack).status, 400)
+                    kept.append(time.monotonic() - begin)
+            ratio = statistics.median(times[0]) / statistics.median(times[1])
+            self.assertTrue(0.4 < ratio < 2.5, (ratio, times))
+
+
 class LimitsTest(Content):
     def test_one_user_stores_no_more_than_he_may_and_is_told(self):
         self.start("storage_per_user: 3MiB")
@@ -247,12 +283,17 @@ class LimitsTest(Content):
         # What compresses well is as large as it is.
         self.assertEqual(self.send(self.attacker, packs.whole({"zeros": bytes(1_040_000), "y": b"y" * 1_040_000})).status, 507)
         self.assertEqual(self.request(self.attacker, "POST", "/v1/diffs", b"d" * (2 << 20)).status, 507)
-        # His jobs' outputs count, and then he can send nothing any more.
+        # His jobs' outputs count, and then he can send nothing any more, nor is more put out.
         code = self.sent(self.attacker, {"a": b"a"})
+        later = self.script_of(self.attacker, "mkdir outputs; echo x > outputs/x", snapshot=code.hex(), working_directory="", held=True)
         job = self.script_of(self.attacker, "mkdir outputs; head -c 2000000 /dev/zero > outputs/x", snapshot=code.hex(), working_directory="")
         self.agent.wait(job)
         self.assertEqual(self.submit(self.attacker, "/bin/true").status, 507)
         self.assertEqual(self.send(self.attacker, packs.whole({"a": b"another"})).status, 507)
+        self.ask(self.attacker, "POST", f"/v1/jobs/{later}/release")
+        self.agent.wait(later)
+        self.assertIsNone(self.ask(self.attacker, "GET", f"/v1/jobs/{later}")["attempts"][0]["outputs"])
+        self.assertIn(b"outputs were not collected", self.ask(self.attacker, "GET", f"/v1/jobs/{later}/log?stream=agent"))
         self.sent(self.victim, {"a": b"another"})
         self.agent.submit("/bin/true")  # root is not bound
 
