@@ -11,6 +11,18 @@ uid_t Access::submitter(const http::Peer& peer) const {
   return agent_;
 }
 
+store::Viewer Access::viewer(const http::Peer& peer) const {
+  return {submitter(peer), may_read_all(peer)};
+}
+
+bool Access::may_read_all(const http::Peer& peer) const {
+  return others_may_read_ || peer.uid == 0 || (!switch_user_ && peer.uid == agent_);
+}
+
+bool Access::may_read(const http::Peer& peer, const model::Job& job) const {
+  return others_may_read_ || owns(peer, job);
+}
+
 bool Access::owns(const http::Peer& peer, const model::Job& job) const {
   return peer.uid == 0 || peer.uid == job.uid;
 }
@@ -26,7 +38,7 @@ void Access::require_control(const http::Peer& peer, const model::Job& job) cons
 }
 
 void Access::require_content(const http::Peer& peer, const model::Job& job) const {
-  if (others_may_read_ || owns(peer, job)) return;
+  if (may_read(peer, job)) return;
   throw Error(Code::denied, job.id + " belongs to " + job.user, "only its owner and root may read its log and files");
 }
 

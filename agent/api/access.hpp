@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "agent/model/job.hpp"
+#include "agent/store/records.hpp"
 #include "runtime/http/request.hpp"
 
 namespace berth::api {
@@ -18,6 +19,12 @@ class Access {
 
   // Whose job a submission by this peer is. Code::denied for who may not submit at all.
   uid_t submitter(const http::Peer& peer) const;
+  // The same, as who refers to stored content by its digest.
+  store::Viewer viewer(const http::Peer& peer) const;
+  // Whether all that is on the node is shown: to who runs it, and where everybody may read.
+  bool may_read_all(const http::Peer& peer) const;
+  // Whether the content of a job is shown: its log, files, command.
+  bool may_read(const http::Peer& peer, const model::Job& job) const;
 
   // What of a job a peer is shown: all of it, all but the values of its variables (where others may read), or what
   // everybody sees of the queue.

@@ -49,12 +49,18 @@ json build_json(const environment::Waiting::Build& build) {
           {"since", to_rfc3339(build.since)}};
 }
 
+// An environment tells what somebody works with: it is shown to those whose jobs were given it, or who asked for it.
+bool is_shown(const Services& services, const http::Peer& peer, const Digest& environment) {
+  return services.access.may_read_all(peer) ||
+         services.store.had_environment(environment, services.access.submitter(peer));
+}
+
 // By the beginning of its digest.
-async::Task<Entry> resolve(Services& services, const std::string wanted) {
+async::Task<Entry> resolve(Services& services, const http::Peer peer, const std::string wanted) {
   const auto entries = co_await services.environments.list();
   std::vector<Entry> found;
   for (const auto& entry : entries)
-    if (entry.digest.hex().starts_with(wanted)) found.push_back(entry);
+    if (entry.digest.hex().starts_with(wanted) && is_shown(services, peer, entry.digest)) found.push_back(entry);
   if (wanted.size() < kLeastDigits || found.empty())
     throw Error(Code::not_found, "there is no environment '" + printable(wanted) + "'",
                 "`berth env ls` lists those there are; at least four digits name one");
@@ -66,18 +72,21 @@ async::Task<Entry> resolve(Services& services, const std::string wanted) {
 }
 
 async::Task<Response> list(Services& services, Request& request) {
-  services.access.submitter(request.peer);
+  const auto uid = services.access.submitter(request.peer);
   json environments = json::array();
   const auto entries = co_await services.environments.list();
-  for (const auto& entry : entries) environments.push_back(entry_json(entry));
+  for (const auto& entry : entries)
+    if (is_shown(services, request.peer, entry.digest)) environments.push_back(entry_json(entry));
   json building = json::array();
-  for (const auto& build : services.environments.building()) building.push_back(build_json(build));
+  for (const auto& build : services.environments.building())
+    if (is_shown(services, request.peer, build.digest) || services.jobs.builds_for(uid, build.digest))
+      building.push_back(build_json(build));
   co_return Response::json(json{{"environments", std::move(environments)}, {"building", std::move(building)}}.dump());
 }
 
 async::Task<Response> show(Services& services, Request& request) {
   services.access.submitter(request.peer);
-  const auto entry = co_await resolve(services, request.parameter("digest"));
+  const auto entry = co_await resolve(services, request.peer, request.parameter("digest"));
   auto out = entry_json(entry);
   const auto record = co_await services.environments.show(entry.digest);
   out["record"] = json::parse(record, nullptr, false);
@@ -88,7 +97,7 @@ async::Task<Response> show(Services& services, Request& request) {
 
 async::Task<Response> read_log(Services& services, Request& request) {
   services.access.submitter(request.peer);
-  const auto entry = co_await resolve(services, request.parameter("digest"));
+  const auto entry = co_await resolve(services, request.peer, request.parameter("digest"));
   if (!os::exists(entry.log)) co_return Response::text("");
   const auto index = entry.log + ".index";
   co_return Response::stream("text/plain; charset=utf-8", [log = entry.log, index](http::Stream& out) {
@@ -98,7 +107,7 @@ async::Task<Response> read_log(Services& services, Request& request) {
 
 async::Task<Response> remove(Services& services, Request& request) {
   services.access.require_node(request.peer);
-  const auto entry = co_await resolve(services, request.parameter("digest"));
+  const auto entry = co_await resolve(services, request.peer, request.parameter("digest"));
   co_await services.environments.remove(entry.digest);
   co_return Response::empty();
 }
@@ -144,7 +153,8 @@ async::Task<> send_output(http::Stream& out, Making& making) {
   }
 }
 
-async::Task<> send_build(http::Stream& out, Services& services, environment::Spec spec, environment::Context context) {
+async::Task<> send_build(http::Stream& out, Services& services, environment::Spec spec, environment::Context context,
+                         uid_t uid) {
   constexpr std::string_view kNothing;
   co_await out.write(kNothing);
   Making making;
@@ -166,6 +176,8 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
   auto nobody = [](std::exception_ptr) {};
   co_await async::with_nursery(nobody, both);
   if (!making.outcome) throw Cancelled();
+  if (*making.outcome && (**making.outcome).ready.digest != Digest{})
+    co_await services.store.note_environment((**making.outcome).ready.digest, uid);
   json last;
   if (const auto& made = *making.outcome; !made)
     last = json::parse(http::to_json(made.error()));
@@ -178,8 +190,8 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
 
 // What a Dockerfile was sent with.
 async::Task<std::shared_ptr<const jobs::BuildDirectory>> context_of(Services& services, const Digest context,
-                                                                    uid_t uid) {
-  if (!services.store.find_upload(context, uid))
+                                                                    const store::Viewer viewer) {
+  if (!services.store.may_use(store::Upload::Kind::snapshot, context, viewer))
     throw Error(Code::not_found, "snapshot " + context.brief() + " is not here", "send it before the request");
   const auto hold = co_await services.governor.hold();
   auto restore = [&] { return services.workplaces.make_context(context); };
@@ -200,10 +212,11 @@ async::Task<Response> build(Services& services, Request& request) {
   context.identity = services.node.machine_agent ? os::identity_of(uid) : std::nullopt;
   co_await services.governor.make_room();
   std::shared_ptr<const jobs::BuildDirectory> directory;
-  if (wanted.context) directory = co_await context_of(services, *wanted.context, uid);
+  const auto viewer = services.access.viewer(request.peer);
+  if (wanted.context) directory = co_await context_of(services, *wanted.context, viewer);
   auto spec = jobs::spec_of(wanted, directory);
-  co_return Response::stream("application/x-ndjson", [&services, spec, context](http::Stream& out) {
-    return send_build(out, services, spec, context);
+  co_return Response::stream("application/x-ndjson", [&services, spec, context, uid](http::Stream& out) {
+    return send_build(out, services, spec, context, uid);
   });
 }
 

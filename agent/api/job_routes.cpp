@@ -114,7 +114,8 @@ std::string accepted(const std::vector<store::Submitted>& submitted) {
 }
 
 async::Task<Response> submit(Services& services, Request& request) {
-  const auto uid = services.access.submitter(request.peer);
+  const auto viewer = services.access.viewer(request.peer);
+  const auto uid = viewer.uid;
   auto text = co_await request.read_body(kLargestSubmission);
   Submission submission;
   auto parse = [&] {
@@ -137,6 +138,7 @@ async::Task<Response> submit(Services& services, Request& request) {
     job.request = std::move(each);
     job.uid = uid;
     job.user = user;
+    job.reads_jobs = viewer.reads_jobs;
     jobs.push_back(std::move(job));
   }
   submission.requests.clear();

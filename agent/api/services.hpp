@@ -9,6 +9,7 @@
 #include "agent/api/node.hpp"
 #include "agent/jobs/governor.hpp"
 #include "agent/jobs/jobs.hpp"
+#include "agent/jobs/quota.hpp"
 #include "agent/jobs/workplace.hpp"
 #include "agent/store/store.hpp"
 #include "runtime/async/offload.hpp"
@@ -22,6 +23,7 @@ struct Services {
   jobs::Jobs& jobs;
   jobs::Workplaces& workplaces;
   jobs::Governor& governor;
+  jobs::Quota& quota;
   environment::Environments& environments;
   store::Store& store;
   objects::Store& objects;

@@ -53,20 +53,25 @@ async::Task<> spool_pack(Services& services, Request& request, const os::Fd& fil
 }
 
 async::Task<Response> take_pack(Services& services, Request& request) {
-  const auto uid = services.access.submitter(request.peer);
+  const auto viewer = services.access.viewer(request.peer);
+  co_await services.quota.require_storage(viewer.uid, 0);
   const auto file = nameless_file(services.incoming);
   co_await spool_pack(services, request, file);
   const auto hold = co_await services.governor.hold();
+  const auto storage = co_await services.quota.storage(viewer.uid);
   auto receive = [&] {
     os::rewind(file);
     snapshot::FdSource source(file);
-    return snapshot::receive_pack(services.objects, source);
+    snapshot::ReceiveLimits limits;
+    if (storage) limits.allow = [&](std::uint64_t bytes) { storage->require(bytes); };
+    return snapshot::receive_pack(services.objects, store::View(services.store, viewer), source, limits);
   };
   const auto received = co_await async::offload(services.pool, receive);
   store::Upload upload;
   upload.digest = received.manifest.id();
-  upload.uid = uid;
+  upload.uid = viewer.uid;
   upload.size = ByteSize(received.manifest.totals().bytes);
+  upload.sent = ByteSize(received.raw_bytes + received.manifest.bytes().size());
   upload.files = received.manifest.totals().files;
   upload.created = services.clock.now();
   co_await services.store.remember(upload);
@@ -148,10 +153,12 @@ async::Task<Response> take_diff(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
   co_await services.governor.make_room();
   const auto diff = co_await request.read_body(kLargestDiff);
+  const auto storage = co_await services.quota.storage(uid);
+  if (storage) storage->require(diff.size());
   const auto digest = objects::sha256(diff);
   auto keep = [&] {
     auto batch = services.objects.begin();
-    batch.add(digest, diff);
+    batch.append(digest, diff);  // whoever has sent the same: it takes as long
     batch.commit(os::Durable::yes);
   };
   const auto hold = co_await services.governor.hold();
@@ -161,6 +168,7 @@ async::Task<Response> take_diff(Services& services, Request& request) {
   upload.digest = digest;
   upload.uid = uid;
   upload.size = ByteSize(diff.size());
+  upload.sent = upload.size;
   upload.created = services.clock.now();
   co_await services.store.remember(upload);
   co_return Response::json(json{{"digest", digest.hex()}}.dump(), 201);

@@ -180,7 +180,7 @@ Downloaded download_tree(Agent& agent, const std::string& target, const std::str
     std::exception_ptr failure;
     std::optional<snapshot::Received> received;
     try {
-      received = snapshot::receive_pack(store, transfer);
+      received = snapshot::receive_pack(store, snapshot::SoleOwnersView(), transfer);
     } catch (...) {
       failure = std::current_exception();
     }

@@ -150,11 +150,13 @@ class Agent {
         reserve_(os::join(config_.state_dir, "reserve"), config_.reserved_space),
         governor_(executor, config_.state_dir, config_.disk, store_, objects_, checkouts_, builds_, images_, workplaces_,
                   reserve_, system_clock(), log_),
-        jobs_(executor, settings(options, groups), store_, workplaces_, environments_, governor_, gpus_, watcher_,
-              pool_, system_clock(), log_),
+        quota_(config_.users, config_.state_dir, options.machine_agent, store_),
+        jobs_(executor, settings(options, groups), store_, workplaces_, environments_, governor_, quota_, gpus_,
+              watcher_, pool_, system_clock(), log_),
         services_{jobs_,
                   workplaces_,
                   governor_,
+                  quota_,
                   environments_,
                   store_,
                   objects_,
@@ -347,6 +349,7 @@ class Agent {
   environment::Environments environments_;
   jobs::DiskReserve reserve_;
   jobs::Governor governor_;
+  jobs::Quota quota_;
   jobs::Jobs jobs_;
   api::Services services_;
   http::Router router_;

@@ -180,6 +180,12 @@ jobs::DiskShare disk_share(const Entry& entry) {
   return {*size, 0};
 }
 
+std::size_t jobs_per_user(const Entry& entry) {
+  const auto number = entry.number(1, 1e9, "a whole number from 1");
+  if (number != std::floor(number)) entry.fail("a whole number from 1");
+  return static_cast<std::size_t>(number);
+}
+
 LogLevel log_level(const Entry& entry) {
   static const std::map<std::string, LogLevel> kLevels{{"debug", LogLevel::debug},
                                                        {"info", LogLevel::info},
@@ -213,6 +219,8 @@ const std::map<std::string, Setter>& setters() {
       {"reserved_space", [](Config& c, const Entry& e) { c.reserved_space = e.size(); }},
       {"disk_budget", [](Config& c, const Entry& e) { c.disk.budget = disk_share(e); }},
       {"image_budget", [](Config& c, const Entry& e) { c.disk.image_budget = disk_share(e); }},
+      {"jobs_per_user", [](Config& c, const Entry& e) { c.users.jobs = jobs_per_user(e); }},
+      {"storage_per_user", [](Config& c, const Entry& e) { c.users.storage = disk_share(e); }},
       {"disk_high", [](Config& c, const Entry& e) { c.disk.high = percent(e); }},
       {"disk_low", [](Config& c, const Entry& e) { c.disk.low = percent(e); }},
       {"keep_at_least", [](Config& c, const Entry& e) { c.disk.keep_at_least = e.duration(); }},

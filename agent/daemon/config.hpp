@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/jobs/disk_plan.hpp"
+#include "agent/jobs/user_limits.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/base/units.hpp"
 
@@ -78,6 +79,7 @@ struct Config {
   // How much is kept (agent/jobs/disk_plan.hpp): disk_budget, image_budget, disk_high, disk_low, keep_at_least,
   // keep_logs, keep_outputs, keep_jobs.
   jobs::DiskLimits disk;
+  jobs::UserLimits users;  // jobs_per_user, storage_per_user: of each user of a machine's agent but root
   EnvironmentConfig environments;
   GpuConfig gpus;
   std::string cgroup;                                    // cgroup: a cgroup2 directory for the jobs' groups

@@ -148,6 +148,12 @@ void JobEnvironments::abandon(std::int64_t job) {
   if (const auto found = waits_.find(job); found != waits_.end()) found->second->abandon();
 }
 
+std::optional<Digest> JobEnvironments::builds(std::int64_t job) const {
+  const auto found = waits_.find(job);
+  if (found == waits_.end() || !found->second->build()) return std::nullopt;
+  return found->second->build()->digest;
+}
+
 std::optional<std::string> JobEnvironments::words(std::int64_t job, Instant now) const {
   const auto found = waits_.find(job);
   if (found == waits_.end()) return std::nullopt;

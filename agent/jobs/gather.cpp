@@ -6,6 +6,11 @@
 namespace berth::jobs {
 
 Task<std::optional<objects::Store::Hold>> Jobs::gather_outputs(model::Job job, int launch, model::Attempt& attempt) {
+  const auto allowed = co_await async::attempt(quota_.require_storage(job.uid, 0));  // one job's may be too much
+  if (!allowed) {
+    workplaces_.remark(job.id, "outputs were not collected: " + allowed.error().describe());
+    co_return std::nullopt;
+  }
   const auto identity = identity_of(job);
   auto collect = [&] { return workplaces_.collect(job, launch, identity); };
   std::optional<objects::Store::Hold> hold(co_await governor_.hold());
@@ -23,6 +28,7 @@ Task<std::optional<objects::Store::Hold>> Jobs::gather_outputs(model::Job job, i
     co_return hold;
   }
   attempt.outputs = outputs->outputs;
+  attempt.outputs_size = outputs->size;
   for (const auto& warning : outputs->warnings) workplaces_.remark(job.id, "outputs: " + warning);
   co_return hold;
 }

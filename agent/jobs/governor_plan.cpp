@@ -62,13 +62,14 @@ struct Governor::Price {
   const objects::Store& store;
   std::vector<std::uint64_t*> owners;
   std::unordered_map<Digest, std::uint32_t> owner_of;
+  snapshot::Looked looked;
   std::size_t staying = 0;  // so many owners, from the front, stay
 
   void claim(const Roots& roots, std::uint64_t& bytes) {
     const auto number = static_cast<std::uint32_t>(owners.size());
     owners.push_back(&bytes);
-    const auto take = [&](const Digest& digest) { return owner_of.try_emplace(digest, number).second; };
-    for (const auto& root : roots.snapshots) snapshot::visit_closure(store, root, take);
+    const auto take = [&](const Digest& digest) { owner_of.try_emplace(digest, number); };
+    for (const auto& root : roots.snapshots) snapshot::visit_closure(store, root, looked, take);
     for (const auto& object : roots.objects) take(object);
   }
 
@@ -103,7 +104,7 @@ Governor::Plan Governor::plan(const Cleaning& wanted) {
 
 // From the last that goes to the first, those that stay before all: so each counts what is free once it is gone.
 void Governor::price(Plan& plan) const {
-  Price price{objects_, {}, {}, 0};
+  Price price{objects_, {}, {}, {}, 0};
   for (auto kind = plan.staying.rbegin(); kind != plan.staying.rend(); ++kind)
     for (auto& staying : *kind) price.claim(staying.roots, staying.bytes);
   price.staying = price.owners.size();

@@ -10,6 +10,7 @@ namespace {
 
 // Of jobs that were submitted before the node filled it in.
 constexpr std::chrono::milliseconds kUnknownGrace{10'000};
+constexpr std::size_t kPreparedAtOnce = 2;  // lest they slow each other
 constexpr auto kIdentityKnownFor = std::chrono::seconds(5);
 
 bool asks_for_gpus(const store::NewJob& job) { return job.request.resources.gpus > 0; }
@@ -43,8 +44,8 @@ bool needs_preparation(const model::JobRequest& request) {
 }
 
 Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Workplaces& workplaces,
-           environment::Environments& environments, Governor& governor, Gpus& gpus, async::Watcher& watcher,
-           async::Pool& pool, const Clock& clock, Log log)
+           environment::Environments& environments, Governor& governor, Quota& quota, Gpus& gpus,
+           async::Watcher& watcher, async::Pool& pool, const Clock& clock, Log log)
     : executor_(executor),
       settings_(std::move(settings)),
       store_(store),
@@ -53,6 +54,7 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
       environments_(environments, workplaces, secrets_, pool, {settings_.switch_user, settings_.defaults.path}),
       containers_(settings_.containers),
       governor_(governor),
+      quota_(quota),
       gpus_(gpus),
       reserve_(governor.reserve()),
       watcher_(watcher),
@@ -60,6 +62,7 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
       clock_(clock),
       log_(std::move(log)),
       queue_(settings_.capacity, settings_.patience),
+      preparing_(kPreparedAtOnce),
       launcher_(settings_.shim_program),
       nursery_(executor, [this](std::exception_ptr failure) {
         log_.error("a job's task failed", kv("error", error_from(std::move(failure)).describe()));
@@ -67,7 +70,42 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
 
 Task<> Jobs::stop() { co_await nursery_.stop_and_join(); }
 
+// Places that are taken by jobs on their way; given back when these are admitted, or refused.
+class Jobs::Places {
+ public:
+  Places(std::unordered_map<uid_t, std::size_t>& of, uid_t uid, std::size_t count) : of_(of), uid_(uid), count_(count) {
+    if (count_ > 0) of_[uid_] += count_;
+  }
+  Places(const Places&) = delete;
+  Places& operator=(const Places&) = delete;
+  ~Places() {
+    if (count_ > 0 && (of_[uid_] -= count_) == 0) of_.erase(uid_);
+  }
+
+ private:
+  std::unordered_map<uid_t, std::size_t>& of_;
+  uid_t uid_;
+  std::size_t count_;
+};
+
+// A submission that is only repeated takes none.
+Jobs::Places Jobs::places_for(const std::vector<store::NewJob>& jobs) {
+  if (jobs.empty()) return Places(places_, 0, 0);
+  const auto uid = jobs.front().uid;
+  const auto has = places_.find(uid);
+  const auto count = has == places_.end() ? 0 : has->second;
+  try {
+    quota_.require_places(uid, count, jobs.size());
+  } catch (const Error&) {
+    const auto known = [&](const store::NewJob& job) { return store_.knows_submission(job.request.submission_id); };
+    if (!std::all_of(jobs.begin(), jobs.end(), known)) throw;
+  }
+  return Places(places_, uid, jobs.size());
+}
+
 Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs, SubmittedCredentials credentials) {
+  const auto places = places_for(jobs);
+  if (!jobs.empty()) co_await quota_.require_storage(jobs.front().uid, 0);
   co_await governor_.make_room();
   if (std::any_of(jobs.begin(), jobs.end(), asks_for_gpus)) co_await gpus_.look_if_none();
   for (auto& job : jobs) {
@@ -85,16 +123,18 @@ Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs
   for (const auto& [job, existed] : submitted) {
     if (existed) continue;
     const bool ready = job.state == model::State::queued;
-    admit(job.sequence, job.id, job.state, queue_entry(job, ready));
+    admit(job.sequence, job.id, job.uid, job.state, queue_entry(job, ready));
     log_.info("job submitted", kv("job", job.id), kv("user", job.user));
   }
   schedule();
   co_return submitted;
 }
 
-void Jobs::admit(Sequence sequence, model::JobId id, model::State state, const queue::Entry& entry) {
+void Jobs::admit(Sequence sequence, model::JobId id, uid_t uid, model::State state, const queue::Entry& entry) {
   auto& live = live_[sequence];
   live.id = std::move(id);
+  live.uid = uid;
+  ++places_[uid];
   live.state = state;
   live.life = ++lives_;
   queue_.add(entry);
@@ -118,6 +158,7 @@ void Jobs::forget(Sequence sequence) {
   const auto found = live_.find(sequence);
   if (found == live_.end()) return;
   const auto changed = std::move(found->second.changed);
+  if (const auto places = places_.find(found->second.uid); --places->second == 0) places_.erase(places);
   live_.erase(found);
   canceled_by_.erase(sequence);
   environments_.release(sequence);
@@ -202,12 +243,14 @@ Task<> Jobs::retry(Sequence sequence) {
     throw Error(Code::conflict,
                 job.id + " brought registry credentials of its own, which are not kept: it cannot be retried",
                 "submit it again with them");
+  const auto has = places_.find(job.uid);
+  quota_.require_places(job.uid, has == places_.end() ? 0 : has->second, 1);
   co_await governor_.make_room();
   while (!swept_) co_await swept_now_.wait();
   const auto state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
   co_await store_.reopen(sequence, state);
   job = record(sequence);
-  admit(sequence, job.id, state, queue_entry(job, state == model::State::queued));
+  admit(sequence, job.id, job.uid, state, queue_entry(job, state == model::State::queued));
   log_.info("job retried", kv("job", job.id));
   schedule();
 }
@@ -237,7 +280,7 @@ Task<> Jobs::preempt_all(model::Preempted::Cause cause) {
 }
 
 bool Jobs::idle() const {
-  return live_.size() == queue_.waiting() && !queue_.any_released() && preparing_ == 0 && !environments_.any_waits();
+  return live_.size() == queue_.waiting() && !queue_.any_released() && preparing_.taken() == 0 && !environments_.any_waits();
 }
 
 Task<> Jobs::next_change(Sequence sequence) {
@@ -286,6 +329,12 @@ std::optional<std::string> Jobs::why_waiting(Sequence sequence) const {
   return queue::to_words(waiting, [&](Sequence other) {
     const auto found = live_.find(other);
     return found == live_.end() ? std::string("a job that just ended") : found->second.id;
+  });
+}
+
+bool Jobs::builds_for(uid_t uid, const Digest& environment) const {
+  return std::any_of(live_.begin(), live_.end(), [&](const auto& job) {
+    return job.second.uid == uid && environments_.builds(job.first) == environment;
   });
 }
 

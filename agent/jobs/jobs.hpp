@@ -16,7 +16,9 @@
 #include "agent/jobs/environments.hpp"
 #include "agent/jobs/governor.hpp"
 #include "agent/jobs/gpus.hpp"
+#include "agent/jobs/quota.hpp"
 #include "agent/jobs/registry_secrets.hpp"
+#include "agent/jobs/turns.hpp"
 #include "agent/jobs/workplace.hpp"
 #include "agent/model/job.hpp"
 #include "agent/queue/queue.hpp"
@@ -69,8 +71,8 @@ class Jobs {
  public:
   // Everything given by reference outlives this.
   Jobs(async::Executor executor, Settings settings, store::Store& store, Workplaces& workplaces,
-       environment::Environments& environments, Governor& governor, Gpus& gpus, async::Watcher& watcher,
-       async::Pool& pool, const Clock& clock, Log log);
+       environment::Environments& environments, Governor& governor, Quota& quota, Gpus& gpus,
+       async::Watcher& watcher, async::Pool& pool, const Clock& clock, Log log);
   Jobs(const Jobs&) = delete;
   Jobs& operator=(const Jobs&) = delete;
 
@@ -79,7 +81,8 @@ class Jobs {
   // Returns when nothing of this is active any more. Supervisors and their jobs run on.
   Task<> stop();
 
-  // On disk when this returns. Refuses what this node can never run, and everything when the disk is nearly full.
+  // All of one user. On disk when this returns. Refuses what this node can never run, what is more than one user may
+  // have, and everything when the disk is nearly full.
   Task<std::vector<store::Submitted>> submit(std::vector<store::NewJob> jobs, SubmittedCredentials credentials = {});
 
   // Code::conflict where the job's state does not allow the change. Canceling an ended job changes nothing.
@@ -108,6 +111,8 @@ class Jobs {
   void complete(model::Job& job) const;
   // Why a live job waits, in words; nothing for one that does not.
   std::optional<std::string> why_waiting(Sequence job) const;
+  // Whether this environment is being built for a job of the user's.
+  bool builds_for(uid_t uid, const Digest& environment) const;
   Counts counts() const;
   // At most so many live jobs: those that run or finalize, oldest first, then the waiting ones in the order in which
   // the queue considers them, the held ones last.
@@ -126,6 +131,7 @@ class Jobs {
  private:
   struct Live {
     model::JobId id;
+    uid_t uid = 0;
     model::State state = model::State::preparing;
     bool stopping = false;             // canceled: whoever works on it leaves it alone or stops it
     unsigned life = 0;                 // tells a coroutine that the job it works on was ended and started anew
@@ -145,7 +151,9 @@ class Jobs {
   };
 
   // --- jobs.cpp
-  void admit(Sequence sequence, model::JobId id, model::State state, const queue::Entry& entry);
+  void admit(Sequence sequence, model::JobId id, uid_t uid, model::State state, const queue::Entry& entry);
+  class Places;
+  Places places_for(const std::vector<store::NewJob>& jobs);
   Live* find(Sequence sequence);
   bool is_over(Sequence sequence, int launch);
   // Returns after the next change of the job's state.
@@ -223,6 +231,7 @@ class Jobs {
   JobEnvironments environments_;
   Containers containers_;
   Governor& governor_;
+  Quota& quota_;
   Gpus& gpus_;
   DiskReserve& reserve_;
   async::Watcher& watcher_;
@@ -231,11 +240,11 @@ class Jobs {
   Log log_;
   queue::Queue queue_;
   std::unordered_map<Sequence, Live> live_;
+  std::unordered_map<uid_t, std::size_t> places_;  // how many of them each user has, those being submitted included
   std::unordered_map<Sequence, std::string> canceled_by_;  // of live jobs, until it is on record with their ending
   Counts ended_;
   unsigned lives_ = 0;
-  std::size_t preparing_ = 0;  // how many are being prepared at this moment
-  async::Event prepared_;
+  Turns preparing_;  // to make the code's tree
   bool swept_ = false;  // what an earlier agent left of ended jobs is gone
   async::Event swept_now_;
   struct KnownIdentity {

@@ -9,7 +9,6 @@
 namespace berth::jobs {
 namespace {
 
-constexpr std::size_t kPreparedAtOnce = 2;
 constexpr int kLaunchTries = 3;
 constexpr auto kClaimPause = std::chrono::milliseconds(5);
 constexpr std::chrono::milliseconds kFirstPreparationPause{200};
@@ -125,15 +124,10 @@ Task<Jobs::Materialized> Jobs::materialize(model::Job job) {
   co_return result;
 }
 
-// A few at a time, lest they slow each other.
 Task<> Jobs::prepare_code(const model::Job& job, const os::Identity& identity) {
-  while (preparing_ >= kPreparedAtOnce) co_await prepared_.wait();
-  ++preparing_;
+  const auto turn = co_await preparing_.take(job.uid);
   auto work = [&] { workplaces_.prepare(job, identity); };
-  const auto done = co_await async::attempt(async::offload(pool_, work));
-  --preparing_;
-  prepared_.notify_all();
-  if (!done) throw done.error();
+  co_await async::offload(pool_, work);
 }
 
 Task<> Jobs::run(Sequence sequence, int attempt, int launch) {

@@ -8,6 +8,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/os/file.hpp"
+#include "runtime/snapshot/closure.hpp"
 #include "runtime/snapshot/content.hpp"
 #include "runtime/snapshot/scan.hpp"
 
@@ -57,20 +58,26 @@ os::Fd open_directory(const os::Fd& root, const Components& components) {
   }
 }
 
+// What lost objects is no help.
+objects::DigestSet objects_of(objects::Store& store, std::vector<Digest> snapshots) {
+  std::erase_if(snapshots, [&](const Digest& snapshot) { return !snapshot::is_complete(store, snapshot); });
+  return snapshot::closure(store, snapshots);
+}
+
 // Reads as the owner, writes as the agent.
-void store_objects(objects::Store& store, objects::Batch& batch, const os::Fd& root, const os::Identity& owner,
-                   const snapshot::Scan& scan) {
+void store_objects(const objects::DigestSet& known, objects::Batch& batch, const os::Fd& root,
+                   const os::Identity& owner, const snapshot::Scan& scan) {
   snapshot::TreeContent content(root, scan, nullptr);
   const auto& manifest = scan.manifest;
   objects::Buffer bytes;
   const auto add = [&](const Digest& digest, auto read) {
-    if (store.has(digest) || batch.has(digest)) return;
+    if (known.contains(digest) || batch.has(digest)) return;
     bytes.clear();
     {
       const os::ActAs as(owner.uid, owner.gid);
       read();
     }
-    batch.add(digest, bytes.view());
+    batch.append(digest, bytes.view());
   };
   for (std::uint32_t i = 0; i < manifest.entries().size(); ++i) {
     const auto& entry = manifest[i];
@@ -80,7 +87,7 @@ void store_objects(objects::Store& store, objects::Batch& batch, const os::Fd& r
       continue;
     }
     const auto recipe = content.recipe(manifest, i);  // at hand since the scan
-    if (!store.has(entry.digest)) batch.add(entry.digest, recipe);
+    if (!known.contains(entry.digest)) batch.append(entry.digest, recipe);
     const auto parsed = snapshot::Recipe::parse(recipe, entry.size);
     for (const auto& chunk : parsed.chunks())
       add(chunk.digest, [&] { content.chunks(manifest, i, std::span(&chunk, 1), bytes); });
@@ -134,9 +141,10 @@ std::string text_of(const Components& components) {
 
 Collected collect_outputs(objects::Store& store, const os::Fd& root, const os::Identity& owner,
                           const std::vector<std::string>& outputs, const std::optional<Manifest>& code,
-                          const std::string& base) {
+                          const std::string& base, const std::vector<Digest>& own) {
   Collected collected;
   auto batch = store.begin();
+  std::optional<objects::DigestSet> known;
   snapshot::ManifestBuilder builder;
   Components open;
   bool anything = false;
@@ -155,7 +163,8 @@ Collected collect_outputs(objects::Store& store, const os::Fd& root, const os::I
     const auto wanted =
         wanted_entries(scan.manifest, code, (base.empty() ? "" : base + "/") + text_of(output));
     if (std::find(wanted.begin(), wanted.end(), true) == wanted.end()) continue;
-    store_objects(store, batch, directory, owner, scan);
+    if (!known) known = objects_of(store, own);
+    store_objects(*known, batch, directory, owner, scan);
     const auto common =
         static_cast<std::size_t>(std::mismatch(open.begin(), open.end(), output.begin(), output.end()).first - open.begin());
     for (; open.size() > common; open.pop_back()) builder.end_directory();
@@ -166,9 +175,10 @@ Collected collect_outputs(objects::Store& store, const os::Fd& root, const os::I
   for (; !open.empty(); open.pop_back()) builder.end_directory();
   if (!anything) return collected;
   const auto manifest = builder.finish();
-  batch.add(manifest.id(), manifest.bytes());
+  batch.append(manifest.id(), manifest.bytes());
   batch.commit(os::Durable::yes);
   collected.outputs = manifest.id();
+  collected.size = ByteSize(manifest.totals().bytes);
   return collected;
 }
 

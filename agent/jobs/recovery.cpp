@@ -48,7 +48,7 @@ Task<> Jobs::recover() {
   std::size_t running = 0;
   for (auto& job : store_.live()) {
     if (job.environment) co_await environments_.hold_again(job.sequence, *job.environment);
-    admit(job.sequence, job.id, job.state, entry_of(job));
+    admit(job.sequence, job.id, job.uid, job.state, entry_of(job));
     if (waits(job.state)) {
       ++waiting;
       continue;

@@ -32,6 +32,13 @@ std::uint64_t allocated(const std::string& path) {
   return static_cast<std::uint64_t>(info.st_blocks) * 512;
 }
 
+std::vector<Digest> earlier_outputs(const model::Job& job) {
+  std::vector<Digest> earlier;
+  for (const auto& attempt : job.attempts)
+    if (attempt.outputs) earlier.push_back(*attempt.outputs);
+  return earlier;
+}
+
 // A directory that others may pass through but not list.
 void make_passage(const std::string& path) { os::make_directories(path, 0711); }
 
@@ -111,7 +118,7 @@ Collected Workplaces::collect(const model::Job& job, int launch, const os::Ident
     const bool inside = model::in_container(job.request.environment);
     const auto from = inside ? os::join(directory(job.id, launch), kScratch) : job.request.working_directory;
     const auto root = os::open(from, O_RDONLY | O_DIRECTORY);
-    return collect_outputs(store_, root, owner, outputs, std::nullopt, "");
+    return collect_outputs(store_, root, owner, outputs, std::nullopt, "", earlier_outputs(job));
   }
   if (std::find(outputs.begin(), outputs.end(), "outputs") == outputs.end()) outputs.emplace_back("outputs");
   const auto place = directory(job.id, launch);
@@ -119,7 +126,7 @@ Collected Workplaces::collect(const model::Job& job, int launch, const os::Ident
   // An overlay's upper layer is just what the job wrote; a copy is compared with what it was made from.
   std::optional<snapshot::Manifest> code;
   if (!options_.overlays) code = snapshot::load_manifest(store_, *job.request.snapshot);
-  return collect_outputs(store_, top, owner, outputs, code, job.request.working_directory);
+  return collect_outputs(store_, top, owner, outputs, code, job.request.working_directory, earlier_outputs(job));
 }
 
 void Workplaces::strip(const model::JobId& id, int launch) {

@@ -108,6 +108,7 @@ struct Attempt {
   std::optional<Ending> ending;
   Usage usage;
   std::optional<Digest> outputs;  // a snapshot of what it wrote below the output directories
+  ByteSize outputs_size;          // of its files
   std::vector<std::string> gpus;  // UUIDs of the GPUs that it was given
   friend bool operator==(const Attempt&, const Attempt&) = default;
 };

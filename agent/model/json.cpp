@@ -327,7 +327,8 @@ json to_json(const Attempt& attempt) {
           {"gpus", attempt.gpus},
           {"gpu_time_ms", to_ms(attempt.usage.gpu_time)},
           {"gpu_peak_memory_bytes", attempt.usage.gpu_peak_memory.bytes()},
-          {"outputs", or_null(attempt.outputs, to_hex)}};
+          {"outputs", or_null(attempt.outputs, to_hex)},
+          {"outputs_bytes", attempt.outputs_size.bytes()}};
 }
 
 Attempt attempt_from_json(const json& value) {
@@ -348,6 +349,7 @@ Attempt attempt_from_json(const json& value) {
   attempt.usage.gpu_time = milliseconds(fields.whole<std::int64_t>("gpu_time_ms", 0));
   attempt.usage.gpu_peak_memory = ByteSize(fields.whole<std::uint64_t>("gpu_peak_memory_bytes", 0));
   attempt.outputs = fields.digest("outputs");
+  attempt.outputs_size = ByteSize(fields.whole<std::uint64_t>("outputs_bytes", 0));
   return attempt;
 }
 

@@ -27,7 +27,15 @@ struct NewJob {
   model::JobRequest request;
   uid_t uid = 0;
   std::string user;
+  bool reads_jobs = false;  // its user may read everybody's jobs (Viewer)
   model::State state = model::State::preparing;  // or queued, where there is nothing to prepare
+};
+
+// Who refers to stored content by its digest. A digest is no secret, its content is: he may refer to what he sent and
+// to the code, the diffs and the outputs of jobs that he may read, his own at least.
+struct Viewer {
+  uid_t uid = 0;
+  bool reads_jobs = false;  // everybody's, as root does
 };
 
 struct Submitted {
@@ -98,8 +106,7 @@ struct Filter {
   std::optional<Sequence> before;  // only older ones: the last of the page before
 };
 
-// What a user sent. A job may refer only to what its submitter sent himself: a digest is no secret, its
-// content is.
+// What a user sent.
 struct Upload {
   enum class Kind { snapshot, diff };
   Kind kind = Kind::snapshot;
@@ -108,6 +115,7 @@ struct Upload {
   ByteSize size;
   std::uint64_t files = 0;  // of a snapshot
   Instant created{};
+  ByteSize sent{};  // of its contents: the rest its bases had
   friend bool operator==(const Upload&, const Upload&) = default;
 };
 
@@ -151,7 +159,7 @@ using Random = std::function<std::uint64_t()>;
 
 // --- transitions
 // All or none. A known submission id with an equal request gives the job that it became; with a different
-// one, or from somebody else, Code::conflict. A job may name only what its user has sent (remember): else
+// one, or from somebody else, Code::conflict. A job may name only what its user may refer to (Viewer): else
 // Code::not_found.
 std::vector<Submitted> submit(db::Connection& db, const std::vector<NewJob>& jobs, Instant now,
                               const Random& random);
@@ -187,6 +195,7 @@ std::vector<LiveJob> live(db::Connection& db);
 // Of live jobs and of those that ended last: whose directories a crash may have left as they were.
 std::vector<PastLaunch> past_launches(db::Connection& db, std::size_t ended_jobs);
 std::optional<model::JobId> id_of(db::Connection& db, Sequence sequence);
+bool knows_submission(db::Connection& db, const std::string& submission_id);
 
 // --- the node
 void set_drained(db::Connection& db, bool drained);
@@ -197,7 +206,15 @@ std::string gpu_record(db::Connection& db);
 
 // --- uploads
 void remember(db::Connection& db, const Upload& upload);  // a known one counts as created anew
-std::optional<Upload> find_upload(db::Connection& db, const Digest& digest, uid_t uid);
+std::optional<Upload> find_upload(db::Connection& db, const Digest& digest, uid_t uid,
+                                  Upload::Kind kind = Upload::Kind::snapshot);
+// As long for what only others have as for what nobody has.
+bool may_use(db::Connection& db, Upload::Kind kind, const Digest& digest, const Viewer& viewer);
+// Whether a job of his was given this environment, or he asked for it.
+bool had_environment(db::Connection& db, const Digest& environment, uid_t uid);
+void note_environment(db::Connection& db, const Digest& environment, uid_t uid);
+// What a user sent and what his jobs put out, before compression, and whoever else has the same.
+ByteSize stored_by(db::Connection& db, uid_t uid);
 Roots roots(db::Connection& db);
 
 // --- giving disk space back: agent/store/remains.cpp

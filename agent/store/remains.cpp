@@ -117,8 +117,10 @@ std::vector<Sequence> forget(db::Connection& db, const std::vector<Sequence>& jo
     if (!job) continue;
     db.run("DELETE FROM job WHERE sequence = ?", sequence);
     doom(db, job->id, std::nullopt);
-    for (const auto& digest : {job->snapshot, job->diff, job->context}) {
-      const auto upload = digest ? find_upload(db, *digest, job->uid) : std::nullopt;
+    for (const auto& [digest, kind] : {std::pair(job->snapshot, Upload::Kind::snapshot),
+                                       std::pair(job->diff, Upload::Kind::diff),
+                                       std::pair(job->context, Upload::Kind::snapshot)}) {
+      const auto upload = digest ? find_upload(db, *digest, job->uid, kind) : std::nullopt;
       if (upload && upload->created < uploads_before) forget_uploads(db, {*upload});
     }
     latest = std::max(latest, job->finished);

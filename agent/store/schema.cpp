@@ -121,7 +121,40 @@ UPDATE job SET
       FROM request, json_each(request.json, '$.command') WHERE request.sequence = job.sequence)), '');
 )sql";
 
-constexpr std::array<std::string_view, 4> kSteps{kSchema1, kSchema2, kSchema3, kSchemaLists};
+// What a user may refer to, and how much he stores: the same bytes may be sent as a snapshot and as a diff, which are
+// two things; what was sent of an upload, which was not counted before; whose outputs are which, and how large;
+// who was given which environment.
+constexpr std::string_view kSchemaOwners = R"sql(
+CREATE TABLE sent (
+  digest BLOB NOT NULL,
+  uid INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  files INTEGER NOT NULL,
+  created INTEGER NOT NULL,
+  sent INTEGER NOT NULL,
+  PRIMARY KEY (digest, uid, kind)
+) STRICT, WITHOUT ROWID;
+INSERT INTO sent SELECT digest, uid, kind, size, files, created, 0 FROM upload;
+DROP TABLE upload;
+ALTER TABLE sent RENAME TO upload;
+CREATE INDEX upload_by_uid ON upload (uid, sent);
+
+ALTER TABLE attempt ADD COLUMN owner INTEGER;
+ALTER TABLE attempt ADD COLUMN outputs_size INTEGER NOT NULL DEFAULT 0;
+UPDATE attempt SET owner = (SELECT job.uid FROM job WHERE job.sequence = attempt.sequence) WHERE outputs IS NOT NULL;
+CREATE INDEX attempt_by_outputs ON attempt (outputs, owner) WHERE outputs IS NOT NULL;
+CREATE INDEX attempt_by_owner ON attempt (owner, outputs_size) WHERE outputs IS NOT NULL;
+
+CREATE TABLE environment_user (
+  environment BLOB NOT NULL,
+  uid INTEGER NOT NULL,
+  PRIMARY KEY (environment, uid)
+) STRICT, WITHOUT ROWID;
+INSERT INTO environment_user SELECT DISTINCT environment, uid FROM job WHERE environment IS NOT NULL;
+)sql";
+
+constexpr std::array<std::string_view, 5> kSteps{kSchema1, kSchema2, kSchema3, kSchemaLists, kSchemaOwners};
 
 }  // namespace
 

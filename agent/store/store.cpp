@@ -176,6 +176,10 @@ Task<> Store::remember(Upload upload) {
   return write(Durable::no, [=](db::Connection& db) { store::remember(db, upload); });
 }
 
+Task<> Store::note_environment(Digest environment, uid_t uid) {
+  return write(Durable::no, [=](db::Connection& db) { store::note_environment(db, environment, uid); });
+}
+
 Task<std::vector<Sequence>> Store::remove_logs(std::vector<Sequence> jobs, model::Removal removal) {
   return write(Durable::yes, [jobs = std::move(jobs), removal = std::move(removal)](db::Connection& db) {
     return store::remove_logs(db, jobs, removal);
@@ -222,6 +226,12 @@ std::optional<model::JobId> Store::id_of(Sequence sequence) {
 std::optional<Upload> Store::find_upload(const Digest& digest, uid_t uid) {
   return store::find_upload(reader_, digest, uid);
 }
+bool Store::had_environment(const Digest& environment, uid_t uid) {
+  return store::had_environment(reader_, environment, uid);
+}
+bool Store::knows_submission(const std::string& submission_id) {
+  return store::knows_submission(reader_, submission_id);
+}
 bool Store::drained() {
   return store::drained(reader_);
 }
@@ -246,6 +256,16 @@ Task<std::vector<ListedJob>> Store::listed(std::vector<Sequence> jobs) {
 
 Task<std::vector<model::JobId>> Store::jobs_in(Digest environment) {
   return read([environment](db::Connection& db) { return store::jobs_in(db, environment); });
+}
+
+Task<ByteSize> Store::stored_by(uid_t uid) {
+  return read([uid](db::Connection& db) { return store::stored_by(db, uid); });
+}
+
+bool Store::may_use(Upload::Kind kind, const Digest& digest, const Viewer& viewer) {
+  const std::lock_guard lock(views_mutex_);
+  if (!views_) views_.emplace(open_for_reading(path_));
+  return store::may_use(*views_, kind, digest, viewer);
 }
 
 std::vector<Doomed> Store::doomed() {

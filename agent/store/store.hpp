@@ -20,6 +20,7 @@
 #include "runtime/async/offload.hpp"
 #include "runtime/async/task.hpp"
 #include "runtime/db/writer.hpp"
+#include "runtime/snapshot/owners_view.hpp"
 
 namespace berth::store {
 
@@ -46,6 +47,7 @@ class Store {
   Task<> set_drained(bool drained);
   Task<> set_gpu_record(std::string record);
   Task<> remember(Upload upload);
+  Task<> note_environment(Digest environment, uid_t uid);
   Task<std::vector<Sequence>> remove_logs(std::vector<Sequence> jobs, model::Removal removal);
   Task<std::vector<Sequence>> remove_outputs(std::vector<Sequence> jobs, model::Removal removal);
   Task<std::vector<Sequence>> forget(std::vector<Sequence> jobs, Instant uploads_before);
@@ -58,10 +60,14 @@ class Store {
   model::Job resolve(std::string_view reference, uid_t uid);
   std::optional<model::JobId> id_of(Sequence sequence);
   std::optional<Upload> find_upload(const Digest& digest, uid_t uid);
+  bool had_environment(const Digest& environment, uid_t uid);
+  bool knows_submission(const std::string& submission_id);
   bool drained();
   std::string gpu_record();
   std::vector<Doomed> doomed();
   bool sweep_due();
+  // Quick; any thread may ask.
+  bool may_use(Upload::Kind kind, const Digest& digest, const Viewer& viewer);
   // These read many rows: for the pool's threads; any thread may call them.
   Roots roots();
   std::vector<Remains> remains();
@@ -73,6 +79,7 @@ class Store {
   Task<std::vector<Sequence>> list(Filter filter);
   Task<std::vector<ListedJob>> listed(std::vector<Sequence> jobs);
   Task<std::vector<model::JobId>> jobs_in(Digest environment);
+  Task<ByteSize> stored_by(uid_t uid);
 
   // Writes what waits; later writes fail with Code::unavailable.
   void stop() { writer_.stop(); }
@@ -96,6 +103,22 @@ class Store {
   db::Connection reader_;
   std::mutex lists_mutex_;
   std::optional<db::Connection> lists_;  // opened when first needed; used under the mutex
+  std::mutex views_mutex_;
+  std::optional<db::Connection> views_;  // likewise; apart, so that no list keeps a transfer waiting
+};
+
+// What one user may refer to of the store of objects.
+class View : public snapshot::OwnersView {
+ public:
+  // `store` outlives it.
+  View(Store& store, const Viewer& viewer) : store_(store), viewer_(viewer) {}
+  bool may_use(const Digest& digest) const override {
+    return store_.may_use(Upload::Kind::snapshot, digest, viewer_);
+  }
+
+ private:
+  Store& store_;
+  Viewer viewer_;
 };
 
 }  // namespace berth::store

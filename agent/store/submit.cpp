@@ -31,17 +31,18 @@ model::JobId free_name(db::Connection& db, const Random& random) {
 }
 
 // Sweeping takes the row away before the files, so a row that is here keeps them here.
-void check_upload(db::Connection& db, const char* what, const std::optional<Digest>& digest, uid_t uid) {
-  if (digest && !find_upload(db, *digest, uid))
+void check_content(db::Connection& db, const char* what, Upload::Kind kind, const std::optional<Digest>& digest,
+                   const NewJob& wanted) {
+  if (digest && !may_use(db, kind, *digest, {wanted.uid, wanted.reads_jobs}))
     throw Error(Code::not_found, std::string(what) + " " + digest->brief() + " is not here",
                 "send it before the job");
 }
 
 Job insert(db::Connection& db, const NewJob& wanted, Instant now, const Random& random) {
   const auto& request = wanted.request;
-  check_upload(db, "snapshot", request.snapshot, wanted.uid);
-  check_upload(db, "diff", request.diff, wanted.uid);
-  check_upload(db, "snapshot", request.environment.context, wanted.uid);
+  check_content(db, "snapshot", Upload::Kind::snapshot, request.snapshot, wanted);
+  check_content(db, "diff", Upload::Kind::diff, request.diff, wanted);
+  check_content(db, "snapshot", Upload::Kind::snapshot, request.environment.context, wanted);
   Job job{.id = free_name(db, random),
           .uid = wanted.uid,
           .user = wanted.user,
@@ -67,6 +68,10 @@ Job insert(db::Connection& db, const NewJob& wanted, Instant now, const Random& 
 }
 
 }  // namespace
+
+bool knows_submission(db::Connection& db, const std::string& submission_id) {
+  return db.query("SELECT 1 FROM job WHERE submission_id = ?", submission_id).step();
+}
 
 std::vector<Submitted> submit(db::Connection& db, const std::vector<NewJob>& jobs, Instant now,
                               const Random& random) {

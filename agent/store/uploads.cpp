@@ -5,7 +5,7 @@
 namespace berth::store {
 namespace {
 
-constexpr std::string_view kColumns = "SELECT kind, digest, uid, size, files, created FROM upload ";
+constexpr std::string_view kColumns = "SELECT kind, digest, uid, size, files, created, sent FROM upload ";
 
 // What no job of its sender refers to.
 constexpr std::string_view kUnused =
@@ -25,6 +25,7 @@ Upload upload_row(const db::Statement& row) {
   upload.size = ByteSize(static_cast<std::uint64_t>(row.integer(3)));
   upload.files = static_cast<std::uint64_t>(row.integer(4));
   upload.created = from_unix_micros(row.integer(5));
+  upload.sent = ByteSize(static_cast<std::uint64_t>(row.integer(6)));
   return upload;
 }
 
@@ -47,16 +48,50 @@ std::vector<Digest> referred(db::Connection& db, const std::string& by_jobs, Upl
 
 void remember(db::Connection& db, const Upload& upload) {
   db.run(
-      "INSERT INTO upload (digest, uid, kind, size, files, created) VALUES (?, ?, ?, ?, ?, ?)"
-      " ON CONFLICT (digest, uid) DO UPDATE SET created = excluded.created",
+      "INSERT INTO upload (digest, uid, kind, size, files, created, sent) VALUES (?, ?, ?, ?, ?, ?, ?)"
+      " ON CONFLICT (digest, uid, kind) DO UPDATE SET created = excluded.created, sent = max(sent, excluded.sent)",
       to_column(upload.digest), upload.uid, name(upload.kind), to_column(upload.size),
-      static_cast<std::int64_t>(upload.files), to_unix_micros(upload.created));
+      static_cast<std::int64_t>(upload.files), to_unix_micros(upload.created), to_column(upload.sent));
 }
 
-std::optional<Upload> find_upload(db::Connection& db, const Digest& digest, uid_t uid) {
-  auto row = db.query(std::string(kColumns) + "WHERE digest = ? AND uid = ?", to_column(digest), uid);
+std::optional<Upload> find_upload(db::Connection& db, const Digest& digest, uid_t uid, Upload::Kind kind) {
+  auto row = db.query(std::string(kColumns) + "WHERE digest = ? AND uid = ? AND kind = ?", to_column(digest), uid,
+                      name(kind));
   if (!row.step()) return std::nullopt;
   return upload_row(row);
+}
+
+// Every question is asked of an index that begins with digest and user: how many others have the digest makes no
+// difference.
+bool may_use(db::Connection& db, Upload::Kind kind, const Digest& digest, const Viewer& viewer) {
+  const auto in = [&](const char* table, const char* column, const char* owner) {
+    const auto his = viewer.reads_jobs ? "" : std::string(" AND ") + owner + " = ?2";
+    return std::string(" OR EXISTS (SELECT 1 FROM ") + table + " WHERE " + column + " = ?1" + his + ")";
+  };
+  const auto jobs = kind == Upload::Kind::diff ? in("job", "diff", "uid")
+                                               : in("job", "snapshot", "uid") + in("job", "context", "uid") +
+                                                     in("attempt", "outputs", "owner");
+  auto row = db.query("SELECT EXISTS (SELECT 1 FROM upload WHERE digest = ?1 AND uid = ?2 AND kind = ?3)" + jobs,
+                      to_column(digest), viewer.uid, name(kind));
+  row.step();
+  return row.integer(0) != 0;
+}
+
+bool had_environment(db::Connection& db, const Digest& environment, uid_t uid) {
+  return db.query("SELECT 1 FROM environment_user WHERE environment = ? AND uid = ?", to_column(environment), uid).step();
+}
+
+void note_environment(db::Connection& db, const Digest& environment, uid_t uid) {
+  db.run("INSERT OR IGNORE INTO environment_user (environment, uid) VALUES (?, ?)", to_column(environment), uid);
+}
+
+ByteSize stored_by(db::Connection& db, uid_t uid) {
+  auto row = db.query(
+      "SELECT (SELECT ifnull(sum(sent), 0) FROM upload WHERE uid = ?1)"
+      " + (SELECT ifnull(sum(outputs_size), 0) FROM attempt WHERE owner = ?1 AND outputs IS NOT NULL)",
+      uid);
+  row.step();
+  return ByteSize(static_cast<std::uint64_t>(row.integer(0)));
 }
 
 Roots roots(db::Connection& db) {
@@ -67,16 +102,17 @@ Roots roots(db::Connection& db) {
 
 std::vector<UploadUse> uploads(db::Connection& db) {
   std::vector<UploadUse> result;
-  auto rows = db.query("SELECT kind, digest, uid, size, files, created, NOT (" + std::string(kUnused) + ") FROM upload");
-  while (rows.step()) result.push_back({upload_row(rows), rows.integer(6) != 0});
+  auto rows =
+      db.query("SELECT kind, digest, uid, size, files, created, sent, NOT (" + std::string(kUnused) + ") FROM upload");
+  while (rows.step()) result.push_back({upload_row(rows), rows.integer(7) != 0});
   return result;
 }
 
 std::vector<Upload> forget_uploads(db::Connection& db, const std::vector<Upload>& unused) {
   std::vector<Upload> gone;
   for (const auto& upload : unused) {
-    db.run("DELETE FROM upload WHERE digest = ? AND uid = ? AND created = ? AND " + std::string(kUnused),
-           to_column(upload.digest), upload.uid, to_unix_micros(upload.created));
+    db.run("DELETE FROM upload WHERE digest = ? AND uid = ? AND kind = ? AND created = ? AND " + std::string(kUnused),
+           to_column(upload.digest), upload.uid, name(upload.kind), to_unix_micros(upload.created));
     if (db.changes() > 0) gone.push_back(upload);
   }
   return gone;

@@ -294,13 +294,14 @@ ContainerWriter& Batch::writer() {
 }
 
 void Batch::add(const Digest& digest, std::string_view bytes) {
-  if (!has(digest) && !store_->has(digest)) append(digest, bytes);
+  if (!store_->has(digest)) append(digest, bytes);
 }
 
 void Batch::append(const Digest& digest, std::string_view bytes) {
   if (bytes.size() > kLargestObject)
     throw Error(Code::too_large,
                 "an object of " + std::to_string(bytes.size()) + " bytes is too large to store");
+  if (has(digest)) return;
   if (!pending_.empty() && pending_bytes_.size() + bytes.size() > kFrameTarget) flush();
   added_.insert(digest);
   pending_.push_back({digest, static_cast<std::uint32_t>(bytes.size())});

@@ -51,6 +51,8 @@ class Batch {
 
   // `digest` must be that of `bytes`. What the store or this batch already has is not added again.
   void add(const Digest& digest, std::string_view bytes);
+  // The same, but for what the store has: the work is that of new bytes, whoever else stored them.
+  void append(const Digest& digest, std::string_view bytes);
   // A frame as it is. The items are its objects in order and must fill it.
   void add_frame(std::span<const Item> items, Encoding encoding, std::string_view stored);
   // One new container, written with one sync. A batch without objects leaves no container.
@@ -58,7 +60,6 @@ class Batch {
 
  private:
   friend class Store;
-  void append(const Digest& digest, std::string_view bytes);
   void flush();
   ContainerWriter& writer();
 
@@ -131,7 +132,7 @@ class Store {
   // Nothing while a sweep is in progress.
   std::optional<Hold> try_hold();
 
-  // Removes what is not in `live`, which is asked only once nothing is held. Small remains inside of a
+  // Removes what is not in `live`, which is asked only once nothing is held, and what is large and stored twice. Small remains inside of a
   // container that is mostly alive stay until they add up. What is wholly dead goes first, since that takes no
   // space; then one container after the other is rewritten.
   SweepReport sweep(const std::function<DigestSet()>& live, DryRun dry_run, Thorough thorough = Thorough::no);
@@ -164,7 +165,7 @@ class Store {
   std::shared_ptr<const Container> adopt(ContainerWriter& writer, os::Durable durable);
   void drop(const Containers& gone, Containers added);
   struct Doomed;
-  std::vector<Doomed> doomed(const DigestSet& alive, Thorough thorough) const;
+  std::vector<Doomed> doomed(DigestSet alive, Thorough thorough) const;
   void rewrite(const Doomed& container);
 
   std::string directory_;

@@ -14,6 +14,9 @@ namespace {
 constexpr std::size_t kMostContainers = 64;
 constexpr std::size_t kContainersAfterMerge = 32;
 constexpr std::uint64_t kWorthMerging = 256ULL << 20;  // a larger one is never copied just to save a file
+// A smaller object stays wherever it is stored: that two of them became one can be seen in the free disk space, and
+// small contents can be guessed.
+constexpr std::uint64_t kWorthSharing = 64ULL << 10;
 constexpr std::uint64_t kDeadPercent = 25;  // a container with more dead bytes than this is rewritten
 constexpr std::uint64_t kDeadPercentWhenShort = 5;
 
@@ -24,8 +27,9 @@ struct FrameContent {
   std::uint64_t dead = 0;
 };
 
-// What is alive in each frame, in the frame's order.
-std::vector<FrameContent> contents_of(const Container& container, const DigestSet* live) {
+// What is alive in each frame, in the frame's order. With `live`, of a large object the first place alone is, which is
+// taken out of it.
+std::vector<FrameContent> contents_of(const Container& container, DigestSet* live) {
   std::vector<std::size_t> order(container.places().size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
@@ -36,11 +40,14 @@ std::vector<FrameContent> contents_of(const Container& container, const DigestSe
   for (const auto i : order) {
     const auto& place = container.places()[i];
     auto& frame = frames[place.frame];
-    if (live != nullptr && !live->contains(container.digests()[i])) {
+    const auto& digest = container.digests()[i];
+    const bool alive =
+        live == nullptr || (place.size < kWorthSharing ? live->contains(digest) : live->erase(digest) > 0);
+    if (!alive) {
       ++frame.dead;
       continue;
     }
-    frame.live.push_back({container.digests()[i], place.size});
+    frame.live.push_back({digest, place.size});
     frame.offsets.push_back(place.offset);
     frame.live_bytes += place.size;
   }
@@ -137,8 +144,8 @@ struct Store::Doomed {
   }
 };
 
-// The dead ones first.
-std::vector<Store::Doomed> Store::doomed(const DigestSet& alive, Thorough thorough) const {
+// The dead ones first. In the order of look-ups, so that the place that is found is the one that stays.
+std::vector<Store::Doomed> Store::doomed(DigestSet alive, Thorough thorough) const {
   const auto percent = thorough == Thorough::yes ? kDeadPercentWhenShort : kDeadPercent;
   std::vector<Doomed> result;
   const auto list = containers();

@@ -40,12 +40,16 @@ bool is_complete(objects::Store& store, const Digest& id) {
   return true;
 }
 
-void visit_closure(const objects::Store& store, const Digest& root, const std::function<bool(const Digest&)>& visit) {
-  if (!store.has(root) || !visit(root)) return;
+void visit_closure(const objects::Store& store, const Digest& root, Looked& looked,
+                   const std::function<void(const Digest&)>& visit) {
+  if (!store.has(root)) return;
+  visit(root);
+  if (!looked.manifests.insert(root).second) return;
   const auto manifest = load_manifest(store, root);
   for (const auto& entry : manifest.entries()) {
-    if (!entry.is_file() || !visit(entry.digest) || !entry.is_chunked()) continue;
-    if (!store.has(entry.digest)) continue;
+    if (!entry.is_file()) continue;
+    visit(entry.digest);
+    if (!entry.is_chunked() || !store.has(entry.digest) || !looked.recipes.insert(entry.digest).second) continue;
     const auto recipe = Recipe::parse(store.read(entry.digest), entry.size);
     for (const auto& chunk : recipe.chunks()) visit(chunk.digest);
   }
@@ -53,8 +57,9 @@ void visit_closure(const objects::Store& store, const Digest& root, const std::f
 
 objects::DigestSet closure(const objects::Store& store, const std::vector<Digest>& roots) {
   objects::DigestSet live;
+  Looked looked;
   for (const auto& root : roots)
-    visit_closure(store, root, [&](const Digest& digest) { return live.insert(digest).second; });
+    visit_closure(store, root, looked, [&](const Digest& digest) { live.insert(digest); });
   return live;
 }
 

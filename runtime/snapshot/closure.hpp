@@ -17,9 +17,16 @@ Manifest load_manifest(const objects::Store& store, const Digest& id);
 // Whether the snapshot could be restored from the store.
 bool is_complete(objects::Store& store, const Digest& id);
 
-// Hands over what one root needs, as far as it is in the store. What `visit` returns false for, since it came before,
-// is not looked into.
-void visit_closure(const objects::Store& store, const Digest& root, const std::function<bool(const Digest&)>& visit);
+// What visits have looked into. An object may be several things at once: a small file that happens to be, byte for
+// byte, somebody's manifest or recipe must not keep that one from being looked into.
+struct Looked {
+  objects::DigestSet manifests;
+  objects::DigestSet recipes;
+};
+// Hands over what one root needs, as far as it is in the store and was not looked into before: each object at least
+// once.
+void visit_closure(const objects::Store& store, const Digest& root, Looked& looked,
+                   const std::function<void(const Digest&)>& visit);
 // Everything the roots need.
 objects::DigestSet closure(const objects::Store& store, const std::vector<Digest>& roots);
 

@@ -23,6 +23,7 @@
 #include "runtime/os/fd.hpp"
 #include "runtime/snapshot/content.hpp"
 #include "runtime/snapshot/manifest.hpp"
+#include "runtime/snapshot/owners_view.hpp"
 
 namespace berth::snapshot {
 
@@ -77,17 +78,24 @@ class FdSource : public ByteSource {
 struct ReceiveLimits {
   std::uint64_t most_bytes = 1ULL << 44;  // of the snapshot's files
   std::uint64_t most_entries = 4'000'000;
+  // Told the bytes of contents received so far, before any is published; throws where they are too many.
+  std::function<void(std::uint64_t)> allow{};
 };
 
 struct Received {
   Manifest manifest;
-  std::uint64_t objects = 0;  // new ones
-  std::uint64_t raw_bytes = 0;
+  std::uint64_t objects = 0;    // that came
+  std::uint64_t raw_bytes = 0;  // of these, before compression
 };
 
-// Publishes the snapshot with one sync, or nothing. Code::not_found where a base is not here: the sender then
-// sends a pack without bases. Code::corrupt, Code::too_large for what is malformed or incomplete. Take a
-// Store::Hold first.
-Received receive_pack(objects::Store& store, ByteSource& source, const ReceiveLimits& limits = {});
+// Publishes the snapshot with one sync, or nothing. The snapshot may be made only of what is in the pack and of what
+// its bases name, and its bases must be the owner's: whatever else the store holds counts as absent, and what comes is
+// stored without asking whether others have it, so that an owner learns nothing of them from answers, sizes or times. (A
+// sweep merges what is large.)
+//
+// Code::not_found where a base is not here: the sender then sends a pack without bases. Code::corrupt, Code::too_large
+// for what is malformed or incomplete. Take a Store::Hold first.
+Received receive_pack(objects::Store& store, const OwnersView& view, ByteSource& source,
+                      const ReceiveLimits& limits = {});
 
 }  // namespace berth::snapshot

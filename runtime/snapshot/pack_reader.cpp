@@ -121,8 +121,8 @@ struct Record {
 
 class Receiver {
  public:
-  Receiver(objects::Store& store, ByteSource& source, const ReceiveLimits& limits)
-      : store_(store), input_(source), limits_(limits), batch_(store.begin()) {}
+  Receiver(objects::Store& store, const OwnersView& view, ByteSource& source, const ReceiveLimits& limits)
+      : store_(store), view_(view), input_(source), limits_(limits), batch_(store.begin()) {}
 
   Received receive() {
     read_header();
@@ -133,15 +133,13 @@ class Receiver {
       throw Error(Code::corrupt, "the pack is incomplete: it lacks object " + digest.brief() +
                                      ", a part of " + printable(target_.path(wanted.entry)));
     }
-    // What is known complete may be in this batch alone, so it is noted only once it is here for good.
-    if (!store_.has(target_.id())) {
-      // Mostly digests, which do not shrink.
-      const objects::Item item{target_.id(), static_cast<std::uint32_t>(target_.bytes().size())};
-      batch_.add_frame({&item, 1}, objects::Encoding::raw, target_.bytes());
-    }
+    // His own again is not stored twice; that others have it makes no difference.
+    if (view_.may_use(target_.id()) && is_complete(store_, target_.id())) return {target_, objects_, raw_bytes_};
+    // Mostly digests, which do not shrink.
+    const objects::Item item{target_.id(), static_cast<std::uint32_t>(target_.bytes().size())};
+    batch_.add_frame({&item, 1}, objects::Encoding::raw, target_.bytes());
     batch_.commit(os::Durable::yes);
-    for (const auto& recipe : recipes_) store_.note_complete(recipe);
-    store_.note_complete(target_.id());
+    store_.note_complete(target_.id());  // only now is it here for good
     return {target_, objects_, raw_bytes_};
   }
 
@@ -150,6 +148,11 @@ class Receiver {
     std::uint32_t entry;
     std::uint64_t size;  // of the object
     bool is_recipe;
+  };
+  struct Named {
+    std::uint32_t entry;  // the first of its files
+    bool here;            // a base names it
+    bool same;            // and for a file of the same size
   };
 
   void read_header() {
@@ -161,7 +164,8 @@ class Receiver {
     const auto count = input_.number_up_to(kMostBases, "the number of base snapshots");
     for (std::uint64_t i = 0; i < count; ++i) {
       const auto base = input_.digest();
-      if (!store_.has(base))
+      // One that lost objects is no base either: the whole snapshot, sent again, mends it.
+      if (!view_.may_use(base) || !is_complete(store_, base))
         throw Error(Code::not_found, "base snapshot " + base.brief() + " is not here",
                     "send the whole snapshot");
       bases_.push_back(load_manifest(store_, base));
@@ -193,35 +197,52 @@ class Receiver {
     return Manifest::parse(std::move(bytes));
   }
 
-  // What is complete here already is not looked at again.
+  // What the bases have is not looked at again; of the rest only what they name elsewhere is here.
   void find_missing() {
-    for (const auto& base : bases_) {
-      if (!store_.known_complete(base.id())) continue;
-      compare(base, target_, [&](std::uint32_t, std::uint32_t after) {
+    if (bases_.empty()) {
+      for (std::uint32_t i = 0; i < target_.entries().size(); ++i) name_object(i);
+    } else {
+      compare(bases_[0], target_, [&](std::uint32_t, std::uint32_t after) {
         if (after == kNone) return;
-        for (auto i = after; i < target_[after].subtree_end; ++i) look_for(i);
+        for (auto i = after; i < target_[after].subtree_end; ++i) name_object(i);
       });
-      return;
     }
-    for (std::uint32_t i = 0; i < target_.entries().size(); ++i) look_for(i);
+    note_what_bases_name();
+    for (const auto& [digest, object] : named_) look_for(digest, object);
   }
 
-  void look_for(std::uint32_t index) {
+  void name_object(std::uint32_t index) {
     const auto& entry = target_[index];
     if (!entry.is_file()) return;
-    largest_recipe_ =
-        entry.is_chunked() ? std::max(largest_recipe_, most_recipe_bytes(entry.size)) : largest_recipe_;
-    const auto [place, fresh] = named_.emplace(entry.digest, entry.size);
-    if (!fresh) {
-      if (place->second != entry.size) malformed("two files have one digest and different sizes");
-      return;
+    if (entry.is_chunked()) largest_recipe_ = std::max(largest_recipe_, most_recipe_bytes(entry.size));
+    const auto [place, fresh] = named_.try_emplace(entry.digest, Named{index, false, false});
+    if (!fresh && target_[place->second.entry].size != entry.size)
+      malformed("two files have one digest and different sizes");
+  }
+
+  // Going through the bases with the few that are named is cheaper than a set of all they hold.
+  void note_what_bases_name() {
+    for (const auto& base : bases_) {
+      if (named_.empty()) return;
+      for (const auto& entry : base.entries()) {
+        if (!entry.is_file()) continue;
+        const auto found = named_.find(entry.digest);
+        if (found == named_.end()) continue;
+        found->second.here = true;
+        found->second.same = found->second.same || entry.size == target_[found->second.entry].size;
+      }
     }
-    const auto here = store_.size_of(entry.digest);
-    if (!here) {
-      missing_.emplace(entry.digest, Wanted{index, entry.size, entry.is_chunked()});
+  }
+
+  void look_for(const Digest& digest, const Named& object) {
+    const auto& entry = target_[object.entry];
+    if (!object.here) {
+      missing_.emplace(digest, Wanted{object.entry, entry.size, entry.is_chunked()});
+    } else if (object.same) {
+      return;  // the same file, complete as its base is
     } else if (entry.is_chunked()) {
-      if (!store_.known_complete(entry.digest)) look_for_chunks(index, store_.read(entry.digest));
-    } else if (*here != entry.size) {
+      look_for_chunks(object.entry, store_.read(digest));
+    } else if (store_.size_of(digest) != entry.size) {
       malformed("a file's size is not that of its content");
     }
   }
@@ -233,12 +254,32 @@ class Receiver {
   void look_for_chunks(std::uint32_t index, std::string_view recipe_bytes) {
     const auto recipe = Recipe::parse(recipe_bytes, target_[index].size);
     for (const auto& chunk : recipe.chunks()) {
-      if (received_.contains(chunk.digest)) continue;
-      const auto here = store_.size_of(chunk.digest);
+      const auto received = received_.find(chunk.digest);
+      const auto here = received != received_.end() ? std::optional(received->second) : size_in_bases(chunk.digest);
       if (here && *here != chunk.size) malformed("a chunk's size is not that of its content");
-      if (!here) missing_.emplace(chunk.digest, Wanted{index, chunk.size, false});
+      if (here) continue;
+      const auto [place, fresh] = missing_.emplace(chunk.digest, Wanted{index, chunk.size, false});
+      if (!fresh && (place->second.is_recipe || place->second.size != chunk.size))
+        malformed("a chunk's size is not that of its content");
     }
-    recipes_.push_back(target_[index].digest);
+  }
+
+  std::optional<std::uint64_t> size_in_bases(const Digest& chunk) {
+    if (!chunks_of_bases_) {
+      chunks_of_bases_.emplace();
+      for (const auto& base : bases_)
+        for (const auto& entry : base.entries())
+          if (entry.is_chunked()) note_chunks(entry);
+    }
+    const auto found = chunks_of_bases_->find(chunk);
+    if (found == chunks_of_bases_->end()) return std::nullopt;
+    return found->second;
+  }
+
+  void note_chunks(const Entry& file) {
+    if (!recipes_read_.insert(file.digest).second) return;
+    const auto recipe = Recipe::parse(store_.read(file.digest), file.size);
+    for (const auto& chunk : recipe.chunks()) chunks_of_bases_->emplace(chunk.digest, chunk.size);
   }
 
   void read_records() {
@@ -331,18 +372,19 @@ class Receiver {
       offset += item.size;
     }
     raw_bytes_ += record.raw_size;
+    if (limits_.allow) limits_.allow(raw_bytes_);
     if (record.is_delta)
-      batch_.add(record.items.front().digest, view);
+      batch_.append(record.items.front().digest, view);
     else
       batch_.add_frame(record.items, record.encoding, record.stored.view());
   }
 
   void accept(const objects::Item& item, std::string_view bytes) {
-    if (!received_.insert(item.digest).second) malformed("object " + item.digest.brief() + " is in it twice");
+    if (!received_.emplace(item.digest, item.size).second) malformed("object " + item.digest.brief() + " is in it twice");
     const auto found = missing_.find(item.digest);
     if (found == missing_.end()) {
-      // The sender could not know that it is here.
-      if (store_.has(item.digest)) return;
+      // The sender does not always know what its bases have.
+      if (named_.contains(item.digest) || (chunks_of_bases_ && chunks_of_bases_->contains(item.digest))) return;
       malformed("object " + item.digest.brief() + " is no part of the snapshot");
     }
     const auto wanted = found->second;
@@ -355,15 +397,18 @@ class Receiver {
   }
 
   objects::Store& store_;
+  const OwnersView& view_;
   Input input_;
   const ReceiveLimits& limits_;
   objects::Batch batch_;
   std::vector<Manifest> bases_;
   Manifest target_;
-  std::unordered_map<Digest, std::uint64_t> named_;
+  std::unordered_map<Digest, Named> named_;  // by files that the first base does not have at their place
   std::unordered_map<Digest, Wanted> missing_;
-  objects::DigestSet received_;
-  std::vector<Digest> recipes_;
+  std::unordered_map<Digest, std::uint64_t> received_;  // and their sizes
+  // Read once a recipe comes.
+  std::optional<std::unordered_map<Digest, std::uint64_t>> chunks_of_bases_;
+  objects::DigestSet recipes_read_;
   std::uint64_t largest_recipe_ = 0;
   std::uint64_t announced_ = 0;
   std::uint64_t counted_ = 0;
@@ -380,8 +425,9 @@ std::size_t MemorySource::read(std::span<char> room) {
   return n;
 }
 
-Received receive_pack(objects::Store& store, ByteSource& source, const ReceiveLimits& limits) {
-  return Receiver(store, source, limits).receive();
+Received receive_pack(objects::Store& store, const OwnersView& view, ByteSource& source,
+                      const ReceiveLimits& limits) {
+  return Receiver(store, view, source, limits).receive();
 }
 
 }  // namespace berth::snapshot

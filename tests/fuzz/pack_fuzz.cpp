@@ -71,7 +71,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   MemorySource source(pack);
   const auto before = node.store.usage().objects;
   try {
-    const auto received = receive_pack(node.store, source);
+    const auto received = receive_pack(node.store, SoleOwnersView(), source);
     if (!is_complete(node.store, received.manifest.id())) std::abort();
     const auto base = node.base.id();
     sweep(

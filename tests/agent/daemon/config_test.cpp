@@ -43,6 +43,8 @@ keep_at_least: 2h
 keep_logs: 30d
 keep_outputs: 60d
 keep_jobs: 90d
+jobs_per_user: 1000
+storage_per_user: 25%
 cgroup: /sys/fs/cgroup/jobs
 path: /opt/bin:/usr/bin
 others_may_read: true
@@ -59,6 +61,8 @@ log_level: debug
   CHECK(config.log_cap == 512_MiB);
   CHECK(config.backfill_patience == std::chrono::seconds(90));
   CHECK(config.stop_grace == std::chrono::minutes(1));
+  CHECK(config.users.jobs == 1000);
+  CHECK(config.users.storage->of(1000) == 250);
   CHECK(config.max_upload == 2_GiB);
   CHECK(config.reserved_space == 1_GiB);
   CHECK(config.disk.budget->of(1) == (200_GiB).bytes());
@@ -116,6 +120,8 @@ TEST_CASE("a wrong value names file, line, key and what it must be") {
   CHECK(refusal("disk_high: 90").find("a share of the disk from 1% to 100%") != std::string::npos);
   CHECK(refusal("disk_high: 0%").find("a share of the disk") != std::string::npos);
   CHECK(refusal("disk_budget: much").find("such as 200GiB, or a share") != std::string::npos);
+  CHECK(refusal("jobs_per_user: 0").find("a whole number from 1") != std::string::npos);
+  CHECK(refusal("storage_per_user: much").find("such as 200GiB, or a share") != std::string::npos);
   CHECK(refusal("disk_low: 95%").find("disk_low (95%) must not be above disk_high (90%)") != std::string::npos);
   CHECK(refusal("shm_size: 1").find("at least 64KiB") != std::string::npos);
   CHECK(refusal("log_level: loud").find("one of debug, info, warn, error") != std::string::npos);

@@ -39,7 +39,7 @@ struct Node {
     std::string pack;
     snapshot::write_pack(scan.manifest, {}, content, [&](std::string_view bytes) { pack += bytes; });
     snapshot::MemorySource source(pack);
-    return snapshot::receive_pack(store, source).manifest.id();
+    return snapshot::receive_pack(store, snapshot::SoleOwnersView(), source).manifest.id();
   }
 
   std::vector<std::string> files(const Digest& digest) {

@@ -67,8 +67,8 @@ TEST_CASE_FIXTURE(Ended, "removed outputs are told, and their objects are to be 
 }
 
 TEST_CASE_FIXTURE(Ended, "a forgotten job dooms its directory and its old code, and is told of in general") {
-  remember(db, {Upload::Kind::snapshot, digest_of(1), 1000, 5_MiB, 1, at(0)});
-  remember(db, {Upload::Kind::snapshot, digest_of(2), 1000, 5_MiB, 1, at(50)});
+  remember(db, {Upload::Kind::snapshot, digest_of(1), 1000, 5_MiB, 1, at(0), 5_MiB});
+  remember(db, {Upload::Kind::snapshot, digest_of(2), 1000, 5_MiB, 1, at(50), 5_MiB});
   auto first = new_job(1);
   first.request.snapshot = digest_of(1);
   auto second = new_job(2);

@@ -64,7 +64,7 @@ TEST_CASE_FIXTURE(OpenStore, "a job's life through the loop, and what a reader s
     CHECK(rows.at(0).job.id == store.resolve("@last", 1000).id);
     co_await store.set_drained(true);
     CHECK(store.drained());
-    Upload upload{Upload::Kind::snapshot, digest_of(1), 1000, 1_MiB, 1, at(0)};
+    Upload upload{Upload::Kind::snapshot, digest_of(1), 1000, 1_MiB, 1, at(0), 1_MiB};
     co_await store.remember(std::move(upload));
     CHECK(store.find_upload(digest_of(1), 1000));
     CHECK(store.roots().snapshots.size() == 1);

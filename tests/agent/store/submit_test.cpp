@@ -5,8 +5,8 @@ using namespace berth::store;
 using model::State;
 
 TEST_CASE_FIXTURE(Fixture, "a job is remembered with all that was asked for") {
-  remember(db, {Upload::Kind::snapshot, digest_of(1), 1000, 5_MiB, 12, at(0)});
-  remember(db, {Upload::Kind::diff, digest_of(2), 1000, 1_KiB, 0, at(0)});
+  remember(db, {Upload::Kind::snapshot, digest_of(1), 1000, 5_MiB, 12, at(0), 5_MiB});
+  remember(db, {Upload::Kind::diff, digest_of(2), 1000, 1_KiB, 0, at(0), 1_KiB});
   auto wanted = new_job(1);
   wanted.request.snapshot = digest_of(1);
   wanted.request.working_directory = "src";
@@ -72,7 +72,7 @@ TEST_CASE_FIXTURE(Fixture,
   auto wanted = new_job(1);
   wanted.request.snapshot = digest_of(1);
   CHECK(code_of([&] { submit(db, {wanted}, at(0), random); }) == Code::not_found);
-  remember(db, {Upload::Kind::snapshot, digest_of(1), 1001, 5_MiB, 12, at(0)});
+  remember(db, {Upload::Kind::snapshot, digest_of(1), 1001, 5_MiB, 12, at(0), 5_MiB});
   CHECK(code_of([&] { submit(db, {wanted}, at(0), random); }) == Code::not_found);
   wanted.request.snapshot.reset();
   wanted.request.diff = digest_of(2);

@@ -6,11 +6,11 @@ using namespace berth::store;
 namespace {
 
 Upload snapshot_of(uid_t uid, std::uint8_t byte, int seconds = 0) {
-  return {Upload::Kind::snapshot, digest_of(byte), uid, 5_MiB, 12, at(seconds)};
+  return {Upload::Kind::snapshot, digest_of(byte), uid, 5_MiB, 12, at(seconds), 2_MiB};
 }
 
 Upload diff_of(uid_t uid, std::uint8_t byte) {
-  return {Upload::Kind::diff, digest_of(byte), uid, 5_KiB, 0, at(0)};
+  return {Upload::Kind::diff, digest_of(byte), uid, 5_KiB, 0, at(0), 5_KiB};
 }
 
 }  // namespace

@@ -52,6 +52,29 @@ TEST_CASE("a sweep removes what is not alive and keeps what is") {
   CHECK(again.read(sha256(random_bytes(100'000, 15))) == random_bytes(100'000, 15));
 }
 
+TEST_CASE("a sweep makes one of large objects that are stored twice, and leaves small ones where they are") {
+  const os::TempDir directory;
+  Store store(directory.path());
+  const auto digests = fill(store);
+  const auto once = store.usage().stored_bytes;
+  const std::string small = "small";
+  for (int i = 0; i < 2; ++i) {
+    auto batch = store.begin();
+    for (unsigned k = 0; k < 40; ++k) batch.append(digests[k], random_bytes(100'000, k));
+    batch.append(sha256(small), small);
+    batch.commit(Durable::no);
+  }
+  DigestSet live(digests.begin(), digests.end());
+  live.insert(sha256(small));
+  CHECK(store.usage().objects == 80 + 2 * 41);
+  CHECK(store.sweep([&] { return live; }, DryRun::yes).objects_removed == 80);
+  store.sweep([&] { return live; }, DryRun::no);
+  CHECK(store.usage().objects == 82);
+  CHECK(store.usage().stored_bytes < once + 50'000);
+  for (unsigned i = 0; i < 80; ++i) CHECK(store.read(digests[i]) == random_bytes(100'000, i));
+  CHECK(store.read(sha256(small)) == small);
+}
+
 TEST_CASE(
     "a sweep leaves a container alone for the sake of a few bytes, and empties the store when nothing "
     "lives") {

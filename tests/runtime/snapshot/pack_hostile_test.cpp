@@ -4,51 +4,13 @@
 #include "runtime/objects/sha256.hpp"
 #include "runtime/snapshot/closure.hpp"
 #include "runtime/snapshot/pack.hpp"
+#include "tests/runtime/snapshot/forger.hpp"
 #include "tests/runtime/snapshot/trees.hpp"
 
 using namespace berth;
 using namespace berth::snapshot;
 
 namespace {
-
-// Packs written by hand.
-struct Forger {
-  std::string pack = "BRTHPAK1";
-
-  static std::string number(std::uint64_t value) {
-    std::string text;
-    for (; value >= 0x80; value >>= 7) text += static_cast<char>(value | 0x80);
-    return text += static_cast<char>(value);
-  }
-  Forger& digest(const Digest& digest) {
-    pack.append(reinterpret_cast<const char*>(digest.bytes.data()), 32);
-    return *this;
-  }
-  Forger& manifest(const Manifest& manifest) {
-    digest(manifest.id());
-    pack += std::string("\0\0", 2) + number(manifest.bytes().size()) + number(manifest.bytes().size());
-    pack += manifest.bytes();
-    return *this;
-  }
-  Forger& frame(std::vector<std::uint64_t> sizes, char encoding, std::string_view stored) {
-    pack += "F" + number(sizes.size());
-    for (const auto size : sizes) pack += number(size);
-    pack += encoding;
-    pack += number(stored.size());
-    pack += stored;
-    return *this;
-  }
-  Forger& end(std::uint64_t count) {
-    pack += "E" + number(count);
-    return *this;
-  }
-};
-
-Manifest one_file(std::string_view content) {
-  ManifestBuilder builder;
-  builder.file("f", false, content.size(), objects::sha256(content));
-  return builder.finish();
-}
 
 struct Node {
   os::TempDir directory;

@@ -176,7 +176,7 @@ inline std::string pack_of(const Scan& scan, const std::string& root, std::span<
 
 inline Received receive(objects::Store& store, std::string_view pack, const ReceiveLimits& limits = {}) {
   MemorySource source(pack);
-  return receive_pack(store, source, limits);
+  return receive_pack(store, SoleOwnersView(), source, limits);
 }
 
 }  // namespace berth::snapshot

@@ -1,0 +1,56 @@
+#pragma once
+
+// Whether one user takes no more of the node than he may: what he stores, and how many jobs of his are there at a time.
+// Root and who runs an agent of his own are not bound.
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "agent/jobs/turns.hpp"
+#include "agent/jobs/user_limits.hpp"
+#include "agent/store/store.hpp"
+#include "runtime/async/task.hpp"
+
+namespace berth::jobs {
+
+// What one user stores, while it is his turn to store more.
+struct StorageUse {
+  ByteSize used;
+  ByteSize limit;
+  std::optional<Turns::Turn> turn{};
+  // Code::no_space where so much more is too much, telling use and limit and what to do. On any thread.
+  void require(std::uint64_t incoming) const;
+};
+
+class Quota {
+ public:
+  // `state_dir` tells the file system that a share is of. `bound`: that users are bound at all.
+  Quota(UserLimits limits, std::string state_dir, bool bound, store::Store& store)
+      : limits_(std::move(limits)), state_dir_(std::move(state_dir)), bound_(bound), store_(store) {}
+  Quota(const Quota&) = delete;
+  Quota& operator=(const Quota&) = delete;
+
+  // Nothing for who is not bound. What is stored while it is held is counted by the next: one at a time of each user.
+  async::Task<std::optional<StorageUse>> storage(uid_t uid);
+  // Code::no_space where so much more is too much.
+  async::Task<> require_storage(uid_t uid, std::uint64_t incoming);
+  // Code::too_large where so many more jobs are too many beside those that he has.
+  void require_places(uid_t uid, std::size_t has, std::size_t more) const;
+
+ private:
+  bool binds(uid_t uid) const { return bound_ && uid != 0; }
+  async::Task<StorageUse> look(uid_t uid);
+
+  UserLimits limits_;
+  std::string state_dir_;
+  bool bound_;
+  store::Store& store_;
+  std::map<uid_t, Turns> storing_;
+};
+
+}  // namespace berth::jobs

@@ -1,0 +1,18 @@
+#pragma once
+
+// How much of the node one user may take.
+
+#include <cstddef>
+#include <optional>
+
+#include "agent/jobs/disk_plan.hpp"
+
+namespace berth::jobs {
+
+struct UserLimits {
+  std::size_t jobs = 50'000;         // that have not ended
+  std::optional<DiskShare> storage;  // what he sent and his jobs put out, before compression; nothing: no limit
+  friend bool operator==(const UserLimits&, const UserLimits&) = default;
+};
+
+}  // namespace berth::jobs

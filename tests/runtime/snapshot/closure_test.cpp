@@ -1,0 +1,60 @@
+#include <doctest/doctest.h>
+
+#include "runtime/objects/sha256.hpp"
+#include "runtime/snapshot/closure.hpp"
+#include "runtime/snapshot/recipe.hpp"
+#include "tests/runtime/snapshot/forger.hpp"
+#include "tests/runtime/snapshot/trees.hpp"
+
+using namespace berth;
+using namespace berth::snapshot;
+
+namespace {
+
+// One file of two chunks.
+struct LargeFile {
+  std::string chunks[2] = {objects::random_bytes(600'000, 1), objects::random_bytes(600'000, 2)};
+  Recipe recipe;
+  Manifest manifest;
+
+  LargeFile() {
+    for (const auto& chunk : chunks) recipe.add(objects::sha256(chunk), 600'000);
+    ManifestBuilder builder;
+    builder.file("large", false, 1'200'000, objects::sha256(recipe.bytes()));
+    manifest = builder.finish();
+  }
+  std::string pack() const {
+    const auto bytes = recipe.bytes();
+    return Forger()
+        .manifest(manifest)
+        .frame({bytes.size()}, 0, bytes)
+        .frame({600'000}, 0, chunks[0])
+        .frame({600'000}, 0, chunks[1])
+        .end(3)
+        .pack;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a file that is, byte for byte, a recipe or a manifest of somebody else's lets nothing of his be swept") {
+  const os::TempDir directory;
+  objects::Store store(directory.path());
+  const LargeFile file;
+  receive(store, file.pack());
+  const auto bytes = file.recipe.bytes();
+  ManifestBuilder builder;
+  builder.file("manifest", false, file.manifest.bytes().size(), file.manifest.id());
+  builder.file("recipe", false, bytes.size(), objects::sha256(bytes));
+  const auto alike = builder.finish();
+  receive(store, Forger()
+                     .manifest(alike)
+                     .frame({file.manifest.bytes().size()}, 0, file.manifest.bytes())
+                     .frame({bytes.size()}, 0, bytes)
+                     .end(2)
+                     .pack);
+  const auto roots = [&] { return std::vector{alike.id(), file.manifest.id()}; };
+  sweep(store, roots, objects::DryRun::no);
+  CHECK(is_complete(store, file.manifest.id()));
+  CHECK(is_complete(store, alike.id()));
+}
