@@ -28,6 +28,7 @@ struct NewJob {
   uid_t uid = 0;
   std::string user;
   model::State state = model::State::preparing;  // or queued, where there is nothing to prepare
+  std::string sealed{};                          // its secrets; "" for none
 };
 
 struct Submitted {
@@ -177,6 +178,23 @@ std::vector<LiveJob> live(db::Connection& db);
 // Of live jobs and of those that ended last: whose directories a crash may have left as they were.
 std::vector<PastLaunch> past_launches(db::Connection& db, std::size_t ended_jobs);
 std::optional<model::JobId> id_of(db::Connection& db, Sequence sequence);
+
+// --- secrets: agent/store/secrets.cpp
+// What was given with the job; nothing where it has none.
+std::optional<std::string> sealed(db::Connection& db, Sequence sequence);
+// Of a database in which requests may have secrets in them: the next requests after one, as they are stored.
+struct StoredRequest {
+  Sequence sequence = 0;
+  std::string json;
+};
+bool secrets_apart(db::Connection& db);
+std::vector<StoredRequest> requests_after(db::Connection& db, Sequence sequence, std::size_t most);
+// In place of the one that is stored.
+void set_apart(db::Connection& db, const StoredRequest& request, const std::string& sealed);
+// All are apart from now on.
+void set_secrets_apart(db::Connection& db);
+// Nothing of them stays in the file. Within the step that removes the job.
+void wipe_secrets(db::Connection& db, Sequence sequence);
 
 // --- the node
 void set_drained(db::Connection& db, bool drained);

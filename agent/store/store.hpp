@@ -52,12 +52,17 @@ class Store {
   Task<std::vector<Upload>> forget_uploads(std::vector<Upload> unused);
   Task<> settle(std::vector<model::JobId> gone);
   Task<> swept();
+  Task<> set_apart(std::vector<std::pair<StoredRequest, std::string>> requests);
+  Task<> set_secrets_apart();
 
   std::optional<model::Job> find(std::string_view id);
   std::optional<model::Job> find(Sequence sequence);
   model::Job resolve(std::string_view reference, uid_t uid);
   std::optional<model::JobId> id_of(Sequence sequence);
   std::optional<Upload> find_upload(const Digest& digest, uid_t uid);
+  std::optional<std::string> sealed(Sequence sequence);
+  bool secrets_apart();
+  std::vector<StoredRequest> requests_after(Sequence sequence, std::size_t most);
   bool drained();
   std::string gpu_record();
   std::vector<Doomed> doomed();
