@@ -3,9 +3,11 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/api/log_stream.hpp"
+#include "agent/api/masked_log.hpp"
 #include "agent/api/services.hpp"
 #include "agent/jobs/environments.hpp"
 #include "agent/jobs/governor.hpp"
+#include "agent/jobs/secret_masks.hpp"
 #include "agent/model/json.hpp"
 #include "runtime/async/attempt.hpp"
 #include "runtime/async/deadline.hpp"
@@ -88,9 +90,10 @@ async::Task<Response> read_log(Services& services, Request& request) {
   const auto entry = co_await resolve(services, request.parameter("digest"));
   if (!os::exists(entry.log)) co_return Response::text("");
   const auto index = entry.log + ".index";
-  co_return Response::stream("text/plain; charset=utf-8", [log = entry.log, index](http::Stream& out) {
-    return send_log(out, log, index, 0);
-  });
+  http::Response::Writer writer = [log = entry.log, index](http::Stream& out) { return send_log(out, log, index, 0); };
+  auto mask = co_await services.jobs.mask_of(entry.digest);
+  if (mask) writer = masked(std::move(writer), std::move(mask), "");
+  co_return Response::stream("text/plain; charset=utf-8", std::move(writer));
 }
 
 async::Task<Response> remove(Services& services, Request& request) {
@@ -108,7 +111,8 @@ async::Task<> send_line(http::Stream& out, json line) {
 }
 
 // What the build prints, as it comes, for ever.
-async::Task<> send_output(http::Stream& out, environment::Waiting& waiting) {
+async::Task<> send_output(http::Stream& out, environment::Waiting& waiting, const logs::Mask& mask) {
+  logs::Masking masking(mask);
   std::string from;
   std::uint64_t offset = 0;
   const auto buffer = std::make_unique<std::array<char, 65536>>();
@@ -121,7 +125,7 @@ async::Task<> send_output(http::Stream& out, environment::Waiting& waiting) {
       logs::LogReader reader(from, from + ".index");
       for (auto piece = reader.read(offset, *buffer); piece.length > 0; piece = reader.read(offset, *buffer)) {
         offset = piece.next;
-        auto line = line_of("output", std::string(buffer->data(), piece.length));
+        auto line = line_of("output", masking.feed(std::string_view(buffer->data(), piece.length)));
         co_await send_line(out, std::move(line));
       }
     }
@@ -129,7 +133,8 @@ async::Task<> send_output(http::Stream& out, environment::Waiting& waiting) {
   }
 }
 
-async::Task<> send_build(http::Stream& out, Services& services, environment::Spec spec, environment::Context context) {
+async::Task<> send_build(http::Stream& out, Services& services, environment::Spec spec, environment::Context context,
+                         std::shared_ptr<const model::JobSecrets> secrets) {
   constexpr std::string_view kNothing;
   co_await out.write(kNothing);
   environment::Waiting waiting;
@@ -137,11 +142,12 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
   auto making = [&]() -> async::Task<> {
     leased = co_await services.environments.ensure(std::move(spec), std::move(context), waiting);
   };
-  auto sending = send_output(out, waiting);
+  const auto mask = jobs::mask_of(*secrets);
+  auto sending = send_output(out, waiting, mask);
   const auto made = co_await async::attempt(async::run_until(making(), std::move(sending)));
   json last;
   if (!made)
-    last = json::parse(http::to_json(made.error()));
+    last = json::parse(http::to_json(jobs::masked(made.error(), *secrets)));
   else
     last = line_of("environment", {{"digest", leased->ready.digest.hex()},
                                    {"image", leased->ready.image},
@@ -163,15 +169,18 @@ async::Task<std::shared_ptr<const jobs::BuildDirectory>> context_of(Services& se
 async::Task<Response> build(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
   const auto text = co_await request.read_body(kLargestRequest);
-  const auto wanted = model::environment_request_from_json(model::parse_json(text));
+  const auto body = model::parse_json(text);
+  const auto wanted = model::environment_request_from_json(body);
+  json request_of_it{{"environment", body}};
+  const auto secrets = std::make_shared<const model::JobSecrets>(model::take_secrets(request_of_it));
   environment::Context context;
   context.identity = services.node.machine_agent ? os::identity_of(uid) : std::nullopt;
   co_await services.governor.make_room();
   std::shared_ptr<const jobs::BuildDirectory> directory;
   if (wanted.context) directory = co_await context_of(services, *wanted.context, uid);
   auto spec = jobs::spec_of(wanted, directory);
-  co_return Response::stream("application/x-ndjson", [&services, spec, context](http::Stream& out) {
-    return send_build(out, services, spec, context);
+  co_return Response::stream("application/x-ndjson", [&services, spec, context, secrets](http::Stream& out) {
+    return send_build(out, services, spec, context, secrets);
   });
 }
 
