@@ -3,9 +3,11 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/api/log_stream.hpp"
+#include "agent/api/masked_log.hpp"
 #include "agent/api/services.hpp"
 #include "agent/jobs/environments.hpp"
 #include "agent/jobs/governor.hpp"
+#include "agent/jobs/secret_masks.hpp"
 #include "agent/model/json.hpp"
 #include "runtime/async/attempt.hpp"
 #include "runtime/async/deadline.hpp"
@@ -100,9 +102,10 @@ async::Task<Response> read_log(Services& services, Request& request) {
   const auto entry = co_await resolve(services, request.peer, request.parameter("digest"));
   if (!os::exists(entry.log)) co_return Response::text("");
   const auto index = entry.log + ".index";
-  co_return Response::stream("text/plain; charset=utf-8", [log = entry.log, index](http::Stream& out) {
-    return send_log(out, log, index, 0);
-  });
+  http::Response::Writer writer = [log = entry.log, index](http::Stream& out) { return send_log(out, log, index, 0); };
+  auto mask = co_await services.jobs.mask_of(entry.digest);
+  if (mask) writer = masked(std::move(writer), std::move(mask), "");
+  co_return Response::stream("text/plain; charset=utf-8", std::move(writer));
 }
 
 async::Task<Response> remove(Services& services, Request& request) {
@@ -128,7 +131,8 @@ struct Making {
 };
 
 // What the build prints, as it comes, to its end. Only waiting is interrupted, never a write.
-async::Task<> send_output(http::Stream& out, Making& making) {
+async::Task<> send_output(http::Stream& out, Making& making, const logs::Mask& mask) {
+  logs::Masking masking(mask);
   std::string from;
   std::uint64_t offset = 0;
   const auto buffer = std::make_unique<std::array<char, 65536>>();
@@ -142,11 +146,16 @@ async::Task<> send_output(http::Stream& out, Making& making) {
       logs::LogReader reader(from, from + ".index");
       for (auto piece = reader.read(offset, *buffer); piece.length > 0; piece = reader.read(offset, *buffer)) {
         offset = piece.next;
-        auto line = line_of("output", std::string(buffer->data(), piece.length));
+        auto line = line_of("output", masking.feed(std::string_view(buffer->data(), piece.length)));
         co_await send_line(out, std::move(line));
       }
     }
-    if (last) co_return;
+    if (last) {
+      auto rest = masking.finish();
+      if (rest.empty()) co_return;
+      auto line = line_of("output", std::move(rest));
+      co_return co_await send_line(out, std::move(line));
+    }
     auto pause = async::sleep_for(kLookAgain);
     auto ended = making.ended.wait();
     co_await async::run_until(std::move(pause), std::move(ended));
@@ -154,7 +163,7 @@ async::Task<> send_output(http::Stream& out, Making& making) {
 }
 
 async::Task<> send_build(http::Stream& out, Services& services, environment::Spec spec, environment::Context context,
-                         uid_t uid) {
+                         uid_t uid, std::shared_ptr<const model::JobSecrets> secrets) {
   constexpr std::string_view kNothing;
   co_await out.write(kNothing);
   Making making;
@@ -169,9 +178,10 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
     auto ensuring = services.environments.ensure(std::move(spec), std::move(context), making.waiting);
     making.outcome = co_await async::attempt(std::move(ensuring));
   };
+  const auto mask = jobs::mask_of(*secrets);
   auto both = [&](async::Nursery& nursery) -> async::Task<> {
     nursery.spawn(make());
-    co_await send_output(out, making);
+    co_await send_output(out, making, mask);
   };
   auto nobody = [](std::exception_ptr) {};
   co_await async::with_nursery(nobody, both);
@@ -180,7 +190,7 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
     co_await services.store.note_environment((**making.outcome).ready.digest, uid);
   json last;
   if (const auto& made = *making.outcome; !made)
-    last = json::parse(http::to_json(made.error()));
+    last = json::parse(http::to_json(jobs::masked(made.error(), *secrets)));
   else
     last = line_of("environment", {{"digest", (*made).ready.digest.hex()},
                                    {"image", (*made).ready.image},
@@ -198,16 +208,15 @@ async::Task<std::shared_ptr<const jobs::BuildDirectory>> context_of(Services& se
   co_return co_await async::offload(services.pool, restore);
 }
 
-model::EnvironmentRequest environment_from(std::string_view text) {
-  model::JsonBudget budget{kMostValues};
-  return model::environment_request_from_json(model::parse_json(text, budget));
-}
-
 // Makes an environment before a job needs it. Its output line by line, then what it came to.
 async::Task<Response> build(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
   const auto text = co_await request.read_body(kLargestRequest);
-  const auto wanted = environment_from(text);
+  model::JsonBudget budget{kMostValues};
+  const auto body = model::parse_json(text, budget);
+  const auto wanted = model::environment_request_from_json(body);
+  json request_of_it{{"environment", body}};
+  const auto secrets = std::make_shared<const model::JobSecrets>(model::take_secrets(request_of_it));
   environment::Context context;
   context.identity = services.node.machine_agent ? os::identity_of(uid) : std::nullopt;
   co_await services.governor.make_room();
@@ -215,8 +224,8 @@ async::Task<Response> build(Services& services, Request& request) {
   const auto viewer = services.access.viewer(request.peer);
   if (wanted.context) directory = co_await context_of(services, *wanted.context, viewer);
   auto spec = jobs::spec_of(wanted, directory);
-  co_return Response::stream("application/x-ndjson", [&services, spec, context, uid](http::Stream& out) {
-    return send_build(out, services, spec, context, uid);
+  co_return Response::stream("application/x-ndjson", [&services, spec, context, uid, secrets](http::Stream& out) {
+    return send_build(out, services, spec, context, uid, secrets);
   });
 }
 

@@ -8,7 +8,7 @@
 #include "agent/api/view.hpp"
 #include "agent/model/json.hpp"
 #include "agent/model/json_list.hpp"
-#include "agent/model/registry_credentials.hpp"
+#include "agent/model/secrets.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/os/identity.hpp"
@@ -57,13 +57,15 @@ class TrimAfter {
 
 struct Submission {
   std::vector<model::JobRequest> requests;
-  jobs::SubmittedCredentials credentials;
+  jobs::SubmittedSecrets secrets;  // of the requests before the first with some there need be none
 
   void add(json request) {
-    auto own = model::take_registry_credentials(request);
+    auto own = model::take_secrets(request);
     requests.push_back(model::request_from_json(request));
     model::validate(requests.back());
-    if (!own.empty()) credentials[requests.back().submission_id] = std::move(own);
+    if (own.empty()) return;
+    secrets.resize(requests.size());
+    secrets.back() = std::move(own);
   }
 };
 
@@ -143,7 +145,7 @@ async::Task<Response> submit(Services& services, Request& request) {
   }
   submission.requests.clear();
   const bool many = jobs.size() > kManyJobs;
-  auto submitted = co_await services.jobs.submit(std::move(jobs), std::move(submission.credentials));
+  auto submitted = co_await services.jobs.submit(std::move(jobs), std::move(submission.secrets));
   auto answer = accepted(submitted);
   submitted.clear();
   if (many) ::malloc_trim(0);  // what taking them needed is many times what waiting jobs need

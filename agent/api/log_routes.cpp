@@ -1,8 +1,10 @@
 #include <fcntl.h>
 
 #include "agent/api/log_stream.hpp"
+#include "agent/api/masked_log.hpp"
 #include "agent/api/query.hpp"
 #include "agent/api/services.hpp"
+#include "runtime/async/attempt.hpp"
 #include "runtime/logs/reader.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/shim/contract.hpp"
@@ -82,6 +84,19 @@ void refuse_removed(const model::Job& job, const LogPlace& place) {
                   job.id + "`");
 }
 
+// Nothing where nothing is to be hidden, or its owner wants all of it.
+async::Task<std::shared_ptr<const logs::Mask>> mask_for(Services& services, Request& request, const model::Job& job) {
+  if (request.query_value("masked") && !flag(request, "masked")) {
+    services.access.require_control(request.peer, job);
+    co_return nullptr;
+  }
+  auto mask = co_await async::attempt(services.jobs.mask_of(job));
+  if (mask) co_return std::move(*mask);
+  auto error = mask.error();
+  error.add_context("hiding them in its log; its owner reads it as it is with `berth logs --no-mask`");
+  throw error;
+}
+
 async::Task<Response> read_log(Services& services, Request& request) {
   const auto job = services.resolve(request);
   services.access.require_content(request.peer, job);
@@ -103,6 +118,11 @@ async::Task<Response> read_log(Services& services, Request& request) {
   } else {
     refuse_removed(job, place);
     co_return Response::text("").set("Berth-Log-Offset", "0");
+  }
+  auto mask = co_await mask_for(services, request, job);
+  if (mask) {
+    auto before = log_before(place.log, offset, *mask);
+    writer = masked(std::move(writer), std::move(mask), std::move(before));
   }
   auto response = Response::stream("text/plain; charset=utf-8", std::move(writer));
   response.set("Berth-Log-Offset", std::to_string(offset));

@@ -76,6 +76,7 @@ std::string log_target(const std::string& reference, const LogQuery& query) {
   if (query.offset) add("offset", std::to_string(*query.offset));
   if (query.tail) add("tail", std::to_string(*query.tail));
   if (query.since) add("since", to_rfc3339(*query.since));
+  if (query.unmasked) add("masked", "0");
   if (query.follow) add("follow", "1");
   return target;
 }
@@ -110,9 +111,9 @@ Agent::Agent(std::string socket, http::Client::Options options)
     : socket_(std::move(socket)), client_(socket_, std::move(options)) {}
 
 // The submission_id makes a repetition the same job, so a broken connection is no reason to give up.
-Submitted Agent::submit(const model::JobRequest& request, const model::AllRegistryCredentials& credentials) {
+Submitted Agent::submit(const model::JobRequest& request, const model::Attachments& attachments) {
   auto whole = model::to_json(request);
-  if (!credentials.empty()) whole["registry_credentials"] = model::to_json(credentials);
+  model::attach(whole, attachments);
   const auto body = whole.dump();
   std::string answer;
   try {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "agent/model/job.hpp"
-#include "agent/model/registry_credentials.hpp"
+#include "agent/model/secrets.hpp"
 #include "runtime/http/client.hpp"
 
 namespace berth::cli {
@@ -43,6 +43,7 @@ struct LogQuery {
   std::optional<std::uint64_t> offset;
   std::optional<std::uint64_t> tail;  // lines
   std::optional<Instant> since;
+  bool unmasked = false;  // with the job's secrets
 };
 
 // "/v1/jobs/brave-heron-7k2m/log?stream=build&follow=1".
@@ -61,8 +62,8 @@ class Agent {
  public:
   explicit Agent(std::string socket, http::Client::Options options = {});
 
-  // The credentials go along with the request, of which they are no part.
-  Submitted submit(const model::JobRequest& request, const model::AllRegistryCredentials& credentials = {});
+  // The attachments go along with the request, of which they are no part.
+  Submitted submit(const model::JobRequest& request, const model::Attachments& attachments = {});
   JobRecord job(const std::string& reference);
   JobList jobs(bool all, bool mine, int limit);
   // Answers when the job has ended, however long that takes.

@@ -156,7 +156,7 @@ Digest send_context(Agent& agent, const std::string& directory) {
   return sender->id();
 }
 
-Submitted submit_with_code(Agent& agent, model::JobRequest request, const model::AllRegistryCredentials& credentials,
+Submitted submit_with_code(Agent& agent, model::JobRequest request, const model::Attachments& attachments,
                            const std::string& root, const std::function<void()>& about_to) {
   GitFacts facts(root);
   std::unique_ptr<CodeSender> sender;
@@ -170,14 +170,14 @@ Submitted submit_with_code(Agent& agent, model::JobRequest request, const model:
   model::validate(request);
   if (about_to) about_to();
   try {
-    return agent.submit(request, credentials);
+    return agent.submit(request, attachments);
   } catch (const Error& error) {
     const bool forgotten =
         error.code() == Code::not_found && error.message().find("snapshot") != std::string::npos;
     if (!forgotten) throw;
   }
   sender->send_whole();
-  return agent.submit(request, credentials);
+  return agent.submit(request, attachments);
 }
 
 }  // namespace berth::cli

@@ -20,7 +20,7 @@ Digest send_context(Agent& agent, const std::string& directory);
 
 // Completes the request with snapshot, properties and diff, sends what the agent lacks, and submits it;
 // `about_to` is called right before that.
-Submitted submit_with_code(Agent& agent, model::JobRequest request, const model::AllRegistryCredentials& credentials,
+Submitted submit_with_code(Agent& agent, model::JobRequest request, const model::Attachments& attachments,
                            const std::string& root, const std::function<void()>& about_to = {});
 
 }  // namespace berth::cli

@@ -50,6 +50,23 @@ std::string names_of(const std::map<std::string, std::string>& variables) {
   return list_text(names);
 }
 
+std::string secrets_text(const model::JobRequest& request) {
+  std::string text;
+  for (const auto& [name, use] : request.secrets) {
+    text += (text.empty() ? "" : ", ") + printable(name);
+    if (use.file) text += use.variable ? " (file and variable)" : " (file)";
+  }
+  return text;
+}
+
+// "/command/3" → "command/3"
+std::string hidden_text(const model::JobRequest& request) {
+  if (request.hidden.empty()) return {};
+  std::string text;
+  for (const auto& pointer : request.hidden) text += (text.empty() ? "in " : ", ") + printable(pointer.substr(1));
+  return text;
+}
+
 // What was asked for beyond what the resources say.
 std::string limits_text(const model::LimitRequest& limits) {
   std::string text;
@@ -96,6 +113,8 @@ void add_request(Page& page, const JobRecord& record) {
   page.line("User", printable(job.user));
   page.line("Directory", directory_text(request));
   page.line("Variables", names_of(request.environment_variables));
+  page.line("Secrets", secrets_text(request));
+  page.line("Logins", hidden_text(request));
   page.line("Resources", to_words(request.resources));
   page.line("Limits", limits_text(request.limits));
   page.line("Container", container_text(request.container));

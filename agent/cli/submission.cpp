@@ -1,6 +1,8 @@
 #include "agent/cli/submission.hpp"
 
+#include <fcntl.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstdlib>
@@ -53,6 +55,11 @@ jobfile::Place place_here() {
   place.current_directory = current_directory();
   place.environment_variable = environment_variable;
   place.read_file = [](const std::string& path) { return os::read_file(path, kLargestEnvironmentFile); };
+  place.read_input = [] {
+    auto text = os::read_all(os::Fd(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)), kLargestEnvironmentFile + 1);
+    if (text.size() > kLargestEnvironmentFile) throw Error(Code::too_large, "standard input has more than 1 MiB for a secret");
+    return text;
+  };
   place.is_directory = [](const std::string& path) { return std::filesystem::is_directory(path); };
   return place;
 }
@@ -89,11 +96,17 @@ void declare(Options& options, Submission& submission) {
                  "(default: the image's own)");
   options.list("-e,--env", flags.environment_variables, "K=V",
                "environment variable of the job; K alone passes on its value here");
+  options.list("--secret", flags.secrets, "NAME[=FILE]",
+               "secret of the job: what the variable NAME holds here, or what is in FILE (-: standard input). The job has it "
+               "as the file $BERTH_SECRETS/NAME, in memory; it is stored sealed, shown by name only, and starred in its log");
+  options.list("--secret-env", flags.secret_variables, "NAME[=FILE]",
+               "the same, and the job's variable NAME. A variable of --env that is named like a secret (KEY, TOKEN, "
+               "PASSWORD, SECRET, CREDENTIAL) or has a URL with a login is kept and shown like one");
   options.group("Environment");
   declare_environment(options, flags);
   options.option("--registry-credentials", submission.registry_credentials, "FILE",
                  "credentials of your own for its image's registry: Docker's config.json, or JSON with registry, "
-                 "username and password. They are not stored with the job (default: the node's)");
+                 "username and password. They are stored sealed, and shown by the registry's name only (default: the node's)");
   options.group("Code");
   options.option("--code", submission.code, "DIR", "send this directory instead of the current one");
   options.flag("--no-code", submission.no_code, "send nothing: run in the current directory as it is");
@@ -143,14 +156,15 @@ Submitted submit(Agent& agent, const Submission& submission, const std::function
   }
   auto request = jobfile::to_request(submission.flags, place);
   request.submission_id = random_id();
-  model::AllRegistryCredentials credentials;
+  model::Attachments attachments;
+  attachments.secrets = jobfile::secrets(submission.flags, place);
   if (submission.registry_credentials)
-    credentials = read_registry_credentials(*submission.registry_credentials, request.environment);
+    attachments.registries = read_registry_credentials(*submission.registry_credentials, request.environment);
   add_context(agent, request.environment, submission.flags, place);
-  if (place.code_root) return submit_with_code(agent, std::move(request), credentials, *place.code_root, about_to);
+  if (place.code_root) return submit_with_code(agent, std::move(request), attachments, *place.code_root, about_to);
   model::validate(request);
   if (about_to) about_to();
-  return agent.submit(request, credentials);
+  return agent.submit(request, attachments);
 }
 
 }  // namespace berth::cli

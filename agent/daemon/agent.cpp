@@ -297,7 +297,9 @@ class Agent {
     settings.containers.socket = options.config.environments.docker_socket;
     settings.containers.shim_program = shim_for_containers(options.shim_program);
     settings.containers.state_dir = options.config.state_dir;
-    settings.secrets_directory = os::join(options.config.state_dir, "registry-credentials");
+    const char* credentials = std::getenv("CREDENTIALS_DIRECTORY");  // of systemd's LoadCredential=
+    settings.secrets_key = {credentials == nullptr ? "" : credentials, os::join(options.config.state_dir, "secrets.key")};
+    settings.old_credentials = os::join(options.config.state_dir, "registry-credentials");
     settings.switch_user = options.machine_agent;
     settings.capacity = capacity_of(options.config);
     settings.patience = options.config.backfill_patience;

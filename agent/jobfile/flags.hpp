@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/model/job.hpp"
+#include "agent/model/secrets.hpp"
 
 namespace berth::jobfile {
 
@@ -22,6 +23,8 @@ struct Flags {
   std::vector<std::string> tags;  // k=v
   std::vector<std::string>
       environment_variables;  // K=V, or K for the value it has where the flags were typed
+  std::vector<std::string> secrets;           // NAME[=FILE]: a file of the job's
+  std::vector<std::string> secret_variables;  // likewise, and a variable
   std::optional<std::string> python;
   std::optional<std::string> conda;
   std::optional<std::string> requirements;
@@ -55,9 +58,13 @@ struct Place {
   std::function<std::optional<std::string>(const std::string&)> environment_variable;
   std::function<std::string(const std::string& path)> read_file;
   std::function<bool(const std::string& path)> is_directory;
+  std::function<std::string()> read_input;  // standard input
 };
 
 // Complete but for submission_id, snapshot, properties, diff and a Dockerfile's context, which only sending can know.
 model::JobRequest to_request(const Flags& flags, const Place& place);
+
+// Of --secret and --secret-env.
+std::map<std::string, model::GivenSecret> secrets(const Flags& flags, const Place& place);
 
 }  // namespace berth::jobfile

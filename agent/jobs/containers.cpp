@@ -17,6 +17,7 @@ namespace {
 constexpr const char* kShimInside = "/.berth-shim";
 constexpr const char* kStateLabel = "io.berth.state";
 constexpr const char* kJobLabel = "io.berth.job";
+constexpr std::uint64_t kSecretsSize = 16U << 20;  // more than all of a job's; only what is used counts
 constexpr int kMostLooks = 100;
 constexpr auto kLookPause = std::chrono::milliseconds(20);
 
@@ -37,6 +38,7 @@ shim::Launch inside(shim::Launch plan) {
   plan.limits = {};
   plan.tmp.reset();
   plan.network = true;
+  if (plan.secret_place) plan.secret_place->mounted = true;
   return plan;
 }
 
@@ -64,6 +66,8 @@ docker::ContainerSpec Containers::spec_of(const std::string& name, const model::
   spec.binds = {{options_.shim_program, kShimInside, true}, {directory, directory, false}};
   if (site.overlay) spec.volumes = {{name, site.tree, false}};
   if (plan.tmp) spec.tmpfs[plan.tmp->path] = "mode=1777,size=" + std::to_string(plan.tmp->size.bytes());
+  if (plan.secret_place && !plan.secret_place->directory.empty())
+    spec.tmpfs[plan.secret_place->directory] = "mode=0755,size=" + std::to_string(kSecretsSize);
   if (plan.limits.memory) spec.memory = ByteSize(*plan.limits.memory);
   if (plan.limits.cpu_milli) spec.cpus = *plan.limits.cpu_milli / 1000.0;
   if (plan.limits.pids) spec.pids = static_cast<std::int64_t>(*plan.limits.pids) + 1;  // the supervisor counts too

@@ -52,10 +52,9 @@ class JobEnvironments::Wait {
 };
 
 JobEnvironments::JobEnvironments(environment::Environments& environments, Workplaces& workplaces,
-                                 const RegistrySecrets& secrets, async::Pool& pool, Options options)
+                                 async::Pool& pool, Options options)
     : environments_(environments),
       workplaces_(workplaces),
-      secrets_(secrets),
       pool_(pool),
       options_(std::move(options)) {}
 
@@ -67,14 +66,17 @@ environment::Context JobEnvironments::context_of(const model::Job& job, const os
   return context;
 }
 
-Task<Ready> JobEnvironments::ensure(model::Job job, os::Identity identity) {
+Task<Ready> JobEnvironments::ensure(model::Job job, os::Identity identity, model::AllRegistryCredentials credentials) {
   environment::Leased leased;
   if (job.request.environment.kind == Kind::none) {
     leased.ready.record = R"({"kind":"none"})";
     co_return std::move(leased.ready);
   }
   Wait wait(*this, job.sequence);
-  auto making = make(job, identity, wait.waiting(), leased);
+  auto whose = context_of(job, identity);
+  for (auto& one : credentials)
+    whose.credentials[one.registry] = {std::move(one.username), std::move(one.password), std::move(one.identity_token)};
+  auto making = make(job, std::move(whose), wait.waiting(), leased);
   auto keeping = keep_log(job.id, wait.waiting());
   std::exception_ptr failure;
   try {
@@ -90,7 +92,7 @@ Task<Ready> JobEnvironments::ensure(model::Job job, os::Identity identity) {
   co_return std::move(leased.ready);
 }
 
-Task<> JobEnvironments::make(const model::Job& job, const os::Identity& identity, environment::Waiting& waiting,
+Task<> JobEnvironments::make(const model::Job& job, environment::Context whose, environment::Waiting& waiting,
                              environment::Leased& leased) {
   std::shared_ptr<const BuildDirectory> context;
   if (job.request.environment.context) {
@@ -98,10 +100,6 @@ Task<> JobEnvironments::make(const model::Job& job, const os::Identity& identity
     context = co_await async::offload(pool_, restore);
   }
   auto spec = spec_of(job.request.environment, context);
-  auto whose = context_of(job, identity);
-  auto read = [&] { whose.credentials = secrets_.of(job.request); };
-  const bool prepared = !job.environment_record.empty();  // then the registry has let it in, and they are gone
-  if (!job.request.container.registries.empty() && !prepared) co_await async::offload(pool_, read);
   leased = co_await environments_.ensure(std::move(spec), std::move(whose), waiting);
   auto let_go = [&] { context.reset(); };
   if (context) co_await async::offload(pool_, let_go);
@@ -123,7 +121,8 @@ void JobEnvironments::link_log(const model::JobId& job, const std::string& log) 
   if (!log.empty()) workplaces_.adopt_build_log(job, log);
 }
 
-Task<Ready> JobEnvironments::for_launch(model::Job job, os::Identity identity) {
+Task<Ready> JobEnvironments::for_launch(model::Job job, os::Identity identity,
+                                        model::AllRegistryCredentials credentials) {
   if (job.environment) {
     auto leased = co_await environments_.lease_present(*job.environment);
     if (leased) {
@@ -131,7 +130,7 @@ Task<Ready> JobEnvironments::for_launch(model::Job job, os::Identity identity) {
       co_return std::move(leased->ready);
     }
   }
-  co_return co_await ensure(std::move(job), std::move(identity));
+  co_return co_await ensure(std::move(job), std::move(identity), std::move(credentials));
 }
 
 Task<> JobEnvironments::hold_again(std::int64_t job, Digest environment) {

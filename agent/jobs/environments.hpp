@@ -8,9 +8,9 @@
 #include <string>
 #include <unordered_map>
 
-#include "agent/jobs/registry_secrets.hpp"
 #include "agent/jobs/workplace.hpp"
 #include "agent/model/job.hpp"
+#include "agent/model/registry_credentials.hpp"
 #include "runtime/async/offload.hpp"
 #include "runtime/environment/environment.hpp"
 
@@ -27,14 +27,17 @@ class JobEnvironments {
     std::string path;          // PATH of jobs
   };
   // All given by reference outlive this.
-  JobEnvironments(environment::Environments& environments, Workplaces& workplaces, const RegistrySecrets& secrets,
-                  async::Pool& pool, Options options);
+  JobEnvironments(environment::Environments& environments, Workplaces& workplaces, async::Pool& pool,
+                  Options options);
 
   // Makes it, however long that takes, and holds it for the job until release(). The build's output is the job's build
   // log from its first line on, and stays so when the build fails. Cancelled after abandon().
-  async::Task<environment::Ready> ensure(model::Job job, os::Identity identity);
+  // `credentials` are the job's own for registries.
+  async::Task<environment::Ready> ensure(model::Job job, os::Identity identity,
+                                         model::AllRegistryCredentials credentials);
   // What the job was prepared with, as it is now, or made again where it is gone.
-  async::Task<environment::Ready> for_launch(model::Job job, os::Identity identity);
+  async::Task<environment::Ready> for_launch(model::Job job, os::Identity identity,
+                                             model::AllRegistryCredentials credentials);
   // Holds what a job of an earlier agent was prepared with, where it is there.
   async::Task<> hold_again(std::int64_t job, Digest environment);
 
@@ -54,14 +57,13 @@ class JobEnvironments {
   class Wait;
 
   environment::Context context_of(const model::Job& job, const os::Identity& identity) const;
-  async::Task<> make(const model::Job& job, const os::Identity& identity, environment::Waiting& waiting,
+  async::Task<> make(const model::Job& job, environment::Context whose, environment::Waiting& waiting,
                      environment::Leased& leased);
   async::Task<> keep_log(model::JobId job, environment::Waiting& waiting);
   void link_log(const model::JobId& job, const std::string& log) const;
 
   environment::Environments& environments_;
   Workplaces& workplaces_;
-  const RegistrySecrets& secrets_;
   async::Pool& pool_;
   Options options_;
   std::unordered_map<std::int64_t, WaitingPtr> waits_;

@@ -50,8 +50,8 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
       settings_(std::move(settings)),
       store_(store),
       workplaces_(workplaces),
-      secrets_(settings_.secrets_directory),
-      environments_(environments, workplaces, secrets_, pool, {settings_.switch_user, settings_.defaults.path}),
+      box_(settings_.secrets_key),
+      environments_(environments, workplaces, pool, {settings_.switch_user, settings_.defaults.path}),
       containers_(settings_.containers),
       governor_(governor),
       quota_(quota),
@@ -103,7 +103,7 @@ Jobs::Places Jobs::places_for(const std::vector<store::NewJob>& jobs) {
   return Places(places_, uid, jobs.size());
 }
 
-Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs, SubmittedCredentials credentials) {
+Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs, SubmittedSecrets secrets) {
   const auto places = places_for(jobs);
   if (!jobs.empty()) co_await quota_.require_storage(jobs.front().uid, 0);
   co_await governor_.make_room();
@@ -115,11 +115,8 @@ Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs
       throw Error(Code::invalid, "this job can never run here: it " + *reason, "`berth status` shows what the node has");
     job.state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
   }
-  std::vector<store::Submitted> submitted;
-  if (credentials.empty())
-    submitted = co_await store_.submit(std::move(jobs));
-  else
-    submitted = co_await submit_with(std::move(jobs), std::move(credentials));
+  if (!secrets.empty()) co_await close_secrets(jobs, secrets);
+  const auto submitted = co_await store_.submit(std::move(jobs));
   for (const auto& [job, existed] : submitted) {
     if (existed) continue;
     const bool ready = job.state == model::State::queued;
@@ -239,10 +236,6 @@ Task<> Jobs::retry(Sequence sequence) {
   if (!is_final(sequence))
     throw Error(Code::conflict, record(sequence).id + " has not ended yet", "cancel it first, or wait");
   auto job = record(sequence);
-  if (!job.request.container.registries.empty())
-    throw Error(Code::conflict,
-                job.id + " brought registry credentials of its own, which are not kept: it cannot be retried",
-                "submit it again with them");
   const auto has = places_.find(job.uid);
   quota_.require_places(job.uid, has == places_.end() ? 0 : has->second, 1);
   co_await governor_.make_room();

@@ -17,10 +17,11 @@
 #include "agent/jobs/governor.hpp"
 #include "agent/jobs/gpus.hpp"
 #include "agent/jobs/quota.hpp"
-#include "agent/jobs/registry_secrets.hpp"
+#include "agent/jobs/secret_box.hpp"
 #include "agent/jobs/turns.hpp"
 #include "agent/jobs/workplace.hpp"
 #include "agent/model/job.hpp"
+#include "agent/model/secrets.hpp"
 #include "agent/queue/queue.hpp"
 #include "agent/store/store.hpp"
 #include "runtime/async/event.hpp"
@@ -31,6 +32,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/environment/environment.hpp"
+#include "runtime/logs/mask.hpp"
 
 namespace berth::jobs {
 
@@ -43,15 +45,16 @@ struct Settings {
   std::string cgroup_base;   // "" where there is no cgroup2 to use
   std::function<void()> renew_cgroup_base;  // makes it again when it is gone; blocks
   ContainerOptions containers;
-  std::string secrets_directory;  // of the registry credentials that jobs bring along
+  secrets::KeyPlace secrets_key;
+  std::string old_credentials;    // where earlier versions kept credentials for registries
   bool switch_user = false;  // jobs run as their submitters: the agent is root and serves the machine
   model::Resources capacity;
   std::chrono::milliseconds patience{300'000};
   NodeDefaults defaults;
 };
 
-// By submission id: the credentials that jobs bring along, for those that do.
-using SubmittedCredentials = std::map<std::string, model::AllRegistryCredentials>;
+// Of the jobs of a submission, in their order; empty where none has any.
+using SubmittedSecrets = std::vector<model::JobSecrets>;
 
 // What the node does, for status and metrics; ended jobs since this agent started.
 struct Counts {
@@ -83,7 +86,7 @@ class Jobs {
 
   // All of one user. On disk when this returns. Refuses what this node can never run, what is more than one user may
   // have, and everything when the disk is nearly full.
-  Task<std::vector<store::Submitted>> submit(std::vector<store::NewJob> jobs, SubmittedCredentials credentials = {});
+  Task<std::vector<store::Submitted>> submit(std::vector<store::NewJob> jobs, SubmittedSecrets secrets = {});
 
   // Code::conflict where the job's state does not allow the change. Canceling an ended job changes nothing.
   Task<> cancel(Sequence job, std::string by);
@@ -123,6 +126,10 @@ class Jobs {
   };
   // The jobs that have a supervisor, oldest first.
   std::vector<RunningLaunch> running() const;
+  // What its readers must not see of a job's logs; nothing where that is nothing.
+  Task<std::shared_ptr<const logs::Mask>> mask_of(model::Job job);
+  // The same of an environment's build: what the jobs brought along that have it.
+  Task<std::shared_ptr<const logs::Mask>> mask_of(Digest environment);
   // Jobs that have not ended.
   std::vector<model::JobId> live() const;
   const queue::Queue& queue() const { return queue_; }
@@ -145,6 +152,8 @@ class Jobs {
   struct Ground {
     Site site;
     environment::Ready environment;
+    model::JobSecrets secrets;
+    bool without_secrets = false;  // it failed for want of them
     bool laid = false;
     std::optional<Error> failure;
     async::Event done;
@@ -167,12 +176,10 @@ class Jobs {
   template <class MakeTask>
   Task<> persist(MakeTask make, std::string what);
 
-  // --- credentials.cpp
-  Task<std::vector<store::Submitted>> submit_with(std::vector<store::NewJob> jobs, SubmittedCredentials credentials);
-  // Of a job that is prepared, or over.
-  void forget_credentials(const model::JobRequest& request);
-  // Those that an earlier agent left, but for the jobs that still need them.
-  void sweep_credentials();
+  // --- secrets.cpp
+  Task<> close_secrets(std::vector<store::NewJob>& jobs, const SubmittedSecrets& secrets);
+  Task<model::JobSecrets> secrets_of(const model::Job& job);
+  Task<> set_old_secrets_apart();
   // --- life.cpp
   Task<> prepare(Sequence sequence, unsigned life);
   // Code and environment on this machine, or what ended the job.
@@ -227,7 +234,7 @@ class Jobs {
   Settings settings_;
   store::Store& store_;
   Workplaces& workplaces_;
-  RegistrySecrets secrets_;
+  SecretBox box_;
   JobEnvironments environments_;
   Containers containers_;
   Governor& governor_;

@@ -3,7 +3,9 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
+#include <utility>
 
 #include "runtime/base/error.hpp"
 #include "runtime/docker/arguments.hpp"
@@ -149,6 +151,42 @@ shim::Launch plan_launch(const model::Job& job, int attempt, const Site& site, c
   launch.stop_grace = job.request.stop.grace.value_or(defaults.stop_grace);
   launch.log_cap = job.request.log_cap.value_or(defaults.log_cap);
   return launch;
+}
+
+namespace {
+
+// Of a file, whose last line ends as lines do.
+std::string as_variable(std::string value) {
+  while (value.ends_with('\n') || value.ends_with('\r')) value.pop_back();
+  return value;
+}
+
+bool is_secret(const std::string& variable) {
+  const auto equals = std::min(variable.find('='), variable.size());
+  return model::is_secret(std::string_view(variable).substr(0, equals),
+                          std::string_view(variable).substr(std::min(equals + 1, variable.size())));
+}
+
+}  // namespace
+
+void set_secrets_apart(shim::Launch& launch, const model::JobRequest& request, const std::vector<std::string>& shown,
+                       const Site& site, const model::JobSecrets& secrets) {
+  auto& apart = launch.secrets;
+  std::ranges::copy_if(launch.environment, std::back_inserter(apart.environment), is_secret);
+  std::erase_if(launch.environment, is_secret);
+  for (const auto& [name, use] : request.secrets) {
+    const auto value = secrets.values.find(name);
+    if (value == secrets.values.end()) throw Error(Code::corrupt, "the job's secret " + name + " is not here", "submit it again");
+    const bool is_ours = !site.gpus.empty() && std::ranges::any_of(gpu::visibility_variables(site.gpus), [&](const auto& one) {
+      return one.first == name;  // as in variables_of()
+    });
+    if (use.variable && !is_ours) apart.environment.push_back(name + "=" + (use.file ? as_variable(value->second) : value->second));
+    if (use.file) apart.files[name] = value->second;
+  }
+  if (launch.command != shown) apart.command = std::exchange(launch.command, shown);
+  if (apart.empty()) return;
+  launch.secret_place = shim::SecretPlace{site.secrets, false};
+  if (!site.secrets.empty()) launch.environment.push_back("BERTH_SECRETS=" + site.secrets);
 }
 
 model::Ending ending_of(const shim::Ended& ended, const model::Job& job) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "agent/model/job.hpp"
+#include "agent/model/secrets.hpp"
 #include "runtime/environment/environment.hpp"
 #include "runtime/shim/client.hpp"
 
@@ -21,6 +22,7 @@ struct Site {
   bool container = false;               // in one of its own, where the user's home is not
   std::vector<std::string> image_environment;  // NAME=VALUE that the image sets
   std::string image_directory{};               // where it runs its programs; "" where it does not say
+  std::string secrets{};                       // a directory of the job's own for the files of its secrets; "" for none
   std::string scratch{};                       // for a job without code in a container: a directory of its own there
   ByteSize shm_size = 2_GiB;                   // of its container
   std::vector<std::string> docker_args{};      // likewise (runtime/docker/arguments.hpp)
@@ -49,6 +51,11 @@ void check_credentials(const model::JobRequest& request);
 // `identity` is whom the job runs as; it is applied only when `switch_user`.
 shim::Launch plan_launch(const model::Job& job, int attempt, const Site& site, const environment::Ready& ready,
                          const os::Identity& identity, bool switch_user, const NodeDefaults& defaults);
+
+// What of the plan is secret goes where only the supervisor reads it, with the job's own secrets. `shown` is the command as
+// the record has it.
+void set_secrets_apart(shim::Launch& launch, const model::JobRequest& request, const std::vector<std::string>& shown,
+                       const Site& site, const model::JobSecrets& secrets);
 
 model::Ending ending_of(const shim::Ended& ended, const model::Job& job);
 model::Usage usage_of(const shim::Ended& ended);

@@ -3,6 +3,7 @@
 
 #include "agent/jobs/jobs.hpp"
 #include "agent/jobs/persist.hpp"
+#include "agent/jobs/secret_masks.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/os/file.hpp"
 
@@ -64,11 +65,9 @@ Task<> Jobs::prepare(Sequence sequence, unsigned life) {
   };
   async::Backoff pause(kFirstPreparationPause, kLongestPreparationPause);
   store::Prepared prepared;
-  bool brought_credentials = false;
   for (;;) {
     if (!current()) co_return;
     auto job = record(sequence);
-    brought_credentials = !job.request.container.registries.empty();
     auto materialized = co_await materialize(job);
     if (!current()) co_return;
     if (!materialized.failure) {
@@ -92,7 +91,6 @@ Task<> Jobs::prepare(Sequence sequence, unsigned life) {
   const auto written = co_await async::attempt(persist(done, "a preparation"));
   if (!current()) co_return;
   if (!written) throw written.error();
-  if (brought_credentials) forget_credentials(record(sequence).request);
   enter(sequence, model::State::queued);
   queue_.set_ready(sequence, true);
   schedule();
@@ -116,11 +114,18 @@ Task<Jobs::Materialized> Jobs::materialize(model::Job job) {
       co_return result;
     }
   }
-  auto environment = co_await async::attempt(environments_.ensure(job, identity));
+  model::JobSecrets secrets;
+  auto ensure = [&]() -> Task<environment::Ready> {
+    const bool wanted = job.request.environment.kind != model::EnvironmentRequest::Kind::none;
+    if (wanted) secrets = co_await secrets_of(job);
+    model::put_back(job.request, secrets);
+    co_return co_await environments_.ensure(job, identity, secrets.registries);
+  };
+  auto environment = co_await async::attempt(ensure());
   if (environment)
     result.environment = std::move(*environment);
   else
-    result.failure = environment_failed(job, environment.error());
+    result.failure = environment_failed(job, masked(environment.error(), secrets));
   co_return result;
 }
 
@@ -163,7 +168,7 @@ Task<> Jobs::launch_and_watch(Sequence sequence, int attempt, int launch) {
     while (!ground->laid) co_await ground->done.wait();
     if (ground->failure) {  // what was prepared is there no more
       const auto job = record(sequence);
-      if (!needs_preparation(job.request)) throw *ground->failure;
+      if (!needs_preparation(job.request) || ground->without_secrets) throw *ground->failure;
       model::Attempt failed;
       failed.number = attempt;
       failed.launch = launch;
@@ -205,8 +210,12 @@ Task<> Jobs::lay_ground(Sequence sequence, int launch, std::shared_ptr<Ground> g
 
 Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   if (find(sequence)->stopping) co_return;
-  const auto job = record(sequence);
+  auto job = record(sequence);
   const auto identity = identity_of(job);
+  ground.without_secrets = true;
+  ground.secrets = co_await secrets_of(job);
+  ground.without_secrets = false;
+  model::put_back(job.request, ground.secrets);
   auto make = [&] { ground.site = workplaces_.make(job, launch, identity); };
   if (job.request.snapshot)
     co_await async::offload(pool_, make);
@@ -215,7 +224,11 @@ Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   ground.site.gpus = find(sequence)->gpus;
   if (settings_.switch_user) ground.site.devices = gpus_.ledger().rules_for(ground.site.gpus);
   if (job.request.environment.kind != model::EnvironmentRequest::Kind::none)
-    ground.environment = co_await environments_.for_launch(job, identity);
+    {
+    auto ready = co_await async::attempt(environments_.for_launch(job, identity, ground.secrets.registries));
+    if (!ready) throw masked(ready.error(), ground.secrets);
+    ground.environment = std::move(*ready);
+  }
   if (ground.environment.image.empty()) co_return;
   ground.site.container = true;
   if (job.request.container.shm_size) ground.site.shm_size = *job.request.container.shm_size;
@@ -231,7 +244,9 @@ Task<std::optional<shim::Supervisor>> Jobs::start_supervisor(Sequence sequence, 
                                                        std::shared_ptr<Ground> ground) {
   auto* live = find(sequence);
   if (live->stopping) co_return std::nullopt;
-  const auto job = record(sequence);
+  auto job = record(sequence);
+  const auto shown_command = job.request.command;
+  model::put_back(job.request, ground->secrets);
   const auto identity = identity_of(job);
   auto& site = ground->site;
   if (!settings_.cgroup_base.empty() && !os::exists(settings_.cgroup_base)) {
@@ -241,8 +256,9 @@ Task<std::optional<shim::Supervisor>> Jobs::start_supervisor(Sequence sequence, 
     if (live->stopping) co_return std::nullopt;
   }
   if (!settings_.cgroup_base.empty() && !site.container) site.cgroup = settings_.cgroup_base + "/" + job.id + "-" + std::to_string(launch);
-  const auto plan =
+  auto plan =
       plan_launch(job, attempt, site, ground->environment, identity, settings_.switch_user, settings_.defaults);
+  if (!ground->secrets.empty()) set_secrets_apart(plan, job.request, shown_command, site, ground->secrets);
   std::optional<shim::Supervisor> supervisor;
   const auto directory = workplaces_.directory(job.id, launch);
   if (site.container) {
@@ -443,7 +459,6 @@ Task<> Jobs::end(Sequence sequence, std::optional<model::Attempt> attempt, model
   final.finished = clock_.now();
   final.attempt = std::move(attempt);
   co_await persist([&] { return store_.finalized(final); }, "an ending");
-  if (find(sequence)->state == model::State::preparing) forget_credentials(record(sequence).request);
   log_.info("job ended", kv("job", find(sequence)->id), kv("ending", model::to_words(ending)));
   ++(final.state == model::State::completed  ? ended_.completed
      : final.state == model::State::canceled ? ended_.canceled

@@ -40,6 +40,8 @@ shim::Condition inspect_launch(const std::string& directory, const std::string& 
 Task<> Jobs::recover() {
   for (const auto& [id, launch] : store_.past_launches(kEndedJobsLookedAt)) workplaces_.strip(id, launch);
   queue_.set_drained(store_.drained());
+  const auto apart = co_await async::attempt(set_old_secrets_apart());
+  if (!apart) log_.error("secrets of earlier jobs are not sealed yet", kv("error", apart.error().describe()));
   Gpus::Listener listener;
   listener.changed = [this](std::vector<queue::Device> devices) { take_devices(std::move(devices)); };
   listener.failed = [this](const model::JobId& job, const model::GpuError& failure) { note_gpu_failure(job, failure); };
@@ -70,7 +72,6 @@ Task<> Jobs::recover() {
   if (waiting + running > 0)
     log_.info("jobs taken up again", kv("waiting", static_cast<std::uint64_t>(waiting)),
               kv("running", static_cast<std::uint64_t>(running)));
-  sweep_credentials();
   std::set<model::JobId> live;
   for (const auto& [sequence, job] : live_) live.insert(job.id);
   auto ended = workplaces_.list();

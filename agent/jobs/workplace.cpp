@@ -19,6 +19,7 @@ namespace {
 
 constexpr const char* kTree = "tree";
 constexpr const char* kTmp = "tmp";
+constexpr const char* kSecrets = "secrets";
 constexpr const char* kContext = "context-";
 constexpr const char* kScratch = "scratch";
 constexpr const char* kUpper = "upper";
@@ -82,6 +83,10 @@ Site Workplaces::make(const model::Job& job, int launch, const os::Identity& own
   site.stop_reason = os::join(place, shim::kStopReasonFile);
   site.tmp = os::join(place, kTmp);
   hand_over(site.tmp, owner);
+  if (std::any_of(job.request.secrets.begin(), job.request.secrets.end(), [](const auto& one) { return one.second.file; })) {
+    site.secrets = os::join(place, kSecrets);
+    hand_over(site.secrets, owner);
+  }
   if (job.request.snapshot) {
     make_tree(job, place, owner, site);
   } else if (model::in_container(job.request.environment)) {

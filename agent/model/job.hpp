@@ -51,6 +51,13 @@ struct LimitRequest {
   friend bool operator==(const LimitRequest&, const LimitRequest&) = default;
 };
 
+// Where a job finds a secret of its own: as a file of its name below $BERTH_SECRETS, as a variable, or both.
+struct SecretUse {
+  bool file = true;
+  bool variable = false;
+  friend bool operator==(const SecretUse&, const SecretUse&) = default;
+};
+
 // What a user asks for. Immutable once acknowledged, but for priority and held.
 struct JobRequest {
   std::string submission_id;  // made by the client, 32 hexadecimal digits: the same again is the same job
@@ -59,6 +66,11 @@ struct JobRequest {
   std::map<std::string, std::string> tags;
   std::vector<std::string> command;  // the program and its arguments; no shell in between
   std::map<std::string, std::string> environment_variables;
+  // What is secret is not in a request (secrets.hpp): by name, the values that it is used with; the texts, by JSON pointer,
+  // that stand here without a login or the like; and what tells whether another request has the same ones.
+  std::map<std::string, SecretUse> secrets;
+  std::vector<std::string> hidden;
+  std::string secrets_mark;
   std::optional<Digest> snapshot;  // the code; nothing: runs in working_directory as it is
   // With a snapshot a path within it ("" = its root); without, an absolute path. Without one and in a container it is a
   // path in there, and "" is the image's own, or a directory that the job has to itself.

@@ -100,6 +100,25 @@ json registries_json(const std::vector<std::string>& registries) {
   return list;
 }
 
+json to_json(const std::map<std::string, SecretUse>& secrets) {
+  auto object = json::object();
+  for (const auto& [name, use] : secrets) object[name] = {{"file", use.file}, {"variable", use.variable}};
+  return object;
+}
+
+std::map<std::string, SecretUse> secrets_from(JsonReader& fields) {
+  std::map<std::string, SecretUse> secrets;
+  const auto* value = fields.find("secrets");
+  if (value == nullptr) return secrets;
+  if (!value->is_object()) fields.refuse("secrets", "must be an object");
+  for (const auto& [name, entry] : value->items()) {
+    JsonReader use(entry, "secrets");
+    secrets[name] = {use.flag("file", true), use.flag("variable", false)};
+    use.refuse_others();
+  }
+  return secrets;
+}
+
 // All of a request but for what a job shows as its own: priority and held.
 void write_request(json& object, const JobRequest& request) {
   object["submission_id"] = request.submission_id;
@@ -108,6 +127,8 @@ void write_request(json& object, const JobRequest& request) {
   object["tags"] = request.tags;
   object["command"] = request.command;
   object["environment_variables"] = request.environment_variables;
+  if (!request.secrets.empty()) object["secrets"] = to_json(request.secrets);
+  if (!request.hidden.empty()) object["hidden"] = request.hidden;
   object["snapshot"] = or_null(request.snapshot, to_hex);
   object["working_directory"] = request.working_directory;
   object["properties"] = request.properties;
@@ -146,6 +167,9 @@ JobRequest read_request(JsonReader& fields) {
   request.tags = fields.text_map("tags");
   request.command = fields.texts("command");
   request.environment_variables = fields.text_map("environment_variables");
+  request.secrets = secrets_from(fields);
+  request.hidden = fields.texts("hidden");
+  request.secrets_mark = fields.text("secrets_mark");
   request.snapshot = fields.digest("snapshot");
   request.working_directory = fields.text("working_directory");
   request.properties = fields.text_map("properties");
@@ -292,6 +316,7 @@ Ending ending_from_json(const json& value) {
 json to_json(const JobRequest& request) {
   json object = json::object();
   write_request(object, request);
+  if (!request.secrets_mark.empty()) object["secrets_mark"] = request.secrets_mark;
   object["priority"] = request.priority;
   object["held"] = request.held;
   return object;

@@ -29,6 +29,7 @@ struct NewJob {
   std::string user;
   bool reads_jobs = false;  // its user may read everybody's jobs (Viewer)
   model::State state = model::State::preparing;  // or queued, where there is nothing to prepare
+  std::string sealed{};                          // its secrets; "" for none
 };
 
 // Who refers to stored content by its digest. A digest is no secret, its content is: he may refer to what he sent and
@@ -196,6 +197,23 @@ std::vector<LiveJob> live(db::Connection& db);
 std::vector<PastLaunch> past_launches(db::Connection& db, std::size_t ended_jobs);
 std::optional<model::JobId> id_of(db::Connection& db, Sequence sequence);
 bool knows_submission(db::Connection& db, const std::string& submission_id);
+
+// --- secrets: agent/store/secrets.cpp
+// What was given with the job; nothing where it has none.
+std::optional<std::string> sealed(db::Connection& db, Sequence sequence);
+// Of a database in which requests may have secrets in them: the next requests after one, as they are stored.
+struct StoredRequest {
+  Sequence sequence = 0;
+  std::string json;
+};
+bool secrets_apart(db::Connection& db);
+std::vector<StoredRequest> requests_after(db::Connection& db, Sequence sequence, std::size_t most);
+// In place of the one that is stored.
+void set_apart(db::Connection& db, const StoredRequest& request, const std::string& sealed);
+// All are apart from now on.
+void set_secrets_apart(db::Connection& db);
+// Nothing of them stays in the file. Within the step that removes the job.
+void wipe_secrets(db::Connection& db, Sequence sequence);
 
 // --- the node
 void set_drained(db::Connection& db, bool drained);

@@ -115,6 +115,7 @@ std::vector<Sequence> forget(db::Connection& db, const std::vector<Sequence>& jo
   for (const auto sequence : jobs) {
     const auto job = ended_job(db, sequence);
     if (!job) continue;
+    wipe_secrets(db, sequence);
     db.run("DELETE FROM job WHERE sequence = ?", sequence);
     doom(db, job->id, std::nullopt);
     for (const auto& [digest, kind] : {std::pair(job->snapshot, Upload::Kind::snapshot),

@@ -154,7 +154,15 @@ CREATE TABLE environment_user (
 INSERT INTO environment_user SELECT DISTINCT environment, uid FROM job WHERE environment IS NOT NULL;
 )sql";
 
-constexpr std::array<std::string_view, 5> kSteps{kSchema1, kSchema2, kSchema3, kSchemaLists, kSchemaOwners};
+// What a request has no word of, sealed (agent/jobs/secret_box.hpp): it goes with its job.
+constexpr std::string_view kSchemaSecrets = R"sql(
+CREATE TABLE secret (
+  sequence INTEGER PRIMARY KEY REFERENCES job (sequence) ON DELETE CASCADE,
+  sealed BLOB NOT NULL
+) STRICT;
+)sql";
+
+constexpr std::array<std::string_view, 6> kSteps{kSchema1, kSchema2, kSchema3, kSchemaLists, kSchemaOwners, kSchemaSecrets};
 
 }  // namespace
 

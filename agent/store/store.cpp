@@ -211,6 +211,26 @@ Task<> Store::swept() {
   return write(Durable::no, [](db::Connection& db) { store::swept(db); });
 }
 
+Task<> Store::set_apart(std::vector<std::pair<StoredRequest, std::string>> requests) {
+  return write(Durable::yes, [requests = std::move(requests)](db::Connection& db) {
+    for (const auto& [request, sealed] : requests) store::set_apart(db, request, sealed);
+  });
+}
+
+Task<> Store::set_secrets_apart() {
+  return write(Durable::yes, [](db::Connection& db) { store::set_secrets_apart(db); });
+}
+
+std::optional<std::string> Store::sealed(Sequence sequence) {
+  return store::sealed(reader_, sequence);
+}
+bool Store::secrets_apart() {
+  return store::secrets_apart(reader_);
+}
+std::vector<StoredRequest> Store::requests_after(Sequence sequence, std::size_t most) {
+  return store::requests_after(reader_, sequence, most);
+}
+
 std::optional<model::Job> Store::find(std::string_view id) {
   return store::find(reader_, id);
 }

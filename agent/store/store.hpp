@@ -54,6 +54,8 @@ class Store {
   Task<std::vector<Upload>> forget_uploads(std::vector<Upload> unused);
   Task<> settle(std::vector<model::JobId> gone);
   Task<> swept();
+  Task<> set_apart(std::vector<std::pair<StoredRequest, std::string>> requests);
+  Task<> set_secrets_apart();
 
   std::optional<model::Job> find(std::string_view id);
   std::optional<model::Job> find(Sequence sequence);
@@ -62,6 +64,9 @@ class Store {
   std::optional<Upload> find_upload(const Digest& digest, uid_t uid);
   bool had_environment(const Digest& environment, uid_t uid);
   bool knows_submission(const std::string& submission_id);
+  std::optional<std::string> sealed(Sequence sequence);
+  bool secrets_apart();
+  std::vector<StoredRequest> requests_after(Sequence sequence, std::size_t most);
   bool drained();
   std::string gpu_record();
   std::vector<Doomed> doomed();

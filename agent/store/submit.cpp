@@ -64,6 +64,9 @@ Job insert(db::Connection& db, const NewJob& wanted, Instant now, const Random& 
       to_unix_micros(now), request.display_name, model::command_text(request.command, kLongestTitle));
   job.sequence = db.last_insert_id();
   db.run("INSERT INTO request (sequence, json) VALUES (?, ?)", job.sequence, to_text(request));
+  if (!wanted.sealed.empty())
+    db.run("INSERT INTO secret (sequence, sealed) VALUES (?, ?)", job.sequence,
+           db::Bytes(reinterpret_cast<const std::uint8_t*>(wanted.sealed.data()), wanted.sealed.size()));
   return job;
 }
 

@@ -152,7 +152,8 @@ Task<Leased> Builds::land(Flying flight, Result<Leased> result) {
     log_.info("environment built", kv("environment", build.digest.brief()), kv("what", build.words));
   } else {
     co_await clear_away(build);
-    log_.info("build failed", kv("environment", build.digest.brief()), kv("error", result.error().describe()));
+    // No more of it: a tool's own words may hold what it was given, and whoever waits is told them.
+    log_.info("build failed", kv("environment", build.digest.brief()), kv("code", berth::name(result.error().code())));
   }
   if (flights_.size() == 1) launcher_.reset();  // this was the last
   co_return std::move(result.value());

@@ -1,146 +1,18 @@
 #include "runtime/environment/credentials.hpp"
 
 #include <algorithm>
-#include <functional>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/environment/user_text.hpp"
 
 namespace berth::environment {
-namespace {
-
-constexpr std::string_view kSlashes = "://";
-constexpr std::string_view kEndsWord = " \t\r\n";
-constexpr std::string_view kEndsAuthority = "/?# \t\r\n";
-
-std::size_t first_of(std::string_view text, std::string_view characters, std::size_t from) {
-  return std::min(text.find_first_of(characters, from), text.size());
-}
-
-bool is_port(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-}
-
-// "user:secret@host:80", as offsets into the word around it; the '@' of a ref comes after its end.
-struct Authority {
-  std::size_t at = std::string::npos;  // the '@', if there is one
-  std::size_t end = 0;
-};
-
-Authority authority_at(std::string_view word, std::size_t begin, std::size_t last_at) {
-  const auto end = first_of(word, kEndsAuthority, begin);
-  const auto text = word.substr(begin, end - begin);
-  if (const auto at = text.rfind('@'); at != std::string_view::npos) return {begin + at, end};
-  const auto colon = text.find(':');
-  const bool has_port = colon == std::string_view::npos || is_port(text.substr(colon + 1));
-  if (has_port || text.starts_with('[') || last_at == std::string_view::npos || last_at < begin)
-    return {std::string::npos, end};
-  // What is no port is a password with a character that had to be written as "%23" or the like.
-  return {last_at, first_of(word, kEndsAuthority, last_at)};
-}
-
-Credential credential_of(std::string_view user, std::string_view host) {
-  const auto colon = std::min(user.find(':'), user.size());
-  return {std::string(host.substr(0, host.find_first_of(":\"'"))), std::string(user.substr(0, colon)),
-          std::string(user.substr(std::min(colon + 1, user.size())))};
-}
-
-// Linear in the word's length, whatever is in it.
-std::string plain_word(std::string_view word, std::vector<Credential>& credentials) {
-  const auto last_at = word.rfind('@');
-  std::string plain;
-  std::size_t begin = 0;  // of what is not in `plain` yet
-  for (auto slashes = word.find(kSlashes); slashes != std::string_view::npos;
-       slashes = word.find(kSlashes, begin)) {
-    const auto scheme_end = slashes + kSlashes.size();
-    plain += word.substr(begin, scheme_end - begin);
-    begin = scheme_end;
-    for (;;) {
-      const auto [at, end] = authority_at(word, begin, last_at);
-      if (at == std::string_view::npos) break;
-      const auto user = word.substr(begin, at - begin);
-      if (word.substr(0, slashes).ends_with("ssh") && user.find(':') == std::string_view::npos) break;
-      credentials.push_back(credential_of(user, word.substr(at + 1, end - at - 1)));
-      begin = at + 1;
-    }
-  }
-  return plain += word.substr(begin);
-}
-
-std::string plain_words(std::string_view text,
-                        const std::function<std::string(std::string_view)>& plain_one) {
-  std::string plain;
-  for (std::size_t at = 0; at < text.size();) {
-    const auto end = first_of(text, kEndsWord, at);
-    (plain += plain_one(text.substr(at, end - at))) += text.substr(end, 1);
-    at = end + 1;
-  }
-  return plain;
-}
-
-// Anaconda's: "/t/<token>/" at the start of the path.
-std::string without_tokens(std::string_view word) {
-  std::string plain;
-  std::size_t begin = 0;
-  for (auto slashes = word.find(kSlashes); slashes != std::string_view::npos;
-       slashes = word.find(kSlashes, begin)) {
-    auto path = first_of(word, kEndsAuthority, slashes + kSlashes.size());
-    plain += word.substr(begin, path - begin);
-    while (word.substr(path, 3) == "/t/") path = first_of(word, kEndsAuthority, path + 3);
-    begin = path;
-  }
-  return plain += word.substr(begin);
-}
-
-std::string percent_decoded(std::string_view text) {
-  std::string result;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    const auto hex = text.substr(at + 1, 2);
-    const bool coded = text[at] == '%' && hex.size() == 2 &&
-                       hex.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
-    result += coded ? static_cast<char>(std::stoi(std::string(hex), nullptr, 16)) : text[at];
-    if (coded) at += 2;
-  }
-  return result;
-}
-
-}  // namespace
 
 bool is_url(std::string_view text) {
-  const auto scheme = text.substr(0, text.find(kSlashes));
+  const auto scheme = text.substr(0, text.find(std::string_view("://")));
   return scheme.size() < text.size() && !scheme.empty() && is_alphanumeric(scheme[0]) &&
          std::all_of(scheme.begin(), scheme.end(),
                      [&](char c) { return is_alphanumeric(c) || c == '+' || c == '-' || c == '.'; });
-}
-
-std::string without_logins(std::string_view text, std::vector<Credential>& credentials) {
-  return plain_words(text, [&](std::string_view word) { return plain_word(word, credentials); });
-}
-
-std::string without_credentials(std::string_view text) {
-  std::vector<Credential> unused;
-  return plain_words(without_logins(text, unused), without_tokens);
-}
-
-std::vector<std::string> without_credentials(std::vector<std::string> texts) {
-  for (auto& text : texts) text = without_credentials(text);
-  return texts;
-}
-
-bool has_broken_login(std::string_view text) {
-  for (auto slashes = text.find(kSlashes); slashes != text.npos; slashes = text.find(kSlashes, slashes + 1)) {
-    const auto begin = slashes + kSlashes.size();
-    const auto authority = text.substr(begin, first_of(text, kEndsAuthority, begin) - begin);
-    const auto colon = authority.find(':');
-    const bool whole = colon == authority.npos || authority.find('@') != authority.npos || authority.starts_with('[');
-    if (!whole && !is_port(authority.substr(colon + 1))) return true;
-  }
-  return false;
-}
-
-bool has_credentials(std::string_view text) {
-  return without_credentials(text) != text;
 }
 
 std::string netrc_of(const std::vector<Credential>& credentials) {

@@ -275,7 +275,7 @@ Task<Leased> Images::make(Making flight, ImagePlan plan) {
   flight->build->running = false;
   if (!made) {
     co_await abandon(flight, plan.digest);
-    log_.info("image failed", kv("environment", plan.digest.brief()), kv("error", made.error().describe()));
+    log_.info("image failed", kv("environment", plan.digest.brief()), kv("code", berth::name(made.error().code())));
     throw with_place(made.error());
   }
   log_.info("image ready", kv("environment", made->ready.digest.brief()), kv("what", plan.words));

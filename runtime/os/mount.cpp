@@ -71,6 +71,11 @@ void mount_tmpfs(const std::string& target, std::uint64_t size, uid_t uid, gid_t
     throw_errno("mount a file system in memory on", target);
 }
 
+void make_read_only(const std::string& target) {
+  if (::mount(nullptr, target.c_str(), nullptr, MS_REMOUNT | MS_RDONLY | MS_NODEV | MS_NOSUID, nullptr) < 0)
+    throw_errno("make read-only", target);
+}
+
 void mount_overlay(const Overlay& overlay) {
   std::string options = "lowerdir=";
   for (std::size_t i = 0; i < overlay.lower.size(); ++i) {

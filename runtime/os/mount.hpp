@@ -27,6 +27,9 @@ void mount_overlay(const Overlay& overlay);
 // A file system in memory, of at most `size` bytes, whose root belongs to the user and the group given.
 void mount_tmpfs(const std::string& target, std::uint64_t size, uid_t uid, gid_t gid);
 
+// What is mounted there, for who uses it from now on.
+void make_read_only(const std::string& target);
+
 // Whether overlays can be mounted with their upper layer in `directory`: tried in a child process.
 bool overlay_works(const std::string& directory);
 

@@ -60,6 +60,9 @@ void check(const Launch& launch) {
     for (const auto& string : *strings)
       if (string.find('\0') != std::string::npos)
         throw Error(Code::invalid, "the command or its environment holds a NUL byte: " + printable(string));
+  for (const auto* strings : {&launch.secrets.command, &launch.secrets.environment})
+    for (const auto& string : *strings)
+      if (string.find('\0') != std::string::npos) throw Error(Code::invalid, "a secret holds a NUL byte");
 }
 
 // The shims' own group: out of the agent's, which may be stopped with all that is in it, and out of the
@@ -144,6 +147,8 @@ void write_launch(const std::string& directory, const Launch& launch) {
   os::make_directories(directory, 0711);
   auto complete = launch;
   complete.boot_id = os::boot_id();
+  if (launch.secret_place)
+    os::write_file(join(directory, kSecretsFile), to_text(launch.secrets), 0600, os::Durable::no);
   os::write_file(join(directory, kLaunchFile), to_text(complete), 0600, os::Durable::no);
 }
 

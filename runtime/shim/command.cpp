@@ -18,6 +18,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/os/child.hpp"
+#include "runtime/os/file.hpp"
 #include "runtime/os/mount.hpp"
 #include "runtime/os/spawn.hpp"
 #include "runtime/shim/lookup.hpp"
@@ -71,6 +72,41 @@ void hand_over(const Plan& plan, const std::string& directory) {
     report(plan, failure("give the user the directory " + printable(directory)));
 }
 
+// The file system in memory takes whole pages, and some for itself.
+std::uint64_t size_of(const std::map<std::string, std::string>& files) {
+  constexpr std::uint64_t kPage = 64U << 10;  // of the largest there are
+  std::uint64_t size = 4 * kPage;
+  for (const auto& [name, content] : files) size += (content.size() / kPage + 2) * kPage;
+  return size;
+}
+
+// Without the right to mount they are in the directory itself, which is the user's alone.
+bool mount_for_secrets(const Launch& launch, uid_t uid, gid_t gid, bool has_own_mounts) {
+  if (launch.secret_place->mounted) return false;
+  try {
+    if (!has_own_mounts) os::enter_private_mounts();
+    os::mount_tmpfs(launch.secret_place->directory, size_of(launch.secrets.files), uid, gid);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+void give_secrets(const Plan& plan, bool has_own_mounts) {
+  const auto& launch = plan.launch;
+  if (!launch.secret_place || launch.secrets.files.empty()) return;
+  const auto uid = launch.identity ? launch.identity->uid : ::geteuid();
+  const auto gid = launch.identity ? launch.identity->gid : ::getegid();
+  const auto& directory = launch.secret_place->directory;
+  const bool mounted = mount_for_secrets(launch, uid, gid, has_own_mounts);
+  for (const auto& [name, content] : launch.secrets.files) {
+    const auto file = os::open(os::join(directory, name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0400);
+    os::write_all(file, content);
+    if (::fchown(file.get(), uid, gid) < 0) report(plan, failure("give the user its secrets"));
+  }
+  if (mounted) os::make_read_only(directory);
+}
+
 void mount_tmp(const Launch& launch) {
   const auto uid = launch.identity ? launch.identity->uid : ::geteuid();
   const auto gid = launch.identity ? launch.identity->gid : ::getegid();
@@ -98,11 +134,13 @@ void prepare(const Plan& plan) {
   const auto& launch = plan.launch;
   ::setsid();
   const bool mounted_already = launch.overlay && launch.overlay->lower.empty();
-  if ((launch.overlay && !mounted_already) || launch.tmp || !launch.network)
+  const bool has_own_mounts = (launch.overlay && !mounted_already) || launch.tmp || !launch.network;
+  if (has_own_mounts)
     os::enter_private_mounts(launch.network ? os::Network::shared : os::Network::none);
   if (mounted_already) hand_over(plan, launch.overlay->target);
   if (launch.overlay && !mounted_already) os::mount_overlay(*launch.overlay);
   if (launch.tmp) mount_tmp(launch);
+  give_secrets(plan, has_own_mounts);
   set_process_limits(plan);
   connect_standard_files(plan);
   if (launch.identity) become(plan, *launch.identity);

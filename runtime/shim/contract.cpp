@@ -203,6 +203,13 @@ Tmp tmp_from(const Json& json) {
   return tmp;
 }
 
+SecretPlace secret_place_from(const Json& json) {
+  SecretPlace place;
+  read_bytes(json, "directory", place.directory);
+  read(json, "mounted", place.mounted);
+  return place;
+}
+
 std::string text_of(const Json& json) {
   return json.dump(2) + "\n";
 }
@@ -238,6 +245,8 @@ std::string to_text(const Launch& launch) {
   json["stop_signal"] = launch.stop_signal;
   json["stop_grace_ms"] = launch.stop_grace.count();
   json["log_cap"] = launch.log_cap.bytes();
+  if (launch.secret_place)
+    json["secrets"] = {{"directory", bytes_json(launch.secret_place->directory)}, {"mounted", launch.secret_place->mounted}};
   return text_of(json);
 }
 
@@ -262,8 +271,27 @@ Launch launch_from_text(std::string_view text) {
     read(json, "stop_signal", launch.stop_signal);
     read(json, "stop_grace_ms", launch.stop_grace);
     read(json, "log_cap", launch.log_cap);
+    if (json.contains("secrets")) launch.secret_place = secret_place_from(json["secrets"]);
     if (launch.command.empty()) throw malformed("command");
     return launch;
+  });
+}
+
+std::string to_text(const Secrets& secrets) {
+  auto files = Json::object();
+  for (const auto& [name, content] : secrets.files) files[name] = bytes_json(content);
+  return text_of({{"environment", list_json(secrets.environment)},
+                  {"command", list_json(secrets.command)},
+                  {"files", std::move(files)}});
+}
+
+Secrets secrets_from_text(std::string_view text) {
+  return from_text(text, [](const Json& json) {
+    Secrets secrets;
+    secrets.environment = list_from(json.at("environment"));
+    secrets.command = list_from(json.at("command"));
+    for (const auto& [name, content] : json.at("files").items()) secrets.files[name] = bytes_from(content);
+    return secrets;
   });
 }
 

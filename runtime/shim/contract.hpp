@@ -4,6 +4,8 @@
 // protocol, so that an agent of any version can adopt a job that another one launched.
 //
 //   launch.json  by the agent, before the shim starts: what to run (Launch)
+//   launch.secrets  by the agent, before launch.json: what of it is secret (Secrets). The shim removes it as soon as it has
+//                read it, before anything is started.
 //   claim        a lock file; who holds its flock supervises the launch. The shim holds it for its whole
 //                life. When it holds the text "revoked", a shim that comes late must leave.
 //   started.json by the shim, immediately before exec (Started)
@@ -26,6 +28,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,11 +47,12 @@ namespace berth::shim {
 
 struct Version {
   int major = 1;
-  int minor = 2;
+  int minor = 3;
 };
-inline constexpr Version kVersion{1, 2};
+inline constexpr Version kVersion{1, 3};
 
 inline constexpr const char* kLaunchFile = "launch.json";
+inline constexpr const char* kSecretsFile = "launch.secrets";
 inline constexpr const char* kClaimFile = "claim";
 inline constexpr const char* kStartedFile = "started.json";
 inline constexpr const char* kStopFile = "stop.json";
@@ -65,6 +69,21 @@ inline constexpr const char* kLaunchVariable = "BERTH_LAUNCH";
 struct Tmp {
   std::string path;
   ByteSize size;
+};
+
+// What of a launch is secret.
+struct Secrets {
+  std::vector<std::string> environment;      // NAME=VALUE, in place of the launch's of the same name
+  std::vector<std::string> command;          // in place of the launch's, where there is one here
+  std::map<std::string, std::string> files;  // by name, below SecretPlace::directory
+  bool empty() const { return environment.empty() && command.empty() && files.empty(); }
+};
+
+struct SecretPlace {
+  // Exists, and is the job's user's; "" where there are no files. It gets a file system of its own in memory; where none
+  // can be mounted the files are in it as it is until the job has ended, which a remark tells.
+  std::string directory;
+  bool mounted = false;  // it has one already
 };
 
 struct Launch {
@@ -85,6 +104,8 @@ struct Launch {
   std::optional<std::chrono::milliseconds> timeout;
   int stop_signal = 15;  // for the timeout; stop.json brings its own
   std::chrono::milliseconds stop_grace{10'000};
+  std::optional<SecretPlace> secret_place;  // nothing: there are no secrets
+  Secrets secrets;                          // not in launch.json
   ByteSize log_cap{1U << 30};  // head and tail are kept, the middle is punched out; 0: no limit
 };
 
@@ -139,6 +160,8 @@ struct Ended {
 // major version. Command, environment and paths are bytes: what is not UTF-8 survives too.
 std::string to_text(const Launch& launch);
 Launch launch_from_text(std::string_view text);
+std::string to_text(const Secrets& secrets);
+Secrets secrets_from_text(std::string_view text);
 std::string to_text(const Started& started);
 Started started_from_text(std::string_view text);
 std::string to_text(const Stop& stop);

@@ -145,6 +145,7 @@ class Supervisor {
     } catch (...) {
       fail(error_from(std::current_exception()));
     }
+    remove_secrets();
     tree_.remove();
     return ended_;
   }
@@ -164,6 +165,17 @@ class Supervisor {
     filter_devices();
     watches_.arm(log_);
     command_ = Command::start(launch_, directory_, log_, tree_.group());
+  }
+
+  // In the job's own file system they are gone with it, and were never seen from here.
+  void remove_secrets() {
+    if (!launch_.secret_place || launch_.secret_place->mounted) return;
+    bool lay_on_disk = false;
+    for (const auto& [name, content] : launch_.secrets.files)
+      if (os::remove_file(os::join(launch_.secret_place->directory, name))) lay_on_disk = true;
+    if (lay_on_disk)
+      ended_.remarks.push_back(
+          "its secrets lay in a directory on disk while it ran, since no file system in memory could be mounted for it");
   }
 
   // Its variables tell the job what is its own even where nothing enforces it.
@@ -396,14 +408,41 @@ class Supervisor {
   Ended ended_;
 };
 
-Launch read_launch(const std::string& path) {
-  const auto text = os::read_file(path);
+// They are nowhere on disk from now on, whatever becomes of them.
+Secrets take_secrets(const std::string& path) {
+  auto text = os::read_file_if_exists(path);
+  os::remove_file(path);
+  if (!text) throw Error(Code::not_found, "the job's secrets are not there");
   try {
-    return launch_from_text(text);
+    return secrets_from_text(*text);
+  } catch (const Error&) {  // which may tell of them
+    throw Error(Code::corrupt, "the job's secrets cannot be read");
+  }
+}
+
+std::string name_of(const std::string& variable) { return variable.substr(0, variable.find('=')); }
+
+void add_secrets(Launch& launch, Secrets secrets) {
+  for (auto& variable : secrets.environment) {
+    std::erase_if(launch.environment, [&](const auto& other) { return name_of(other) == name_of(variable); });
+    launch.environment.push_back(std::move(variable));
+  }
+  if (!secrets.command.empty()) launch.command = std::move(secrets.command);
+  launch.secrets.files = std::move(secrets.files);
+}
+
+Launch read_launch(const std::string& directory) {
+  const auto path = os::join(directory, kLaunchFile);
+  const auto text = os::read_file(path);
+  std::optional<Launch> launch;
+  try {
+    launch = launch_from_text(text);
   } catch (Error& error) {
     error.add_context("reading " + path);
     throw;
   }
+  if (launch->secret_place) add_secrets(*launch, take_secrets(os::join(directory, kSecretsFile)));
+  return std::move(*launch);
 }
 
 bool may_run(const std::string& directory, const os::FileLock& claim) {
@@ -423,7 +462,7 @@ void supervise(const std::string& directory) {
   std::optional<Supervisor> supervisor;  // outlives the ending: closing an inotify instance takes some 10 ms
   try {
     if (ending.problem()) throw Error(*ending.problem());
-    launch = read_launch(os::join(directory, kLaunchFile));
+    launch = read_launch(directory);
     ended = supervisor.emplace(directory, *launch).run();
   } catch (...) {  // a border: whoever waits for the job must learn of it
     ended.outcome = failure(error_from(std::current_exception()));

@@ -52,6 +52,20 @@ class UnprivilegedTest(BerthTest):
         agent.berth("download", "@last")
         self.assertEqual((self.place / "work" / agent.job("@last")["id"] / "outputs/o").read_text(), "o\n")
 
+    def test_secrets_are_in_memory_or_it_is_told_where_they_lay(self):
+        agent = self.start()
+        job = agent.sh('cat "$BERTH_SECRETS/A"; stat -f -c %T "$BERTH_SECRETS"; stat -c %a "$BERTH_SECRETS/A"; echo "$HF_TOKEN"',
+                       secrets={"A": {"value": "secret-4711\n"}}, environment_variables={"HF_TOKEN": "hf_4712"})
+        agent.wait(job)
+        value, kind, mode, token = agent.log_of(job, masked=0).decode().splitlines()
+        self.assertEqual((value, mode, token), ("secret-4711", "400", "hf_4712"))
+        told = "its secrets lay in a directory on disk" in agent.log_of(job, stream="agent").decode()
+        self.assertEqual(told, kind != "tmpfs")
+        for path, content in harness.contents_below(agent.state):
+            if path.name != "log":
+                self.assertNotIn(b"secret-4711", content, path)
+        self.assertEqual(agent.log_of(job), b"***********\n" + f"{kind}\n{mode}\n*******\n".encode())
+
     def test_what_a_job_uses_is_told_without_a_control_group(self):
         agent = self.start()
         job = agent.sh("i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; sleep 1000 & echo ready; wait")

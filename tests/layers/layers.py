@@ -11,7 +11,7 @@ RUNTIME_ROWS = [
     ["base"],
     ["os"],
     ["async"],
-    ["http", "db", "objects", "logs"],
+    ["http", "db", "objects", "logs", "secrets"],
     ["docker", "git", "snapshot", "gpu", "shim"],
     ["environment"],
 ]
@@ -41,6 +41,7 @@ LIBRARIES = {
     "systemd": ("runtime/os", 1),
     "openssl/ssl.h": ("runtime/http", 1),
     "openssl/sha.h": ("runtime/objects", 1),
+    "openssl/evp.h": ("runtime/secrets", 1),
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)

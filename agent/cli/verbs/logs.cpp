@@ -99,6 +99,7 @@ int verb::logs(const Arguments& arguments, Common& common) {
   options.option("--attempt", attempt, "N", "of this attempt (default: the latest)");
   options.flag("--build", build, "how its environment was made, instead of its own output");
   options.flag("--agent", remarks, "the agent's remarks about it, instead of its own output");
+  options.flag("--no-mask", wanted.query.unmasked, "as it is: with the job's secrets, which are stars otherwise");
   options.section("Examples",
                   "  berth logs @last\n"
                   "  berth logs -f --tail 20 brave-heron\n"

@@ -236,3 +236,47 @@ TEST_CASE("endings: a stop by Berth wins over the signal it was done with") {
   ended.outcome = shim::NotStarted{127, "no such command"};
   CHECK(jobs::ending_of(ended, asked) == model::Ending(model::StartFailed{127, "no such command"}));
 }
+
+TEST_CASE("what is secret of a launch is apart from it") {
+  auto asked = job();
+  asked.request.environment_variables = {{"LR", "0.1"}};
+  asked.request.secrets = {{"HF_TOKEN", {false, true}}, {"CERT", {true, false}}, {"BOTH", {true, true}}};
+  asked.request.hidden = {"/command/2", "/resources/docker_args"};
+  model::JobSecrets secrets;
+  secrets.values = {{"HF_TOKEN", "hf_4711"}, {"CERT", "cert\n"}, {"BOTH", "both\n"}};
+  const auto shown = asked.request.command;
+  asked.request.command = {"curl", "https://me:pw@host"};
+  jobs::Site site;
+  site.secrets = "/j/secrets";
+  site.docker_args = {"-e WANDB_API_KEY=wb_1 -e SEED=7"};
+  auto launch = plan(asked, site);
+  jobs::set_secrets_apart(launch, asked.request, shown, site, secrets);
+  CHECK(launch.command == shown);
+  CHECK(launch.secrets.command == asked.request.command);
+  CHECK(launch.secrets.environment == std::vector<std::string>{"WANDB_API_KEY=wb_1", "BOTH=both", "HF_TOKEN=hf_4711"});
+  CHECK(launch.secrets.files == std::map<std::string, std::string>{{"BOTH", "both\n"}, {"CERT", "cert\n"}});
+  CHECK(variable(launch, "SEED") == "7");
+  CHECK(variable(launch, "LR") == "0.1");
+  CHECK(variable(launch, "WANDB_API_KEY") == "(unset)");
+  CHECK(variable(launch, "BERTH_SECRETS") == "/j/secrets");
+  REQUIRE(launch.secret_place);
+  CHECK(launch.secret_place->directory == "/j/secrets");
+  const auto text = to_text(launch);
+  for (const auto* secret : {"hf_4711", "cert", "both", "wb_1", "me:pw"}) CHECK(text.find(secret) == std::string::npos);
+  secrets.values.erase("CERT");
+  CHECK_THROWS_AS(jobs::set_secrets_apart(launch, asked.request, shown, site, secrets), Error);
+}
+
+TEST_CASE("no secret says which GPUs a job has") {
+  auto asked = job();
+  asked.request.secrets = {{"CUDA_VISIBLE_DEVICES", {false, true}}};
+  model::JobSecrets secrets;
+  secrets.values = {{"CUDA_VISIBLE_DEVICES", "0"}};
+  jobs::Site site;
+  site.gpus = {"GPU-a"};
+  auto launch = plan(asked, site);
+  jobs::set_secrets_apart(launch, asked.request, asked.request.command, site, secrets);
+  CHECK(variable(launch, "CUDA_VISIBLE_DEVICES") == "GPU-a");
+  CHECK(launch.secrets.empty());
+  CHECK_FALSE(launch.secret_place);
+}

@@ -96,3 +96,44 @@ TEST_CASE_FIXTURE(Fixture, "a name that is taken is not given again, and neither
   const Random always = [] { return std::uint64_t{5}; };
   CHECK(code_of([&] { submit(db, {new_job(4)}, at(0), always); }) == Code::internal);
 }
+
+TEST_CASE_FIXTURE(Fixture, "the secrets of a job are stored with it, and go with it") {
+  auto wanted = new_job(1);
+  wanted.sealed = std::string("sealed\0bytes", 12);
+  wanted.request.secrets = {{"HF_TOKEN", {false, true}}};
+  wanted.request.secrets_mark = "1234";
+  const auto job = add(wanted);
+  CHECK(sealed(db, job.sequence) == wanted.sealed);
+  CHECK(get(job.sequence).request == wanted.request);
+  CHECK_FALSE(sealed(db, add(new_job(2)).sequence));
+  auto again = wanted;
+  again.sealed = "sealed anew";
+  CHECK(submit(db, {again}, at(1), random).front().existed);
+  CHECK(sealed(db, job.sequence) == wanted.sealed);
+  again.request.secrets_mark = "5678";
+  CHECK(code_of([&] { submit(db, {again}, at(1), random); }) == Code::conflict);
+
+  prepared(db, job.sequence, {});
+  start_intent(db, {job.sequence, 1, 1, "boot-a"});
+  finalized(db, {job.sequence, model::State::completed, model::Exited{0}, at(9), std::nullopt});
+  CHECK(sealed(db, job.sequence) == wanted.sealed);
+  forget(db, {job.sequence}, at(0), at(10));
+  CHECK_FALSE(sealed(db, job.sequence));
+}
+
+TEST_CASE_FIXTURE(Fixture, "requests of an earlier version are handed out and replaced, once") {
+  const auto first = add(new_job(1)).sequence;
+  const auto second = add(new_job(2)).sequence;
+  CHECK_FALSE(secrets_apart(db));
+  const auto requests = requests_after(db, 0, 1);
+  REQUIRE(requests.size() == 1);
+  CHECK(requests[0].sequence == first);
+  auto rest = requests_after(db, first, 10);
+  REQUIRE(rest.size() == 1);
+  CHECK(rest[0].sequence == second);
+  set_apart(db, {second, rest[0].json}, "sealed");
+  CHECK(sealed(db, second) == "sealed");
+  CHECK(get(second).request == new_job(2).request);
+  set_secrets_apart(db);
+  CHECK(secrets_apart(db));
+}

@@ -17,7 +17,7 @@ std::string golden(const std::string& name, const std::string& version = "1.0") 
   return os::read_file(os::join(BERTH_GOLDEN, version + "/" + name));
 }
 
-std::string current(const std::string& name) { return golden(name, "1.2"); }
+std::string current(const std::string& name) { return golden(name, "1.3"); }
 
 Instant instant(const char* text) {
   return *parse_rfc3339(text);
@@ -46,6 +46,7 @@ Launch full_launch() {
   launch.stop_signal = 10;
   launch.stop_grace = std::chrono::milliseconds(2500);
   launch.log_cap = 64_MiB;
+  launch.secret_place = SecretPlace{"/srv/jobs/1/secrets", true};
   return launch;
 }
 
@@ -74,7 +75,7 @@ Ended full_ended(Outcome outcome) {
 
 }  // namespace
 
-TEST_CASE("all files are written as version 1.2 wrote them, and read back whole") {
+TEST_CASE("all files are written as version 1.3 wrote them, and read back whole") {
   CHECK(to_text(full_launch()) == current("launch.json"));
   CHECK(to_text(full_started()) == current("started.json"));
   CHECK(to_text(Stop{kVersion, 2, std::chrono::seconds(30), "canceled"}) == current("stop.json"));
@@ -85,6 +86,20 @@ TEST_CASE("all files are written as version 1.2 wrote them, and read back whole"
   CHECK(to_text(started_from_text(current("started.json"))) == current("started.json"));
   CHECK(to_text(stop_from_text(current("stop.json"))) == current("stop.json"));
   CHECK(to_text(ended_from_text(current("ending-exited.json"))) == current("ending-exited.json"));
+}
+
+TEST_CASE("version 1.2's launch, which knew no secrets, is read") {
+  CHECK_FALSE(launch_from_text(golden("launch.json", "1.2")).secret_place);
+}
+
+TEST_CASE("secrets are in no launch.json, and read back whole from their own file, whatever bytes they are") {
+  auto launch = full_launch();
+  launch.secrets = {{"HF_TOKEN=hf_4711"}, {"curl", "https://me:pw@host"}, {{"CERT", std::string("\0\xff\n", 3)}}};
+  CHECK(to_text(launch) == current("launch.json"));
+  const auto read = secrets_from_text(to_text(launch.secrets));
+  CHECK(read.environment == launch.secrets.environment);
+  CHECK(read.command == launch.secrets.command);
+  CHECK(read.files == launch.secrets.files);
 }
 
 TEST_CASE("version 1.0's launch is read") {

@@ -120,3 +120,42 @@ TEST_CASE("an overlay that cannot be mounted is told" * doctest::skip(no_root())
   CHECK(reason.exit_code == 126);
   CHECK(reason.reason.starts_with("cannot mount an overlay on " + job.file("tree")));
 }
+
+TEST_CASE("secrets are variables and files in memory for the job alone, and lie nowhere once it runs") {
+  ShimJob job(shell("echo \"$TOKEN $PLAIN $1\"; cd \"$BERTH_SECRETS\"; cat CERT; stat -f -c %T .; stat -c %a CERT; "
+                    "ls; echo x 2>/dev/null >CERT; rm -f CERT 2>/dev/null || echo stays; read -r word <" +
+                    std::string("/dev/null")));
+  const auto place = job.file("secrets");
+  os::make_directories(place, 0700);
+  if (::geteuid() == 0) {
+    for (const auto& above : {job.scratch(""), job.directory}) ::chmod(above.c_str(), 0711);
+    job.launch.identity = nobody();
+    REQUIRE(::chown(place.c_str(), 65534, 65534) == 0);
+  }
+  job.launch.environment.insert(job.launch.environment.end(), {"TOKEN=weaker", "PLAIN=plain", "BERTH_SECRETS=" + place});
+  auto command = job.launch.command;
+  command.insert(command.end(), {"sh", "https://me:pw@host"});
+  job.launch.secret_place = SecretPlace{place, false};
+  job.launch.secrets = {{"TOKEN=hf_4711"}, command, {{"CERT", "cert-4712\n"}}};
+  const auto ended = job.run();
+  const auto log = job.log();
+  CHECK(log.starts_with("hf_4711 plain https://me:pw@host\ncert-4712\n"));
+  CHECK_FALSE(os::exists(job.file(kSecretsFile)));
+  CHECK_FALSE(os::exists(place + "/CERT"));
+  for (const auto* text : {"hf_4711", "cert-4712", "pw@host"})
+    CHECK(os::read_file(job.file(kLaunchFile)).find(text) == std::string::npos);
+  if (ended.remarks.empty()) {
+    CHECK(log.find("tmpfs\n400\nCERT\nstays\n") != std::string::npos);
+  } else {
+    CHECK(ended.remarks.front().starts_with("its secrets lay in a directory on disk"));
+  }
+}
+
+TEST_CASE("a job whose secrets are not there is not started") {
+  ShimJob job({"true"});
+  job.launch.secret_place = SecretPlace{};
+  write_launch(job.directory, job.launch);
+  os::remove_file(job.file(kSecretsFile));
+  job.shim = os::spawn({.arguments = {BERTH_SHIM, job.directory}});
+  CHECK(not_started(job.end()).reason.find("secrets are not there") != std::string::npos);
+}

@@ -1,0 +1,70 @@
+#pragma once
+
+// What of a job is secret, and how it is kept apart from the request. One rule for all doors:
+//
+//   - a variable given as a secret (`--secret`), named like one, or with a value that carries one;
+//   - a login or a token in a URL, in whatever text of the request it stands: an index in a requirements file, a channel,
+//     a git remote, an argument; and the value of an assignment to such a variable in `docker_args`;
+//   - credentials for registries (registry_credentials.hpp).
+//
+// Of each the request keeps a name or a text without it: that is what is stored and shown. The values are in JobSecrets,
+// which are stored sealed and put back for as long as a job is prepared and started.
+
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/model/job.hpp"
+#include "agent/model/registry_credentials.hpp"
+
+namespace berth::model {
+
+// WANDB_API_KEY, HF_TOKEN, DB_PASSWORD, apiKey, … but neither KEYBOARD nor TOKENIZERS_PARALLELISM. In doubt it is one: what
+// is wrongly hidden works all the same.
+bool names_secret(std::string_view name);
+// Named like one, or with a login in a URL or an assignment to such a name in its value. A number of tokens
+// (MAX_TOKENS=4096) is none.
+bool is_secret(std::string_view name, std::string_view value);
+// "-e HF_TOKEN=x --rm" → "-e HF_TOKEN=*** --rm".
+std::string without_assigned_secrets(std::string_view text);
+
+struct JobSecrets {
+  std::map<std::string, std::string> values;  // of JobRequest::secrets, by name; any bytes
+  std::map<std::string, std::string> texts;   // by JobRequest::hidden: as they were given
+  AllRegistryCredentials registries;
+
+  bool empty() const { return values.empty() && texts.empty() && registries.empty(); }
+  friend bool operator==(const JobSecrets&, const JobSecrets&) = default;
+};
+
+// What goes with a request to the agent, and is no part of it.
+struct GivenSecret {
+  std::string value;  // any bytes
+  SecretUse use;
+  friend bool operator==(const GivenSecret&, const GivenSecret&) = default;
+};
+struct Attachments {
+  AllRegistryCredentials registries;
+  std::map<std::string, GivenSecret> secrets;  // by name
+};
+// Puts them into the JSON of a request, from which take_secrets() takes them.
+void attach(nlohmann::json& request, const Attachments& attachments);
+
+// Takes them out of the JSON of a job request that came from outside, and leaves names and texts without them. Throws Error
+// Code::invalid naming the field, with never a word of what is secret.
+JobSecrets take_secrets(nlohmann::json& request);
+// The texts of the request as they were given. Values are not in a request; who starts the job adds them.
+void put_back(JobRequest& request, const JobSecrets& secrets);
+// Whether there are any to be put back.
+bool has_secrets(const JobRequest& request);
+
+// As they are sealed. Code::corrupt for what is not what the other wrote.
+std::string to_text(const JobSecrets& secrets);
+JobSecrets secrets_from_text(std::string_view text);
+
+// What must not be read in a log: the values, those that are in URLs, and the parts of a registry's login.
+std::vector<std::string> values_to_mask(const JobSecrets& secrets);
+
+}  // namespace berth::model

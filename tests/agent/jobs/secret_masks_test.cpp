@@ -1,0 +1,46 @@
+#include "agent/jobs/secret_masks.hpp"
+
+#include <doctest/doctest.h>
+
+#include "runtime/docker/base64.hpp"
+
+using namespace berth;
+
+namespace {
+
+model::JobSecrets some() {
+  model::JobSecrets secrets;
+  secrets.values = {{"HF_TOKEN", "hf_Ab/12+x"}, {"DB", "pg://me:p%40ss-word@db/x"}, {"QUOTED", "two \"words\""}};
+  secrets.texts = {{"/environment/files/r.txt", "-i https://me:index-pw@host/simple\n--hash=sha256:0\n"}};
+  secrets.registries = {{"r.example", "ann", "registry-pw", ""}};
+  return secrets;
+}
+
+}  // namespace
+
+TEST_CASE("secrets are hidden however they are written") {
+  const auto mask = jobs::mask_of(some());
+  for (const std::string written :
+       {"hf_Ab/12+x", "hf_Ab%2F12%2Bx", "hf_Ab%2f12%2bx", "pg://me:p%40ss-word@db/x", "p%40ss-word", "p@ss-word",
+        "two \"words\"", R"(two \"words\")", "index-pw", "registry-pw"})
+    CHECK_MESSAGE(mask.apply("<" + written + ">") == "<" + std::string(written.size(), '*') + ">", written);
+  CHECK(mask.apply("https://host/simple sha256:0 me ann") == "https://host/simple sha256:0 me ann");
+}
+
+TEST_CASE("secrets are hidden in Base64, wherever they begin") {
+  const auto mask = jobs::mask_of(some());
+  for (const std::string around : {"", "a", "me", "me:", "user:"}) {
+    const auto shown = mask.apply(docker::base64(around + "hf_Ab/12+x" + around));
+    CAPTURE(shown);
+    CHECK(shown.find("**********") != std::string::npos);
+  }
+}
+
+TEST_CASE("an error about a job has none of its secrets in its words") {
+  Error error(Code::invalid, "cannot read https://me:index-pw@host/simple: index-pw", "is registry-pw right?");
+  error.add_context("with hf_Ab/12+x and https://other:unknown-pw@host");
+  const auto words = jobs::masked(error, some()).describe();
+  CHECK(words.find("https://host/simple") != std::string::npos);
+  for (const auto* secret : {"index-pw", "registry-pw", "hf_Ab", "unknown-pw"}) CHECK(words.find(secret) == std::string::npos);
+  CHECK(jobs::masked(error, some()).code() == Code::invalid);
+}
