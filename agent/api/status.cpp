@@ -19,6 +19,8 @@ std::vector<std::string> remarks_of(const Node& node) {
   else if (std::find(node.controllers.begin(), node.controllers.end(), "memory") == node.controllers.end())
     remarks.emplace_back("the cgroup2 hierarchy has no memory controller: memory limits are off; `berth doctor` tells more");
   if (!node.overlays) remarks.emplace_back("overlays cannot be mounted: every job gets a copy of its code");
+  if (node.environment_changes == "shared")
+    remarks.emplace_back("nothing keeps jobs from changing what they share, environments among it: no mount namespaces can be made");
   return remarks;
 }
 
@@ -86,6 +88,7 @@ json status_json(const Node& node, const jobs::Jobs& jobs, const jobs::DiskUse& 
           {"cgroup", node.cgroup_base.empty() ? json(nullptr) : json(node.cgroup_base)},
           {"controllers", node.controllers},
           {"overlays", node.overlays},
+          {"environment_changes", node.environment_changes},
           {"capacity", model::to_json(queue.capacity())},
           {"in_use", model::to_json(queue.used())},
           {"jobs",

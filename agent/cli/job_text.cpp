@@ -169,6 +169,15 @@ std::string kind_text(const model::EnvironmentRequest& request) {
   return kind;
 }
 
+std::string changes_text(const model::EnvironmentChanges& changes) {
+  std::string text = changes.files == 0 ? "" : std::to_string(changes.files) + (changes.files == 1 ? " file" : " files");
+  if (!changes.added.empty()) text += "; added " + list_text(changes.added);
+  if (!changes.removed.empty()) text += "; removed " + list_text(changes.removed);
+  if (!changes.unknown.empty())
+    text += std::string(text.empty() ? "unknown" : "; there may be more") + ": " + printable(changes.unknown);
+  return text.empty() ? text : text + " (in this job alone)";
+}
+
 // The record is the environment's own; what is not there is not told.
 void add_environment(Page& page, const Job& job) {
   const auto& request = job.request.environment;
@@ -190,6 +199,8 @@ void add_environment(Page& page, const Job& job) {
     const auto name = job.environment->hex().substr(0, 12);
     page.line("Environment", name + "; `berth env show " + name + "`");
   }
+  if (!job.attempts.empty() && job.attempts.back().environment_changes)
+    page.line("Changed", changes_text(*job.attempts.back().environment_changes), Style::yellow);
 }
 
 std::string removal_text(const model::Removal& removal) { return printable(model::to_words(removal)); }

@@ -133,12 +133,13 @@ class Agent {
       : config_(options.config),
         signals_(signals),
         overlays_(os::overlay_works(config_.state_dir)),
+        protections_(protections(config_.state_dir)),
         store_(os::join(config_.state_dir, "berth.db"), system_clock(), pool_),
         objects_(os::join(config_.state_dir, "objects")),
         checkouts_(os::join(config_.state_dir, "checkouts"),
                    ::geteuid() == 0 ? snapshot::OverlayMarks::trusted : snapshot::OverlayMarks::user),
-        workplaces_({os::join(config_.state_dir, "jobs"), overlays_, options.machine_agent,
-                     os::join(config_.state_dir, kIncoming)},
+        workplaces_({os::join(config_.state_dir, "jobs"), overlays_, options.machine_agent, protections_,
+                     jobs::shared_places(config_.state_dir), os::join(config_.state_dir, kIncoming)},
                     objects_, checkouts_),
         watcher_(executor, [this](std::exception_ptr failure) { report("watching files failed", failure); }),
         builds_(executor, watcher_,
@@ -265,6 +266,12 @@ class Agent {
     return http::listen_unix(config_.socket, group ? 0660 : 0600, group);
   }
 
+  // Environments may be on another disk.
+  static os::Protections protections(const std::string& state_dir) {
+    const auto environments = os::join(state_dir, "environments");
+    return os::possible_protections(::access(environments.c_str(), W_OK) == 0 ? environments : state_dir, state_dir);
+  }
+
   static jobs::GpuSettings gpu_settings(const Config& config, const JobGroups& groups) {
     jobs::GpuSettings settings;
     settings.managed = config.gpus.managed;
@@ -317,6 +324,7 @@ class Agent {
     node.shim_program = find_shim(options.shim_program);
     node.reserved_space = config_.reserved_space;
     node.overlays = overlays_;
+    node.environment_changes = jobs::environment_changes_are(protections_, options.machine_agent);
     node.docker_socket = config_.environments.docker_socket;
     return node;
   }
@@ -325,6 +333,7 @@ class Agent {
   os::Signals& signals_;
   Log log_;
   bool overlays_;
+  os::Protections protections_;
   async::Pool pool_;
   store::Store store_;
   objects::Store objects_;

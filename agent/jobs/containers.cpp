@@ -37,6 +37,7 @@ shim::Launch inside(shim::Launch plan) {
   plan.limits = {};
   plan.tmp.reset();
   plan.network = true;
+  plan.protection.reset();
   return plan;
 }
 

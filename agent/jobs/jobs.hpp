@@ -196,6 +196,7 @@ class Jobs {
   // Another job may have the GPUs only when this one's memory on them is back. Adds what it made of them.
   Task<> give_back_gpus(Sequence sequence, model::Attempt& attempt);
   Task<> finalize(Sequence sequence, model::Attempt attempt, int launch);
+  Task<> look_at_environment(model::JobId id, int launch, model::Attempt& attempt);
   // --- gather.cpp
   // Stores the outputs and names them in the attempt; nothing sweeps them away while what is returned is held.
   Task<std::optional<objects::Store::Hold>> gather_outputs(model::Job job, int launch, model::Attempt& attempt);

@@ -222,7 +222,10 @@ Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   if (settings_.switch_user) ground.site.devices = gpus_.ledger().rules_for(ground.site.gpus);
   if (job.request.environment.kind != model::EnvironmentRequest::Kind::none)
     ground.environment = co_await environments_.for_launch(job, identity);
-  if (ground.environment.image.empty()) co_return;
+  if (ground.environment.image.empty()) {
+    ground.site.protection = workplaces_.protect(job.id, launch, ground.site, ground.environment.prefix, identity);
+    co_return;
+  }
   ground.site.container = true;
   if (job.request.container.shm_size) ground.site.shm_size = *job.request.container.shm_size;
   ground.site.docker_args = {job.request.container.docker_args};
@@ -395,6 +398,7 @@ Task<> Jobs::finalize(Sequence sequence, model::Attempt attempt, int launch) {
     auto held = co_await gather_outputs(job, launch, attempt);
     if (held) hold.emplace(std::move(*held));
   }
+  if (attempt.started) co_await look_at_environment(job.id, launch, attempt);
   auto* live = find(sequence);
   if (!live->stopping && wants_retry(job, attempt)) {
     log_.info("job attempt ended; it will be retried", kv("job", job.id),
@@ -413,6 +417,13 @@ Task<> Jobs::finalize(Sequence sequence, model::Attempt attempt, int launch) {
   if (model::in_container(job.request.environment)) image = environments_.lease_of(sequence);
   co_await end(sequence, std::move(attempt), ending);
   nursery_.spawn(strip(job.id, launch, std::move(image)));
+}
+
+// Most jobs leave their environment as it is, which is seen at once.
+Task<> Jobs::look_at_environment(model::JobId id, int launch, model::Attempt& attempt) {
+  if (!workplaces_.has_layer(id, launch)) co_return;
+  auto look = [&] { attempt.environment_changes = workplaces_.environment_changes(id, launch); };
+  co_await async::offload(pool_, look);
 }
 
 // Nobody has to wait for it; what an agent that dies meanwhile leaves, the next one clears away.

@@ -108,7 +108,12 @@ ALTER TABLE attempt ADD COLUMN gpu_us INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE attempt ADD COLUMN gpu_peak_memory INTEGER NOT NULL DEFAULT 0;
 )sql";
 
-constexpr std::array<std::string_view, 3> kSteps{kSchema1, kSchema2, kSchema3};
+// What attempts changed of their environments: the JSON of agent/model.
+constexpr std::string_view kSchemaEnvironmentChanges = R"sql(
+ALTER TABLE attempt ADD COLUMN environment_changes TEXT;
+)sql";
+
+constexpr std::array<std::string_view, 4> kSteps{kSchema1, kSchema2, kSchema3, kSchemaEnvironmentChanges};
 
 }  // namespace
 

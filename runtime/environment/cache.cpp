@@ -126,6 +126,7 @@ std::optional<Leased> Cache::lease(const Digest& digest) {
   if (here && !leads_somewhere(known->built.interpreter)) return std::nullopt;
   auto ready = ready_from(known->built);
   ready.build_log = log_of(digest);
+  if (known->built.image.empty()) ready.prefix = prefix(digest);
   if (auto held = known->held.lock()) return Leased{std::move(ready), Lease(std::move(held))};
   auto lock = os::FileLock::try_share(join(directory(digest), kUsesFile));
   if (!lock || !os::exists(ready_file(digest))) return std::nullopt;
