@@ -20,7 +20,8 @@ std::vector<std::string> remarks_of(const Node& node) {
     remarks.emplace_back("the cgroup2 hierarchy has no memory controller: memory limits are off; `berth doctor` tells more");
   if (!node.overlays) remarks.emplace_back("overlays cannot be mounted: every job gets a copy of its code");
   if (node.environment_changes == "shared")
-    remarks.emplace_back("nothing keeps jobs from changing what they share, environments among it: no mount namespaces can be made");
+    remarks.emplace_back("no mount namespaces can be made: what jobs share is closed to them by permissions alone, and an environment that "
+                         "one changed is made again");
   return remarks;
 }
 

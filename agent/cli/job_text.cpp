@@ -170,12 +170,15 @@ std::string kind_text(const model::EnvironmentRequest& request) {
 }
 
 std::string changes_text(const model::EnvironmentChanges& changes) {
-  std::string text = changes.files == 0 ? "" : std::to_string(changes.files) + (changes.files == 1 ? " file" : " files");
-  if (!changes.added.empty()) text += "; added " + list_text(changes.added);
-  if (!changes.removed.empty()) text += "; removed " + list_text(changes.removed);
-  if (!changes.unknown.empty())
-    text += std::string(text.empty() ? "unknown" : "; there may be more") + ": " + printable(changes.unknown);
-  return text.empty() ? text : text + " (in this job alone)";
+  if (changes.shared) return "the environment itself, while it ran: it is made again for the jobs after it";
+  std::string text;
+  const auto add = [&](const std::string& part) { text += (text.empty() ? "" : "; ") + part; };
+  if (changes.files > 0) add(std::to_string(changes.files) + (changes.files == 1 ? " file" : " files"));
+  if (!changes.added.empty()) add("added " + list_text(changes.added));
+  if (!changes.removed.empty()) add("removed " + list_text(changes.removed));
+  if (!text.empty()) text += " (in this job alone)";
+  if (!changes.unknown.empty()) add("not all is known: " + printable(changes.unknown));
+  return text;
 }
 
 // The record is the environment's own; what is not there is not told.

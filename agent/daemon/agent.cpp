@@ -151,7 +151,7 @@ class Agent {
         reserve_(os::join(config_.state_dir, "reserve"), config_.reserved_space),
         governor_(executor, config_.state_dir, config_.disk, store_, objects_, checkouts_, builds_, images_, workplaces_,
                   reserve_, system_clock(), log_),
-        jobs_(executor, settings(options, groups), store_, workplaces_, environments_, governor_, gpus_, watcher_,
+        jobs_(executor, settings(options, groups, protections_), store_, workplaces_, environments_, governor_, gpus_, watcher_,
               pool_, system_clock(), log_),
         services_{jobs_,
                   workplaces_,
@@ -284,7 +284,7 @@ class Agent {
     return settings;
   }
 
-  static jobs::Settings settings(const Options& options, JobGroups& groups) {
+  static jobs::Settings settings(const Options& options, JobGroups& groups, const os::Protections& protections) {
     jobs::Settings settings;
     settings.shim_program = options.shim_program;
     settings.boot_id = os::boot_id();
@@ -295,6 +295,7 @@ class Agent {
     settings.containers.state_dir = options.config.state_dir;
     settings.secrets_directory = os::join(options.config.state_dir, "registry-credentials");
     settings.switch_user = options.machine_agent;
+    settings.guard_environments = !protections.read_only;
     settings.capacity = capacity_of(options.config);
     settings.patience = options.config.backfill_patience;
     settings.defaults.path = options.config.path;

@@ -42,6 +42,7 @@ struct Settings {
   std::function<void()> renew_cgroup_base;  // makes it again when it is gone; blocks
   ContainerOptions containers;
   std::string secrets_directory;  // of the registry credentials that jobs bring along
+  bool guard_environments = false;  // mounts keep no job from changing them
   bool switch_user = false;  // jobs run as their submitters: the agent is root and serves the machine
   model::Resources capacity;
   std::chrono::milliseconds patience{300'000};
@@ -196,7 +197,7 @@ class Jobs {
   // Another job may have the GPUs only when this one's memory on them is back. Adds what it made of them.
   Task<> give_back_gpus(Sequence sequence, model::Attempt& attempt);
   Task<> finalize(Sequence sequence, model::Attempt attempt, int launch);
-  Task<> look_at_environment(model::JobId id, int launch, model::Attempt& attempt);
+  Task<> look_at_environment(const model::Job& job, int launch, model::Attempt& attempt);
   // --- gather.cpp
   // Stores the outputs and names them in the attempt; nothing sweeps them away while what is returned is held.
   Task<std::optional<objects::Store::Hold>> gather_outputs(model::Job job, int launch, model::Attempt& attempt);

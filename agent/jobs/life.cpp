@@ -398,7 +398,7 @@ Task<> Jobs::finalize(Sequence sequence, model::Attempt attempt, int launch) {
     auto held = co_await gather_outputs(job, launch, attempt);
     if (held) hold.emplace(std::move(*held));
   }
-  if (attempt.started) co_await look_at_environment(job.id, launch, attempt);
+  if (attempt.started) co_await look_at_environment(job, launch, attempt);
   auto* live = find(sequence);
   if (!live->stopping && wants_retry(job, attempt)) {
     log_.info("job attempt ended; it will be retried", kv("job", job.id),
@@ -419,10 +419,12 @@ Task<> Jobs::finalize(Sequence sequence, model::Attempt attempt, int launch) {
   nursery_.spawn(strip(job.id, launch, std::move(image)));
 }
 
-// Most jobs leave their environment as it is, which is seen at once.
-Task<> Jobs::look_at_environment(model::JobId id, int launch, model::Attempt& attempt) {
-  if (!workplaces_.has_layer(id, launch)) co_return;
-  auto look = [&] { attempt.environment_changes = workplaces_.environment_changes(id, launch); };
+// Before anything else of the launch goes.
+Task<> Jobs::look_at_environment(const model::Job& job, int launch, model::Attempt& attempt) {
+  const auto changed = co_await environments_.was_changed(job);
+  if (changed) attempt.environment_changes.emplace().shared = *changed;
+  if (changed || !workplaces_.has_layer(job.id, launch)) co_return;
+  auto look = [&] { attempt.environment_changes = workplaces_.environment_changes(job.id, launch); };
   co_await async::offload(pool_, look);
 }
 

@@ -97,11 +97,12 @@ struct Usage {
   friend bool operator==(const Usage&, const Usage&) = default;
 };
 
-// What an attempt changed of its environment, for itself alone.
+// What an attempt changed of its environment.
 struct EnvironmentChanges {
   std::uint64_t files = 0;           // written, replaced or removed; compiled Python does not count
   std::vector<std::string> added{};  // distributions and conda packages, "six-1.16.0"; sorted
   std::vector<std::string> removed{};
+  bool shared = false;    // not in a layer of its own: the environment itself was changed while it ran
   std::string unknown{};  // why it could not all be looked at, and then there may be more; "" where it was
   friend bool operator==(const EnvironmentChanges&, const EnvironmentChanges&) = default;
 };

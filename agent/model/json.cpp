@@ -285,6 +285,7 @@ json to_json(const EnvironmentChanges& changes) {
   return {{"files", changes.files},
           {"added", changes.added},
           {"removed", changes.removed},
+          {"shared", changes.shared},
           {"unknown", changes.unknown.empty() ? json(nullptr) : json(changes.unknown)}};
 }
 
@@ -294,6 +295,7 @@ EnvironmentChanges environment_changes_from_json(const json& value) {
   changes.files = fields.whole<std::uint64_t>("files", 0);
   changes.added = fields.texts("added");
   changes.removed = fields.texts("removed");
+  changes.shared = fields.flag("shared", false);
   changes.unknown = fields.text("unknown");
   return changes;
 }

@@ -207,7 +207,7 @@ class Shared:
     def what_pip_changes_is_the_jobs_own(self):
         environment = self.built()
         before = fingerprint(*self.shared())
-        self.assertEqual(self.changes_of_last(), {"files": 0, "added": [], "removed": [], "unknown": None})
+        self.assertEqual(self.changes_of_last(), {"files": 0, "added": [], "removed": [], "shared": False, "unknown": None})
         self.assertEqual(self.in_environment("sh", "-c", CHANGE.format(wheels=self.wheels)).out, "1.0\n")
         changes = self.changes_of_last()
         self.assertEqual((changes["added"], changes["removed"], changes["unknown"]), (["other-1.0"], ["needed-1.0"], None))
@@ -273,8 +273,10 @@ class OfRootTest(Shared, HostileTest):
         self.what_pip_changes_is_the_jobs_own()
 
 
-class OfOwnAgentTest(Shared, HostileTest):
+class OwnAgent(Shared, HostileTest):
     """A user's own agent: it and the job are one user."""
+
+    before = ()  # what goes before the agent's command line
 
     def setUp(self):
         super().setUp()
@@ -289,14 +291,19 @@ class OfOwnAgentTest(Shared, HostileTest):
         self.prepare_files(self.who)
         for name in (".", "home", "tmp", "work"):
             os.chown(self.place / name, self.who.uid, self.who.gid)
-        prefix = ["setpriv", f"--reuid={self.who.uid}", f"--regid={self.who.gid}", "--clear-groups"]
+        prefix = ["setpriv", f"--reuid={self.who.uid}", f"--regid={self.who.gid}", "--clear-groups", *self.before]
         self.agent = self.start_agent(config=f"cpus: 8\nmax_parallel: 8\n{self.settings}", cgroup=False,
                                       programs=programs / "bin", prefix=prefix)
-        if self.agent.get("/v1/status")["environment_changes"] == "shared":
-            self.skipTest("users cannot make namespaces here")
 
     def acting_run(self, *arguments, **options):
         return self.agent.berth(*arguments, **options)
+
+
+class OfOwnAgentTest(OwnAgent):
+    def setUp(self):
+        super().setUp()
+        if self.agent.get("/v1/status")["environment_changes"] == "shared":
+            self.skipTest("users cannot make namespaces here")
 
     def test_a_job_changes_nothing_that_it_shares_with_others_of_its_user_and_pip_what_is_its_own(self):
         self.nothing_shared_can_be_changed()
@@ -309,9 +316,64 @@ class OfOwnAgentTest(Shared, HostileTest):
         self.assertEqual(self.agent.log_of(job), b"end\n")
 
 
-@unittest.skipUnless(os.geteuid() == 0, "root only")
+# As where users may make no namespaces: what the program is run in has none left to give.
+WITHOUT_NAMESPACES = """
+import ctypes, os, sys
+uid, gid = os.geteuid(), os.getegid()
+if ctypes.CDLL(None, use_errno=True).unshare(0x10000000) != 0:
+    sys.exit("no user namespace: " + os.strerror(ctypes.get_errno()))
+for file, text in (("/proc/self/setgroups", "deny"), ("/proc/self/uid_map", f"{uid} {uid} 1"),
+                   ("/proc/self/gid_map", f"{gid} {gid} 1"), ("/proc/sys/user/max_user_namespaces", "0")):
+    with open(file, "w") as opened:
+        opened.write(text)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+class WithoutNamespacesTest(OwnAgent):
+    """Permissions are all there is, and looking whether they were enough."""
+
+    before = (harness.PYTHON, "-c", WITHOUT_NAMESPACES)
+
+    def test_an_environment_that_a_job_changed_is_told_and_made_again(self):
+        status = self.agent.get("/v1/status")
+        self.assertEqual(status["environment_changes"], "shared")
+        self.assertIn("permissions alone", " ".join(status["remarks"]))
+        self.built()
+        pip = f"python -m pip -q install --no-index --find-links {self.wheels} other"
+        self.assertNotEqual(self.in_environment("sh", "-c", pip, expect=None).returncode, 0)
+        self.assertEqual(self.changes_of_last(), {"files": 0, "added": [], "removed": [], "shared": False, "unknown": None})
+        self.in_environment("sh", "-c", f"chmod -R u+w $VIRTUAL_ENV; {pip}")
+        self.assertTrue(self.changes_of_last()["shared"])
+        self.assertIn("made again", self.acting_run("show", "@last", cwd=self.code).out)
+        self.assertEqual(self.in_environment("python", "-c", SHOWN).out, "1.0 False\n")
+        self.assertNotEqual(self.in_environment("python", "-c", "import other", expect=None).returncode, 0)
+        self.assertFalse(self.changes_of_last()["shared"])
+
+
 class InContainerTest(EngineTest):
+    """What an engine binds into a container is the launch's own."""
+
     config = "cpus: 8\nmax_parallel: 8"
+
+    def test_a_containers_root_changes_nothing_that_is_shared(self):
+        agent = self.image_agent()
+        code = self.directory("code", data_txt="data\n")
+        self.completed(agent, self.submit(agent, "true", code=code))
+        shared = [agent.state / name for name in ("environments", "checkouts", "objects", "images")]
+        before = fingerprint(*shared)
+        script = f"""
+            for place in {agent.state} {agent.state}/*; do touch $place/planted; mkdir -p $place/made; done 2>/dev/null
+            find {agent.state} / -xdev -name 'data.txt' 2>/dev/null | while read f; do echo x >> $f; chmod 777 $f; done
+            mount -o remount,rw / 2>/dev/null; echo changed > data.txt; cat data.txt; rm -rf /bin/vi /usr/bin/vi
+            echo mine > /etc/planted; echo mine > /bin/planted"""
+        job = self.completed(agent, self.submit(agent, script, code=code))
+        self.assertEqual(agent.log_of(job["id"]), b"changed\n")
+        again = self.submit(agent, "cat data.txt; ls /etc/planted /bin/planted 2>/dev/null; test -e planted || echo clean", code=code)
+        self.completed(agent, again)
+        self.assertEqual(agent.log_of(again), b"data\nclean\n")
+        now = fingerprint(*shared)
+        self.assertEqual([path for path in sorted({*before, *now}) if before.get(path) != now.get(path)], [])
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ std::string golden(const std::string& name, const std::string& version = "1.0") 
   return os::read_file(os::join(BERTH_GOLDEN, version + "/" + name));
 }
 
-std::string current(const std::string& name) { return golden(name, "1.2"); }
+std::string current(const std::string& name) { return golden(name, "1.3"); }
 
 Instant instant(const char* text) {
   return *parse_rfc3339(text);
@@ -42,6 +42,9 @@ Launch full_launch() {
   launch.tmp = Tmp{"/srv/jobs/1/tmp", 2_GiB};
   launch.network = false;
   launch.core_dumps = true;
+  launch.protection = Protection{{"/srv/state"}, {"/srv/jobs/1/tree"},
+                                 os::Overlay{{"/srv/env"}, "/srv/jobs/1/environment/upper", "/srv/jobs/1/environment/work", "/srv/env"},
+                                 true};
   launch.timeout = std::chrono::hours(2);
   launch.stop_signal = 10;
   launch.stop_grace = std::chrono::milliseconds(2500);
@@ -74,7 +77,7 @@ Ended full_ended(Outcome outcome) {
 
 }  // namespace
 
-TEST_CASE("all files are written as version 1.2 wrote them, and read back whole") {
+TEST_CASE("all files are written as version 1.3 wrote them, and read back whole") {
   CHECK(to_text(full_launch()) == current("launch.json"));
   CHECK(to_text(full_started()) == current("started.json"));
   CHECK(to_text(Stop{kVersion, 2, std::chrono::seconds(30), "canceled"}) == current("stop.json"));
