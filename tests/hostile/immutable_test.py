@@ -291,7 +291,7 @@ class OwnAgent(Shared, HostileTest):
         self.prepare_files(self.who)
         for name in (".", "home", "tmp", "work"):
             os.chown(self.place / name, self.who.uid, self.who.gid)
-        prefix = ["setpriv", f"--reuid={self.who.uid}", f"--regid={self.who.gid}", "--clear-groups", *self.before]
+        prefix = [*self.before, "setpriv", f"--reuid={self.who.uid}", f"--regid={self.who.gid}", "--clear-groups"]
         self.agent = self.start_agent(config=f"cpus: 8\nmax_parallel: 8\n{self.settings}", cgroup=False,
                                       programs=programs / "bin", prefix=prefix)
 
@@ -316,16 +316,24 @@ class OfOwnAgentTest(OwnAgent):
         self.assertEqual(self.agent.log_of(job), b"end\n")
 
 
-# As where users may make no namespaces: what the program is run in has none left to give.
+# As where users may make no namespaces: what the program is run in has everybody, and no further one to give.
 WITHOUT_NAMESPACES = """
 import ctypes, os, sys
-uid, gid = os.geteuid(), os.getegid()
+told, tell = os.pipe()
+here = os.getpid()
+mapping = os.fork()
+if mapping == 0:
+    os.read(told, 1)
+    for file in ("uid_map", "gid_map"):
+        with open(f"/proc/{here}/{file}", "w") as opened:
+            opened.write("0 0 4294967295")
+    os._exit(0)
 if ctypes.CDLL(None, use_errno=True).unshare(0x10000000) != 0:
     sys.exit("no user namespace: " + os.strerror(ctypes.get_errno()))
-for file, text in (("/proc/self/setgroups", "deny"), ("/proc/self/uid_map", f"{uid} {uid} 1"),
-                   ("/proc/self/gid_map", f"{gid} {gid} 1"), ("/proc/sys/user/max_user_namespaces", "0")):
-    with open(file, "w") as opened:
-        opened.write(text)
+os.write(tell, b"x")
+os.waitpid(mapping, 0)
+with open("/proc/sys/user/max_user_namespaces", "w") as opened:
+    opened.write("0")
 os.execvp(sys.argv[1], sys.argv[1:])
 """
 
