@@ -153,6 +153,7 @@ json files_json(const Moment& moment) {
           {"state", state_json(node)},
           {"cgroup", cgroup_json(node.cgroup_base)},
           {"overlays", node.overlays},
+          {"environment_changes", node.environment_changes},
           {"docker_socket", node.docker_socket},
           {"open_files", files.rlim_cur},
           {"supervisors", supervisors_json(moment)},

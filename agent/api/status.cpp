@@ -19,6 +19,9 @@ std::vector<std::string> remarks_of(const Node& node) {
   else if (std::find(node.controllers.begin(), node.controllers.end(), "memory") == node.controllers.end())
     remarks.emplace_back("the cgroup2 hierarchy has no memory controller: memory limits are off; `berth doctor` tells more");
   if (!node.overlays) remarks.emplace_back("overlays cannot be mounted: every job gets a copy of its code");
+  if (node.environment_changes == "shared")
+    remarks.emplace_back("no mount namespaces can be made: what jobs share is closed to them by permissions alone, and an environment that "
+                         "one changed is made again");
   return remarks;
 }
 
@@ -86,6 +89,7 @@ json status_json(const Node& node, const jobs::Jobs& jobs, const jobs::DiskUse& 
           {"cgroup", node.cgroup_base.empty() ? json(nullptr) : json(node.cgroup_base)},
           {"controllers", node.controllers},
           {"overlays", node.overlays},
+          {"environment_changes", node.environment_changes},
           {"capacity", model::to_json(queue.capacity())},
           {"in_use", model::to_json(queue.used())},
           {"jobs",

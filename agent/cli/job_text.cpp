@@ -194,6 +194,18 @@ std::string kind_text(const model::EnvironmentRequest& request) {
   return kind;
 }
 
+std::string changes_text(const model::EnvironmentChanges& changes) {
+  if (changes.shared) return "the environment itself, while it ran: it is made again for the jobs after it";
+  std::string text;
+  const auto add = [&](const std::string& part) { text += (text.empty() ? "" : "; ") + part; };
+  if (changes.files > 0) add(std::to_string(changes.files) + (changes.files == 1 ? " file" : " files"));
+  if (!changes.added.empty()) add("added " + list_text(changes.added));
+  if (!changes.removed.empty()) add("removed " + list_text(changes.removed));
+  if (!text.empty()) text += " (in this job alone)";
+  if (!changes.unknown.empty()) add("not all is known: " + printable(changes.unknown));
+  return text;
+}
+
 // The record is the environment's own; what is not there is not told.
 void add_environment(Page& page, const Job& job) {
   const auto& request = job.request.environment;
@@ -215,6 +227,8 @@ void add_environment(Page& page, const Job& job) {
     const auto name = job.environment->hex().substr(0, 12);
     page.line("Environment", name + "; `berth env show " + name + "`");
   }
+  if (!job.attempts.empty() && job.attempts.back().environment_changes)
+    page.line("Changed", changes_text(*job.attempts.back().environment_changes), Style::yellow);
 }
 
 std::string removal_text(const model::Removal& removal) { return printable(model::to_words(removal)); }

@@ -133,12 +133,13 @@ class Agent {
       : config_(options.config),
         signals_(signals),
         overlays_(os::overlay_works(config_.state_dir)),
+        protections_(protections(config_.state_dir)),
         store_(os::join(config_.state_dir, "berth.db"), system_clock(), pool_),
         objects_(os::join(config_.state_dir, "objects")),
         checkouts_(os::join(config_.state_dir, "checkouts"),
                    ::geteuid() == 0 ? snapshot::OverlayMarks::trusted : snapshot::OverlayMarks::user),
-        workplaces_({os::join(config_.state_dir, "jobs"), overlays_, options.machine_agent,
-                     os::join(config_.state_dir, kIncoming)},
+        workplaces_({os::join(config_.state_dir, "jobs"), overlays_, options.machine_agent, protections_,
+                     jobs::shared_places(config_.state_dir), os::join(config_.state_dir, kIncoming)},
                     objects_, checkouts_),
         watcher_(executor, [this](std::exception_ptr failure) { report("watching files failed", failure); }),
         builds_(executor, watcher_,
@@ -151,7 +152,7 @@ class Agent {
         governor_(executor, config_.state_dir, config_.disk, store_, objects_, checkouts_, builds_, images_, workplaces_,
                   reserve_, system_clock(), log_),
         quota_(config_.users, config_.state_dir, options.machine_agent, store_),
-        jobs_(executor, settings(options, groups), store_, workplaces_, environments_, governor_, quota_, gpus_,
+        jobs_(executor, settings(options, groups, protections_), store_, workplaces_, environments_, governor_, quota_, gpus_,
               watcher_, pool_, system_clock(), log_),
         services_{jobs_,
                   workplaces_,
@@ -276,6 +277,12 @@ class Agent {
     return http::listen_unix(config_.socket, group ? 0660 : 0600, group);
   }
 
+  // Environments may be on another disk.
+  static os::Protections protections(const std::string& state_dir) {
+    const auto environments = os::join(state_dir, "environments");
+    return os::possible_protections(::access(environments.c_str(), W_OK) == 0 ? environments : state_dir, state_dir);
+  }
+
   static jobs::GpuSettings gpu_settings(const Config& config, const JobGroups& groups) {
     jobs::GpuSettings settings;
     settings.managed = config.gpus.managed;
@@ -288,7 +295,7 @@ class Agent {
     return settings;
   }
 
-  static jobs::Settings settings(const Options& options, JobGroups& groups) {
+  static jobs::Settings settings(const Options& options, JobGroups& groups, const os::Protections& protections) {
     jobs::Settings settings;
     settings.shim_program = options.shim_program;
     settings.boot_id = os::boot_id();
@@ -301,6 +308,7 @@ class Agent {
     settings.secrets_key = {credentials == nullptr ? "" : credentials, os::join(options.config.state_dir, "secrets.key")};
     settings.old_credentials = os::join(options.config.state_dir, "registry-credentials");
     settings.switch_user = options.machine_agent;
+    settings.guard_environments = !protections.read_only;
     settings.capacity = capacity_of(options.config);
     settings.patience = options.config.backfill_patience;
     settings.defaults.path = options.config.path;
@@ -330,6 +338,7 @@ class Agent {
     node.shim_program = find_shim(options.shim_program);
     node.reserved_space = config_.reserved_space;
     node.overlays = overlays_;
+    node.environment_changes = jobs::environment_changes_are(protections_, options.machine_agent);
     node.docker_socket = config_.environments.docker_socket;
     return node;
   }
@@ -338,6 +347,7 @@ class Agent {
   os::Signals& signals_;
   Log log_;
   bool overlays_;
+  os::Protections protections_;
   async::Pool pool_;
   store::Store store_;
   objects::Store objects_;

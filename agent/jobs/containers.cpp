@@ -39,6 +39,7 @@ shim::Launch inside(shim::Launch plan) {
   plan.tmp.reset();
   plan.network = true;
   if (plan.secret_place) plan.secret_place->mounted = true;
+  plan.protection.reset();
   return plan;
 }
 

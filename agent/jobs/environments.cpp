@@ -1,6 +1,7 @@
 #include "agent/jobs/environments.hpp"
 
 #include "runtime/async/deadline.hpp"
+#include "runtime/async/wait.hpp"
 #include "runtime/base/error.hpp"
 
 namespace berth::jobs {
@@ -8,6 +9,13 @@ namespace berth::jobs {
 using async::Task;
 using environment::Ready;
 using Kind = model::EnvironmentRequest::Kind;
+
+namespace {
+
+constexpr int kRetireTries = 50;
+constexpr std::chrono::milliseconds kRetirePause{100};
+
+}  // namespace
 
 environment::Spec spec_of(const model::EnvironmentRequest& request,
                           const std::shared_ptr<const BuildDirectory>& context) {
@@ -88,7 +96,7 @@ Task<Ready> JobEnvironments::ensure(model::Job job, os::Identity identity, model
   if (failure && wait.waiting().abandoned()) throw Error(Code::conflict, "the job needs no environment any more");
   if (failure) std::rethrow_exception(failure);
   if (!leased.ready.build_log.empty()) link_log(job.id, leased.ready.build_log);
-  if (leased.lease) leases_[job.sequence] = leased.lease;
+  if (leased.lease) leases_[job.sequence] = {leased.lease, leased.ready.digest, false};
   co_return std::move(leased.ready);
 }
 
@@ -123,24 +131,56 @@ void JobEnvironments::link_log(const model::JobId& job, const std::string& log) 
 
 Task<Ready> JobEnvironments::for_launch(model::Job job, os::Identity identity,
                                         model::AllRegistryCredentials credentials) {
-  if (job.environment) {
-    auto leased = co_await environments_.lease_present(*job.environment);
-    if (leased) {
-      leases_[job.sequence] = leased->lease;
-      co_return std::move(leased->ready);
+  std::optional<environment::Leased> leased;
+  if (job.environment) leased = co_await environments_.lease_present(*job.environment);
+  if (leased && guards(leased->ready)) {
+    const bool as_built = co_await environments_.is_as_built(*job.environment);
+    if (!as_built) {
+      leased.reset();
+      co_await retire(*job.environment);
     }
   }
-  co_return co_await ensure(std::move(job), std::move(identity), std::move(credentials));
+  const auto sequence = job.sequence;
+  if (leased) {
+    leases_[sequence] = {leased->lease, leased->ready.digest, true};
+    co_return std::move(leased->ready);
+  }
+  auto made = co_await ensure(std::move(job), std::move(identity), std::move(credentials));
+  if (guards(made)) co_await environments_.is_as_built(made.digest);
+  if (const auto held = leases_.find(sequence); held != leases_.end()) held->second.launched = true;
+  co_return std::move(made);
 }
 
-Task<> JobEnvironments::hold_again(std::int64_t job, Digest environment) {
+// A job has changed it, so no further one gets it. Those that are prepared with it get it made again.
+Task<> JobEnvironments::retire(Digest environment) {
+  std::erase_if(leases_, [&](const auto& held) { return !held.second.launched && held.second.environment == environment; });
+  std::optional<Error> failure;
+  for (int tries = 0; tries < kRetireTries; ++tries) {
+    const auto removed = co_await async::attempt(environments_.remove(environment));
+    if (removed || removed.error().code() == Code::not_found) co_return;
+    failure = removed.error();
+    co_await async::sleep_for(kRetirePause);  // another one that is about to start may be looking at it just now
+  }
+  throw Error(Code::unavailable,
+              "a job has changed the environment " + environment.brief() + ", which cannot be made again: " + failure->describe(),
+              "ask for it again when the jobs that run in it have ended");
+}
+
+Task<std::optional<bool>> JobEnvironments::was_changed(const model::Job& job) {
+  if (!options_.guard || !job.environment || model::in_container(job.request.environment)) co_return std::nullopt;
+  const auto as_built = co_await async::attempt(environments_.is_as_built(*job.environment));
+  if (!as_built) co_return std::nullopt;
+  co_return !*as_built;
+}
+
+Task<> JobEnvironments::hold_again(std::int64_t job, Digest environment, bool launched) {
   const auto leased = co_await environments_.lease(environment);
-  if (leased) leases_[job] = leased->lease;
+  if (leased) leases_[job] = {leased->lease, environment, launched};
 }
 
 environment::Lease JobEnvironments::lease_of(std::int64_t job) const {
   const auto found = leases_.find(job);
-  return found == leases_.end() ? environment::Lease() : found->second;
+  return found == leases_.end() ? environment::Lease() : found->second.lease;
 }
 
 void JobEnvironments::abandon(std::int64_t job) {

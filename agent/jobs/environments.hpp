@@ -25,6 +25,7 @@ class JobEnvironments {
   struct Options {
     bool switch_user = false;  // interpreters are looked at as the jobs' users
     std::string path;          // PATH of jobs
+    bool guard = false;        // nothing keeps jobs from changing environments: they are looked at before and after
   };
   // All given by reference outlive this.
   JobEnvironments(environment::Environments& environments, Workplaces& workplaces, async::Pool& pool,
@@ -39,7 +40,9 @@ class JobEnvironments {
   async::Task<environment::Ready> for_launch(model::Job job, os::Identity identity,
                                              model::AllRegistryCredentials credentials);
   // Holds what a job of an earlier agent was prepared with, where it is there.
-  async::Task<> hold_again(std::int64_t job, Digest environment);
+  async::Task<> hold_again(std::int64_t job, Digest environment, bool launched);
+  // Whether somebody has changed the environment that the job ran in, for everybody; nothing where that cannot be.
+  async::Task<std::optional<bool>> was_changed(const model::Job& job);
 
   // The job does not want it any more; a build that nobody else waits for is stopped.
   void abandon(std::int64_t job);
@@ -56,6 +59,14 @@ class JobEnvironments {
   using WaitingPtr = std::shared_ptr<environment::Waiting>;
   class Wait;
 
+  struct Holding {
+    environment::Lease lease;
+    Digest environment;
+    bool launched = false;
+  };
+
+  bool guards(const environment::Ready& ready) const { return options_.guard && !ready.prefix.empty(); }
+  async::Task<> retire(Digest environment);
   environment::Context context_of(const model::Job& job, const os::Identity& identity) const;
   async::Task<> make(const model::Job& job, environment::Context whose, environment::Waiting& waiting,
                      environment::Leased& leased);
@@ -67,7 +78,7 @@ class JobEnvironments {
   async::Pool& pool_;
   Options options_;
   std::unordered_map<std::int64_t, WaitingPtr> waits_;
-  std::unordered_map<std::int64_t, environment::Lease> leases_;
+  std::unordered_map<std::int64_t, Holding> leases_;
 };
 
 }  // namespace berth::jobs

@@ -47,6 +47,7 @@ struct Settings {
   ContainerOptions containers;
   secrets::KeyPlace secrets_key;
   std::string old_credentials;    // where earlier versions kept credentials for registries
+  bool guard_environments = false;  // mounts keep no job from changing them
   bool switch_user = false;  // jobs run as their submitters: the agent is root and serves the machine
   model::Resources capacity;
   std::chrono::milliseconds patience{300'000};
@@ -211,6 +212,7 @@ class Jobs {
   // Another job may have the GPUs only when this one's memory on them is back. Adds what it made of them.
   Task<> give_back_gpus(Sequence sequence, model::Attempt& attempt);
   Task<> finalize(Sequence sequence, model::Attempt attempt, int launch);
+  Task<> look_at_environment(const model::Job& job, int launch, model::Attempt& attempt);
   // --- gather.cpp
   // Stores the outputs and names them in the attempt; nothing sweeps them away while what is returned is held.
   Task<std::optional<objects::Store::Hold>> gather_outputs(model::Job job, int launch, model::Attempt& attempt);

@@ -27,6 +27,7 @@ struct Site {
   ByteSize shm_size = 2_GiB;                   // of its container
   std::vector<std::string> docker_args{};      // likewise (runtime/docker/arguments.hpp)
   os::DeviceRules devices;              // that keep it off the others; empty: nothing does
+  std::optional<shim::Protection> protection{};  // of what it shares with others
 };
 
 // What the node's configuration says about every job.

@@ -223,13 +223,15 @@ Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
     make();
   ground.site.gpus = find(sequence)->gpus;
   if (settings_.switch_user) ground.site.devices = gpus_.ledger().rules_for(ground.site.gpus);
-  if (job.request.environment.kind != model::EnvironmentRequest::Kind::none)
-    {
+  if (job.request.environment.kind != model::EnvironmentRequest::Kind::none) {
     auto ready = co_await async::attempt(environments_.for_launch(job, identity, ground.secrets.registries));
     if (!ready) throw masked(ready.error(), ground.secrets);
     ground.environment = std::move(*ready);
   }
-  if (ground.environment.image.empty()) co_return;
+  if (ground.environment.image.empty()) {
+    ground.site.protection = workplaces_.protect(job.id, launch, ground.site, ground.environment.prefix, identity);
+    co_return;
+  }
   ground.site.container = true;
   if (job.request.container.shm_size) ground.site.shm_size = *job.request.container.shm_size;
   ground.site.docker_args = {job.request.container.docker_args};
@@ -405,6 +407,7 @@ Task<> Jobs::finalize(Sequence sequence, model::Attempt attempt, int launch) {
     auto held = co_await gather_outputs(job, launch, attempt);
     if (held) hold.emplace(std::move(*held));
   }
+  if (attempt.started) co_await look_at_environment(job, launch, attempt);
   auto* live = find(sequence);
   if (!live->stopping && wants_retry(job, attempt)) {
     log_.info("job attempt ended; it will be retried", kv("job", job.id),
@@ -423,6 +426,15 @@ Task<> Jobs::finalize(Sequence sequence, model::Attempt attempt, int launch) {
   if (model::in_container(job.request.environment)) image = environments_.lease_of(sequence);
   co_await end(sequence, std::move(attempt), ending);
   nursery_.spawn(strip(job.id, launch, std::move(image)));
+}
+
+// Before anything else of the launch goes.
+Task<> Jobs::look_at_environment(const model::Job& job, int launch, model::Attempt& attempt) {
+  const auto changed = co_await environments_.was_changed(job);
+  if (changed) attempt.environment_changes.emplace().shared = *changed;
+  if (changed || !workplaces_.has_layer(job.id, launch)) co_return;
+  auto look = [&] { attempt.environment_changes = workplaces_.environment_changes(job.id, launch); };
+  co_await async::offload(pool_, look);
 }
 
 // Nobody has to wait for it; what an agent that dies meanwhile leaves, the next one clears away.

@@ -49,7 +49,7 @@ Task<> Jobs::recover() {
   std::size_t waiting = 0;
   std::size_t running = 0;
   for (auto& job : store_.live()) {
-    if (job.environment) co_await environments_.hold_again(job.sequence, *job.environment);
+    if (job.environment) co_await environments_.hold_again(job.sequence, *job.environment, !waits(job.state));
     admit(job.sequence, job.id, job.uid, job.state, entry_of(job));
     if (waits(job.state)) {
       ++waiting;

@@ -63,8 +63,8 @@ snapshot::Owner Workplaces::owner_of(const os::Identity& identity) const {
   return {::geteuid(), ::getegid()};
 }
 
-void Workplaces::hand_over(const std::string& directory, const os::Identity& identity) const {
-  os::make_directories(directory, 0700);
+void Workplaces::hand_over(const std::string& directory, const os::Identity& identity, unsigned mode) const {
+  os::make_directories(directory, mode);
   const auto owner = owner_of(identity);
   if (::chown(directory.c_str(), owner.uid, owner.gid) < 0) throw_errno("hand over", directory);
 }

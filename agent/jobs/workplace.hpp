@@ -20,6 +20,7 @@
 
 #include "agent/jobs/launch_plan.hpp"
 #include "agent/jobs/outputs.hpp"
+#include "agent/jobs/protection.hpp"
 #include "agent/model/job.hpp"
 #include "runtime/objects/store.hpp"
 #include "runtime/snapshot/checkouts.hpp"
@@ -31,6 +32,8 @@ struct WorkplaceOptions {
   std::string directory;
   bool overlays = false;     // a tree is a mount over a shared checkout, else a copy of its own
   bool several_users = false;  // trees are handed to their jobs' owners
+  os::Protections protections{};     // of what is shared, as far as this machine goes
+  std::vector<std::string> shared{};  // directories that jobs must not change
   std::string contexts{};      // for what Dockerfiles are built in; emptied by whoever starts an agent
 };
 
@@ -61,6 +64,14 @@ class Workplaces {
   // Makes the launch directory, an empty log and, for a job with a snapshot, its tree.
   Site make(const model::Job& job, int launch, const os::Identity& owner);
 
+  // What keeps the launch from changing what is shared, with a layer of its own on the environment in the directory
+  // `environment` ("": none) where those can be had; nothing where nothing can.
+  std::optional<shim::Protection> protect(const model::JobId& id, int launch, const Site& site,
+                                          const std::string& environment, const os::Identity& identity) const;
+  bool has_layer(const model::JobId& id, int launch) const;
+  // Of a launch that is over; nothing where it had no such layer.
+  std::optional<model::EnvironmentChanges> environment_changes(const model::JobId& id, int launch) const;
+
   // Stores what the job left in its output directories; `./outputs` is always one of a job with a snapshot.
   Collected collect(const model::Job& job, int launch, const os::Identity& owner);
 
@@ -86,7 +97,7 @@ class Workplaces {
 
  private:
   void make_tree(const model::Job& job, const std::string& directory, const os::Identity& owner, Site& site);
-  void hand_over(const std::string& directory, const os::Identity& owner) const;
+  void hand_over(const std::string& directory, const os::Identity& owner, unsigned mode = 0700) const;
   snapshot::Owner owner_of(const os::Identity& identity) const;
 
   WorkplaceOptions options_;

@@ -109,6 +109,16 @@ struct Usage {
   friend bool operator==(const Usage&, const Usage&) = default;
 };
 
+// What an attempt changed of its environment.
+struct EnvironmentChanges {
+  std::uint64_t files = 0;           // written, replaced or removed; compiled Python does not count
+  std::vector<std::string> added{};  // distributions and conda packages, "six-1.16.0"; sorted
+  std::vector<std::string> removed{};
+  bool shared = false;    // not in a layer of its own: the environment itself was changed while it ran
+  std::string unknown{};  // why it could not all be looked at, and then there may be more; "" where it was
+  friend bool operator==(const EnvironmentChanges&, const EnvironmentChanges&) = default;
+};
+
 // One run of the command.
 struct Attempt {
   int number = 1;
@@ -122,6 +132,8 @@ struct Attempt {
   std::optional<Digest> outputs;  // a snapshot of what it wrote below the output directories
   ByteSize outputs_size;          // of its files
   std::vector<std::string> gpus;  // UUIDs of the GPUs that it was given
+  // Nothing where there was none to change: no environment that was built here, or one that could not be written.
+  std::optional<EnvironmentChanges> environment_changes{};
   friend bool operator==(const Attempt&, const Attempt&) = default;
 };
 

@@ -336,6 +336,25 @@ JobRequest request_from_json(const json& value) {
   return request;
 }
 
+json to_json(const EnvironmentChanges& changes) {
+  return {{"files", changes.files},
+          {"added", changes.added},
+          {"removed", changes.removed},
+          {"shared", changes.shared},
+          {"unknown", changes.unknown.empty() ? json(nullptr) : json(changes.unknown)}};
+}
+
+EnvironmentChanges environment_changes_from_json(const json& value) {
+  JsonReader fields(value, "environment changes");
+  EnvironmentChanges changes;
+  changes.files = fields.whole<std::uint64_t>("files", 0);
+  changes.added = fields.texts("added");
+  changes.removed = fields.texts("removed");
+  changes.shared = fields.flag("shared", false);
+  changes.unknown = fields.text("unknown");
+  return changes;
+}
+
 json to_json(const Attempt& attempt) {
   return {{"number", attempt.number},
           {"launch", attempt.launch},
@@ -352,6 +371,8 @@ json to_json(const Attempt& attempt) {
           {"gpus", attempt.gpus},
           {"gpu_time_ms", to_ms(attempt.usage.gpu_time)},
           {"gpu_peak_memory_bytes", attempt.usage.gpu_peak_memory.bytes()},
+          {"environment_changes",
+           or_null(attempt.environment_changes, [](const EnvironmentChanges& changes) { return to_json(changes); })},
           {"outputs", or_null(attempt.outputs, to_hex)},
           {"outputs_bytes", attempt.outputs_size.bytes()}};
 }
@@ -373,6 +394,8 @@ Attempt attempt_from_json(const json& value) {
   attempt.gpus = fields.texts("gpus");
   attempt.usage.gpu_time = milliseconds(fields.whole<std::int64_t>("gpu_time_ms", 0));
   attempt.usage.gpu_peak_memory = ByteSize(fields.whole<std::uint64_t>("gpu_peak_memory_bytes", 0));
+  if (const auto* changes = fields.find("environment_changes"))
+    attempt.environment_changes = environment_changes_from_json(*changes);
   attempt.outputs = fields.digest("outputs");
   attempt.outputs_size = ByteSize(fields.whole<std::uint64_t>("outputs_bytes", 0));
   return attempt;

@@ -14,6 +14,7 @@ nlohmann::json to_json(const Ending& ending);
 nlohmann::json to_json(const EnvironmentRequest& environment);
 nlohmann::json to_json(const JobRequest& request);
 nlohmann::json to_json(const Attempt& attempt);
+nlohmann::json to_json(const EnvironmentChanges& changes);
 // The whole record: request, state, timing, attempts, ending, "exit_code", "ending_words", provenance.
 nlohmann::json to_json(const Job& job);
 
@@ -28,6 +29,7 @@ Ending ending_from_json(const nlohmann::json& json);
 EnvironmentRequest environment_request_from_json(const nlohmann::json& json);
 JobRequest request_from_json(const nlohmann::json& json);
 Attempt attempt_from_json(const nlohmann::json& json);
+EnvironmentChanges environment_changes_from_json(const nlohmann::json& json);
 // Of a whole record, or of an outline: then the request is empty but for what outlines tell.
 Job job_from_json(const nlohmann::json& json);
 

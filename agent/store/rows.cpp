@@ -21,6 +21,15 @@ std::optional<std::string> to_column(const std::optional<model::Ending>& ending)
   return model::to_json(*ending).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+std::string to_column(const model::EnvironmentChanges& changes) {
+  return model::to_json(changes).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::optional<model::EnvironmentChanges> environment_changes_column(const db::Statement& row, int column) {
+  if (row.is_null(column)) return std::nullopt;
+  return model::environment_changes_from_json(model::parse_json(row.text(column)));
+}
+
 std::int64_t to_column(ByteSize size) {
   return static_cast<std::int64_t>(
       std::min<std::uint64_t>(size.bytes(), std::numeric_limits<std::int64_t>::max()));

@@ -162,7 +162,12 @@ CREATE TABLE secret (
 ) STRICT;
 )sql";
 
-constexpr std::array<std::string_view, 6> kSteps{kSchema1, kSchema2, kSchema3, kSchemaLists, kSchemaOwners, kSchemaSecrets};
+// What attempts changed of their environments: the JSON of agent/model.
+constexpr std::string_view kSchemaEnvironmentChanges = R"sql(
+ALTER TABLE attempt ADD COLUMN environment_changes TEXT;
+)sql";
+
+constexpr std::array<std::string_view, 7> kSteps{kSchema1, kSchema2, kSchema3, kSchemaLists, kSchemaOwners, kSchemaSecrets, kSchemaEnvironmentChanges};
 
 }  // namespace
 

@@ -55,6 +55,9 @@ void record(db::Connection& db, Sequence sequence, const Attempt& attempt) {
       attempt.usage.system_cpu.count(), to_column(attempt.usage.peak_memory), to_column(attempt.usage.io_read),
       to_column(attempt.usage.io_written), attempt.usage.gpu_time.count(),
       to_column(attempt.usage.gpu_peak_memory), to_column(attempt.outputs), to_column(attempt.outputs_size));
+  if (attempt.environment_changes)
+    db.run("UPDATE attempt SET environment_changes = ? WHERE sequence = ? AND number = ?",
+           to_column(*attempt.environment_changes), sequence, attempt.number);
   db.run("UPDATE job SET attempt = max(attempt, ?) WHERE sequence = ?", attempt.number, sequence);
 }
 

@@ -8,6 +8,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/environment/as_built.hpp"
 #include "runtime/os/fd.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/lock.hpp"
@@ -35,6 +36,7 @@ namespace {
 
 constexpr const char* kReadyFile = "ready.json";
 constexpr const char* kUsesFile = "uses";
+constexpr const char* kAsBuiltFile = "as-built";
 constexpr const char* kDoomed = "doomed";
 constexpr const char* kFailed = "failed";
 
@@ -126,6 +128,7 @@ std::optional<Leased> Cache::lease(const Digest& digest) {
   if (here && !leads_somewhere(known->built.interpreter)) return std::nullopt;
   auto ready = ready_from(known->built);
   ready.build_log = log_of(digest);
+  if (known->built.image.empty()) ready.prefix = prefix(digest);
   if (auto held = known->held.lock()) return Leased{std::move(ready), Lease(std::move(held))};
   auto lock = os::FileLock::try_share(join(directory(digest), kUsesFile));
   if (!lock || !os::exists(ready_file(digest))) return std::nullopt;
@@ -154,6 +157,15 @@ void Cache::tidy(const Digest& digest) const {
     if (name != shim::kLogFile && name != shim::kLogIndexFile)
       os::remove_tree(join(launch_directory(digest), name));
   os::remove_file(recipe_file(digest));  // last: sweep() goes by it
+}
+
+bool Cache::is_as_built(const Digest& digest) const {
+  const auto file = join(directory(digest), kAsBuiltFile);
+  const auto then = os::read_file_if_exists(file);
+  if (!then) close_to_writers(prefix(digest));
+  const auto now = state_of(prefix(digest));
+  if (!then) os::write_file(file, now, 0600, os::Durable::no);
+  return !then || *then == now;
 }
 
 void Cache::harden(const Digest& digest) {

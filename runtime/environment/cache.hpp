@@ -7,6 +7,7 @@
 //   DIGEST/build        link to build.NAME/, the launch directory of its build (runtime/shim); afterwards the build's
 //                       log alone. A name of its own, for a supervisor that an agent sent out before it was killed may
 //                       still be on its way to the directory of an earlier build
+//   DIGEST/as-built     what the files looked like before the first job, where only this tells whether a job changed them
 //   DIGEST/work/        the build's own directory, while it runs
 //   DIGEST/recipe.json  what is being built, for the agent that finds the directory after a crash
 //   DIGEST/uses         locked by those who lease it; its time of change is that of the last use
@@ -70,6 +71,9 @@ class Cache {
   void publish(const Built& built);
   // Removes what only its build needed: all but its files and the build's log.
   void tidy(const Digest& digest) const;
+  // Whether its files are what they were when this was asked for the first time; then they are closed to writers. For
+  // nodes that cannot keep jobs from changing them.
+  bool is_as_built(const Digest& digest) const;
   // Waits for the disk; until then a power failure takes the environment back.
   void harden(const Digest& digest);
 

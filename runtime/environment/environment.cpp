@@ -168,6 +168,11 @@ async::Task<std::optional<Leased>> Environments::lease_present(Digest digest) {
   co_return leased;
 }
 
+async::Task<bool> Environments::is_as_built(Digest digest) {
+  auto look = [&] { return builds().cache().is_as_built(digest); };
+  co_return co_await async::offload(builds().pool(), look);
+}
+
 async::Task<std::vector<Entry>> Environments::list() {
   auto look = [&] { return builds().cache().list(); };
   auto entries = co_await async::offload(builds().pool(), look);

@@ -70,6 +70,8 @@ class Environments {
   async::Task<std::optional<Leased>> lease(Digest digest);
   // For a job that is about to start: of an image, the engine is asked whether it has it still.
   async::Task<std::optional<Leased>> lease_present(Digest digest);
+  // Cache::is_as_built, of one on the host.
+  async::Task<bool> is_as_built(Digest digest);
 
   async::Task<std::vector<Entry>> list();
   std::vector<Waiting::Build> building() const;

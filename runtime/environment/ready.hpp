@@ -18,6 +18,7 @@ struct Ready {
   std::string record;  // JSON, for the run: kind, and for Python version, prefix, packages …
   std::string image;   // the engine's id of the image that the job runs in; "" on the host
   std::string lock;    // JSON: what it was resolved to, for Locked; "" where nothing was built
+  std::string prefix{};  // the directory that it was built in; "" where nothing was, and for images
   Digest digest;       // which environment; all zero where nothing was built
   std::string build_log;  // the file that its build's output is in; "" where there is none
 };

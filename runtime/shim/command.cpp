@@ -22,6 +22,7 @@
 #include "runtime/os/mount.hpp"
 #include "runtime/os/spawn.hpp"
 #include "runtime/shim/lookup.hpp"
+#include "runtime/shim/protection.hpp"
 
 namespace berth::shim {
 namespace {
@@ -39,6 +40,7 @@ struct Plan {
   int status;
   int go;
   bool dies_with_shim;
+  const os::Fd& environment_owner;
 };
 
 NotStarted failure(const std::string& what) {
@@ -134,13 +136,14 @@ void prepare(const Plan& plan) {
   const auto& launch = plan.launch;
   ::setsid();
   const bool mounted_already = launch.overlay && launch.overlay->lower.empty();
-  const bool has_own_mounts = (launch.overlay && !mounted_already) || launch.tmp || !launch.network;
+  const bool has_own_mounts = (launch.overlay && !mounted_already) || launch.tmp || !launch.network || launch.protection;
   if (has_own_mounts)
     os::enter_private_mounts(launch.network ? os::Network::shared : os::Network::none);
   if (mounted_already) hand_over(plan, launch.overlay->target);
   if (launch.overlay && !mounted_already) os::mount_overlay(*launch.overlay);
   if (launch.tmp) mount_tmp(launch);
   give_secrets(plan, has_own_mounts);
+  if (launch.protection) mount_protection(*launch.protection, plan.environment_owner);
   set_process_limits(plan);
   connect_standard_files(plan);
   if (launch.identity) become(plan, *launch.identity);
@@ -201,9 +204,11 @@ void wait_for_word(const Plan& plan) {
 
 Command Command::start(const Launch& launch, const std::string& directory, const os::Fd& log,
                        const os::Cgroup* group) {
+  const auto environment_owner = owner_of_environment(launch);
   auto status = os::make_pipe();
   auto go = os::make_pipe();
-  const Plan plan{launch, directory, log.get(), status.write.get(), go.read.get(), group == nullptr};
+  const Plan plan{launch, directory, log.get(), status.write.get(), go.read.get(), group == nullptr,
+                  environment_owner};
   const pid_t pid = group ? os::fork_into_cgroup(group->directory().get()) : ::fork();
   if (pid < 0) throw_errno("start", "the job's process");
   if (pid == 0) {

@@ -210,6 +210,22 @@ SecretPlace secret_place_from(const Json& json) {
   return place;
 }
 
+Json protection_json(const Protection& protection) {
+  Json json{{"read_only", list_json(protection.read_only)}, {"writable", list_json(protection.writable)}};
+  if (protection.environment) json["environment"] = overlay_json(*protection.environment);
+  json["environment_owned"] = protection.environment_owned;
+  return json;
+}
+
+Protection protection_from(const Json& json) {
+  Protection protection;
+  protection.read_only = list_from(json.at("read_only"));
+  protection.writable = list_from(json.at("writable"));
+  if (json.contains("environment")) protection.environment = overlay_from(json["environment"]);
+  read(json, "environment_owned", protection.environment_owned);
+  return protection;
+}
+
 std::string text_of(const Json& json) {
   return json.dump(2) + "\n";
 }
@@ -241,6 +257,7 @@ std::string to_text(const Launch& launch) {
   if (launch.tmp) json["tmp"] = {{"path", bytes_json(launch.tmp->path)}, {"size", launch.tmp->size.bytes()}};
   json["network"] = launch.network;
   json["core_dumps"] = launch.core_dumps;
+  if (launch.protection) json["protection"] = protection_json(*launch.protection);
   if (launch.timeout) json["timeout_ms"] = launch.timeout->count();
   json["stop_signal"] = launch.stop_signal;
   json["stop_grace_ms"] = launch.stop_grace.count();
@@ -267,6 +284,7 @@ Launch launch_from_text(std::string_view text) {
     if (json.contains("tmp")) launch.tmp = tmp_from(json["tmp"]);
     read(json, "network", launch.network);
     read(json, "core_dumps", launch.core_dumps);
+    if (json.contains("protection")) launch.protection = protection_from(json["protection"]);
     if (json.contains("timeout_ms")) read(json, "timeout_ms", launch.timeout.emplace());
     read(json, "stop_signal", launch.stop_signal);
     read(json, "stop_grace_ms", launch.stop_grace);

@@ -17,6 +17,7 @@
 //   ending.part  the disk space for it, taken before the job starts, so that a full disk does not lose the
 //                ending
 //   upper, overlay-work, tree, tmp   the job's tree, where the launch asks for an overlay
+//   environment/upper, environment/work   what the job changes of its environment (Protection)
 //
 // Versions: a reader ignores fields it does not know, and refuses only a higher `major`. Fields are never
 // renamed. Only the ending is synced: after a reboot the absence of any other file proves nothing.
@@ -86,6 +87,14 @@ struct SecretPlace {
   bool mounted = false;  // it has one already
 };
 
+// What jobs share, and this one cannot change: in its own mount namespace all of `read_only` is, but what is its own.
+struct Protection {
+  std::vector<std::string> read_only;  // directories
+  std::vector<std::string> writable;   // below them; `environment`'s target is, without being named
+  std::optional<os::Overlay> environment;  // mounted on the environment itself, for what the job changes of it
+  bool environment_owned = false;  // what is root's in the environment appears as the job's user's
+};
+
 struct Launch {
   Version version = kVersion;
   std::string job_id;
@@ -101,6 +110,7 @@ struct Launch {
   std::optional<Tmp> tmp;
   bool network = true;      // false: a network namespace of its own, with only a loopback device
   bool core_dumps = false;  // false: RLIMIT_CORE is 0
+  std::optional<Protection> protection;  // nothing: what is shared is not kept from the job
   std::optional<std::chrono::milliseconds> timeout;
   int stop_signal = 15;  // for the timeout; stop.json brings its own
   std::chrono::milliseconds stop_grace{10'000};

@@ -35,7 +35,7 @@ KEPT = re.compile(r"""lock | reserve | secrets\.key | berth\.(sock|db|db-wal|db-
                   | checkouts(/lock|/boot|/\d+(/[0-9a-f]{64}(/(manifest|tree|size|base))?)?)?
                   | images(/.*)?
                   | environments(/(cache|failed|doomed)(/.*)?)?
-                  | environments/[0-9a-f]{64}(/(ready\.json|uses|made(/.*)?|build(\.\w{6}(/log(\.index)?)?)?))?
+                  | environments/[0-9a-f]{64}(/(ready\.json|uses|as-built|made(/.*)?|build(\.\w{6}(/log(\.index)?)?)?))?
                   | jobs(/[a-z0-9-]+(/(build|agent)(\.index)?|/\d+(/log(\.index)?)?)?)?""", re.VERBOSE)
 LIVE = ("Preparing", "Queued", "Running", "Finalizing", "CancelRequested")
 CGROUP2 = next((mount for mount in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")

@@ -186,3 +186,52 @@ TEST_CASE("a remark is a line of the agent's log about the job") {
   workplaces.remark("brave-heron-7k2m", "second");
   CHECK(os::read_file(workplaces.side_log("brave-heron-7k2m", "agent")) == "first\nsecond\n");
 }
+
+TEST_CASE("a job's own are its tree, its TMPDIR and a layer on its environment; all else that is shared it only reads") {
+  Node node;
+  const auto state = node.directory.path();
+  jobs::WorkplaceOptions options{node.directory / "jobs"};
+  options.shared = {state};
+  CHECK_FALSE(jobs::Workplaces(options, node.store, node.checkouts).protect("job", 1, {}, "/env", me()));
+  options.protections = {true, true, false};
+  jobs::Workplaces workplaces(options, node.store, node.checkouts);
+  jobs::Site site;
+  site.tmp = state + "/jobs/job/1/tmp";
+  site.tree = state + "/jobs/job/1/tree";
+  const auto bare = workplaces.protect("job", 1, site, "", me());
+  REQUIRE(bare);
+  CHECK(bare->read_only == Paths{state});
+  CHECK(bare->writable == Paths{site.tmp, site.tree});
+  CHECK_FALSE(bare->environment);
+  CHECK_FALSE(workplaces.has_layer("job", 1));
+  const auto layered = workplaces.protect("job", 1, site, "/env", me());
+  REQUIRE(layered->environment);
+  CHECK(layered->environment->lower == Paths{"/env"});
+  CHECK(layered->environment->target == "/env");
+  CHECK_FALSE(layered->environment_owned);
+  CHECK(workplaces.has_layer("job", 1));
+  struct stat info {};
+  REQUIRE(::stat((state + "/jobs/job/1/environment").c_str(), &info) == 0);
+  CHECK((info.st_mode & 0777) == 0700);
+}
+
+TEST_CASE("another user's job has no layer where it could not write to one") {
+  Node node;
+  jobs::WorkplaceOptions options{node.directory / "jobs"};
+  options.several_users = true;
+  options.protections = {true, true, false};
+  auto somebody = me();
+  somebody.uid = 1000;
+  const auto protection = jobs::Workplaces(options, node.store, node.checkouts).protect("job", 1, {}, "/env", somebody);
+  REQUIRE(protection);
+  CHECK_FALSE(protection->environment);
+}
+
+TEST_CASE("what of the state directory lies elsewhere is shared, too") {
+  const os::TempDir state;
+  const os::TempDir disk;
+  os::make_directories(state / "objects");
+  REQUIRE(::symlink(disk.path().c_str(), (state / "environments").c_str()) == 0);
+  REQUIRE(::symlink("objects", (state / "within").c_str()) == 0);
+  CHECK(jobs::shared_places(state.path()) == Paths{state.path(), disk.path()});
+}

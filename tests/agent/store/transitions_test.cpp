@@ -17,6 +17,7 @@ Attempt attempt_that_exited(int number, int code) {
   attempt.ending = model::Exited{code};
   attempt.usage = {std::chrono::microseconds(12), std::chrono::microseconds(34), 56_MiB, 7_MiB, 8_MiB};
   attempt.outputs = digest_of(3);
+  attempt.environment_changes = {3, {"idna-3.7"}, {"six-1.16.0"}, false, "there are more than 3 files"};
   return attempt;
 }
 

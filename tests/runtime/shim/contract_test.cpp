@@ -42,6 +42,9 @@ Launch full_launch() {
   launch.tmp = Tmp{"/srv/jobs/1/tmp", 2_GiB};
   launch.network = false;
   launch.core_dumps = true;
+  launch.protection = Protection{{"/srv/state"}, {"/srv/jobs/1/tree"},
+                                 os::Overlay{{"/srv/env"}, "/srv/jobs/1/environment/upper", "/srv/jobs/1/environment/work", "/srv/env"},
+                                 true};
   launch.timeout = std::chrono::hours(2);
   launch.stop_signal = 10;
   launch.stop_grace = std::chrono::milliseconds(2500);

@@ -1,0 +1,79 @@
+#include "agent/jobs/protection.hpp"
+
+#include <fcntl.h>
+
+#include <filesystem>
+
+#include "agent/jobs/environment_changes.hpp"
+#include "agent/jobs/workplace.hpp"
+#include "runtime/base/error.hpp"
+#include "runtime/os/file.hpp"
+
+namespace berth::jobs {
+namespace {
+
+constexpr const char* kLayer = "environment";  // nobody but the agent may enter it
+constexpr const char* kUpper = "upper";
+constexpr const char* kWork = "work";
+
+}  // namespace
+
+std::vector<std::string> shared_places(const std::string& state_dir) {
+  namespace fs = std::filesystem;
+  std::error_code failure;
+  const auto state = fs::canonical(state_dir, failure);
+  if (failure) return {state_dir};
+  std::vector<std::string> places{state.string()};
+  for (const auto& entry : fs::directory_iterator(state, failure)) {
+    if (!entry.is_symlink()) continue;
+    const auto leads_to = fs::canonical(entry.path(), failure).string();
+    if (!failure && !leads_to.starts_with(state.string() + "/")) places.push_back(leads_to);
+  }
+  return places;
+}
+
+std::string_view environment_changes_are(const os::Protections& possible, bool several_users) {
+  if (!possible.read_only) return "shared";
+  return several_users ? (possible.owned ? "own" : "refused") : (possible.layers ? "own" : "refused");
+}
+
+std::optional<shim::Protection> Workplaces::protect(const model::JobId& id, int launch, const Site& site,
+                                                    const std::string& environment, const os::Identity& identity) const {
+  if (!options_.protections.read_only) return std::nullopt;
+  shim::Protection protection;
+  protection.read_only = options_.shared;
+  protection.writable = {site.tmp};
+  if (!site.tree.empty()) protection.writable.push_back(site.tree);
+  protection.environment_owned = options_.several_users && identity.uid != 0;
+  const bool layered = protection.environment_owned ? options_.protections.owned : options_.protections.layers;
+  if (environment.empty() || !layered) return protection;
+  const auto layer = os::join(directory(id, launch), kLayer);
+  os::make_directories(layer, 0700);
+  const os::Overlay overlay{{environment}, os::join(layer, kUpper), os::join(layer, kWork), environment};
+  for (const auto& path : {overlay.upper, overlay.work}) hand_over(path, identity, 0755);
+  protection.environment = overlay;
+  return protection;
+}
+
+bool Workplaces::has_layer(const model::JobId& id, int launch) const {
+  return os::exists(os::join(directory(id, launch), kLayer));
+}
+
+std::optional<model::EnvironmentChanges> Workplaces::environment_changes(const model::JobId& id, int launch) const {
+  const auto place = directory(id, launch);
+  const auto upper_path = os::join(place, std::string(kLayer) + "/" + kUpper);
+  try {
+    const auto plan = shim::launch_from_text(os::read_file(os::join(place, shim::kLaunchFile)));
+    if (!plan.protection || !plan.protection->environment) return std::nullopt;
+    const auto upper = os::open(upper_path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    const os::Fd lower(
+        ::open(plan.protection->environment->lower.front().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    return jobs::environment_changes(upper, lower);
+  } catch (const Error& error) {
+    model::EnvironmentChanges unknown;
+    unknown.unknown = error.describe();
+    return unknown;
+  }
+}
+
+}  // namespace berth::jobs
