@@ -138,7 +138,7 @@ class Agent {
         checkouts_(os::join(config_.state_dir, "checkouts"),
                    ::geteuid() == 0 ? snapshot::OverlayMarks::trusted : snapshot::OverlayMarks::user),
         workplaces_({os::join(config_.state_dir, "jobs"), overlays_, options.machine_agent,
-                     os::join(config_.state_dir, kIncoming)},
+                     os::join(config_.state_dir, kIncoming), collect_settings(options, groups)},
                     objects_, checkouts_),
         watcher_(executor, [this](std::exception_ptr failure) { report("watching files failed", failure); }),
         builds_(executor, watcher_,
@@ -263,6 +263,11 @@ class Agent {
     if (services_.node.machine_agent && !group)
       log_.warn("the socket's group does not exist; only root can use the socket", kv("group", config_.group));
     return http::listen_unix(config_.socket, group ? 0660 : 0600, group);
+  }
+
+  static jobs::CollectSettings collect_settings(const Options& options, const JobGroups& groups) {
+    return {os::join(os::parent_of(options.shim_program), "berth-collect"), groups.base(), options.config.max_outputs,
+            options.config.max_output_files, options.config.outputs_timeout};
   }
 
   static jobs::GpuSettings gpu_settings(const Config& config, const JobGroups& groups) {

@@ -50,7 +50,7 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
       store_(store),
       workplaces_(workplaces),
       secrets_(settings_.secrets_directory),
-      environments_(environments, workplaces, secrets_, pool, {settings_.switch_user, settings_.defaults.path}),
+      environments_(environments, workplaces, secrets_, pool, {settings_.switch_user, settings_.defaults.path, settings_.cgroup_base}),
       containers_(settings_.containers),
       governor_(governor),
       gpus_(gpus),
@@ -65,7 +65,10 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
         log_.error("a job's task failed", kv("error", error_from(std::move(failure)).describe()));
       }) {}
 
-Task<> Jobs::stop() { co_await nursery_.stop_and_join(); }
+Task<> Jobs::stop() {
+  co_await nursery_.stop_and_join();
+  strip_the_last();
+}
 
 Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs, SubmittedCredentials credentials) {
   co_await governor_.make_room();
@@ -150,6 +153,13 @@ void Jobs::note_gpu_failure(const model::JobId& job, const model::GpuError& fail
 
 Task<> Jobs::cancel(Sequence sequence, std::string by) {
   auto* live = find(sequence);
+  if (live != nullptr && live->collecting) {  // it has ended; what is left is what it left
+    log_.info("collecting of outputs canceled", kv("job", live->id), kv("by", by));
+    live->collecting_canceled_by = by;
+    auto stop = *live->collecting;
+    stop.request_stop();
+    co_return;
+  }
   if (live == nullptr || live->state == model::State::finalizing || live->stopping) co_return;
   live->stopping = true;
   canceled_by_[sequence] = by;
@@ -203,7 +213,7 @@ Task<> Jobs::retry(Sequence sequence) {
                 job.id + " brought registry credentials of its own, which are not kept: it cannot be retried",
                 "submit it again with them");
   co_await governor_.make_room();
-  while (!swept_) co_await swept_now_.wait();
+  while (!swept_containers_ || unswept_.contains(job.id)) co_await swept_now_.wait();
   const auto state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
   co_await store_.reopen(sequence, state);
   job = record(sequence);

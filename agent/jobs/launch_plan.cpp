@@ -81,6 +81,8 @@ std::string working_directory_of(const model::Job& job, const Site& site) {
 
 constexpr std::uint32_t kWeightOfCpu = 100;  // the kernel's default weight
 constexpr std::uint32_t kLargestWeight = 10'000;
+constexpr ByteSize kLeastErrandMemory = 2_GiB;
+constexpr std::uint32_t kErrandPids = 256;
 
 os::Limits limits_of(const model::JobRequest& request) {
   const auto& resources = request.resources;
@@ -149,6 +151,14 @@ shim::Launch plan_launch(const model::Job& job, int attempt, const Site& site, c
   launch.stop_grace = job.request.stop.grace.value_or(defaults.stop_grace);
   launch.log_cap = job.request.log_cap.value_or(defaults.log_cap);
   return launch;
+}
+
+os::Limits errand_limits(const model::JobRequest& request) {
+  auto limits = limits_of(request);
+  limits.memory = std::max(request.resources.memory, kLeastErrandMemory).bytes();
+  limits.pids = std::max(request.limits.pids.value_or(kErrandPids), 16U);
+  limits.cpu_weight = kWeightOfCpu / 2;
+  return limits;
 }
 
 model::Ending ending_of(const shim::Ended& ended, const model::Job& job) {

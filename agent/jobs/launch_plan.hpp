@@ -50,6 +50,9 @@ void check_credentials(const model::JobRequest& request);
 shim::Launch plan_launch(const model::Job& job, int attempt, const Site& site, const environment::Ready& ready,
                          const os::Identity& identity, bool switch_user, const NodeDefaults& defaults);
 
+// Of what the agent does for the job's user apart from the job: the job's own where those are not too small for it.
+os::Limits errand_limits(const model::JobRequest& request);
+
 model::Ending ending_of(const shim::Ended& ended, const model::Job& job);
 model::Usage usage_of(const shim::Ended& ended);
 

@@ -98,6 +98,18 @@ struct Usage {
 };
 
 // One run of the command.
+// What of an attempt's outputs is not in their snapshot as the job left it. All are counted, the first ones named.
+struct LeftOut {
+  struct Item {
+    std::string path;
+    std::string why;
+    friend bool operator==(const Item&, const Item&) = default;
+  };
+  std::uint64_t count = 0;
+  std::vector<Item> first;
+  friend bool operator==(const LeftOut&, const LeftOut&) = default;
+};
+
 struct Attempt {
   int number = 1;
   int launch = 0;  // of the job, counted over all attempts: where its log is; 0 where it never began
@@ -109,6 +121,7 @@ struct Attempt {
   Usage usage;
   std::optional<Digest> outputs;  // a snapshot of what it wrote below the output directories
   std::vector<std::string> gpus;  // UUIDs of the GPUs that it was given
+  LeftOut outputs_left_out{};     // of what it wrote there
   friend bool operator==(const Attempt&, const Attempt&) = default;
 };
 

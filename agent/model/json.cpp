@@ -281,6 +281,26 @@ JobRequest request_from_json(const json& value) {
   return request;
 }
 
+json to_json(const LeftOut& left_out) {
+  auto first = json::array();
+  for (const auto& [path, why] : left_out.first) first.push_back({{"path", path}, {"why", why}});
+  return {{"count", left_out.count}, {"first", std::move(first)}};
+}
+
+LeftOut left_out_from_json(const json& value) {
+  JsonReader fields(value, "outputs left out");
+  LeftOut left_out;
+  left_out.count = fields.whole<std::uint64_t>("count", 0);
+  const auto* first = fields.find("first");
+  if (first == nullptr) return left_out;
+  if (!first->is_array()) fields.refuse("first", "must be a list");
+  for (const auto& item : *first) {
+    JsonReader each(item, "output left out");
+    left_out.first.push_back({each.text("path"), each.text("why")});
+  }
+  return left_out;
+}
+
 json to_json(const Attempt& attempt) {
   return {{"number", attempt.number},
           {"launch", attempt.launch},
@@ -297,7 +317,8 @@ json to_json(const Attempt& attempt) {
           {"gpus", attempt.gpus},
           {"gpu_time_ms", to_ms(attempt.usage.gpu_time)},
           {"gpu_peak_memory_bytes", attempt.usage.gpu_peak_memory.bytes()},
-          {"outputs", or_null(attempt.outputs, to_hex)}};
+          {"outputs", or_null(attempt.outputs, to_hex)},
+          {"outputs_left_out", attempt.outputs_left_out.count > 0 ? to_json(attempt.outputs_left_out) : json(nullptr)}};
 }
 
 Attempt attempt_from_json(const json& value) {
@@ -318,6 +339,8 @@ Attempt attempt_from_json(const json& value) {
   attempt.usage.gpu_time = milliseconds(fields.whole<std::int64_t>("gpu_time_ms", 0));
   attempt.usage.gpu_peak_memory = ByteSize(fields.whole<std::uint64_t>("gpu_peak_memory_bytes", 0));
   attempt.outputs = fields.digest("outputs");
+  if (const auto* left_out = fields.find("outputs_left_out"); left_out != nullptr && !left_out->is_null())
+    attempt.outputs_left_out = left_out_from_json(*left_out);
   return attempt;
 }
 

@@ -32,7 +32,8 @@ Attempt attempt_row(const db::Statement& row) {
                             ByteSize(static_cast<std::uint64_t>(row.integer(11))),
                             microseconds(row.integer(13)), ByteSize(static_cast<std::uint64_t>(row.integer(14)))},
                   .outputs = optional_digest_column(row, 8),
-                  .gpus = texts_column(row, 12)};
+                  .gpus = texts_column(row, 12),
+                  .outputs_left_out = left_out_column(row, 15)};
   if (const auto duration = row.optional_integer(3)) attempt.duration = microseconds(*duration);
   return attempt;
 }
@@ -41,7 +42,7 @@ std::vector<Attempt> attempts_of(db::Connection& db, Sequence sequence) {
   std::vector<Attempt> result;
   auto rows = db.query(
       "SELECT number, started, ended, duration_us, ending, user_cpu_us, system_cpu_us, peak_memory, outputs, "
-      "launch, io_read, io_written, gpus, gpu_us, gpu_peak_memory"
+      "launch, io_read, io_written, gpus, gpu_us, gpu_peak_memory, outputs_left_out"
       " FROM attempt WHERE sequence = ? ORDER BY number",
       sequence);
   while (rows.step()) result.push_back(attempt_row(rows));

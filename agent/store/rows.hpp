@@ -30,6 +30,7 @@ std::optional<std::int64_t> to_column(const std::optional<std::chrono::duration<
   return duration->count();
 }
 std::optional<std::string> to_column(const std::optional<model::Ending>& ending);
+std::optional<std::string> to_column(const model::LeftOut& left_out);
 // SQLite's integers are signed.
 std::int64_t to_column(ByteSize size);
 
@@ -38,6 +39,7 @@ Digest digest_column(const db::Statement& row, int column);
 std::optional<Digest> optional_digest_column(const db::Statement& row, int column);
 std::optional<Instant> instant_column(const db::Statement& row, int column);
 std::optional<model::Ending> ending_column(const db::Statement& row, int column);
+model::LeftOut left_out_column(const db::Statement& row, int column);
 model::State state_column(const db::Statement& row, int column);
 model::JobRequest request_column(const db::Statement& row, int column);
 // From five columns on: cpu_milli, memory, gpus, slots, gpu_memory.

@@ -108,7 +108,12 @@ ALTER TABLE attempt ADD COLUMN gpu_us INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE attempt ADD COLUMN gpu_peak_memory INTEGER NOT NULL DEFAULT 0;
 )sql";
 
-constexpr std::array<std::string_view, 3> kSteps{kSchema1, kSchema2, kSchema3};
+// What of an attempt's outputs was not collected as it was (JSON); NULL: nothing.
+constexpr std::string_view kSchemaLeftOut = R"sql(
+ALTER TABLE attempt ADD COLUMN outputs_left_out TEXT;
+)sql";
+
+constexpr std::array<std::string_view, 4> kSteps{kSchema1, kSchema2, kSchema3, kSchemaLeftOut};
 
 }  // namespace
 

@@ -41,19 +41,20 @@ void record(db::Connection& db, Sequence sequence, const Attempt& attempt) {
   db.run(
       "INSERT INTO attempt (sequence, number, launch, boot_id, started, ended, duration_us, ending, "
       "user_cpu_us,"
-      " system_cpu_us, peak_memory, io_read, io_written, gpu_us, gpu_peak_memory, outputs)"
-      " VALUES (?, ?, 0, '', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+      " system_cpu_us, peak_memory, io_read, io_written, gpu_us, gpu_peak_memory, outputs, outputs_left_out)"
+      " VALUES (?, ?, 0, '', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
       " ON CONFLICT (sequence, number) DO UPDATE SET started = ifnull(excluded.started, started),"
       " ended = excluded.ended, duration_us = excluded.duration_us, ending = excluded.ending,"
       " user_cpu_us = excluded.user_cpu_us, system_cpu_us = excluded.system_cpu_us,"
       " peak_memory = excluded.peak_memory, io_read = excluded.io_read, io_written = excluded.io_written,"
       " gpu_us = excluded.gpu_us, gpu_peak_memory = excluded.gpu_peak_memory,"
-      " outputs = ifnull(excluded.outputs, outputs)",
+      " outputs = ifnull(excluded.outputs, outputs),"
+      " outputs_left_out = ifnull(excluded.outputs_left_out, outputs_left_out)",
       sequence, attempt.number, to_column(attempt.started), to_column(attempt.ended),
       to_column(attempt.duration), to_column(attempt.ending), attempt.usage.user_cpu.count(),
       attempt.usage.system_cpu.count(), to_column(attempt.usage.peak_memory), to_column(attempt.usage.io_read),
       to_column(attempt.usage.io_written), attempt.usage.gpu_time.count(),
-      to_column(attempt.usage.gpu_peak_memory), to_column(attempt.outputs));
+      to_column(attempt.usage.gpu_peak_memory), to_column(attempt.outputs), to_column(attempt.outputs_left_out));
   db.run("UPDATE job SET attempt = max(attempt, ?) WHERE sequence = ?", attempt.number, sequence);
 }
 

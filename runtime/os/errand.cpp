@@ -17,9 +17,15 @@ constexpr const char* kMark = "BERTH_ERRAND=";
 constexpr int kGonePauseMs = 5;
 constexpr int kGoneLooks = 400;  // what cannot die within two seconds is left to the next process of ours
 
+// What this process' errands begin with, and those of no other one before it.
+std::string own_name() {
+  const auto self = process_id(::getpid());
+  return std::to_string(::getpid()) + "." + std::to_string(self ? self->start_ticks : 0) + "-";
+}
+
 std::string fresh_name() {
   static std::atomic<std::uint64_t> errands = 0;
-  return std::to_string(::getpid()) + "-" + std::to_string(++errands);
+  return own_name() + std::to_string(++errands);
 }
 
 // Moments after the kill. False where something hangs in the kernel.
@@ -107,7 +113,8 @@ void remove_left_errands(const std::string& cgroup_base) noexcept {
   if (cgroup_base.empty()) return;
   std::error_code absent;
   for (const auto& entry : std::filesystem::directory_iterator(cgroup_base, absent)) {
-    if (!entry.path().filename().string().starts_with(kGroupName)) continue;
+    const auto name = entry.path().filename().string();
+    if (!name.starts_with(kGroupName) || name.starts_with(kGroupName + own_name())) continue;
     const auto group = Cgroup::open(entry.path().string());
     if (!group) continue;
     try {
