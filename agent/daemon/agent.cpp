@@ -80,6 +80,13 @@ std::string find_shim(const std::string& given) {
   throw Error(Code::not_found, "berth-shim is not beside " + printable(self), "install it there; it supervises every job");
 }
 
+// Beside the supervisor where both are installed. Where it is missing, each job's record says that nothing was collected.
+std::string find_collector(const std::string& shim) {
+  const auto beside = os::parent_of(shim);
+  const auto below = os::join(beside, "../lib/berth/berth-collect");
+  return ::access(below.c_str(), X_OK) == 0 ? below : os::join(beside, "berth-collect");
+}
+
 // Containers have other libraries: theirs is static. Builds with sanitizers, whose shim is not, have one beside it.
 std::string shim_for_containers(const std::string& shim) {
   const auto apart = shim + "-static";
@@ -266,7 +273,7 @@ class Agent {
   }
 
   static jobs::CollectSettings collect_settings(const Options& options, const JobGroups& groups) {
-    return {os::join(os::parent_of(options.shim_program), "berth-collect"), groups.base(), options.config.max_outputs,
+    return {find_collector(options.shim_program), groups.base(), options.config.max_outputs,
             options.config.max_output_files, options.config.outputs_timeout};
   }
 

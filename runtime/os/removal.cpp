@@ -36,7 +36,9 @@ bool is_mount(const Fd& directory) {
 // Whatever is at that name now, it is not followed.
 void open_up(int parent, const char* name) {
   const Fd found(::openat(parent, name, O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC));
-  if (found) ::chmod(("/proc/self/fd/" + std::to_string(found.get())).c_str(), S_IRWXU);
+  struct stat info {};
+  if (found && ::fstat(found.get(), &info) == 0 && (info.st_mode & S_IRWXU) != S_IRWXU)
+    ::chmod(("/proc/self/fd/" + std::to_string(found.get())).c_str(), S_IRWXU);
 }
 
 Fd open_directory(int parent, const char* name) {

@@ -112,7 +112,7 @@ class DoctorTest(BerthTest):
         programs = self.place / "programs"
         (programs / "lib").mkdir(parents=True)
         (programs / "bin").mkdir()
-        for name in ("berthd", "berth-shim", "berth-collect", "berth"):
+        for name in ("berthd", "berth-shim", "berth"):
             shutil.copy(BIN / name, programs / "bin")
         agent = self.start_agent(programs=programs / "bin")
         job = agent.sh("sleep 1000")

@@ -26,7 +26,7 @@ class UnprivilegedTest(BerthTest):
         programs = self.place / "programs"  # the build may lie where others cannot look
         (programs / "lib").mkdir(parents=True)
         (programs / "bin").mkdir()
-        for name in ("berthd", "berth-shim", "berth-collect", "berth"):
+        for name in ("berthd", "berth-shim", "berth"):
             shutil.copy(BIN / name, programs / "bin")
         if (BIN.parent / "lib/berth").is_dir():
             shutil.copytree(BIN.parent / "lib/berth", programs / "lib/berth")
