@@ -119,6 +119,15 @@ void refuse_removed(const model::Job& job, const model::Attempt& attempt) {
                               : "its record and its log are kept: `berth show " + job.id + "`");
 }
 
+std::string why_none(const model::Attempt* attempt) {
+  if (attempt == nullptr || attempt->outputs_left_out.count == 0)
+    return "it wrote nothing into ./outputs or the directories of --output";
+  const auto& left_out = attempt->outputs_left_out;
+  std::string why = "nothing of them could be collected";
+  if (!left_out.first.empty()) why += ": " + left_out.first.front().path + " " + left_out.first.front().why;
+  return why;
+}
+
 async::Task<Response> send_outputs(Services& services, Request& request) {
   const auto job = services.resolve(request);
   services.access.require_content(request.peer, job);
@@ -126,7 +135,7 @@ async::Task<Response> send_outputs(Services& services, Request& request) {
   if (attempt != nullptr && !attempt->outputs) refuse_removed(job, *attempt);
   if (attempt == nullptr || !attempt->outputs)
     throw Error(Code::not_found, job.id + " has no outputs",
-                services.jobs.is_final(job.sequence) ? "it wrote nothing into ./outputs or the directories of --output"
+                services.jobs.is_final(job.sequence) ? why_none(attempt)
                                                      : "they are collected when it has ended");
   co_return co_await send_pack(services, *attempt->outputs);
 }

@@ -233,8 +233,22 @@ void add_environment(Page& page, const Job& job) {
 
 std::string removal_text(const model::Removal& removal) { return printable(model::to_words(removal)); }
 
+constexpr std::size_t kLeftOutShown = 20;
+
+void add_left_out(Page& page, const model::LeftOut& left_out) {
+  if (left_out.count == 0) return;
+  page.line("Left out", std::to_string(left_out.count) + (left_out.count == 1 ? " entry" : " entries") +
+                            " not collected as the job left it:", Style::yellow);
+  for (std::size_t i = 0; i < left_out.first.size() && i < kLeftOutShown; ++i)
+    page.line("", printable(left_out.first[i].path) + " " + printable(left_out.first[i].why));
+  if (left_out.count > kLeftOutShown) page.line("", "… and " + std::to_string(left_out.count - kLeftOutShown) + " more");
+}
+
 void add_outputs(Page& page, const Job& job) {
-  if (job.request.outputs.empty() && !job.outputs_removed) return;
+  const auto left_out = job.attempts.empty() ? model::LeftOut() : job.attempts.back().outputs_left_out;
+  if (job.request.outputs.empty() && !job.outputs_removed && left_out.count == 0 &&
+      (job.attempts.empty() || !job.attempts.back().outputs))
+    return;
   page.heading("Outputs");
   page.line("Collected", list_text(job.request.outputs));
   if (job.outputs_removed) page.line("Removed", removal_text(*job.outputs_removed), Style::yellow);
@@ -243,7 +257,8 @@ void add_outputs(Page& page, const Job& job) {
   if (there)
     page.line("Get them", "`berth download " + job.id + "`");
   else if (model::is_final(job.state) && !job.outputs_removed)
-    page.line("Snapshot", "none: the job wrote nothing there");
+    page.line("Snapshot", left_out.count > 0 ? "none" : "none: the job wrote nothing there");
+  add_left_out(page, left_out);
 }
 
 }  // namespace
@@ -269,6 +284,17 @@ std::string jobs_table(const std::vector<JobRecord>& jobs, Instant now, const Sc
                {printable(record.waiting)}});
   }
   return table.text(screen);
+}
+
+std::string left_out_text(const Job& job, std::size_t most_named) {
+  if (job.attempts.empty() || job.attempts.back().outputs_left_out.count == 0) return "";
+  const auto& [count, first] = job.attempts.back().outputs_left_out;
+  auto text = std::to_string(count) + (count == 1 ? " output was" : " outputs were") + " not collected as the job left " +
+              (count == 1 ? "it" : "them");
+  for (std::size_t i = 0; i < first.size() && i < most_named; ++i)
+    text += (i == 0 ? ": " : "; ") + printable(first[i].path) + " " + printable(first[i].why);
+  if (count > most_named) text += "; `berth show " + job.id + "` names more";
+  return text;
 }
 
 std::string job_page(const JobRecord& record, Instant now, const Screen& screen) {

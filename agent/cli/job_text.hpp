@@ -16,5 +16,7 @@ std::string title_of(const JobRecord& record);
 std::string jobs_table(const std::vector<JobRecord>& jobs, Instant now, const Screen& screen);
 // `berth show`: everything that is known about one.
 std::string job_page(const JobRecord& record, Instant now, const Screen& screen);
+// "2 outputs were not collected as the job left them: outputs/a.sock is a socket, …"; "" where all were.
+std::string left_out_text(const model::Job& job, std::size_t most_named);
 
 }  // namespace berth::cli

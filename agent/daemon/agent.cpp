@@ -80,6 +80,13 @@ std::string find_shim(const std::string& given) {
   throw Error(Code::not_found, "berth-shim is not beside " + printable(self), "install it there; it supervises every job");
 }
 
+// Beside the supervisor where both are installed. Where it is missing, each job's record says that nothing was collected.
+std::string find_collector(const std::string& shim) {
+  const auto beside = os::parent_of(shim);
+  const auto below = os::join(beside, "../lib/berth/berth-collect");
+  return ::access(below.c_str(), X_OK) == 0 ? below : os::join(beside, "berth-collect");
+}
+
 // Containers have other libraries: theirs is static. Builds with sanitizers, whose shim is not, have one beside it.
 std::string shim_for_containers(const std::string& shim) {
   const auto apart = shim + "-static";
@@ -139,7 +146,7 @@ class Agent {
         checkouts_(os::join(config_.state_dir, "checkouts"),
                    ::geteuid() == 0 ? snapshot::OverlayMarks::trusted : snapshot::OverlayMarks::user),
         workplaces_({os::join(config_.state_dir, "jobs"), overlays_, options.machine_agent, protections_,
-                     jobs::shared_places(config_.state_dir), os::join(config_.state_dir, kIncoming)},
+                     jobs::shared_places(config_.state_dir), os::join(config_.state_dir, kIncoming), collect_settings(options, groups)},
                     objects_, checkouts_),
         watcher_(executor, [this](std::exception_ptr failure) { report("watching files failed", failure); }),
         builds_(executor, watcher_,
@@ -281,6 +288,11 @@ class Agent {
   static os::Protections protections(const std::string& state_dir) {
     const auto environments = os::join(state_dir, "environments");
     return os::possible_protections(::access(environments.c_str(), W_OK) == 0 ? environments : state_dir, state_dir);
+  }
+
+  static jobs::CollectSettings collect_settings(const Options& options, const JobGroups& groups) {
+    return {find_collector(options.shim_program), groups.base(), options.config.max_outputs,
+            options.config.max_output_files, options.config.outputs_timeout};
   }
 
   static jobs::GpuSettings gpu_settings(const Config& config, const JobGroups& groups) {

@@ -79,6 +79,12 @@ std::uint32_t pids(const Entry& entry) {
   return static_cast<std::uint32_t>(number);
 }
 
+std::uint64_t output_files(const Entry& entry) {
+  const auto number = entry.number(1, 4'000'000, "a whole number from 1 to 4000000");
+  if (number != std::floor(number)) entry.fail("a whole number from 1 to 4000000");
+  return static_cast<std::uint64_t>(number);
+}
+
 ByteSize tmp_size(const Entry& entry) {
   const auto size = entry.size();
   if (size < 64_KiB) entry.fail("a size of at least 64KiB");
@@ -216,6 +222,9 @@ const std::map<std::string, Setter>& setters() {
       {"on_idle", [](Config& c, const Entry& e) { c.on_idle = command(e); }},
       {"idle_after", [](Config& c, const Entry& e) { c.idle_after = e.duration(); }},
       {"max_upload", [](Config& c, const Entry& e) { c.max_upload = e.size(); }},
+      {"max_outputs", [](Config& c, const Entry& e) { c.max_outputs = e.size(); }},
+      {"max_output_files", [](Config& c, const Entry& e) { c.max_output_files = output_files(e); }},
+      {"outputs_timeout", [](Config& c, const Entry& e) { c.outputs_timeout = e.duration(); }},
       {"reserved_space", [](Config& c, const Entry& e) { c.reserved_space = e.size(); }},
       {"disk_budget", [](Config& c, const Entry& e) { c.disk.budget = disk_share(e); }},
       {"image_budget", [](Config& c, const Entry& e) { c.disk.image_budget = disk_share(e); }},

@@ -75,6 +75,9 @@ struct Config {
   std::vector<std::string> on_idle;                      // on_idle: a program's absolute path and its arguments
   std::chrono::milliseconds idle_after{1'800'000};       // idle_after: how long nothing is to be done before on_idle
   ByteSize max_upload{64ULL << 30};                      // max_upload: largest pack accepted
+  ByteSize max_outputs{1ULL << 40};                      // max_outputs: most that is collected of a job, holes included
+  std::uint64_t max_output_files = 1'000'000;            // max_output_files: files, directories and links, likewise
+  std::chrono::milliseconds outputs_timeout{7'200'000};  // outputs_timeout: how long that may take
   ByteSize reserved_space = 64_MiB;                      // reserved_space: below it new jobs are refused
   // How much is kept (agent/jobs/disk_plan.hpp): disk_budget, image_budget, disk_high, disk_low, keep_at_least,
   // keep_logs, keep_outputs, keep_jobs.

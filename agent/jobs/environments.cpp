@@ -70,6 +70,7 @@ environment::Context JobEnvironments::context_of(const model::Job& job, const os
   environment::Context context;
   if (options_.switch_user) context.identity = identity;
   context.path = options_.path;
+  context.ground = {options_.cgroup_base, errand_limits(job.request)};
   context.gpus = job.request.resources.gpus > 0;
   return context;
 }

@@ -25,6 +25,7 @@ class JobEnvironments {
   struct Options {
     bool switch_user = false;  // interpreters are looked at as the jobs' users
     std::string path;          // PATH of jobs
+    std::string cgroup_base;   // of the groups in which they are looked at; "": none
     bool guard = false;        // nothing keeps jobs from changing environments: they are looked at before and after
   };
   // All given by reference outlive this.

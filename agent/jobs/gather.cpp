@@ -2,35 +2,77 @@
 
 #include "agent/jobs/jobs.hpp"
 #include "runtime/async/attempt.hpp"
+#include "runtime/base/text.hpp"
 
 namespace berth::jobs {
+namespace {
+
+constexpr std::size_t kTold = 20;  // in the agent's remarks; the record names more
+
+}  // namespace
+
+// Nothing where somebody canceled it, be it before it began.
+Task<Jobs::MaybeCollected> Jobs::collect(model::Job job, int launch, std::stop_source stop) {
+  const auto identity = identity_of(job);
+  auto work = [&](const std::stop_token& token) { return workplaces_.collect(job, launch, identity, token); };
+  MaybeCollected collected;
+  try {
+    auto task = async::attempt(async::offload(lanes_.collecting, job.uid, work, stop));
+    auto result = co_await std::move(task);
+    collected.emplace(std::move(result));
+  } catch (const Cancelled&) {
+    if (nursery_.stopping()) throw;
+  }
+  co_return collected;
+}
 
 Task<std::optional<objects::Store::Hold>> Jobs::gather_outputs(model::Job job, int launch, model::Attempt& attempt) {
+  std::optional<objects::Store::Hold> hold;
+  if (!workplaces_.anything_to_collect(job, launch)) co_return hold;
   const auto allowed = co_await async::attempt(quota_.require_storage(job.uid, 0));  // one job's may be too much
   if (!allowed) {
-    workplaces_.remark(job.id, "outputs were not collected: " + allowed.error().describe());
-    co_return std::nullopt;
+    note_not_collected(job, allowed.error().describe(), attempt);
+    co_return hold;
   }
-  const auto identity = identity_of(job);
-  auto collect = [&] { return workplaces_.collect(job, launch, identity); };
-  std::optional<objects::Store::Hold> hold(co_await governor_.hold());
-  auto outputs = co_await async::attempt(async::offload(pool_, collect));
-  if (!outputs && outputs.error().code() == Code::no_space) {
+  hold.emplace(co_await governor_.hold());
+  std::stop_source stop;
+  find(job.sequence)->collecting = stop;
+  auto outputs = co_await collect(job, launch, stop);
+  if (outputs && !*outputs && outputs->error().code() == Code::no_space) {
     hold.reset();  // the cleaning sweeps, too
     Cleaning wanted;
     const auto cleaned = co_await async::attempt(governor_.clean(std::move(wanted)));
     if (cleaned) workplaces_.remark(job.id, "the disk was full; the outputs are stored after a cleaning");
     hold.emplace(co_await governor_.hold());
-    outputs = co_await async::attempt(async::offload(pool_, collect));
+    outputs = co_await collect(job, launch, stop);
   }
-  if (!outputs) {
-    workplaces_.remark(job.id, "outputs were not collected: " + outputs.error().describe());
+  const auto live = find(job.sequence);
+  live->collecting.reset();
+  if (outputs && *outputs) {
+    attempt.outputs = (*outputs)->outputs;
+    attempt.outputs_size = (*outputs)->size;
+    note_left_out(job.id, (*outputs)->left_out, attempt);
     co_return hold;
   }
-  attempt.outputs = outputs->outputs;
-  attempt.outputs_size = outputs->size;
-  for (const auto& warning : outputs->warnings) workplaces_.remark(job.id, "outputs: " + warning);
+  const auto why = outputs ? outputs->error().describe() : "canceled by " + live->collecting_canceled_by;
+  note_not_collected(job, why, attempt);
   co_return hold;
+}
+
+void Jobs::note_left_out(const model::JobId& id, const snapshot::LeftOuts& left_out, model::Attempt& attempt) {
+  attempt.outputs_left_out.count = left_out.count();
+  for (const auto& [path, why] : left_out.named()) {
+    if (attempt.outputs_left_out.first.size() < kTold) workplaces_.remark(id, "outputs: " + path + " " + why);
+    attempt.outputs_left_out.first.push_back({path, why});
+  }
+}
+
+void Jobs::note_not_collected(const model::Job& job, const std::string& why, model::Attempt& attempt) {
+  workplaces_.remark(job.id, "outputs were not collected: " + why);
+  for (const auto& directory : output_directories(job)) {
+    ++attempt.outputs_left_out.count;
+    attempt.outputs_left_out.first.push_back({printable(directory), "was not collected: " + why});
+  }
 }
 
 }  // namespace berth::jobs

@@ -52,7 +52,7 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
       workplaces_(workplaces),
       box_(settings_.secrets_key),
       environments_(environments, workplaces, pool,
-                    {settings_.switch_user, settings_.defaults.path, settings_.guard_environments}),
+                    {settings_.switch_user, settings_.defaults.path, settings_.cgroup_base, settings_.guard_environments}),
       containers_(settings_.containers),
       governor_(governor),
       quota_(quota),
@@ -63,13 +63,15 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
       clock_(clock),
       log_(std::move(log)),
       queue_(settings_.capacity, settings_.patience),
-      preparing_(kPreparedAtOnce),
       launcher_(settings_.shim_program),
       nursery_(executor, [this](std::exception_ptr failure) {
         log_.error("a job's task failed", kv("error", error_from(std::move(failure)).describe()));
       }) {}
 
-Task<> Jobs::stop() { co_await nursery_.stop_and_join(); }
+Task<> Jobs::stop() {
+  co_await nursery_.stop_and_join();
+  strip_the_last();
+}
 
 // Places that are taken by jobs on their way; given back when these are admitted, or refused.
 class Jobs::Places {
@@ -189,6 +191,13 @@ void Jobs::note_gpu_failure(const model::JobId& job, const model::GpuError& fail
 
 Task<> Jobs::cancel(Sequence sequence, std::string by) {
   auto* live = find(sequence);
+  if (live != nullptr && live->collecting) {  // it has ended; what is left is what it left
+    log_.info("collecting of outputs canceled", kv("job", live->id), kv("by", by));
+    live->collecting_canceled_by = by;
+    auto stop = *live->collecting;
+    stop.request_stop();
+    co_return;
+  }
   if (live == nullptr || live->state == model::State::finalizing || live->stopping) co_return;
   live->stopping = true;
   canceled_by_[sequence] = by;
@@ -240,7 +249,7 @@ Task<> Jobs::retry(Sequence sequence) {
   const auto has = places_.find(job.uid);
   quota_.require_places(job.uid, has == places_.end() ? 0 : has->second, 1);
   co_await governor_.make_room();
-  while (!swept_) co_await swept_now_.wait();
+  while (!swept_containers_ || unswept_.contains(job.id)) co_await swept_now_.wait();
   const auto state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
   co_await store_.reopen(sequence, state);
   job = record(sequence);
@@ -274,7 +283,7 @@ Task<> Jobs::preempt_all(model::Preempted::Cause cause) {
 }
 
 bool Jobs::idle() const {
-  return live_.size() == queue_.waiting() && !queue_.any_released() && preparing_.taken() == 0 && !environments_.any_waits();
+  return live_.size() == queue_.waiting() && !queue_.any_released() && preparing_ == 0 && !environments_.any_waits();
 }
 
 Task<> Jobs::next_change(Sequence sequence) {

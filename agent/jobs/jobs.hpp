@@ -5,9 +5,12 @@
 // All state lives on one loop; what is promised is in the store before a call returns.
 
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <stop_token>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -16,9 +19,9 @@
 #include "agent/jobs/environments.hpp"
 #include "agent/jobs/governor.hpp"
 #include "agent/jobs/gpus.hpp"
+#include "agent/jobs/lanes.hpp"
 #include "agent/jobs/quota.hpp"
 #include "agent/jobs/secret_box.hpp"
-#include "agent/jobs/turns.hpp"
 #include "agent/jobs/workplace.hpp"
 #include "agent/model/job.hpp"
 #include "agent/model/secrets.hpp"
@@ -31,6 +34,7 @@
 #include "runtime/base/clock.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/log.hpp"
+#include "runtime/base/result.hpp"
 #include "runtime/environment/environment.hpp"
 #include "runtime/logs/mask.hpp"
 
@@ -146,6 +150,8 @@ class Jobs {
     int launch = 0;                    // whose supervisor may be asked to stop; 0 before
     std::optional<Instant> started;
     std::vector<std::string> gpus;     // that it holds
+    std::optional<std::stop_source> collecting;  // of its outputs, at this moment
+    std::string collecting_canceled_by;
     std::shared_ptr<async::Event> changed;  // made when somebody waits
   };
 
@@ -205,7 +211,10 @@ class Jobs {
   bool remove_container(const model::JobId& id, int launch) noexcept;
   Task<> watch(Sequence sequence, int attempt, int launch, os::Fd supervisor);
   Task<shim::Condition> outcome(std::string directory, int supervisor);
-  Task<> strip(model::JobId id, int launch, std::optional<environment::Lease> image);
+  Task<> strip(model::JobId id, uid_t uid, int launch, std::optional<environment::Lease> image);
+  void strip_the_last() noexcept;
+  // Of an attempt that is over, while the job goes on.
+  Task<> strip_attempt(model::JobId id, uid_t uid, int launch);
   Task<> settle(Sequence sequence, int attempt, int launch, shim::Condition condition);
   Task<> kill_leftovers(model::JobId id, std::string directory);
   Task<> finish(Sequence sequence, model::Attempt attempt, int launch);
@@ -214,6 +223,10 @@ class Jobs {
   Task<> finalize(Sequence sequence, model::Attempt attempt, int launch);
   Task<> look_at_environment(const model::Job& job, int launch, model::Attempt& attempt);
   // --- gather.cpp
+  using MaybeCollected = std::optional<Result<Collected>>;
+  Task<MaybeCollected> collect(model::Job job, int launch, std::stop_source stop);
+  void note_not_collected(const model::Job& job, const std::string& why, model::Attempt& attempt);
+  void note_left_out(const model::JobId& id, const snapshot::LeftOuts& left_out, model::Attempt& attempt);
   // Stores the outputs and names them in the attempt; nothing sweeps them away while what is returned is held.
   Task<std::optional<objects::Store::Hold>> gather_outputs(model::Job job, int launch, model::Attempt& attempt);
   // --- life.cpp
@@ -225,6 +238,7 @@ class Jobs {
   Task<> resume(store::LiveJob job);
   Task<std::optional<shim::Condition>> readable_condition(const store::LiveJob& job, std::string directory);
   Task<> sweep_workplaces(std::vector<model::JobId> ended);
+  Task<> sweep_workplace(model::JobId id);
   Task<> sweep_containers();
   Task<> finalize_again(Sequence sequence, int launch);
 
@@ -245,6 +259,7 @@ class Jobs {
   DiskReserve& reserve_;
   async::Watcher& watcher_;
   async::Pool& pool_;
+  JobLanes lanes_;
   const Clock& clock_;
   Log log_;
   queue::Queue queue_;
@@ -253,8 +268,10 @@ class Jobs {
   std::unordered_map<Sequence, std::string> canceled_by_;  // of live jobs, until it is on record with their ending
   Counts ended_;
   unsigned lives_ = 0;
-  Turns preparing_;  // to make the code's tree
-  bool swept_ = false;  // what an earlier agent left of ended jobs is gone
+  std::size_t preparing_ = 0;  // how many are being prepared at this moment
+  std::list<std::pair<model::JobId, int>> stripping_;  // launches whose directories are being cleared
+  bool swept_containers_ = false;   // those that an earlier agent left are gone
+  std::set<model::JobId> unswept_;  // ended jobs of which an earlier agent may have left something
   async::Event swept_now_;
   struct KnownIdentity {
     os::Identity identity;

@@ -83,6 +83,8 @@ std::string working_directory_of(const model::Job& job, const Site& site) {
 
 constexpr std::uint32_t kWeightOfCpu = 100;  // the kernel's default weight
 constexpr std::uint32_t kLargestWeight = 10'000;
+constexpr ByteSize kLeastErrandMemory = 2_GiB;
+constexpr std::uint32_t kErrandPids = 256;
 
 os::Limits limits_of(const model::JobRequest& request) {
   const auto& resources = request.resources;
@@ -188,6 +190,14 @@ void set_secrets_apart(shim::Launch& launch, const model::JobRequest& request, c
   if (apart.empty()) return;
   launch.secret_place = shim::SecretPlace{site.secrets, false};
   if (!site.secrets.empty()) launch.environment.push_back("BERTH_SECRETS=" + site.secrets);
+}
+
+os::Limits errand_limits(const model::JobRequest& request) {
+  auto limits = limits_of(request);
+  limits.memory = std::max(request.resources.memory, kLeastErrandMemory).bytes();
+  limits.pids = std::max(request.limits.pids.value_or(kErrandPids), 16U);
+  limits.cpu_weight = kWeightOfCpu / 2;
+  return limits;
 }
 
 model::Ending ending_of(const shim::Ended& ended, const model::Job& job) {

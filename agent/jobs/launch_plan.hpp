@@ -58,6 +58,9 @@ shim::Launch plan_launch(const model::Job& job, int attempt, const Site& site, c
 void set_secrets_apart(shim::Launch& launch, const model::JobRequest& request, const std::vector<std::string>& shown,
                        const Site& site, const model::JobSecrets& secrets);
 
+// Of what the agent does for the job's user apart from the job: the job's own where those are not too small for it.
+os::Limits errand_limits(const model::JobRequest& request);
+
 model::Ending ending_of(const shim::Ended& ended, const model::Job& job);
 model::Usage usage_of(const shim::Ended& ended);
 

@@ -1,6 +1,10 @@
 // One job's life: prepared, started, watched, recorded. Every function here may be overtaken by a cancellation at a
 // co_await, so each looks at the job again afterwards.
 
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
 #include "agent/jobs/jobs.hpp"
 #include "agent/jobs/persist.hpp"
 #include "agent/jobs/secret_masks.hpp"
@@ -11,6 +15,7 @@ namespace berth::jobs {
 namespace {
 
 constexpr int kLaunchTries = 3;
+constexpr auto kLastStrips = std::chrono::seconds(2);
 constexpr auto kClaimPause = std::chrono::milliseconds(5);
 constexpr std::chrono::milliseconds kFirstPreparationPause{200};
 constexpr std::chrono::milliseconds kLongestPreparationPause{60'000};
@@ -130,9 +135,15 @@ Task<Jobs::Materialized> Jobs::materialize(model::Job job) {
 }
 
 Task<> Jobs::prepare_code(const model::Job& job, const os::Identity& identity) {
-  const auto turn = co_await preparing_.take(job.uid);
-  auto work = [&] { workplaces_.prepare(job, identity); };
-  co_await async::offload(pool_, work);
+  struct Count {
+    explicit Count(std::size_t& of) : all(of) { ++all; }
+    Count(const Count&) = delete;
+    Count& operator=(const Count&) = delete;
+    ~Count() { --all; }
+    std::size_t& all;
+  } const count(preparing_);
+  auto work = [&](const std::stop_token&) { workplaces_.prepare(job, identity); };
+  co_await async::offload(lanes_.preparing, job.uid, work);
 }
 
 Task<> Jobs::run(Sequence sequence, int attempt, int launch) {
@@ -217,7 +228,10 @@ Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   ground.without_secrets = false;
   model::put_back(job.request, ground.secrets);
   auto make = [&] { ground.site = workplaces_.make(job, launch, identity); };
-  if (job.request.snapshot)
+  auto make_copy = [&](const std::stop_token&) { make(); };
+  if (job.request.snapshot && !workplaces_.overlays())
+    co_await async::offload(lanes_.preparing, job.uid, make_copy);
+  else if (job.request.snapshot)
     co_await async::offload(pool_, make);
   else
     make();
@@ -413,7 +427,7 @@ Task<> Jobs::finalize(Sequence sequence, model::Attempt attempt, int launch) {
     log_.info("job attempt ended; it will be retried", kv("job", job.id),
               kv("ending", model::to_words(*attempt.ending)));
     co_await persist([&] { return store_.requeue(sequence, attempt, model::State::queued); }, "a retry");
-    workplaces_.strip(job.id, launch);
+    nursery_.spawn(strip_attempt(job.id, job.uid, launch));
     live = find(sequence);
     live->launch = 0;
     live->started.reset();
@@ -425,7 +439,7 @@ Task<> Jobs::finalize(Sequence sequence, model::Attempt attempt, int launch) {
   std::optional<environment::Lease> image;  // which nobody may remove before the container
   if (model::in_container(job.request.environment)) image = environments_.lease_of(sequence);
   co_await end(sequence, std::move(attempt), ending);
-  nursery_.spawn(strip(job.id, launch, std::move(image)));
+  nursery_.spawn(strip(job.id, job.uid, launch, std::move(image)));
 }
 
 // Before anything else of the launch goes.
@@ -437,30 +451,46 @@ Task<> Jobs::look_at_environment(const model::Job& job, int launch, model::Attem
   co_await async::offload(pool_, look);
 }
 
-// Nobody has to wait for it; what an agent that dies meanwhile leaves, the next one clears away.
-Task<> Jobs::strip(model::JobId id, int launch, std::optional<environment::Lease> image) {
-  bool done = false;
-  std::uint64_t log_bytes = 0;
+// Nobody has to wait for it; what an agent that ends meanwhile leaves, the next one clears away.
+Task<> Jobs::strip(model::JobId id, uid_t uid, int launch, std::optional<environment::Lease> image) {
   // Of earlier launches, too: an engine may have begun with one just when its agent died.
   auto leave = [&] {
     for (int each = launch; each > 0; --each) remove_container(id, each);
   };
-  auto work = [&] {
-    workplaces_.strip(id, launch);
+  if (image) co_await async::offload(pool_, leave);
+  image.reset();
+  std::uint64_t log_bytes = 0;
+  auto work = [&](const std::stop_token& stop) {
     log_bytes = workplaces_.log_bytes(id, launch);
-    done = true;
+    workplaces_.strip(id, launch, stop);
   };
-  std::exception_ptr stopped;
-  try {
-    if (image) co_await async::offload(pool_, leave);
-    image.reset();
-    co_await async::offload(pool_, work);
-  } catch (...) {
-    stopped = std::current_exception();
-  }
-  if (!done) work();
+  const auto not_done = stripping_.emplace(stripping_.end(), id, launch);
+  co_await async::offload(lanes_.removing, uid, work);
+  if (!nursery_.stopping()) stripping_.erase(not_done);
   governor_.job_ended(log_bytes);
-  if (stopped) std::rethrow_exception(stopped);
+}
+
+// What a moment is enough for. The next agent does the rest.
+void Jobs::strip_the_last() noexcept {
+  std::stop_source enough;
+  const std::jthread timer([&](const std::stop_token& done) {
+    std::mutex mutex;
+    std::unique_lock lock(mutex);
+    std::condition_variable_any never;
+    never.wait_for(lock, done, kLastStrips, [] { return false; });
+    enough.request_stop();
+  });
+  try {
+    for (const auto& [id, launch] : stripping_) workplaces_.strip(id, launch, enough.get_token());
+  } catch (const std::exception&) {
+    log_.warn("what ended jobs left stays until the agent starts again");
+  }
+  stripping_.clear();
+}
+
+Task<> Jobs::strip_attempt(model::JobId id, uid_t uid, int launch) {
+  auto work = [&](const std::stop_token& stop) { workplaces_.strip(id, launch, stop); };
+  co_await async::offload(lanes_.removing, uid, work);
 }
 
 Task<> Jobs::end(Sequence sequence, std::optional<model::Attempt> attempt, model::Ending ending) {

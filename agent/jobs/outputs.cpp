@@ -1,185 +1,143 @@
 #include "agent/jobs/outputs.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
 
 #include <algorithm>
-#include <filesystem>
+#include <array>
+#include <cerrno>
+#include <functional>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
-#include "runtime/os/file.hpp"
-#include "runtime/snapshot/closure.hpp"
-#include "runtime/snapshot/content.hpp"
-#include "runtime/snapshot/scan.hpp"
+#include "runtime/os/errand.hpp"
 
 namespace berth::jobs {
 namespace {
 
-using snapshot::Entry;
-using snapshot::Manifest;
-using Components = std::vector<std::string>;
+using std::chrono::milliseconds;
+using SteadyClock = std::chrono::steady_clock;
 
-// "a//b/./c" → {a, b, c}. What a job asked for was checked at submission; a stored request is checked again.
-Components split(const std::string& path) {
-  Components components;
-  for (const auto& part : std::filesystem::path(path).lexically_normal()) {
-    const auto name = part.string();
-    if (name.empty() || name == ".") continue;
-    if (!snapshot::is_valid_name(name))
-      throw Error(Code::invalid, "output directory '" + printable(path) + "' leads out of the job's tree");
-    components.push_back(name);
-  }
-  return components;
+constexpr int kTries = 3;  // while the tree changes under the gatherer's hands
+constexpr int kChanged = 3;
+constexpr std::size_t kLongestReason = 2000;
+constexpr milliseconds kLook{500};
+constexpr int kEndsWithinMs = 5000;
+
+// In memory and without a name, so that nothing can block on it.
+os::Fd file_of(const std::string& bytes) {
+  os::Fd file(::memfd_create("berth-collect", MFD_CLOEXEC));
+  if (!file) throw_errno("make", "a file in memory");
+  os::write_all(file, bytes);
+  os::rewind(file);
+  return file;
 }
 
-// In order; what lies within another one of the list is that one's.
-std::vector<Components> topmost(const std::vector<std::string>& outputs) {
-  std::vector<Components> all;
-  for (const auto& output : outputs)
-    if (auto components = split(output); !components.empty()) all.push_back(std::move(components));
-  std::sort(all.begin(), all.end());
-  std::vector<Components> kept;
-  for (auto& components : all) {
-    const bool within = !kept.empty() && kept.back().size() <= components.size() &&
-                        std::equal(kept.back().begin(), kept.back().end(), components.begin());
-    if (!within) kept.push_back(std::move(components));
-  }
-  return kept;
-}
+// The gatherer's answer for as long as it may take: nothing of the gatherer's can keep the reader waiting for longer.
+class Answer : public snapshot::ByteSource {
+ public:
+  Answer(const os::Fd& pipe, SteadyClock::time_point deadline, const std::stop_token& stop)
+      : pipe_(pipe), deadline_(deadline), stop_(stop) {}
 
-// Nothing where there is no such directory, or a link in its place.
-os::Fd open_directory(const os::Fd& root, const Components& components) {
-  try {
-    auto directory = os::open_at(root, ".", O_RDONLY | O_DIRECTORY);
-    for (const auto& name : components) directory = os::open_at(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    return directory;
-  } catch (const Error&) {
-    return {};
-  }
-}
-
-// What lost objects is no help.
-objects::DigestSet objects_of(objects::Store& store, std::vector<Digest> snapshots) {
-  std::erase_if(snapshots, [&](const Digest& snapshot) { return !snapshot::is_complete(store, snapshot); });
-  return snapshot::closure(store, snapshots);
-}
-
-// Reads as the owner, writes as the agent.
-void store_objects(const objects::DigestSet& known, objects::Batch& batch, const os::Fd& root,
-                   const os::Identity& owner, const snapshot::Scan& scan) {
-  snapshot::TreeContent content(root, scan, nullptr);
-  const auto& manifest = scan.manifest;
-  objects::Buffer bytes;
-  const auto add = [&](const Digest& digest, auto read) {
-    if (known.contains(digest) || batch.has(digest)) return;
-    bytes.clear();
-    {
-      const os::ActAs as(owner.uid, owner.gid);
-      read();
-    }
-    batch.append(digest, bytes.view());
-  };
-  for (std::uint32_t i = 0; i < manifest.entries().size(); ++i) {
-    const auto& entry = manifest[i];
-    if (!entry.is_file()) continue;
-    if (!entry.is_chunked()) {
-      add(entry.digest, [&] { content.small_file(manifest, i, bytes); });
-      continue;
-    }
-    const auto recipe = content.recipe(manifest, i);  // at hand since the scan
-    if (!known.contains(entry.digest)) batch.append(entry.digest, recipe);
-    const auto parsed = snapshot::Recipe::parse(recipe, entry.size);
-    for (const auto& chunk : parsed.chunks())
-      add(chunk.digest, [&] { content.chunks(manifest, i, std::span(&chunk, 1), bytes); });
-  }
-}
-
-// Which entries of an output directory the job made or changed; a directory goes with what is kept below it.
-std::vector<bool> wanted_entries(const Manifest& manifest, const std::optional<Manifest>& code,
-                                 const std::string& prefix) {
-  std::vector<bool> wanted(manifest.entries().size(), true);
-  if (!code) return wanted;
-  for (auto i = static_cast<std::uint32_t>(wanted.size()); i-- > 0;) {
-    const auto& entry = manifest[i];
-    const auto old = code->find(prefix + manifest.path(i));
-    wanted[i] = !old || (*code)[*old].kind != entry.kind || (*code)[*old].digest != entry.digest ||
-                (*code)[*old].target != entry.target;
-    for (auto child = i + 1; entry.is_directory() && !wanted[i] && child < entry.subtree_end; ++child)
-      wanted[i] = wanted[child];
-  }
-  return wanted;
-}
-
-void append_entries(snapshot::ManifestBuilder& builder, const Manifest& manifest, const std::vector<bool>& wanted) {
-  std::vector<std::uint32_t> open;  // where the directories being written end
-  for (std::uint32_t i = 0; i < manifest.entries().size(); ++i) {
-    for (; !open.empty() && i >= open.back(); open.pop_back()) builder.end_directory();
-    if (!wanted[i]) continue;
-    const auto& entry = manifest[i];
-    switch (entry.kind) {
-      case snapshot::Kind::directory:
-        builder.begin_directory(entry.name);
-        open.push_back(entry.subtree_end);
-        break;
-      case snapshot::Kind::symlink:
-        builder.symlink(entry.name, entry.target);
-        break;
-      default:
-        builder.file(entry.name, entry.kind == snapshot::Kind::executable, entry.size, entry.digest);
+  std::size_t read(std::span<char> room) override {
+    for (;;) {
+      if (stop_.stop_requested()) throw Cancelled();
+      const auto left = std::chrono::duration_cast<milliseconds>(deadline_ - SteadyClock::now());
+      if (left.count() <= 0) throw Error(Code::timeout, "it took too long");
+      pollfd poll{pipe_.get(), POLLIN, 0};
+      const int ready = ::poll(&poll, 1, static_cast<int>(std::min(left, kLook).count()));
+      if (ready > 0) return os::read_some(pipe_, room);
+      if (ready < 0 && errno != EINTR) throw_errno("read", "the answer");
     }
   }
-  for (; !open.empty(); open.pop_back()) builder.end_directory();
-}
 
-std::string text_of(const Components& components) {
-  std::string path;
-  for (const auto& name : components) path += name + "/";
-  return path;
-}
+ private:
+  const os::Fd& pipe_;
+  SteadyClock::time_point deadline_;
+  const std::stop_token& stop_;
+};
+
+class Gathering {
+ public:
+  Gathering(const CollectSettings& settings, const CollectFrom& from)
+      : request_(file_of(from.request.to_bytes())),
+        answer_(os::make_pipe()),
+        errors_(os::make_pipe()),
+        errand_({settings.cgroup_base, from.limits}, program(settings, from)) {}
+
+  // What it answered; an Error in the words of whoever knows best why not.
+  Collected receive(objects::Store& store, const snapshot::ReceiveLimits& limits, SteadyClock::time_point deadline,
+                    const std::stop_token& stop) {
+    child_ = &errand_.start();
+    answer_.write.reset();
+    errors_.write.reset();
+    const std::stop_callback when_stopped(stop, [this] { errand_.kill(); });
+    Answer answer(answer_.read, deadline, stop);
+    std::optional<Error> failure;
+    try {
+      auto collection = snapshot::receive_collection(store, answer, limits);
+      return {collection.snapshot, ByteSize(collection.bytes), std::move(collection.left_out)};
+    } catch (const Error& error) {
+      failure = error;
+    }
+    if (stop.stop_requested()) throw Cancelled();
+    if (failure->code() == Code::corrupt) explain();  // it ended early, and knows why
+    throw *failure;
+  }
+
+ private:
+  os::SpawnOptions program(const CollectSettings& settings, const CollectFrom& from) const {
+    os::SpawnOptions options;
+    options.arguments = {settings.program, from.tree ? "-" : from.path};
+    options.working_directory = "/";
+    options.standard_input = request_.get();
+    options.standard_output = answer_.write.get();
+    options.standard_error = errors_.write.get();
+    options.also = from.tree ? from.tree.get() : -1;
+    options.identity = from.owner;
+    return options;
+  }
+
+  // Throws where it can tell more than that the answer is none.
+  void explain() {
+    pollfd ended{child_->pidfd.get(), POLLIN, 0};
+    if (::poll(&ended, 1, kEndsWithinMs) <= 0) return;
+    if (errand_.out_of_memory()) throw Error(Code::io, "what gathers them ran out of memory");
+    const auto exit = os::reap(child_->pidfd);
+    if (exit.signalled) throw Error(Code::io, "what gathers them was ended by " + os::signal_name(exit.status));
+    if (exit.status == 0) return;
+    std::array<char, kLongestReason> text;
+    ::fcntl(errors_.read.get(), F_SETFL, O_NONBLOCK);
+    const auto length = ::read(errors_.read.get(), text.data(), text.size());
+    std::string_view said(text.data(), length < 0 ? 0 : static_cast<std::size_t>(length));
+    while (said.ends_with('\n')) said.remove_suffix(1);
+    throw Error(exit.status == kChanged ? Code::conflict : Code::io,
+                said.empty() ? "what gathers them failed" : printable(said));
+  }
+
+  os::Fd request_;
+  os::Pipe answer_;
+  os::Pipe errors_;
+  os::Errand errand_;
+  const os::Child* child_ = nullptr;  // its process
+};
 
 }  // namespace
 
-Collected collect_outputs(objects::Store& store, const os::Fd& root, const os::Identity& owner,
-                          const std::vector<std::string>& outputs, const std::optional<Manifest>& code,
-                          const std::string& base, const std::vector<Digest>& own) {
-  Collected collected;
-  auto batch = store.begin();
-  std::optional<objects::DigestSet> known;
-  snapshot::ManifestBuilder builder;
-  Components open;
-  bool anything = false;
-  for (const auto& output : topmost(outputs)) {
-    os::Fd directory;
-    snapshot::Scan scan;
-    {
-      const os::ActAs as(owner.uid, owner.gid);
-      auto path = split(base);
-      path.insert(path.end(), output.begin(), output.end());
-      directory = open_directory(root, path);
-      if (!directory) continue;
-      scan = snapshot::scan(directory, snapshot::collecting());
+Collected collect_outputs(objects::Store& store, const CollectSettings& settings, const CollectFrom& from,
+                          const std::stop_token& stop) {
+  const auto deadline = SteadyClock::now() + settings.time_limit;
+  const snapshot::ReceiveLimits limits{from.request.most_bytes, from.request.most_entries + 1'000};
+  for (int tries = 1;; ++tries) {
+    try {
+      return Gathering(settings, from).receive(store, limits, deadline, stop);
+    } catch (const Error& error) {
+      if (error.code() == Code::timeout)
+        throw Error(Code::timeout, "they could not be collected within " + to_words(settings.time_limit));
+      if (error.code() != Code::conflict || tries == kTries) throw;
     }
-    for (const auto& warning : scan.warnings) collected.warnings.push_back(text_of(output) + ": " + warning);
-    const auto wanted =
-        wanted_entries(scan.manifest, code, (base.empty() ? "" : base + "/") + text_of(output));
-    if (std::find(wanted.begin(), wanted.end(), true) == wanted.end()) continue;
-    if (!known) known = objects_of(store, own);
-    store_objects(*known, batch, directory, owner, scan);
-    const auto common =
-        static_cast<std::size_t>(std::mismatch(open.begin(), open.end(), output.begin(), output.end()).first - open.begin());
-    for (; open.size() > common; open.pop_back()) builder.end_directory();
-    for (; open.size() < output.size(); open.push_back(output[open.size()])) builder.begin_directory(output[open.size()]);
-    append_entries(builder, scan.manifest, wanted);
-    anything = true;
   }
-  for (; !open.empty(); open.pop_back()) builder.end_directory();
-  if (!anything) return collected;
-  const auto manifest = builder.finish();
-  batch.append(manifest.id(), manifest.bytes());
-  batch.commit(os::Durable::yes);
-  collected.outputs = manifest.id();
-  collected.size = ByteSize(manifest.totals().bytes);
-  return collected;
 }
 
 }  // namespace berth::jobs

@@ -23,7 +23,7 @@ async::Task<StorageUse> Quota::look(uid_t uid) {
 
 async::Task<std::optional<StorageUse>> Quota::storage(uid_t uid) {
   if (!limits_.storage || !binds(uid)) co_return std::nullopt;
-  auto turn = co_await storing_.try_emplace(uid, 1).first->second.take(uid);
+  auto turn = co_await storing_.take(uid);
   auto use = co_await look(uid);
   use.turn.emplace(std::move(turn));
   co_return use;

@@ -6,15 +6,14 @@
 #include <sys/types.h>
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <utility>
 
-#include "agent/jobs/turns.hpp"
 #include "agent/jobs/user_limits.hpp"
 #include "agent/store/store.hpp"
 #include "runtime/async/task.hpp"
+#include "runtime/async/turns.hpp"
 
 namespace berth::jobs {
 
@@ -22,7 +21,7 @@ namespace berth::jobs {
 struct StorageUse {
   ByteSize used;
   ByteSize limit;
-  std::optional<Turns::Turn> turn{};
+  std::optional<async::Turns::Turn> turn{};
   // Code::no_space where so much more is too much, telling use and limit and what to do. On any thread.
   void require(std::uint64_t incoming) const;
 };
@@ -50,7 +49,7 @@ class Quota {
   std::string state_dir_;
   bool bound_;
   store::Store& store_;
-  std::map<uid_t, Turns> storing_;
+  async::Turns storing_{1};
 };
 
 }  // namespace berth::jobs

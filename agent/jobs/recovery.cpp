@@ -4,6 +4,7 @@
 
 #include "agent/jobs/jobs.hpp"
 #include "agent/jobs/persist.hpp"
+#include "runtime/os/errand.hpp"
 #include "runtime/os/file.hpp"
 
 namespace berth::jobs {
@@ -21,8 +22,7 @@ queue::Entry entry_of(const store::LiveJob& job) {
 // A supervisor that holds its claim but has not said yet that it started: it will within moments.
 constexpr auto kStartingPause = std::chrono::milliseconds(5);
 
-// The agent may have died between recording an ending and clearing up after it; more end at a time never do.
-constexpr std::size_t kEndedJobsLookedAt = 256;
+constexpr auto kAgentsOwn = ~async::Lanes::Owner{0};
 
 // While a launch cannot be read.
 constexpr auto kLongestLookPause = std::chrono::milliseconds(5000);
@@ -38,7 +38,6 @@ shim::Condition inspect_launch(const std::string& directory, const std::string& 
 }  // namespace
 
 Task<> Jobs::recover() {
-  for (const auto& [id, launch] : store_.past_launches(kEndedJobsLookedAt)) workplaces_.strip(id, launch);
   queue_.set_drained(store_.drained());
   const auto apart = co_await async::attempt(set_old_secrets_apart());
   if (!apart) log_.error("secrets of earlier jobs are not sealed yet", kv("error", apart.error().describe()));
@@ -76,6 +75,7 @@ Task<> Jobs::recover() {
   for (const auto& [sequence, job] : live_) live.insert(job.id);
   auto ended = workplaces_.list();
   std::erase_if(ended, [&](const model::JobId& id) { return live.contains(id); });
+  unswept_.insert(ended.begin(), ended.end());
   nursery_.spawn(sweep_workplaces(std::move(ended)));
   launcher_.prepare(settings_.cgroup_base.empty() ? "" : settings_.cgroup_base + "/any");
   schedule();
@@ -83,16 +83,29 @@ Task<> Jobs::recover() {
 }
 
 // An agent that died between recording an ending and cleaning up left that to this one. `ended` is from before any
-// job could come into being or be retried.
+// job could come into being or be retried. Each in its owner's lane: what one left keeps nobody else waiting.
 Task<> Jobs::sweep_workplaces(std::vector<model::JobId> ended) {
-  auto sweep = [&] {
-    for (const auto& id : ended) workplaces_.strip(id);
-  };
-  co_await async::offload(pool_, sweep);
+  auto sweep_errands = [&](const std::stop_token&) { os::remove_left_errands(settings_.cgroup_base); };
+  co_await async::offload(lanes_.removing, kAgentsOwn, sweep_errands);
+  auto look = [&](const std::stop_token& stop) { return workplaces_.with_leftovers(ended, stop); };
+  const auto left = co_await async::offload(lanes_.removing, kAgentsOwn, look);
+  unswept_ = std::set<model::JobId>(left.begin(), left.end());
+  swept_now_.notify_all();
+  for (auto& id : left) nursery_.spawn(sweep_workplace(id));
   const auto swept = co_await async::attempt(sweep_containers());
   if (!swept && swept.error().code() != Code::unavailable)
     log_.warn("containers of ended jobs may be left", kv("error", swept.error().describe()));
-  swept_ = true;
+  swept_containers_ = true;
+  swept_now_.notify_all();
+}
+
+Task<> Jobs::sweep_workplace(model::JobId id) {
+  const auto job = store_.find(id);
+  const auto owner = job ? async::Lanes::Owner{job->uid} : kAgentsOwn;
+  auto sweep = [&](const std::stop_token& stop) { workplaces_.strip(id, stop); };
+  const auto done = co_await async::attempt(async::offload(lanes_.removing, owner, sweep));
+  if (!done) log_.warn("what an ended job left stays", kv("job", id), kv("error", done.error().describe()));
+  unswept_.erase(id);
   swept_now_.notify_all();
 }
 

@@ -11,6 +11,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/logs/appender.hpp"
 #include "runtime/os/file.hpp"
+#include "runtime/os/removal.hpp"
 #include "runtime/snapshot/closure.hpp"
 #include "runtime/snapshot/restore.hpp"
 
@@ -25,6 +26,8 @@ constexpr const char* kScratch = "scratch";
 constexpr const char* kUpper = "upper";
 constexpr const char* kOverlayWork = "overlay-work";
 constexpr ByteSize kRemarksCap = 1_MiB;
+constexpr const char* kCollecting = "collecting";  // how often it was begun
+constexpr int kMostCollectings = 4;
 
 // Of the disk, which is less than the size of a log with a hole; 0 where there is no such file.
 std::uint64_t allocated(const std::string& path) {
@@ -33,11 +36,18 @@ std::uint64_t allocated(const std::string& path) {
   return static_cast<std::uint64_t>(info.st_blocks) * 512;
 }
 
-std::vector<Digest> earlier_outputs(const model::Job& job) {
-  std::vector<Digest> earlier;
-  for (const auto& attempt : job.attempts)
-    if (attempt.outputs) earlier.push_back(*attempt.outputs);
-  return earlier;
+// Of a launch that is over.
+bool is_kept(const std::string& name) { return name == shim::kLogFile || name == shim::kLogIndexFile; }
+
+// What several agents could not finish is not begun for ever.
+void count_collecting(const std::string& path) {
+  const int times = std::atoi(os::read_file_if_exists(path).value_or("0").c_str());
+  if (times >= kMostCollectings)
+    throw Error(Code::timeout, "the agent ended " + std::to_string(times) + " times while it collected them");
+  try {
+    os::write_file(path, std::to_string(times + 1), 0600, os::Durable::no);
+  } catch (const Error&) {  // a full disk is no reason not to look at them
+  }
 }
 
 // A directory that others may pass through but not list.
@@ -116,39 +126,98 @@ void Workplaces::make_tree(const model::Job& job, const std::string& place, cons
   leases_.emplace(place, std::move(lease));
 }
 
-Collected Workplaces::collect(const model::Job& job, int launch, const os::Identity& owner) {
+std::vector<std::string> output_directories(const model::Job& job) {
   auto outputs = job.request.outputs;
-  if (!job.request.snapshot) {
-    const os::ActAs as(owner.uid, owner.gid);
-    const bool inside = model::in_container(job.request.environment);
-    const auto from = inside ? os::join(directory(job.id, launch), kScratch) : job.request.working_directory;
-    const auto root = os::open(from, O_RDONLY | O_DIRECTORY);
-    return collect_outputs(store_, root, owner, outputs, std::nullopt, "", earlier_outputs(job));
-  }
-  if (std::find(outputs.begin(), outputs.end(), "outputs") == outputs.end()) outputs.emplace_back("outputs");
-  const auto place = directory(job.id, launch);
-  const auto top = os::open(os::join(place, options_.overlays ? kUpper : kTree), O_RDONLY | O_DIRECTORY);
-  // An overlay's upper layer is just what the job wrote; a copy is compared with what it was made from.
-  std::optional<snapshot::Manifest> code;
-  if (!options_.overlays) code = snapshot::load_manifest(store_, *job.request.snapshot);
-  return collect_outputs(store_, top, owner, outputs, code, job.request.working_directory, earlier_outputs(job));
+  if (job.request.snapshot && std::find(outputs.begin(), outputs.end(), "outputs") == outputs.end())
+    outputs.emplace_back("outputs");
+  return outputs;
 }
 
-void Workplaces::strip(const model::JobId& id, int launch) {
+CollectFrom Workplaces::collect_from(const model::Job& job, int launch) const {
+  const auto place = directory(job.id, launch);
+  CollectFrom from;
+  from.limits = errand_limits(job.request);
+  from.request.directories = output_directories(job);
+  from.request.most_bytes = options_.collecting.most_bytes.bytes();
+  from.request.most_entries = options_.collecting.most_entries;
+  if (!job.request.snapshot && !model::in_container(job.request.environment)) {
+    from.path = job.request.working_directory;
+    from.request.known_as = from.path;
+    return from;
+  }
+  // An overlay's upper layer is just what the job wrote.
+  const auto* tree = !job.request.snapshot ? kScratch : options_.overlays ? kUpper : kTree;
+  from.tree = os::open(os::join(place, tree), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  from.request.known_as = os::join(place, job.request.snapshot ? kTree : kScratch);
+  if (job.request.snapshot) from.request.base = job.request.working_directory;
+  return from;
+}
+
+bool Workplaces::anything_to_collect(const model::Job& job, int launch) const noexcept {
+  try {
+    const auto from = collect_from(job, launch);
+    return !from.tree || snapshot::anything_to_collect(from.tree, from.request);
+  } catch (const std::exception&) {  // whoever collects will tell
+    return true;
+  }
+}
+
+// What is left of a launch may hold anything, programs that run as their owner too.
+void Workplaces::close(const std::string& place) const { ::chmod(place.c_str(), 0700); }
+
+Collected Workplaces::collect(const model::Job& job, int launch, const os::Identity& owner,
+                              const std::stop_token& stop) {
+  const auto place = directory(job.id, launch);
+  close(place);
+  count_collecting(os::join(place, kCollecting));
+  auto from = collect_from(job, launch);
+  if (options_.several_users) from.owner = owner;
+  // A copy is compared with what it was made from.
+  if (job.request.snapshot && !options_.overlays)
+    from.request.code = snapshot::load_manifest(store_, *job.request.snapshot);
+  return collect_outputs(store_, options_.collecting, from, stop);
+}
+
+void Workplaces::strip(const model::JobId& id, int launch, const std::stop_token& stop) {
   const auto place = directory(id, launch);
+  close(place);
+  std::vector<std::string> doomed;
   std::error_code absent;
   for (const auto& entry : std::filesystem::directory_iterator(place, absent)) {
-    const auto name = entry.path().filename();
-    if (name != shim::kLogFile && name != shim::kLogIndexFile) os::remove_tree(entry.path().string());
+    if (!is_kept(entry.path().filename())) doomed.push_back(entry.path().string());
+  }
+  for (const auto& path : doomed) {
+    const auto removal = os::remove_what_can_be(path, stop);
+    if (removal.stopped) return;  // the next agent goes on with it
+    if (removal.left > 0)
+      remark(id, "what it left cannot be removed: " + std::to_string(removal.left) + " entries; " + removal.first_failure);
   }
   const std::lock_guard guard(mutex_);
   leases_.erase(place);
 }
 
-void Workplaces::strip(const model::JobId& id) {
+void Workplaces::strip(const model::JobId& id, const std::stop_token& stop) {
   std::error_code absent;
   for (const auto& launch : std::filesystem::directory_iterator(os::join(options_.directory, id), absent))
-    if (const int number = std::atoi(launch.path().filename().c_str()); number > 0) strip(id, number);
+    if (const int number = std::atoi(launch.path().filename().c_str()); number > 0 && !stop.stop_requested())
+      strip(id, number, stop);
+}
+
+std::vector<model::JobId> Workplaces::with_leftovers(const std::vector<model::JobId>& jobs,
+                                                     const std::stop_token& stop) const {
+  const auto any_left = [&](const model::JobId& id) {
+    std::error_code absent;
+    for (const auto& launch : std::filesystem::directory_iterator(os::join(options_.directory, id), absent)) {
+      if (std::atoi(launch.path().filename().c_str()) <= 0) continue;
+      for (const auto& entry : std::filesystem::directory_iterator(launch.path(), absent))
+        if (!is_kept(entry.path().filename())) return true;
+    }
+    return false;
+  };
+  std::vector<model::JobId> left;
+  for (const auto& id : jobs)
+    if (!stop.stop_requested() && any_left(id)) left.push_back(id);
+  return left;
 }
 
 std::vector<model::JobId> Workplaces::list() const {

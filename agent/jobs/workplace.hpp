@@ -14,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,9 @@
 
 namespace berth::jobs {
 
+// Relative to where the job was started; `./outputs` is always one of a job with a snapshot.
+std::vector<std::string> output_directories(const model::Job& job);
+
 // The properties of a place that are the same for all jobs.
 struct WorkplaceOptions {
   std::string directory;
@@ -35,6 +39,7 @@ struct WorkplaceOptions {
   os::Protections protections{};     // of what is shared, as far as this machine goes
   std::vector<std::string> shared{};  // directories that jobs must not change
   std::string contexts{};      // for what Dockerfiles are built in; emptied by whoever starts an agent
+  CollectSettings collecting{};
 };
 
 // A directory that a Dockerfile is built in, as it was sent; of the agent's own. Gone with the last who holds it.
@@ -59,6 +64,8 @@ class Workplaces {
   // The file of a stream that is the job's, not a launch's: "build" or "agent".
   std::string side_log(const model::JobId& id, std::string_view stream) const;
 
+  // Whether make() is quick once prepare() is done; else it copies.
+  bool overlays() const { return options_.overlays; }
   // Brings the snapshot to disk, so that make() is quick; needs no resources of the queue.
   void prepare(const model::Job& job, const os::Identity& owner);
   // Makes the launch directory, an empty log and, for a job with a snapshot, its tree.
@@ -72,13 +79,19 @@ class Workplaces {
   // Of a launch that is over; nothing where it had no such layer.
   std::optional<model::EnvironmentChanges> environment_changes(const model::JobId& id, int launch) const;
 
-  // Stores what the job left in its output directories; `./outputs` is always one of a job with a snapshot.
-  Collected collect(const model::Job& job, int launch, const os::Identity& owner);
+  // False where the job certainly left nothing: a few system calls, which read nothing and follow nothing.
+  bool anything_to_collect(const model::Job& job, int launch) const noexcept;
+  // Stores what the job left in its output directories, with nothing but its user's rights. Too many agents that ended
+  // meanwhile make it fail. From now on nobody else gets into the launch's directory, whatever lies there.
+  Collected collect(const model::Job& job, int launch, const os::Identity& owner, const std::stop_token& stop = {});
 
-  // After the ending is recorded: what stays of a launch is its log.
-  void strip(const model::JobId& id, int launch);
+  // After the ending is recorded: what stays of a launch is its log. What cannot be removed is passed over, and told in
+  // the job's remarks; nobody but the agent gets to it.
+  void strip(const model::JobId& id, int launch, const std::stop_token& stop = {});
   // The same for every launch of a job.
-  void strip(const model::JobId& id);
+  void strip(const model::JobId& id, const std::stop_token& stop = {});
+  // Those of the jobs that strip() would find anything of.
+  std::vector<model::JobId> with_leftovers(const std::vector<model::JobId>& jobs, const std::stop_token& stop) const;
   // The jobs that have a directory.
   std::vector<model::JobId> list() const;
   // A launch that never ran leaves nothing.
@@ -99,6 +112,8 @@ class Workplaces {
   void make_tree(const model::Job& job, const std::string& directory, const os::Identity& owner, Site& site);
   void hand_over(const std::string& directory, const os::Identity& owner, unsigned mode = 0700) const;
   snapshot::Owner owner_of(const os::Identity& identity) const;
+  CollectFrom collect_from(const model::Job& job, int launch) const;
+  void close(const std::string& place) const;
 
   WorkplaceOptions options_;
   std::atomic<std::uint64_t> contexts_made_ = 0;

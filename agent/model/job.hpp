@@ -119,6 +119,18 @@ struct EnvironmentChanges {
   friend bool operator==(const EnvironmentChanges&, const EnvironmentChanges&) = default;
 };
 
+// What of an attempt's outputs is not in their snapshot as the job left it. All are counted, the first ones named.
+struct LeftOut {
+  struct Item {
+    std::string path;
+    std::string why;
+    friend bool operator==(const Item&, const Item&) = default;
+  };
+  std::uint64_t count = 0;
+  std::vector<Item> first;
+  friend bool operator==(const LeftOut&, const LeftOut&) = default;
+};
+
 // One run of the command.
 struct Attempt {
   int number = 1;
@@ -134,6 +146,7 @@ struct Attempt {
   std::vector<std::string> gpus;  // UUIDs of the GPUs that it was given
   // Nothing where there was none to change: no environment that was built here, or one that could not be written.
   std::optional<EnvironmentChanges> environment_changes{};
+  LeftOut outputs_left_out{};     // of what it wrote there
   friend bool operator==(const Attempt&, const Attempt&) = default;
 };
 

@@ -355,6 +355,26 @@ EnvironmentChanges environment_changes_from_json(const json& value) {
   return changes;
 }
 
+json to_json(const LeftOut& left_out) {
+  auto first = json::array();
+  for (const auto& [path, why] : left_out.first) first.push_back({{"path", path}, {"why", why}});
+  return {{"count", left_out.count}, {"first", std::move(first)}};
+}
+
+LeftOut left_out_from_json(const json& value) {
+  JsonReader fields(value, "outputs left out");
+  LeftOut left_out;
+  left_out.count = fields.whole<std::uint64_t>("count", 0);
+  const auto* first = fields.find("first");
+  if (first == nullptr) return left_out;
+  if (!first->is_array()) fields.refuse("first", "must be a list");
+  for (const auto& item : *first) {
+    JsonReader each(item, "output left out");
+    left_out.first.push_back({each.text("path"), each.text("why")});
+  }
+  return left_out;
+}
+
 json to_json(const Attempt& attempt) {
   return {{"number", attempt.number},
           {"launch", attempt.launch},
@@ -374,7 +394,8 @@ json to_json(const Attempt& attempt) {
           {"environment_changes",
            or_null(attempt.environment_changes, [](const EnvironmentChanges& changes) { return to_json(changes); })},
           {"outputs", or_null(attempt.outputs, to_hex)},
-          {"outputs_bytes", attempt.outputs_size.bytes()}};
+          {"outputs_bytes", attempt.outputs_size.bytes()},
+          {"outputs_left_out", attempt.outputs_left_out.count > 0 ? to_json(attempt.outputs_left_out) : json(nullptr)}};
 }
 
 Attempt attempt_from_json(const json& value) {
@@ -398,6 +419,8 @@ Attempt attempt_from_json(const json& value) {
     attempt.environment_changes = environment_changes_from_json(*changes);
   attempt.outputs = fields.digest("outputs");
   attempt.outputs_size = ByteSize(fields.whole<std::uint64_t>("outputs_bytes", 0));
+  if (const auto* left_out = fields.find("outputs_left_out"); left_out != nullptr && !left_out->is_null())
+    attempt.outputs_left_out = left_out_from_json(*left_out);
   return attempt;
 }
 

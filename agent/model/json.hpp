@@ -11,6 +11,8 @@ namespace berth::model {
 
 nlohmann::json to_json(const Resources& resources);
 nlohmann::json to_json(const Ending& ending);
+nlohmann::json to_json(const LeftOut& left_out);
+LeftOut left_out_from_json(const nlohmann::json& json);
 nlohmann::json to_json(const EnvironmentRequest& environment);
 nlohmann::json to_json(const JobRequest& request);
 nlohmann::json to_json(const Attempt& attempt);

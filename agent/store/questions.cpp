@@ -34,7 +34,8 @@ Attempt attempt_row(const db::Statement& row) {
                   .outputs = optional_digest_column(row, 8),
                   .outputs_size = ByteSize(static_cast<std::uint64_t>(row.integer(15))),
                   .gpus = texts_column(row, 12),
-                  .environment_changes = environment_changes_column(row, 16)};
+                  .environment_changes = environment_changes_column(row, 16),
+                  .outputs_left_out = left_out_column(row, 17)};
   if (const auto duration = row.optional_integer(3)) attempt.duration = microseconds(*duration);
   return attempt;
 }
@@ -43,7 +44,7 @@ std::vector<Attempt> attempts_of(db::Connection& db, Sequence sequence) {
   std::vector<Attempt> result;
   auto rows = db.query(
       "SELECT number, started, ended, duration_us, ending, user_cpu_us, system_cpu_us, peak_memory, outputs, "
-      "launch, io_read, io_written, gpus, gpu_us, gpu_peak_memory, outputs_size, environment_changes"
+      "launch, io_read, io_written, gpus, gpu_us, gpu_peak_memory, outputs_size, environment_changes, outputs_left_out"
       " FROM attempt WHERE sequence = ? ORDER BY number",
       sequence);
   while (rows.step()) result.push_back(attempt_row(rows));

@@ -58,6 +58,16 @@ std::optional<model::Ending> ending_column(const db::Statement& row, int column)
   return model::ending_from_json(model::parse_json(row.text(column)));
 }
 
+std::optional<std::string> to_column(const model::LeftOut& left_out) {
+  if (left_out.count == 0) return std::nullopt;
+  return model::to_json(left_out).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+model::LeftOut left_out_column(const db::Statement& row, int column) {
+  if (row.is_null(column)) return {};
+  return model::left_out_from_json(model::parse_json(row.text(column)));
+}
+
 model::State state_column(const db::Statement& row, int column) {
   const auto state = model::parse_state(row.text(column));
   if (!state) corrupt("state");

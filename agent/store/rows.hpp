@@ -31,6 +31,7 @@ std::optional<std::int64_t> to_column(const std::optional<std::chrono::duration<
 }
 std::optional<std::string> to_column(const std::optional<model::Ending>& ending);
 std::string to_column(const model::EnvironmentChanges& changes);
+std::optional<std::string> to_column(const model::LeftOut& left_out);
 // SQLite's integers are signed.
 std::int64_t to_column(ByteSize size);
 
@@ -40,6 +41,7 @@ std::optional<Digest> optional_digest_column(const db::Statement& row, int colum
 std::optional<Instant> instant_column(const db::Statement& row, int column);
 std::optional<model::Ending> ending_column(const db::Statement& row, int column);
 std::optional<model::EnvironmentChanges> environment_changes_column(const db::Statement& row, int column);
+model::LeftOut left_out_column(const db::Statement& row, int column);
 model::State state_column(const db::Statement& row, int column);
 model::JobRequest request_column(const db::Statement& row, int column);
 // From five columns on: cpu_milli, memory, gpus, slots, gpu_memory.

@@ -167,7 +167,12 @@ constexpr std::string_view kSchemaEnvironmentChanges = R"sql(
 ALTER TABLE attempt ADD COLUMN environment_changes TEXT;
 )sql";
 
-constexpr std::array<std::string_view, 7> kSteps{kSchema1, kSchema2, kSchema3, kSchemaLists, kSchemaOwners, kSchemaSecrets, kSchemaEnvironmentChanges};
+// What of an attempt's outputs was not collected as it was (JSON); NULL: nothing.
+constexpr std::string_view kSchemaLeftOut = R"sql(
+ALTER TABLE attempt ADD COLUMN outputs_left_out TEXT;
+)sql";
+
+constexpr std::array<std::string_view, 8> kSteps{kSchema1, kSchema2, kSchema3, kSchemaLists, kSchemaOwners, kSchemaSecrets, kSchemaEnvironmentChanges, kSchemaLeftOut};
 
 }  // namespace
 

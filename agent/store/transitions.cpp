@@ -41,20 +41,23 @@ void record(db::Connection& db, Sequence sequence, const Attempt& attempt) {
   db.run(
       "INSERT INTO attempt (sequence, number, launch, boot_id, started, ended, duration_us, ending, "
       "user_cpu_us,"
-      " system_cpu_us, peak_memory, io_read, io_written, gpu_us, gpu_peak_memory, outputs, outputs_size, owner)"
-      " VALUES (?, ?, 0, '', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT uid FROM job WHERE sequence = ?1))"
+      " system_cpu_us, peak_memory, io_read, io_written, gpu_us, gpu_peak_memory, outputs, outputs_size, outputs_left_out,"
+      " owner)"
+      " VALUES (?, ?, 0, '', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT uid FROM job WHERE sequence = ?1))"
       " ON CONFLICT (sequence, number) DO UPDATE SET started = ifnull(excluded.started, started),"
       " ended = excluded.ended, duration_us = excluded.duration_us, ending = excluded.ending,"
       " user_cpu_us = excluded.user_cpu_us, system_cpu_us = excluded.system_cpu_us,"
       " peak_memory = excluded.peak_memory, io_read = excluded.io_read, io_written = excluded.io_written,"
       " gpu_us = excluded.gpu_us, gpu_peak_memory = excluded.gpu_peak_memory,"
       " outputs = ifnull(excluded.outputs, outputs),"
+      " outputs_left_out = ifnull(excluded.outputs_left_out, outputs_left_out),"
       " outputs_size = iif(excluded.outputs IS NULL, outputs_size, excluded.outputs_size), owner = excluded.owner",
       sequence, attempt.number, to_column(attempt.started), to_column(attempt.ended),
       to_column(attempt.duration), to_column(attempt.ending), attempt.usage.user_cpu.count(),
       attempt.usage.system_cpu.count(), to_column(attempt.usage.peak_memory), to_column(attempt.usage.io_read),
       to_column(attempt.usage.io_written), attempt.usage.gpu_time.count(),
-      to_column(attempt.usage.gpu_peak_memory), to_column(attempt.outputs), to_column(attempt.outputs_size));
+      to_column(attempt.usage.gpu_peak_memory), to_column(attempt.outputs), to_column(attempt.outputs_size),
+      to_column(attempt.outputs_left_out));
   if (attempt.environment_changes)
     db.run("UPDATE attempt SET environment_changes = ? WHERE sequence = ? AND number = ?",
            to_column(*attempt.environment_changes), sequence, attempt.number);

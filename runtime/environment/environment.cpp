@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "runtime/async/deadline.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/environment/python.hpp"
@@ -102,8 +103,8 @@ struct Environments::Known {
   Stamps stamps;
 };
 
-Ready Environments::ensure(const Spec& spec, const Context& context) {
-  if (const auto* wanted = std::get_if<UserManaged>(&spec)) return ensure_python(*wanted, context);
+Ready Environments::ensure(const Spec& spec, const Context& context, const std::stop_token& stop) {
+  if (const auto* wanted = std::get_if<UserManaged>(&spec)) return ensure_python(*wanted, context, stop);
   if (!std::holds_alternative<None>(spec)) unsupported("environments that have to be built");
   Ready ready;
   ready.record = nlohmann::json{{"kind", "none"}}.dump();
@@ -111,13 +112,12 @@ Ready Environments::ensure(const Spec& spec, const Context& context) {
 }
 
 async::Task<Leased> Environments::ensure(Spec spec, Context context, Waiting& waiting) {
-  auto& pool = builds().pool();
   if (std::holds_alternative<None>(spec) || std::holds_alternative<UserManaged>(spec)) {
-    auto look = [&] { return ensure(spec, context); };
     Leased leased;
-    leased.ready = co_await async::offload(pool, look);
+    leased.ready = co_await look_for(spec, context, waiting);
     co_return leased;
   }
+  auto& pool = builds().pool();
   if (is_of_image(spec)) {
     if (kinds_.images == nullptr) unsupported("container images ready");
     ImageUse use;
@@ -131,6 +131,21 @@ async::Task<Leased> Environments::ensure(Spec spec, Context context, Waiting& wa
   };
   auto recipe = co_await async::offload(pool, make);
   co_return co_await builds().ensure(std::move(recipe), waiting);
+}
+
+// In the user's own lane: whoever hangs there keeps no other user waiting.
+async::Task<Ready> Environments::look_for(const Spec& spec, const Context& context, Waiting& waiting) {
+  const auto owner = context.identity ? context.identity->uid : ::geteuid();
+  std::optional<Ready> ready;
+  auto look = [&](const std::stop_token& stop) { ready.emplace(ensure(spec, context, stop)); };
+  auto unwanted = [&]() -> async::Task<> {
+    while (!waiting.abandoned()) co_await waiting.changed().wait();
+  };
+  auto looking = async::offload(looking_, owner, look);
+  auto abandoned = unwanted();
+  co_await async::run_until(std::move(looking), std::move(abandoned));
+  if (!ready) throw Cancelled();
+  co_return std::move(*ready);
 }
 
 Recipe Environments::recipe_of(const Spec& spec) const {
@@ -224,7 +239,7 @@ std::shared_ptr<Environments::Known> Environments::known(const Key& key) {
   return entry;
 }
 
-Ready Environments::ensure_python(const UserManaged& wanted, const Context& context) {
+Ready Environments::ensure_python(const UserManaged& wanted, const Context& context, const std::stop_token& stop) {
   const auto candidates = find_python(wanted.python, context.path);
   const bool by_path = wanted.python.starts_with('/');
   for (const auto& path : candidates) {
@@ -237,7 +252,7 @@ Ready Environments::ensure_python(const UserManaged& wanted, const Context& cont
     }
     const auto started = wall_clock();
     try {
-      auto python = look_at_python(path, context.identity, patience_);
+      auto python = look_at_python(path, context.identity, patience_, context.ground, stop);
       auto stamps = stamps_of(python, started);
       const auto ready = ready_from(python, by_path);
       entry->python.reset();

@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/async/lanes.hpp"
 #include "runtime/async/task.hpp"
 #include "runtime/environment/builds.hpp"
 #include "runtime/environment/images.hpp"
@@ -27,6 +28,7 @@
 #include "runtime/environment/recipe.hpp"
 #include "runtime/environment/spec.hpp"
 #include "runtime/environment/waiting.hpp"
+#include "runtime/os/errand.hpp"
 #include "runtime/os/identity.hpp"
 
 namespace berth::environment {
@@ -35,6 +37,7 @@ namespace berth::environment {
 struct Context {
   std::optional<os::Identity> identity;  // the job's user; nothing: who this process is
   std::string path = "/usr/local/bin:/usr/bin:/bin";
+  os::ErrandGround ground{};  // in which interpreters are looked at
   bool gpus = false;  // the job has some: an image must suit their driver
   std::map<std::string, docker::Credentials> credentials{};  // the job's own for registries of images
 };
@@ -83,7 +86,8 @@ class Environments {
   // None and UserManaged only.
   // Blocks: up to `patience` for an interpreter that is not known yet. Throws an Error naming the
   // interpreter, the reason and the remedy.
-  Ready ensure(const Spec& spec, const Context& context);
+  // `stop` ends a look, which is Cancelled.
+  Ready ensure(const Spec& spec, const Context& context, const std::stop_token& stop = {});
 
   // How often an interpreter was started; for tests and metrics.
   std::uint64_t looks() const;
@@ -92,7 +96,8 @@ class Environments {
   struct Known;
   using Key = std::pair<std::string, uid_t>;
 
-  Ready ensure_python(const UserManaged& wanted, const Context& context);
+  Ready ensure_python(const UserManaged& wanted, const Context& context, const std::stop_token& stop);
+  async::Task<Ready> look_for(const Spec& spec, const Context& context, Waiting& waiting);
   Recipe recipe_of(const Spec& spec) const;
   Recipe recipe_of_lock(const std::string& lock) const;
   Builds& builds() const;
@@ -105,6 +110,8 @@ class Environments {
   mutable std::mutex mutex_;  // guards all below; never held while an interpreter runs
   std::map<Key, std::shared_ptr<Known>> known_;
   std::uint64_t looks_ = 0;
+  // An interpreter is a program of its user's, which may hang.
+  async::Lanes looking_{{1, 8}};
 };
 
 }  // namespace berth::environment

@@ -9,7 +9,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/os/file.hpp"
-#include "runtime/os/spawn.hpp"
+#include "runtime/os/errand.hpp"
 
 namespace berth::environment {
 namespace {
@@ -83,17 +83,17 @@ std::string last_line(const std::string& text) {
 }
 
 os::Finished ask(const std::string& path, const std::optional<os::Identity>& identity,
-                 std::chrono::seconds patience) {
+                 std::chrono::seconds patience, const os::ErrandGround& ground, const std::stop_token& stop) {
   std::vector<std::string> environment{"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8"};
   const auto self = identity ? identity : os::identity_of(::geteuid());
   if (self) environment.push_back("HOME=" + self->home);
   os::SpawnOptions options{.arguments = {path, "-B", "-c", kQuestion},
                            .environment = std::move(environment),
                            .working_directory = "/",
-                           .identity = identity,
-                           .new_session = true};
+                           .identity = identity};
   try {
-    return os::run_program(std::move(options), static_cast<int>(patience.count()));
+    os::Errand errand(ground, std::move(options));
+    return errand.run(patience, stop);
   } catch (const Error& failure) {
     if (failure.code() == Code::timeout)
       throw Error(Code::timeout,
@@ -164,8 +164,8 @@ std::vector<std::string> find_python(const std::string& python, const std::strin
 }
 
 Python look_at_python(const std::string& path, const std::optional<os::Identity>& identity,
-                      std::chrono::seconds patience) {
-  const auto finished = ask(path, identity, patience);
+                      std::chrono::seconds patience, const os::ErrandGround& ground, const std::stop_token& stop) {
+  const auto finished = ask(path, identity, patience, ground, stop);
   const auto at = finished.output.rfind(kMark);
   if (finished.exit.signalled || finished.exit.status != 0 || at == std::string::npos)
     no_answer(path, finished);

@@ -22,16 +22,6 @@ std::string temporary_name(const std::string& path) {
   return path + ".tmp." + std::to_string(::getpid()) + "." + std::to_string(counter++);
 }
 
-// So that its owner can remove what is in it: the work directory of an overlay has no permissions at all, and users
-// make read-only trees.
-void open_directories(const std::string& path) {
-  struct stat info {};
-  if (::lstat(path.c_str(), &info) < 0 || !S_ISDIR(info.st_mode)) return;
-  if ((info.st_mode & S_IRWXU) != S_IRWXU) ::chmod(path.c_str(), S_IRWXU);
-  std::error_code gone;
-  for (const auto& entry : std::filesystem::directory_iterator(path, gone)) open_directories(entry.path().string());
-}
-
 }  // namespace
 
 std::string read_file(const std::string& path, std::uint64_t limit) {
@@ -83,17 +73,6 @@ void make_directories(const std::string& path, unsigned mode) {
 bool exists(const std::string& path) {
   struct stat info {};
   return ::lstat(path.c_str(), &info) == 0;
-}
-
-void remove_tree(const std::string& path) {
-  std::error_code failure;
-  std::filesystem::remove_all(path, failure);
-  if (failure == std::errc::permission_denied) {
-    open_directories(path);
-    std::filesystem::remove_all(path, failure);
-  }
-  if (failure && failure != std::errc::no_such_file_or_directory)
-    throw errno_error(failure.value(), "remove", printable(path));
 }
 
 bool remove_file(const std::string& path) {

@@ -25,7 +25,8 @@ void write_file(const std::string& path, std::string_view content, unsigned mode
 // Makes the directory and its missing parents; an existing one is left as it is.
 void make_directories(const std::string& path, unsigned mode = 0755);
 bool exists(const std::string& path);  // follows no symlink at the end
-// Removes a file or a whole tree, following no symlink; what is absent is fine.
+// Removes a file or a whole tree, following no symlink; what is absent is fine (removal.hpp tells more). What cannot
+// be removed is named in the Error once all the rest is gone.
 void remove_tree(const std::string& path);
 // Removes one file; false when there was none.
 bool remove_file(const std::string& path);

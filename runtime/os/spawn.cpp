@@ -5,6 +5,9 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -54,16 +57,41 @@ bool connect_standard_files(const SpawnOptions& options) {
   int null = -1;
   const std::array<int, 3> wanted{options.standard_input, options.standard_output, options.standard_error};
   std::array<int, 3> sources{};
-  // Duplicate above 2 first, so that no source is overwritten before it is used.
+  int also = -1;
+  if (options.also >= 0 && (also = ::fcntl(options.also, F_DUPFD_CLOEXEC, 4)) < 0) return false;
+  // Duplicate above 3 first, so that no source is overwritten before it is used.
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (wanted[i] < 0 && null < 0) null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-    sources[i] = ::fcntl(wanted[i] < 0 ? null : wanted[i], F_DUPFD_CLOEXEC, 3);
+    sources[i] = ::fcntl(wanted[i] < 0 ? null : wanted[i], F_DUPFD_CLOEXEC, 4);
     if (sources[i] < 0) return false;
   }
   for (int i = 0; i < 3; ++i)
     if (::dup2(sources[static_cast<std::size_t>(i)], i) < 0) return false;
   // Ours are close-on-exec already; this is for what this process was started with. Linux 5.11 or newer.
   ::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
+  return also < 0 || ::dup2(also, 3) == 3;
+}
+
+constexpr rlim_t kOpenFiles = 4096;
+
+// Before the change of user: afterwards some of it is not allowed any more. What fails makes nothing unsafe but for the
+// first.
+bool be_for_user() {
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return false;
+  const int oom = ::getuid() == 0 ? ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC) : -1;
+  if (oom >= 0) {
+    [[maybe_unused]] const auto written = ::write(oom, "300", 3);
+    ::close(oom);
+  }
+  const rlimit core{0, 0};
+  ::setrlimit(RLIMIT_CORE, &core);
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max < kOpenFiles ? files.rlim_max : kOpenFiles;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
+  ::setpriority(PRIO_PROCESS, 0, 5);
+  ::umask(022);
   return true;
 }
 
@@ -72,6 +100,7 @@ bool connect_standard_files(const SpawnOptions& options) {
   reset_signals();
   if (options.new_session) ::setsid();
   if (!connect_standard_files(options)) fail(plan, kStepFiles);
+  if (options.for_user && !be_for_user()) fail(plan, kStepIdentity);
   if (options.identity && !become(*options.identity)) fail(plan, kStepIdentity);
   if (!options.working_directory.empty() && ::chdir(options.working_directory.c_str()) < 0)
     fail(plan, kStepDirectory);
@@ -85,7 +114,8 @@ bool connect_standard_files(const SpawnOptions& options) {
     case kStepDirectory:
       throw errno_error(failure.error_number, "enter directory", printable(options.working_directory));
     case kStepIdentity:
-      throw errno_error(failure.error_number, "become user", options.identity->name);
+      throw errno_error(failure.error_number, "become user",
+                        options.identity ? options.identity->name : std::string("without privileges"));
     default:
       throw errno_error(failure.error_number, "start", program);
   }
@@ -218,13 +248,15 @@ bool drain(const Fd& pipe, std::string& text, std::size_t limit) {
 
 // The program's own end counts, not that of its output: a child that it left behind may hold the pipes for
 // ever.
-Finished run_program(SpawnOptions options, int seconds, std::size_t limit) {
+Finished run_program(SpawnOptions options, int seconds, std::size_t limit,
+                     const std::function<void(const Child&)>& started) {
   auto output = make_pipe();
   auto errors = make_pipe();
   options.standard_output = output.write.get();
   options.standard_error = errors.write.get();
   for (const auto* pipe : {&output.read, &errors.read}) ::fcntl(pipe->get(), F_SETFL, O_NONBLOCK);
   const auto process = spawn(options);
+  if (started) started(process);
   output.write.reset();
   errors.write.reset();
 

@@ -2,6 +2,7 @@
 
 // Starting programs. The caller learns synchronously whether exec succeeded.
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,6 +22,10 @@ struct SpawnOptions {
   int standard_error = -1;
   std::optional<Identity> identity;  // to run as; needs root
   bool new_session = false;
+  // A program for a user rather than a part of ours: no new privileges, no core dumps, no protection from the
+  // out-of-memory killer, an ordinary number of descriptors, less urgent than us.
+  bool for_user = false;
+  int also = -1;    // becomes descriptor 3 of the program
   int cgroup = -1;  // a control group's directory to be born in; -1: the caller's group
 };
 
@@ -48,6 +53,8 @@ struct Finished {
   std::string output;
   std::string errors;
 };
-Finished run_program(SpawnOptions options, int seconds, std::size_t limit = 16U << 20);
+// `started` is told of the process, in case somebody else wants to end it sooner.
+Finished run_program(SpawnOptions options, int seconds, std::size_t limit = 16U << 20,
+                     const std::function<void(const Child&)>& started = {});
 
 }  // namespace berth::os

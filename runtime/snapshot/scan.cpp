@@ -2,11 +2,13 @@
 
 #include <fcntl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <mutex>
 #include <optional>
+#include <system_error>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
@@ -61,16 +63,21 @@ class ContentReader {
     const auto sizes = objects::chunk_sizes_for(node.size);
     buffer_.resize(2 * objects::kLargestChunk);
     Recipe chunks;
+    std::uint64_t position = 0;  // in the file, of the buffer's begin
     std::size_t begin = 0;
     std::size_t end = 0;
     bool at_end = false;
     while (true) {
       if (!at_end && end - begin < sizes.most) {
+        if (const auto skipped = skip_hole(file, position, node.size, sizes, chunks); skipped > 0) {
+          position += skipped;
+          begin = end = 0;
+        }
         std::copy(buffer_.data() + begin, buffer_.data() + end, buffer_.data());
         end -= begin;
         begin = 0;
         const auto room = buffer_.span().subspan(end);
-        const auto n = fill(file, room);
+        const auto n = fill_at(file, room, position + end);
         at_end = n < room.size();
         end += n;
       }
@@ -79,23 +86,47 @@ class ContentReader {
       const auto size = objects::next_chunk(window, sizes);
       chunks.add(objects::sha256(window.substr(0, size)), size);
       begin += size;
+      position += size;
     }
     recipe = chunks.bytes();
     node.digest = objects::sha256(recipe);
     return chunks.file_size() == node.size;
   }
 
+  // Where a hole of at least a chunk's length begins at `position`, its chunks are known without reading it: how far
+  // they reach.
+  std::uint64_t skip_hole(const os::Fd& file, std::uint64_t position, std::uint64_t size,
+                          const objects::ChunkSizes& sizes, Recipe& chunks) {
+    const auto found = ::lseek(file.get(), static_cast<off_t>(position), SEEK_DATA);
+    if (found < 0 && errno != ENXIO) return 0;  // the file system does not tell
+    const auto data = found < 0 ? size : std::min(static_cast<std::uint64_t>(found), size);
+    std::uint64_t skipped = 0;
+    for (; data >= position + skipped + sizes.most; skipped += zeros_.size) {
+      if (zeros_of_ != sizes.most) {
+        const std::string zeros(sizes.most, '\0');
+        zeros_.size = objects::next_chunk(zeros, sizes);
+        zeros_.digest = objects::sha256(std::string_view(zeros).substr(0, zeros_.size));
+        zeros_of_ = sizes.most;
+      }
+      chunks.add(zeros_.digest, zeros_.size);
+    }
+    return skipped;
+  }
+
   // Until the room is full or the file ends.
-  static std::size_t fill(const os::Fd& file, std::span<char> room) {
+  static std::size_t fill(const os::Fd& file, std::span<char> room) { return fill_at(file, room, 0); }
+  static std::size_t fill_at(const os::Fd& file, std::span<char> room, std::uint64_t position) {
     std::size_t filled = 0;
     while (filled < room.size()) {
-      const auto n = os::read_some(file, room.subspan(filled));
+      const auto n = os::read_at(file, room.subspan(filled), position + filled);
       if (n == 0) break;
       filled += n;
     }
     return filled;
   }
 
+  Chunk zeros_;  // the first one of nothing but zeros, for files whose largest chunk is …
+  std::uint32_t zeros_of_ = 0;  // … this
   objects::Buffer buffer_;
 };
 
@@ -120,18 +151,20 @@ class Contents {
   void file(std::uint32_t index, ContentReader& reader) {
     auto& node = found_.nodes[index];
     const auto path = found_.path(index);
+    const auto on_disk = found_.renamed ? found_.path_on_disk(index) : path;
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
-      const auto file = open_beneath(root_, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+      const auto file = open_beneath(root_, on_disk, O_RDONLY | O_NONBLOCK | O_NOCTTY);
       if (!file && errno == ENOENT) {
         node.dropped = true;
         return;
       }
-      if (!file) return problem(node, unreadable(path));
+      if (!file) return problem(node, path, "cannot be read: " + std::generic_category().message(errno), unreadable(path));
       std::string recipe;
       if (read(reader, file, path, node, recipe)) return done(node, std::move(recipe));
       if (node.dropped) return;
     }
-    problem(node, Error(Code::conflict, printable(path) + " keeps changing while it is read",
+    problem(node, path, "kept changing while it was read",
+            Error(Code::conflict, printable(path) + " keeps changing while it is read",
                         "submit when nothing writes to it, or leave it out by an entry in " + ignore_file()));
   }
 
@@ -140,7 +173,8 @@ class Contents {
     try {
       return reader.read(file, node, recipe);
     } catch (const Error& error) {
-      problem(node, Error(error.code(), error.message() + ", " + printable(path),
+      problem(node, path, error.message(),
+              Error(error.code(), error.message() + ", " + printable(path),
                           "leave it out by an entry in " + ignore_file()));
       return false;
     }
@@ -153,11 +187,11 @@ class Contents {
     if (!recipe.empty()) result_.recipes.emplace(node.digest, std::move(recipe));
   }
 
-  void problem(Node& node, const Error& error) {
+  void problem(Node& node, const std::string& path, std::string why, const Error& error) {
     if (options_.problems == ScanOptions::Problems::fail) throw error;
     node.dropped = true;
     const std::lock_guard lock(mutex_);
-    result_.warnings.push_back(error.message() + "; it is left out");
+    result_.left_out.add(printable(path), std::move(why));
   }
 
   Error unreadable(const std::string& path) const {
@@ -183,6 +217,8 @@ void build(const Found& found, Scan& result) {
     const auto& node = found.nodes[i];
     for (; !ends.empty() && ends.back() == i; ends.pop_back()) builder.end_directory();
     if (node.dropped) continue;
+    if (!node.real.empty())
+      result.real_names.emplace(static_cast<std::uint32_t>(result.stamps.size()), node.real);
     result.stamps.push_back(node.stamp);
     if (node.kind == Kind::directory) {
       builder.begin_directory(node.name);
@@ -214,10 +250,22 @@ void warn_of_size(Scan& result) {
 
 }  // namespace
 
+std::string Scan::path_on_disk(std::uint32_t entry) const {
+  if (real_names.empty()) return manifest.path(entry);
+  std::string path;
+  for (; entry != Manifest::kRoot; entry = manifest[entry].parent) {
+    const auto real = real_names.find(entry);
+    const auto name = real == real_names.end() ? std::string(manifest[entry].name) : real->second;
+    path = path.empty() ? name : name + "/" + path;
+  }
+  return path;
+}
+
 ScanOptions collecting() {
   ScanOptions options;
   options.ignore_files = IgnoreFiles::none;
   options.problems = ScanOptions::Problems::leave_out;
+  options.one_file_system = true;
   return options;
 }
 

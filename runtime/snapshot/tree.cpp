@@ -72,10 +72,10 @@ os::Fd open_directory_beneath(const os::Fd& root, const std::string& path) {
   return fd;
 }
 
-std::vector<std::string> list_names(const os::Fd& directory) {
+std::vector<std::string> list_names(const os::Fd& directory, std::size_t most) {
   std::vector<std::string> names;
   alignas(dirent64) std::array<char, 32768> buffer;
-  while (true) {
+  while (names.size() < most) {
     const auto n = ::getdents64(directory.get(), buffer.data(), buffer.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) throw_errno("list", "a directory");
@@ -87,6 +87,7 @@ std::vector<std::string> list_names(const os::Fd& directory) {
         names.emplace_back(entry->d_name);
     }
   }
+  if (names.size() > most) names.resize(most);
   std::sort(names.begin(), names.end());
   return names;
 }

@@ -28,8 +28,8 @@ Stamp stamp_of(const struct stat& info);
 // Opens a path below `root` without following any symbolic link; an empty handle and errno on failure.
 os::Fd open_beneath(const os::Fd& root, const std::string& path, int flags);
 
-// The names in a directory, "." and ".." left out, in bytewise order.
-std::vector<std::string> list_names(const os::Fd& directory);
+// The names in a directory, "." and ".." left out, in bytewise order; where there are more than `most`, any so many.
+std::vector<std::string> list_names(const os::Fd& directory, std::size_t most = static_cast<std::size_t>(-1));
 
 // open_beneath or throw; "." for "".
 os::Fd open_directory_beneath(const os::Fd& root, const std::string& path);

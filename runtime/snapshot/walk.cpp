@@ -6,11 +6,14 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/base/units.hpp"
 #include "runtime/snapshot/ignore.hpp"
 #include "runtime/snapshot/stat_cache.hpp"
 
@@ -20,6 +23,7 @@ namespace {
 constexpr auto kNone = Manifest::kRoot;
 constexpr const char* kAzureIgnore = ".amlignore";
 constexpr const char* kGitIgnore = ".gitignore";
+constexpr const char* kTooMany = "is one too many: no more files and directories are taken";
 
 // The ignore files from the root down to a directory, each read when first asked. A directory without one
 // shares its parent's.
@@ -89,6 +93,7 @@ class Walk {
     if (::fstat(root_.get(), &info) < 0) throw_errno("read", "the directory");
     if (!S_ISDIR(info.st_mode))
       throw Error(Code::invalid, "a snapshot is taken of a directory, and this is none");
+    device_ = info.st_dev;
     if (options_.ignore_files == IgnoreFiles::honour) {
       const bool azure = ::faccessat(root_.get(), kAzureIgnore, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
       result_.ignore_name = azure ? kAzureIgnore : kGitIgnore;
@@ -168,21 +173,53 @@ class Walk {
   void listed_names(Directory& here, std::vector<std::string>& names) {
     auto cached = here.known ? first_child(here) : 0;
     const auto end = here.known ? end_of_children(here) : 0;
+    const auto renamed = leaves_out() ? write_otherwise(names) : std::map<std::string, std::string>();
+    if (!renamed.empty()) found_.renamed = true;
     for (auto& name : names) {
-      if (name == ".git") continue;
+      if (name == ".git") {
+        if (leaves_out()) leave_out(here, name, "is what git keeps, which is never part of a snapshot");
+        continue;
+      }
+      if (is_full()) {
+        leave_out(here, name, kTooMany);
+        continue;
+      }
       while (cached < end && cache_->manifest()[cached].name < name)
         cached = cache_->manifest()[cached].subtree_end;
       const bool known = cached < end && cache_->manifest()[cached].name == name;
+      const auto real = renamed.find(name);
+      real_ = real == renamed.end() ? std::string_view() : std::string_view(found_.texts.emplace_back(real->second));
       found_.texts.push_back(std::move(name));
-      entry(here, found_.texts.back(), known ? cached : kNone, Listed::yes);
+      const std::string_view shown = found_.texts.back();
+      if (!real_.empty() && shown.size() > kLongestName)
+        leave_out(here, shown, "has a name that is not UTF-8 or has a line break in it, and is too long to be written otherwise");
+      else
+        entry(here, shown, known ? cached : kNone, Listed::yes);
+      real_ = {};
     }
   }
 
+  // Names that no snapshot may have get another one; back comes what they are on disk.
+  static std::map<std::string, std::string> write_otherwise(std::vector<std::string>& names) {
+    std::map<std::string, std::string> real;
+    for (auto& name : names) {
+      if (is_valid_name(name)) continue;
+      auto shown = printable(name);
+      while (real.contains(shown) || std::find(names.begin(), names.end(), shown) != names.end()) shown += '~';
+      real.emplace(shown, std::exchange(name, shown));
+    }
+    if (!real.empty()) std::sort(names.begin(), names.end());
+    return real;
+  }
+
   std::vector<std::string> list_names_of(Directory& here) {
+    const auto most = leaves_out() ? static_cast<std::size_t>(options_.most_entries) + 1 : static_cast<std::size_t>(-1);
     try {
-      return list_names(here.opened ? here.opened : root_);
+      auto names = list_names(here.opened ? here.opened : root_, most);
+      if (names.size() >= most) result_.left_out.add(printable(path_), "has more in it than is looked at");
+      return names;
     } catch (Error& error) {
-      problem(here, error.add_context("scanning " + printable(path_)));
+      problem(here, path_, "cannot be listed: " + error.message(), error.add_context("scanning " + printable(path_)));
       return {};
     }
   }
@@ -191,20 +228,23 @@ class Walk {
 
   void entry(Directory& here, std::string_view name, std::uint32_t cached, Listed listed = Listed::no) {
     std::array<char, kLongestName + 1> text;
-    std::memcpy(text.data(), name.data(), name.size());
-    text[name.size()] = '\0';
+    const auto on_disk = real_.empty() ? name : real_;
+    std::memcpy(text.data(), on_disk.data(), on_disk.size());
+    text[on_disk.size()] = '\0';
     struct stat info {};
     if (::fstatat(here.fd, text.data(), &info, AT_SYMLINK_NOFOLLOW) < 0) {
       if (errno == ENOENT) return;  // removed in between
-      return problem(here, unreadable(path_ + std::string(name)));
+      return unreadable(here, name);
     }
     if (listed == Listed::yes) {
       if (ignored(here, name, S_ISDIR(info.st_mode))) return;
-      if (!is_valid_name(name)) return problem(here, bad_name(name));
+      if (!is_valid_name(name)) return problem(here, path_ + std::string(name), "has no name for a snapshot", bad_name(name));
     }
+    if (!real_.empty()) leave_out(here, name, "is kept under this name: its own is not UTF-8, or has a line break in it");
     if (S_ISREG(info.st_mode)) return file(here, name, info, cached);
     if (S_ISDIR(info.st_mode)) return subdirectory(here, name, text.data(), cached);
     if (S_ISLNK(info.st_mode)) return symlink(here, name, text.data(), info, cached);
+    if (leaves_out()) return leave_out(here, name, "is a socket, a pipe or a device");
     here.settled = false;
     result_.warnings.push_back(printable(path_ + std::string(name)) +
                                " is a socket, a pipe or a device; it is left out");
@@ -230,15 +270,19 @@ class Walk {
     node.kind = kind;
     node.parent = here.node;
     node.name = name;
+    node.real = real_;
     node.stamp = stamp_of(info);
     node.subtree_end = static_cast<std::uint32_t>(found_.nodes.size());
     return node;
   }
 
   void file(Directory& here, std::string_view name, const struct stat& info, std::uint32_t cached) {
+    const auto size = static_cast<std::uint64_t>(info.st_size);
+    if (leaves_out() && (size > kLargestFile || total_ + size > options_.most_bytes))
+      return leave_out(here, name, "is more than may be taken (" + to_text(ByteSize(options_.most_bytes)) + " in all)");
     const auto kind = (info.st_mode & S_IXUSR) != 0 ? Kind::executable : Kind::file;
     auto& node = add(here, kind, name, info);
-    node.size = static_cast<std::uint64_t>(info.st_size);
+    node.size = size;
     total_ += node.size;
     if (total_ > options_.most_bytes || node.size > kLargestFile)
       throw Error(Code::too_large,
@@ -260,15 +304,19 @@ class Walk {
   }
 
   void subdirectory(Directory& here, std::string_view name, const char* text, std::uint32_t cached) {
-    if (depth_ >= kDeepest) return problem(here, too_deep(name));
+    if (depth_ >= options_.deepest)
+      return problem(here, path_ + std::string(name), "is nested too deep", too_deep(name));
     Directory child;
     child.opened = os::Fd(::openat(here.fd, text, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     struct stat info {};
     if (!child.opened || ::fstat(child.opened.get(), &info) < 0) {
       if (errno == ENOENT) return;
-      return problem(here, unreadable(path_ + std::string(name)));
+      return unreadable(here, name);
     }
+    if (options_.one_file_system && info.st_dev != device_) return leave_out(here, name, "is on another file system");
+    const auto real = std::exchange(real_, {});
     add(here, Kind::directory, name, info);
+    found_.nodes.back().real = real;
     child.fd = child.opened.get();
     child.node = static_cast<std::uint32_t>(found_.nodes.size() - 1);
     child.cached = cached;
@@ -295,12 +343,14 @@ class Walk {
     } else {
       std::array<char, kLongestTarget + 1> buffer;
       const auto n = ::readlinkat(here.fd, text, buffer.data(), buffer.size());
-      if (n <= 0 || static_cast<std::size_t>(n) > kLongestTarget)
-        return problem(here, unreadable(path_ + std::string(name)));
+      if (n <= 0 || static_cast<std::size_t>(n) > kLongestTarget) return unreadable(here, name);
       target = found_.texts.emplace_back(buffer.data(), static_cast<std::size_t>(n));
     }
     add(here, Kind::symlink, name, info).target = target;
-    if (leads_out(target, depth_ - 1))
+    if (!leads_out(target, depth_ - 1)) return;
+    if (leaves_out())
+      leave_out(here, name, "is a symbolic link out of here, to " + printable(target) + ": the link is kept, not what it leads to");
+    else
       result_.warnings.push_back("the symbolic link " + printable(path_ + std::string(name)) +
                                  " leads out of the tree, to " + printable(target) +
                                  ", which the node may not have");
@@ -308,10 +358,12 @@ class Walk {
 
   std::string ignore_file() const { return result_.ignore_name == kGitIgnore ? kGitIgnore : kAzureIgnore; }
 
-  Error unreadable(const std::string& path) const {
-    auto error = errno_error(errno, "read", printable(path));
-    return Error(error.code(), error.message(),
-                 "make it readable, or leave it out by an entry in " + ignore_file());
+  void unreadable(Directory& here, std::string_view name) {
+    const auto path = path_ + std::string(name);
+    const auto error = errno_error(errno, "read", printable(path));
+    const auto why = error.message();
+    problem(here, path, "cannot be read: " + why.substr(std::min(why.rfind(": ") + 2, why.size())),
+            Error(error.code(), why, "make it readable, or leave it out by an entry in " + ignore_file()));
   }
 
   Error bad_name(std::string_view name) const {
@@ -326,10 +378,18 @@ class Walk {
                  "leave this directory out by an entry in " + ignore_file());
   }
 
-  void problem(Directory& here, const Error& error) {
-    if (options_.problems == ScanOptions::Problems::fail) throw error;
+  bool leaves_out() const { return options_.problems == ScanOptions::Problems::leave_out; }
+  bool is_full() const { return leaves_out() && found_.nodes.size() >= options_.most_entries; }
+
+  void leave_out(Directory& here, std::string_view name, std::string why) {
     here.settled = false;
-    result_.warnings.push_back(error.message() + "; it is left out");
+    result_.left_out.add(printable(path_ + std::string(name)), std::move(why));
+  }
+
+  void problem(Directory& here, const std::string& path, std::string why, const Error& error) {
+    if (!leaves_out()) throw error;
+    here.settled = false;
+    result_.left_out.add(printable(path), std::move(why));
   }
 
   const os::Fd& root_;
@@ -341,19 +401,34 @@ class Walk {
   std::size_t depth_ = 0;
   std::size_t as_cached_ = 0;  // nodes that are exactly their cached entries
   std::uint64_t total_ = 0;
+  std::string_view real_;  // of the entry being looked at, where its name on disk is another one
+  dev_t device_ = 0;
 };
 
 }  // namespace
 
-std::string Found::path(std::uint32_t node) const {
+namespace {
+
+template <class NameOf>
+std::string path_by(const std::vector<Node>& nodes, std::uint32_t node, NameOf name_of) {
   std::vector<std::string_view> names;
-  for (; node != kNone; node = nodes[node].parent) names.push_back(nodes[node].name);
+  for (; node != kNone; node = nodes[node].parent) names.push_back(name_of(nodes[node]));
   std::string path;
   for (auto name = names.rbegin(); name != names.rend(); ++name) {
     if (!path.empty()) path += '/';
     path += *name;
   }
   return path;
+}
+
+}  // namespace
+
+std::string Found::path(std::uint32_t node) const {
+  return path_by(nodes, node, [](const Node& each) { return each.name; });
+}
+
+std::string Found::path_on_disk(std::uint32_t node) const {
+  return path_by(nodes, node, [](const Node& each) { return each.real.empty() ? each.name : each.real; });
 }
 
 Found walk(const os::Fd& root, const ScanOptions& options, Scan& result) {

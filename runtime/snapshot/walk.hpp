@@ -20,6 +20,7 @@ struct Node {
   std::uint32_t parent = Manifest::kRoot;
   std::uint32_t subtree_end = 0;
   std::string_view name;
+  std::string_view real;  // on disk, where that is another one
   std::string_view target;
   std::uint64_t size = 0;
   Stamp stamp;
@@ -31,9 +32,11 @@ struct Found {
   std::deque<std::string> texts;  // what names and targets view, where it is not the cache
   std::size_t unread = 0;
   std::uint64_t unread_bytes = 0;
+  bool renamed = false;    // some node has another name on disk
   bool as_cached = false;  // the tree is exactly the cached one
 
   std::string path(std::uint32_t node) const;
+  std::string path_on_disk(std::uint32_t node) const;
 };
 
 // Fills in `result`'s warnings, root_stamp and ignore_name.

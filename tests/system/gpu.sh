@@ -30,7 +30,7 @@ fail() {
 build() {
   echo "== build"
   [ -f "$build/CMakeCache.txt" ] || cmake --preset "${build##*/}" >"$scratch/configure" || fail "cmake --preset ${build##*/}"
-  cmake --build "$build" --target berthd berth berth-shim gpu_survey "$@" >"$scratch/build" ||
+  cmake --build "$build" --target berthd berth berth-shim berth-collect gpu_survey "$@" >"$scratch/build" ||
     { cat "$scratch/build"; fail "the build"; }
 }
 

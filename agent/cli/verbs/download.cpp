@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/cli/help.hpp"
+#include "agent/cli/job_text.hpp"
 #include "agent/cli/output.hpp"
 #include "agent/cli/settings.hpp"
 #include "agent/cli/verbs/verbs.hpp"
@@ -26,6 +27,10 @@ std::string as_json(const std::string& job, const Downloaded& downloaded) {
                                       {"files", downloaded.files},
                                       {"bytes", downloaded.bytes}};
   return object.dump() + "\n";
+}
+
+void tell_left_out(const model::Job& job) {
+  if (const auto text = left_out_text(job, 5); !text.empty()) remark(text);
 }
 
 }  // namespace
@@ -66,7 +71,8 @@ int verb::download(const Arguments& arguments, Common& common) {
     throw Error(Code::invalid, "--attempt goes with outputs only: all attempts run the same code",
                 "leave it away");
   Agent agent(socket_path(common));
-  const auto id = agent.job(job).job.id;
+  const auto record = agent.job(job);
+  const auto& id = record.job.id;
   const auto overwrite = force ? Overwrite::yes : Overwrite::no;
   Downloaded downloaded;
   if (code)
@@ -79,6 +85,7 @@ int verb::download(const Arguments& arguments, Common& common) {
     downloaded =
         download_tree(agent, job_target(id, "/outputs" + query), directory.value_or("./" + id), overwrite);
   print(common.json ? as_json(id, downloaded) : words(downloaded));
+  if (!code && !diff && !attempt) tell_left_out(record.job);
   return 0;
 }
 

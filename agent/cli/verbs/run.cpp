@@ -3,6 +3,7 @@
 #include "agent/cli/follow.hpp"
 #include "agent/cli/help.hpp"
 #include "agent/cli/interrupts.hpp"
+#include "agent/cli/job_text.hpp"
 #include "agent/cli/output.hpp"
 #include "agent/cli/settings.hpp"
 #include "agent/cli/submission.hpp"
@@ -56,6 +57,7 @@ int verb::run(const Arguments& arguments, Common& common) {
   const auto record = follow(agent, submitted.id, {}, 1, sink);
   if (common.json) print(record.json + "\n");
   tell_ending(record.job);
+  if (const auto text = left_out_text(record.job, 3); !text.empty()) remark(text);
   return record.job.ending ? model::exit_code(*record.job.ending) : berth::exit_code(Code::internal);
 }
 

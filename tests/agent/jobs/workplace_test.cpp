@@ -26,9 +26,10 @@ struct Node {
   os::TempDir directory;
   objects::Store store{directory / "objects"};
   snapshot::Checkouts checkouts{directory / "checkouts"};
+  jobs::CollectSettings collecting{BERTH_COLLECT, ""};
 
   jobs::Workplaces workplaces(bool overlays = false) {
-    return jobs::Workplaces({directory / "jobs", overlays, false}, store, checkouts);
+    return jobs::Workplaces({directory / "jobs", overlays, false, "", collecting}, store, checkouts);
   }
 
   // Stores a tree as a client's snapshot would be.
@@ -108,7 +109,7 @@ TEST_CASE("a copied tree is the job's own, and only what the job wrote is collec
   CHECK(os::exists(workplaces.directory(ours.id, 1) + "/log"));
 }
 
-TEST_CASE("output directories keep their paths, one within another is taken once, and `..` is refused") {
+TEST_CASE("output directories keep their paths, one within another is taken once, and `..` is told") {
   Node node;
   write(node.directory / "code/src/run.sh", "true\n");
   auto ours = job(node.keep(node.directory / "code"));
@@ -125,10 +126,13 @@ TEST_CASE("output directories keep their paths, one within another is taken once
   CHECK(node.files(*collected.outputs) == Paths{"outputs/3", "results/a/deep/1", "results/b/2"});
 
   ours.request.outputs = {"../../etc"};
-  CHECK_THROWS_AS(workplaces.collect(ours, 1, me()), Error);
+  const auto refused = workplaces.collect(ours, 1, me());
+  CHECK(node.files(*refused.outputs) == Paths{"outputs/3"});
+  REQUIRE(refused.left_out.named().size() == 1);
+  CHECK(refused.left_out.named().front() == snapshot::LeftOut{"../../etc", "leads out of the job's tree"});
 }
 
-TEST_CASE("links in place of an output directory are not followed, links within are kept as links") {
+TEST_CASE("links out of the tree in place of an output directory are told, not followed; links within are kept as links") {
   Node node;
   write(node.directory / "secret/key", "k");
   write(node.directory / "code/a", "a");
@@ -136,7 +140,9 @@ TEST_CASE("links in place of an output directory are not followed, links within 
   auto workplaces = node.workplaces();
   const auto site = workplaces.make(ours, 1, me());
   REQUIRE(::symlink((node.directory / "secret").c_str(), (site.tree + "/outputs").c_str()) == 0);
-  CHECK_FALSE(workplaces.collect(ours, 1, me()).outputs.has_value());
+  const auto refused = workplaces.collect(ours, 1, me());
+  CHECK_FALSE(refused.outputs.has_value());
+  CHECK(refused.left_out.count() == 1);
 
   ::unlink((site.tree + "/outputs").c_str());
   write(site.tree + "/outputs/real", "r");
@@ -177,6 +183,77 @@ TEST_CASE("with overlays a launch names its layers and an upper layer only its o
   CHECK((info.st_mode & 07777) == 0700);
   write(site.overlay->upper + "/outputs/x", "x");
   CHECK(node.files(workplaces.collect(ours, 1, me()).outputs.value()) == Paths{"outputs/x"});
+}
+
+TEST_CASE("what certainly left nothing is not looked at, whatever may have left something is") {
+  Node node;
+  write(node.directory / "code/a", "a");
+  auto ours = job(node.keep(node.directory / "code"));
+  auto workplaces = node.workplaces();
+  const auto site = workplaces.make(ours, 1, me());
+  CHECK_FALSE(workplaces.anything_to_collect(ours, 1));
+  REQUIRE(::symlink("nowhere", (site.tree + "/outputs").c_str()) == 0);
+  CHECK(workplaces.anything_to_collect(ours, 1));
+  auto without_code = job(std::nullopt);
+  without_code.request.outputs = {"models"};
+  without_code.request.working_directory = "/";
+  CHECK(workplaces.anything_to_collect(without_code, 1));
+}
+
+TEST_CASE("collecting that agents could not finish time and again is given up") {
+  Node node;
+  write(node.directory / "code/a", "a");
+  auto ours = job(node.keep(node.directory / "code"));
+  auto workplaces = node.workplaces();
+  workplaces.make(ours, 1, me());
+  for (int i = 0; i < 4; ++i) CHECK_NOTHROW(workplaces.collect(ours, 1, me()));
+  CHECK_THROWS_AS(workplaces.collect(ours, 1, me()), Error);
+}
+
+TEST_CASE("nobody else gets into what a launch left once it is collected from or cleared") {
+  Node node;
+  write(node.directory / "code/a", "a");
+  auto ours = job(node.keep(node.directory / "code"));
+  auto workplaces = node.workplaces();
+  workplaces.make(ours, 1, me());
+  const auto place = workplaces.directory(ours.id, 1);
+  struct stat info {};
+  REQUIRE(::stat(place.c_str(), &info) == 0);
+  CHECK((info.st_mode & 07777) == 0711);
+  workplaces.collect(ours, 1, me());
+  REQUIRE(::stat(place.c_str(), &info) == 0);
+  CHECK((info.st_mode & 07777) == 0700);
+  CHECK(workplaces.with_leftovers({ours.id, "never-was-1234"}, {}) == std::vector<model::JobId>{ours.id});
+  workplaces.strip(ours.id, 1);
+  CHECK(workplaces.with_leftovers({ours.id}, {}).empty());
+}
+
+TEST_CASE("a collector that cannot be started, fails or takes too long is told in its own words") {
+  Node node;
+  write(node.directory / "code/a", "a");
+  auto ours = job(node.keep(node.directory / "code"));
+  const auto message = [&](const std::string& program) {
+    node.collecting.program = program;
+    node.collecting.time_limit = std::chrono::milliseconds(300);
+    auto workplaces = node.workplaces();
+    const auto site = workplaces.make(ours, 1, me());
+    write(site.tree + "/outputs/x", "x");
+    try {
+      workplaces.collect(ours, 1, me());
+    } catch (const Error& error) {
+      return error.message();
+    }
+    return std::string();
+  };
+  const auto script = [&](const std::string& body) {
+    os::write_file(node.directory / "program", "#!/bin/sh\n" + body + "\n", 0755, os::Durable::no);
+    return node.directory / "program";
+  };
+  CHECK(message("/nowhere/berth-collect").find("/nowhere/berth-collect") != std::string::npos);
+  CHECK(message(script("echo the disk is on fire >&2; exit 1")) == "the disk is on fire");
+  CHECK(message(script("kill -KILL $$")) == "what gathers them was ended by SIGKILL");
+  CHECK(message(script("sleep 100")).find("could not be collected within") != std::string::npos);
+  CHECK(message(script("echo something else entirely")).find("answer") != std::string::npos);
 }
 
 TEST_CASE("a remark is a line of the agent's log about the job") {

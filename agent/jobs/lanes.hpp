@@ -1,0 +1,16 @@
+#pragma once
+
+// The long work that the agent does for the owners of jobs, each kind apart, so that nobody's wait for one is a wait
+// for another. Owners are uids.
+
+#include "runtime/async/lanes.hpp"
+
+namespace berth::jobs {
+
+struct JobLanes {
+  async::Lanes preparing{{2, 4}};   // code brought to disk
+  async::Lanes collecting{{1, 3}};  // outputs
+  async::Lanes removing{{1, 3}};    // what jobs left
+};
+
+}  // namespace berth::jobs
