@@ -10,7 +10,6 @@ namespace {
 
 // Of jobs that were submitted before the node filled it in.
 constexpr std::chrono::milliseconds kUnknownGrace{10'000};
-constexpr std::size_t kPreparedAtOnce = 2;  // lest they slow each other
 constexpr auto kIdentityKnownFor = std::chrono::seconds(5);
 
 bool asks_for_gpus(const store::NewJob& job) { return job.request.resources.gpus > 0; }
