@@ -15,6 +15,15 @@ void hide_digests(model::Job& job) {
   }
 }
 
+// A reason quotes paths and what tools printed; what a GPU suffered is everybody's business.
+void hide_reason(std::optional<model::Ending>& ending) {
+  if (!ending || std::holds_alternative<model::GpuError>(*ending)) return;
+  const auto hide = [](auto& one) {
+    if constexpr (requires { one.reason.clear(); }) one.reason = "its owner is told why";
+  };
+  std::visit(hide, *ending);
+}
+
 void hide_content(model::Job& job) {
   job.request.submission_id.clear();
   job.request.command.clear();
@@ -25,7 +34,10 @@ void hide_content(model::Job& job) {
   job.request.environment = {};
   job.request.environment.kind = kind;
   job.request.container = {};
+  job.request.outputs.clear();
   job.environment_record.clear();
+  hide_reason(job.ending);
+  for (auto& attempt : job.attempts) hide_reason(attempt.ending);
 }
 
 }  // namespace

@@ -43,6 +43,17 @@ TEST_CASE("a job is shown whole to its owner and to root, and to others without 
   CHECK(model::job_from_json(model::to_json(other)).id == job.id);
 }
 
+TEST_CASE("why a job failed may quote what is its owner's") {
+  const api::Access access(0, true, false);
+  auto job = model::full_job();
+  job.ending = model::EnvironmentFailed{"pip: no such package as secret-name"};
+  job.attempts.back().ending = job.ending;
+  const auto text = model::to_json(api::shown_to(access, user(job.uid + 1), job)).dump();
+  CHECK(text.find("secret-name") == std::string::npos);
+  CHECK(text.find("environment_failed") != std::string::npos);
+  CHECK(model::to_json(api::shown_to(access, user(job.uid), job)).dump().find("secret-name") != std::string::npos);
+}
+
 TEST_CASE("where everybody may read, everybody is shown all") {
   const api::Access access(0, true, true);
   const auto job = model::full_job();
