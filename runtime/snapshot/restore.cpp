@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/base/units.hpp"
 #include "runtime/objects/workers.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/snapshot/recipe.hpp"
@@ -46,6 +48,7 @@ class Restoration {
 
   void run(const std::function<bool(std::uint32_t)>& wanted) {
     choose(wanted);
+    require_room();
     make_directories_and_links();
     write_small_files();
     write_large_files();
@@ -66,6 +69,20 @@ class Restoration {
       if (!wanted(i)) continue;
       for (auto k = i; k != kNone && !chosen_[k]; k = manifest_[k].parent) chosen_[k] = true;
     }
+  }
+
+  // Files may be far larger than what was sent of them: a chunk counts as often as it occurs.
+  void require_room() const {
+    std::uint64_t bytes = 0;
+    for (std::uint32_t i = 0; i < chosen_.size(); ++i)
+      if (chosen_[i] && manifest_[i].is_file()) bytes += manifest_[i].size;
+    struct statvfs info {};
+    if (::fstatvfs(target_.get(), &info) < 0) throw_errno("ask", "the free space");
+    const auto free = static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize;
+    if (bytes > free)
+      throw Error(Code::no_space,
+                  "the files are " + to_text(ByteSize(bytes)) + ", and " + to_text(ByteSize(free)) + " are free",
+                  "free some space, or leave files out");
   }
 
   void make_directories_and_links() {

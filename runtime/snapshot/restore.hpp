@@ -1,7 +1,8 @@
 #pragma once
 
 // From a manifest to a tree. Everything is made new and relative to directories held open, so nothing is ever
-// written through a symbolic link or over an existing file. Files are 0644 or 0755, directories 0755.
+// written through a symbolic link or over an existing file, and nothing at all where the files are larger than the free
+// space (Code::no_space). Files are 0644 or 0755, directories 0755.
 
 #include <sys/types.h>
 

@@ -81,6 +81,18 @@ TEST_CASE("nothing is written over what exists, or through a symbolic link") {
   CHECK(code_of([&] { restore(example.store, example.manifest, example.node / "copy"); }) == Code::conflict);
 }
 
+TEST_CASE("what does not fit is refused before anything is written") {
+  const os::TempDir node;
+  const objects::Store store(node / "store");
+  ManifestBuilder builder;
+  builder.begin_directory("d");
+  for (const auto* name : {"a", "b", "c", "d"}) builder.file(name, false, kLargestFile, Digest{});
+  builder.end_directory();
+  if (os::space_of(node.path()).free > 4 * kLargestFile) return;  // a machine with a larger disk
+  CHECK(code_of([&] { restore(store, builder.finish(), node / "copy"); }) == Code::no_space);
+  CHECK(contents_of(node / "copy").empty());
+}
+
 TEST_CASE("a missing object is told before anything is written of the files") {
   Example example;
   const os::TempDir other;
