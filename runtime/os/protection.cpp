@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -72,9 +73,10 @@ class Holder {
  public:
   Holder() {
     auto made = make_pipe();
+    const pid_t parent = ::getpid();
     pid_ = ::fork();
     if (pid_ < 0) throw_errno("make a process for", "a user namespace");
-    if (pid_ == 0) hold(made.write);
+    if (pid_ == 0) hold(made.write, parent);
     made.write.reset();
     char word = 0;
     if (read_some(made.read, {&word, 1}) != 1)
@@ -89,7 +91,9 @@ class Holder {
   std::string file(const char* name) const { return "/proc/" + std::to_string(pid_) + "/" + name; }
 
  private:
-  [[noreturn]] static void hold(const Fd& made) {
+  [[noreturn]] static void hold(const Fd& made, pid_t parent) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(1);
     if (::unshare(CLONE_NEWUSER) < 0 || ::write(made.get(), "", 1) != 1) ::_exit(1);
     for (;;) ::pause();
   }

@@ -144,3 +144,22 @@ TEST_CASE("show says what was removed of a job, when and why") {
   CHECK(page.find("  Removed      on 2026-03-14 12:00:00 because it ended long ago\n") != std::string::npos);
   CHECK(page.find("wrote nothing") == std::string::npos);
 }
+
+TEST_CASE("show tells what a job changed of its environment, whose alone that is, and what is not known") {
+  auto job = sample::completed();
+  job.request.environment.kind = model::EnvironmentRequest::Kind::venv;
+  const auto changed = [&](model::EnvironmentChanges changes) {
+    job.attempts.back().environment_changes = std::move(changes);
+    const auto text = job_page({job, "", ""}, sample::noon(), {});
+    const auto at = text.find("Changed");
+    if (at == std::string::npos) return std::string();
+    const auto words = text.find_first_not_of(' ', at + 7);
+    return text.substr(words, text.find('\n', words) - words);
+  };
+  CHECK(changed({}) == "");
+  CHECK(changed({.files = 1}) == "1 file (in this job alone)");
+  CHECK(changed({.files = 8, .added = {"idna-3.7", "x-1"}, .removed = {"six-1.16"}}) ==
+        "8 files; added idna-3.7, x-1; removed six-1.16 (in this job alone)");
+  CHECK(changed({.unknown = "a directory cannot be read"}) == "not all is known: a directory cannot be read");
+  CHECK(changed({.shared = true}) == "the environment itself, while it ran: it is made again for the jobs after it");
+}
