@@ -36,7 +36,8 @@ json entry_json(const Entry& entry) {
           {"bytes", entry.bytes},
           {"created", to_rfc3339(entry.created)},
           {"last_used", to_rfc3339(entry.last_used)},
-          {"in_use", entry.leased}};
+          {"in_use", entry.leased},
+          {"private", entry.owner.has_value()}};
 }
 
 json build_json(const environment::Waiting::Build& build) {
@@ -46,12 +47,17 @@ json build_json(const environment::Waiting::Build& build) {
           {"since", to_rfc3339(build.since)}};
 }
 
-// By the beginning of its digest.
-async::Task<Entry> resolve(Services& services, const std::string wanted) {
+// To all others what is a user's alone is not there.
+bool may_see(const http::Peer& peer, const std::optional<uid_t>& owner) {
+  return !owner || peer.uid == 0 || peer.uid == *owner;
+}
+
+// By the beginning of its digest, of those that the peer may see.
+async::Task<Entry> resolve(Services& services, const http::Peer peer, const std::string wanted) {
   const auto entries = co_await services.environments.list();
   std::vector<Entry> found;
   for (const auto& entry : entries)
-    if (entry.digest.hex().starts_with(wanted)) found.push_back(entry);
+    if (may_see(peer, entry.owner) && entry.digest.hex().starts_with(wanted)) found.push_back(entry);
   if (wanted.size() < kLeastDigits || found.empty())
     throw Error(Code::not_found, "there is no environment '" + printable(wanted) + "'",
                 "`berth env ls` lists those there are; at least four digits name one");
@@ -66,15 +72,17 @@ async::Task<Response> list(Services& services, Request& request) {
   services.access.submitter(request.peer);
   json environments = json::array();
   const auto entries = co_await services.environments.list();
-  for (const auto& entry : entries) environments.push_back(entry_json(entry));
+  for (const auto& entry : entries)
+    if (may_see(request.peer, entry.owner)) environments.push_back(entry_json(entry));
   json building = json::array();
-  for (const auto& build : services.environments.building()) building.push_back(build_json(build));
+  for (const auto& build : services.environments.building())
+    if (may_see(request.peer, build.owner)) building.push_back(build_json(build));
   co_return Response::json(json{{"environments", std::move(environments)}, {"building", std::move(building)}}.dump());
 }
 
 async::Task<Response> show(Services& services, Request& request) {
   services.access.submitter(request.peer);
-  const auto entry = co_await resolve(services, request.parameter("digest"));
+  const auto entry = co_await resolve(services, request.peer, request.parameter("digest"));
   auto out = entry_json(entry);
   const auto record = co_await services.environments.show(entry.digest);
   out["record"] = json::parse(record, nullptr, false);
@@ -85,7 +93,7 @@ async::Task<Response> show(Services& services, Request& request) {
 
 async::Task<Response> read_log(Services& services, Request& request) {
   services.access.submitter(request.peer);
-  const auto entry = co_await resolve(services, request.parameter("digest"));
+  const auto entry = co_await resolve(services, request.peer, request.parameter("digest"));
   if (!os::exists(entry.log)) co_return Response::text("");
   const auto index = entry.log + ".index";
   co_return Response::stream("text/plain; charset=utf-8", [log = entry.log, index](http::Stream& out) {
@@ -95,7 +103,7 @@ async::Task<Response> read_log(Services& services, Request& request) {
 
 async::Task<Response> remove(Services& services, Request& request) {
   services.access.require_node(request.peer);
-  const auto entry = co_await resolve(services, request.parameter("digest"));
+  const auto entry = co_await resolve(services, request.peer, request.parameter("digest"));
   co_await services.environments.remove(entry.digest);
   co_return Response::empty();
 }

@@ -24,6 +24,7 @@ struct Node {
   std::string shim_program;
   ByteSize reserved_space;       // with less free, new jobs are refused
   bool overlays = false;         // else each job's tree is a copy
+  std::string why_no_sandbox;    // why builds see more than what is theirs; "" where they do not
   std::string docker_socket;     // that a container engine is looked for on
 };
 

@@ -19,6 +19,8 @@ std::vector<std::string> remarks_of(const Node& node) {
   else if (std::find(node.controllers.begin(), node.controllers.end(), "memory") == node.controllers.end())
     remarks.emplace_back("the cgroup2 hierarchy has no memory controller: memory limits are off; `berth doctor` tells more");
   if (!node.overlays) remarks.emplace_back("overlays cannot be mounted: every job gets a copy of its code");
+  if (!node.why_no_sandbox.empty())
+    remarks.push_back("builds of environments are not kept apart from the machine: " + node.why_no_sandbox);
   return remarks;
 }
 

@@ -317,6 +317,7 @@ class Agent {
     node.shim_program = find_shim(options.shim_program);
     node.reserved_space = config_.reserved_space;
     node.overlays = overlays_;
+    node.why_no_sandbox = builds_.settings().why_no_sandbox;
     node.docker_socket = config_.environments.docker_socket;
     return node;
   }

@@ -12,6 +12,7 @@
 #include "agent/jobs/disk_plan.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/base/units.hpp"
+#include "runtime/environment/build_users.hpp"
 
 namespace berth::daemon {
 
@@ -36,6 +37,8 @@ struct EnvironmentConfig {
   std::string image_pull = "missing";                  // image_pull: missing, always or never
   std::vector<std::string> insecure_registries;        // insecure_registries: host:port, over plain HTTP
   bool offline = false;                                // offline: no index, no channel but file://
+  environment::UserRange build_users;  // build_uids: "FIRST-LAST", numbers that no user has
+  bool shared = true;                  // share_environments: between users, where nobody's own is part of them
   std::map<std::string, std::string> build_environment;  // build_environment: proxies, certificates
 
   friend bool operator==(const EnvironmentConfig&, const EnvironmentConfig&) = default;

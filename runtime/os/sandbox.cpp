@@ -204,7 +204,10 @@ class Root {
     return path.size() > 1 && !is_within_any(path, hidden_) && !is_within_any(path, kNeverGiven);
   }
 
+  // By the mount of something above it, or by a link into such a one ("/bin").
   bool is_covered(const std::string& path) const {
+    const auto in_link = [&](const auto& one) { return is_within(path, one.first); };
+    if (std::any_of(links_.begin(), links_.end(), in_link)) return true;
     return std::any_of(mounts_.begin(), mounts_.end(), [&](const auto& one) {
       return one.second.covers && one.second.directory && is_within(path, one.first);
     });
@@ -297,9 +300,13 @@ class Root {
   ::_exit(128 + signal);
 }
 
-void give_up_capabilities() {
+// No program that this one starts has any capability, whoever it runs as.
+void bound_capabilities() {
   for (int capability = 0; ::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; ++capability)
     ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+}
+
+void give_up_capabilities() {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, 2> none{};
   if (::syscall(SYS_capset, &header, none.data()) < 0) throw_errno("give up", "capabilities");
@@ -352,6 +359,7 @@ void enter_sandbox(const Sandbox& sandbox, const std::optional<Identity>& identi
   Root root(sandbox, identity);
   root.build();
   Root::enter();
+  bound_capabilities();
   const bool becomes_another = identity && ::geteuid() == 0 && identity->uid != 0;
   if (!becomes_another && ::geteuid() == 0) give_up_capabilities();
 }

@@ -40,7 +40,7 @@ class Place {
       REQUIRE(::chown((root_ / "own").c_str(), who->uid, who->gid) == 0);
     }
     sandbox.writable = {root_ / "own"};
-    sandbox.readable = {root_ / "given", root_ / "absent", "/run", "/proc/1"};
+    sandbox.readable = {root_ / "given", root_ / "absent", "/run", "/proc/1", "/bin/sh", "/usr/bin/env", "/"};
     sandbox.hidden = {root_ / "given/secret"};
   }
   std::string operator/(std::string_view name) const { return root_ / name; }

@@ -17,7 +17,7 @@ std::string golden(const std::string& name, const std::string& version = "1.0") 
   return os::read_file(os::join(BERTH_GOLDEN, version + "/" + name));
 }
 
-std::string current(const std::string& name) { return golden(name, "1.2"); }
+std::string current(const std::string& name) { return golden(name, "1.3"); }
 
 Instant instant(const char* text) {
   return *parse_rfc3339(text);
@@ -113,6 +113,13 @@ TEST_CASE("version 1.0's launch is read") {
   CHECK(launch.stop_signal == 10);
   CHECK(launch.stop_grace == expected.stop_grace);
   CHECK(launch.log_cap == 64_MiB);
+}
+
+TEST_CASE("what a launch says of its sandbox is read as it was written") {
+  auto launch = full_launch();
+  launch.sandbox = os::Sandbox{{"/a", "/b \xff"}, {"/c"}, {"/d", "/e"}, "/a/tmp", 4096};
+  CHECK(launch_from_text(to_text(launch)).sandbox == launch.sandbox);
+  CHECK(!launch_from_text(to_text(full_launch())).sandbox);
 }
 
 TEST_CASE("the least launch gets the defaults") {
