@@ -20,7 +20,7 @@ namespace berth::daemon {
 struct EnvironmentConfig {
   std::size_t builds_at_once = 2;                      // builds_at_once
   std::chrono::milliseconds build_timeout{7'200'000};  // build_timeout
-  std::optional<ByteSize> build_memory;                // build_memory: the most that a build may use
+  std::optional<ByteSize> build_memory;                // build_memory: the most that a build may use; nothing: 3/4 of all
   std::optional<std::uint32_t> build_cpu_milli;        // build_cpus: likewise
   std::string conda;                                   // conda: micromamba, mamba or conda; "": the first found
   std::vector<std::string> conda_channels;             // conda_channels: instead of those that files name

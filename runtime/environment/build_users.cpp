@@ -39,7 +39,8 @@ os::Identity BuildUsers::take(const Digest& build, std::optional<uid_t> person) 
 
 void BuildUsers::adopt(const Digest& build, uid_t user) {
   const std::lock_guard guard(mutex_);
-  if (range_) taken_[build] = user;
+  const bool of_range = range_ && user >= range_->first && user - range_->first < range_->count;
+  if (of_range) taken_[build] = user;
 }
 
 void BuildUsers::stop(const Digest& build) {

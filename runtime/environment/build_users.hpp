@@ -31,7 +31,7 @@ class BuildUsers {
 
   // Nobody runs as him but builds of the same person. Code::unavailable where all are taken.
   os::Identity take(const Digest& build, std::optional<uid_t> person);
-  // What take() gave to a build of an earlier agent.
+  // What take() gave to a build of an earlier agent; another user, who may run more than builds, is none of these.
   void adopt(const Digest& build, uid_t user);
   // Kills what he still runs, unless he has another build: after the end of the build, before its files are touched.
   void stop(const Digest& build);

@@ -376,7 +376,8 @@ bool Requirements::are_of_user() const {
     return requirement.find(" @ ") != std::string::npos || requirement.find("://") != std::string::npos;
   };
   return !credentials.empty() || !indexes.index_url.empty() || !indexes.extra_index_urls.empty() ||
-         !indexes.find_links.empty() || std::any_of(requirements.begin(), requirements.end(), names_place) ||
+         !indexes.find_links.empty() || !indexes.trusted_hosts.empty() ||
+         std::any_of(requirements.begin(), requirements.end(), names_place) ||
          std::any_of(constraints.begin(), constraints.end(), names_place);
 }
 

@@ -204,6 +204,7 @@ std::optional<Workshop::Begun> Workshop::begun(const Digest& digest) const {
     json.at("words").get_to(begun.words);
     begun.canonical = json.at("canonical").dump();
     begun.since = from_unix_micros(json.at("since").get<std::int64_t>());
+    begun.identity = settings_.identity;  // what an agent began that had one user for all
     if (json.contains("user")) begun.identity = build_identity_of(json.at("user").get<uid_t>());
     if (json.contains("owner")) begun.owner = json.at("owner").get<uid_t>();
     if (json.contains("asker")) begun.asker = json.at("asker").get<uid_t>();

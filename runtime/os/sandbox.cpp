@@ -9,6 +9,7 @@
 #include <sys/fsuid.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -47,6 +48,8 @@ struct MountAttributes {
   std::uint64_t propagation = 0;
   std::uint64_t user_namespace = 0;
 };
+
+constexpr rlim_t kMostProcesses = 4096;
 
 // Where the new root is put together; what was there is hidden from then on, but has been opened before.
 constexpr const char* kRoot = "/tmp";
@@ -300,6 +303,14 @@ class Root {
   ::_exit(128 + signal);
 }
 
+// For where the build's control group does not limit them: of this user alone, and all that he runs counts.
+void limit_processes() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NPROC, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max = std::min(limit.rlim_max, kMostProcesses);
+  ::setrlimit(RLIMIT_NPROC, &limit);
+}
+
 // No program that this one starts has any capability, whoever it runs as.
 void bound_capabilities() {
   for (int capability = 0; ::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; ++capability)
@@ -361,6 +372,7 @@ void enter_sandbox(const Sandbox& sandbox, const std::optional<Identity>& identi
   Root::enter();
   bound_capabilities();
   const bool becomes_another = identity && ::geteuid() == 0 && identity->uid != 0;
+  if (becomes_another) limit_processes();
   if (!becomes_another && ::geteuid() == 0) give_up_capabilities();
 }
 

@@ -29,7 +29,7 @@ struct Sandbox {
 // Goes on in a child of the calling process (single-threaded), the first process of a namespace of its own: with its
 // end everything that it has started ends. The calling process itself does not return: it waits, and ends as the child
 // does. The child has every right left that it needs to become `identity`, which is to be its next step; with nothing
-// to become it has given up all capabilities. Throws before or after the fork.
+// to become it has given up all capabilities. The user may have 4096 processes. Throws before or after the fork.
 void enter_sandbox(const Sandbox& sandbox, const std::optional<Identity>& identity);
 
 // "" where that works on this machine, else the reason: tried in a child process.

@@ -183,6 +183,7 @@ class Index:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # a client that has gone
         self.thread = threading.Thread(target=self.server.serve_forever)
         self.thread.start()
         self.host = f"127.0.0.1:{self.server.server_port}"
