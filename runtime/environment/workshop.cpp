@@ -97,8 +97,9 @@ shim::Launch Workshop::prepare(const Digest& digest, const Recipe& recipe) {
   const auto where = cache_.directory(digest);
   const auto made = os::parent_of(cache_.prefix(digest));
   const auto who = take_user(digest, recipe);
-  const unsigned closed = settings_.sandbox ? 0700 : 0711;  // what it needs is mounted for it
-  os::make_directories(where, users_.any() ? closed : 0755);
+  // In a sandbox what it needs is mounted for it; in a user's own agent it is the user himself.
+  const unsigned closed = settings_.sandbox || !who ? 0700 : 0711;
+  os::make_directories(where, closed);
   os::make_directories(made, users_.any() ? 0700 : 0755);
   cache_.make_launch_directory(digest);
   os::write_file(log_file(digest), "", 0600, os::Durable::no);  // there before anybody is told of it
