@@ -41,7 +41,8 @@ json entry_json(const Entry& entry) {
           {"bytes", entry.bytes},
           {"created", to_rfc3339(entry.created)},
           {"last_used", to_rfc3339(entry.last_used)},
-          {"in_use", entry.leased}};
+          {"in_use", entry.leased},
+          {"private", entry.owner.has_value()}};
 }
 
 json build_json(const environment::Waiting::Build& build) {
@@ -51,18 +52,24 @@ json build_json(const environment::Waiting::Build& build) {
           {"since", to_rfc3339(build.since)}};
 }
 
-// An environment tells what somebody works with: it is shown to those whose jobs were given it, or who asked for it.
-bool is_shown(const Services& services, const http::Peer& peer, const Digest& environment) {
-  return services.access.may_read_all(peer) ||
-         services.store.had_environment(environment, services.access.submitter(peer));
+// To all others what is a user's alone is not there.
+bool may_see(const http::Peer& peer, const std::optional<uid_t>& owner) {
+  return !owner || peer.uid == 0 || peer.uid == *owner;
 }
 
-// By the beginning of its digest.
+// An environment tells what somebody works with: it is shown to those whose jobs were given it, or who asked for it.
+bool is_shown(const Services& services, const http::Peer& peer, const Digest& environment,
+              const std::optional<uid_t>& owner) {
+  return may_see(peer, owner) && (services.access.may_read_all(peer) ||
+                                  services.store.had_environment(environment, services.access.submitter(peer)));
+}
+
+// By the beginning of its digest, of those that the peer may see.
 async::Task<Entry> resolve(Services& services, const http::Peer peer, const std::string wanted) {
   const auto entries = co_await services.environments.list();
   std::vector<Entry> found;
   for (const auto& entry : entries)
-    if (entry.digest.hex().starts_with(wanted) && is_shown(services, peer, entry.digest)) found.push_back(entry);
+    if (entry.digest.hex().starts_with(wanted) && is_shown(services, peer, entry.digest, entry.owner)) found.push_back(entry);
   if (wanted.size() < kLeastDigits || found.empty())
     throw Error(Code::not_found, "there is no environment '" + printable(wanted) + "'",
                 "`berth env ls` lists those there are; at least four digits name one");
@@ -78,10 +85,11 @@ async::Task<Response> list(Services& services, Request& request) {
   json environments = json::array();
   const auto entries = co_await services.environments.list();
   for (const auto& entry : entries)
-    if (is_shown(services, request.peer, entry.digest)) environments.push_back(entry_json(entry));
+    if (is_shown(services, request.peer, entry.digest, entry.owner)) environments.push_back(entry_json(entry));
   json building = json::array();
   for (const auto& build : services.environments.building())
-    if (is_shown(services, request.peer, build.digest) || services.jobs.builds_for(uid, build.digest))
+    if (is_shown(services, request.peer, build.digest, build.owner) ||
+        (may_see(request.peer, build.owner) && services.jobs.builds_for(uid, build.digest)))
       building.push_back(build_json(build));
   co_return Response::json(json{{"environments", std::move(environments)}, {"building", std::move(building)}}.dump());
 }

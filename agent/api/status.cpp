@@ -22,6 +22,8 @@ std::vector<std::string> remarks_of(const Node& node) {
   if (node.environment_changes == "shared")
     remarks.emplace_back("no mount namespaces can be made: what jobs share is closed to them by permissions alone, and an environment that "
                          "one changed is made again");
+  if (!node.why_no_sandbox.empty())
+    remarks.push_back("builds of environments are not kept apart from the machine: " + node.why_no_sandbox);
   return remarks;
 }
 

@@ -351,6 +351,7 @@ class Agent {
     node.reserved_space = config_.reserved_space;
     node.overlays = overlays_;
     node.environment_changes = jobs::environment_changes_are(protections_, options.machine_agent);
+    node.why_no_sandbox = builds_.settings().why_no_sandbox;
     node.docker_socket = config_.environments.docker_socket;
     return node;
   }

@@ -158,6 +158,20 @@ std::size_t connections(const Entry& entry) {
   return static_cast<std::size_t>(number);
 }
 
+environment::UserRange user_range(const Entry& entry) {
+  const auto wanted = "a range of at least 16 user ids that nobody has, such as 1900000000-1900004095";
+  const auto text = entry.text();
+  std::uint64_t first = 0;
+  std::uint64_t last = 0;
+  const auto dash = std::min(text.find('-'), text.size());
+  const auto* end = text.data() + text.size();
+  const auto one = std::from_chars(text.data(), text.data() + dash, first);
+  const auto two = std::from_chars(text.data() + std::min(dash + 1, text.size()), end, last);
+  const bool read = one.ec == std::errc() && one.ptr == text.data() + dash && two.ec == std::errc() && two.ptr == end;
+  if (!read || first < 1000 || last < first + 15 || last > 0xfffffff0) entry.fail(wanted);
+  return {static_cast<uid_t>(first), static_cast<uid_t>(last - first + 1)};
+}
+
 std::string path_or_nothing(const Entry& entry) {
   const auto path = entry.text();
   if (!path.empty() && path.front() != '/') entry.fail("an absolute path, or '' for none");
@@ -240,6 +254,8 @@ const std::map<std::string, Setter>& setters() {
       {"build_timeout", [](Config& c, const Entry& e) { c.environments.build_timeout = e.duration(); }},
       {"build_memory", [](Config& c, const Entry& e) { c.environments.build_memory = e.size(); }},
       {"build_cpus", [](Config& c, const Entry& e) { c.environments.build_cpu_milli = cpu_milli(e); }},
+      {"build_uids", [](Config& c, const Entry& e) { c.environments.build_users = user_range(e); }},
+      {"share_environments", [](Config& c, const Entry& e) { c.environments.shared = e.boolean(); }},
       {"conda", [](Config& c, const Entry& e) { c.environments.conda = e.text(); }},
       {"conda_channels", [](Config& c, const Entry& e) { c.environments.conda_channels = texts(e); }},
       {"conda_mirrors", [](Config& c, const Entry& e) { c.environments.conda_mirrors = text_map(e); }},

@@ -13,6 +13,7 @@
 #include "agent/jobs/user_limits.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/base/units.hpp"
+#include "runtime/environment/build_users.hpp"
 
 namespace berth::daemon {
 
@@ -20,7 +21,7 @@ namespace berth::daemon {
 struct EnvironmentConfig {
   std::size_t builds_at_once = 2;                      // builds_at_once
   std::chrono::milliseconds build_timeout{7'200'000};  // build_timeout
-  std::optional<ByteSize> build_memory;                // build_memory: the most that a build may use
+  std::optional<ByteSize> build_memory;                // build_memory: the most that a build may use; nothing: 3/4 of all
   std::optional<std::uint32_t> build_cpu_milli;        // build_cpus: likewise
   std::string conda;                                   // conda: micromamba, mamba or conda; "": the first found
   std::vector<std::string> conda_channels;             // conda_channels: instead of those that files name
@@ -37,6 +38,8 @@ struct EnvironmentConfig {
   std::string image_pull = "missing";                  // image_pull: missing, always or never
   std::vector<std::string> insecure_registries;        // insecure_registries: host:port, over plain HTTP
   bool offline = false;                                // offline: no index, no channel but file://
+  environment::UserRange build_users;  // build_uids: "FIRST-LAST", numbers that no user has
+  bool shared = true;                  // share_environments: between users, where nobody's own is part of them
   std::map<std::string, std::string> build_environment;  // build_environment: proxies, certificates
 
   friend bool operator==(const EnvironmentConfig&, const EnvironmentConfig&) = default;

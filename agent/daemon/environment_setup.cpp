@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/environment/conda_recipe.hpp"
@@ -9,6 +11,7 @@
 #include "runtime/environment/image_choice.hpp"
 #include "runtime/environment/venv.hpp"
 #include "runtime/os/file.hpp"
+#include "runtime/os/sandbox.hpp"
 
 namespace berth::daemon {
 namespace {
@@ -54,6 +57,12 @@ environment::NodeConda node_conda(const Config& config, std::optional<os::Identi
   return node;
 }
 
+// For builds without a limit of their own: what is left is enough for the node to go on.
+std::uint64_t most_of_memory() {
+  const auto pages = static_cast<std::uint64_t>(std::max(::sysconf(_SC_PHYS_PAGES), 1L));
+  return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) / 4 * 3;
+}
+
 std::vector<gpu::BaseImage> gpu_images(const EnvironmentConfig& config) {
   std::vector<gpu::BaseImage> images;
   for (const auto& [cuda, image] : config.images_gpu) {
@@ -87,12 +96,17 @@ environment::BuildSettings build_settings(const Config& config, const std::strin
   settings.shim_program = shim_program;
   settings.identity = std::move(identity);
   settings.cgroup_base = cgroup_base;
-  if (asked.build_memory) settings.limits.memory = asked.build_memory->bytes();
+  settings.limits.memory = asked.build_memory ? asked.build_memory->bytes() : most_of_memory();
   settings.limits.cpu_milli = asked.build_cpu_milli;
   settings.limits.pids = kBuildPids;
   settings.time_limit = asked.build_timeout;
   settings.at_once = asked.builds_at_once;
   settings.path = config.path;
+  settings.hidden = config.state_dir;
+  if (settings.identity) settings.users = asked.build_users;
+  const auto user = settings.users ? std::optional(environment::build_identity_of(settings.users->first)) : std::nullopt;
+  settings.why_no_sandbox = os::why_no_sandbox(user);
+  settings.sandbox = settings.why_no_sandbox.empty();
   return settings;
 }
 
@@ -112,7 +126,8 @@ environment::ImageSettings image_settings(const Config& config, std::function<gp
   settings.insecure_registries = asked.insecure_registries;
   settings.at_once = asked.builds_at_once;
   settings.time_limit = asked.build_timeout;
-  if (asked.build_memory) settings.build_memory = asked.build_memory->bytes();
+  settings.build_memory = asked.build_memory ? asked.build_memory->bytes() : most_of_memory();
+  settings.build_cpu_milli = asked.build_cpu_milli.value_or(0);
   settings.conda = node_conda(config, std::nullopt);
   if (asked.conda.find("micromamba") != std::string::npos) settings.micromamba = asked.conda;
   return settings;
@@ -123,6 +138,7 @@ environment::Kinds environment_kinds(const Config& config, std::optional<os::Ide
   const auto venvs = std::make_shared<environment::Venvs>(node_python(config), identity);
   const auto condas = std::make_shared<environment::Condas>(node_conda(config, identity));
   environment::Kinds kinds;
+  kinds.shared = config.environments.shared;
   kinds.venv = [venvs](const environment::Venv& venv) { return venvs->recipe(venv); };
   kinds.locks["venv"] = [venvs](const std::string& lock) { return venvs->recipe_of_lock(lock); };
   kinds.conda = [condas](const environment::Conda& conda) { return condas->recipe(conda); };

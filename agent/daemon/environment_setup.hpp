@@ -14,6 +14,7 @@ namespace berth::daemon {
 // "nobody". Nothing for an agent that is not root.
 std::optional<os::Identity> build_identity(bool machine_agent);
 
+// Builds see nothing but what is theirs where this machine can do that; that is tried here.
 environment::BuildSettings build_settings(const Config& config, const std::string& shim_program,
                                           const std::string& cgroup_base, std::optional<os::Identity> identity);
 

@@ -149,6 +149,10 @@ std::string build_query(const BuildOptions& options) {
     const auto bytes = std::to_string(options.memory->bytes());
     query += "&memory=" + bytes + "&memswap=" + bytes;
   }
+  if (options.cpu_milli > 0) {
+    constexpr std::uint64_t kPeriod = 100'000;  // microseconds
+    query += "&cpuperiod=" + std::to_string(kPeriod) + "&cpuquota=" + std::to_string(options.cpu_milli * kPeriod / 1000);
+  }
   if (!options.network.empty()) query += "&networkmode=" + percent_encoded(options.network);
   if (options.pull) query += "&pull=1";
   return query;

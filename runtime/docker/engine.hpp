@@ -94,6 +94,7 @@ struct BuildOptions {
   std::map<std::string, std::string> arguments;    // ARG name → value
   std::map<std::string, Credentials> credentials;  // by registry, for base images
   std::optional<ByteSize> memory;                  // of each step
+  std::uint32_t cpu_milli = 0;                     // of each step, in thousandths of a CPU; 0: no limit
   std::string network;                             // "" leaves it to the engine; "none", "host"
   bool pull = false;                               // base images anew, even where they are there
 };

@@ -23,16 +23,20 @@ void report(std::exception_ptr failure) {
 
 class Builds::Slot {
  public:
-  explicit Slot(Builds& builds) : builds_(builds) { ++builds_.running_; }
+  Slot(Builds& builds, Turns::User user) : builds_(builds), user_(user) {
+    builds_.turns_.begin(user_);
+    builds_.slot_free_.notify_all();  // another one may be next
+  }
   Slot(const Slot&) = delete;
   Slot& operator=(const Slot&) = delete;
   ~Slot() {
-    --builds_.running_;
+    builds_.turns_.end(user_);
     builds_.slot_free_.notify_all();
   }
 
  private:
   Builds& builds_;
+  Turns::User user_;
 };
 
 Builds::Builds(async::Executor executor, async::Watcher& watcher, BuildSettings settings)
@@ -59,6 +63,7 @@ Task<Leased> Builds::ensure(Recipe recipe, Waiting& waiting) {
   Waiting::Build build;
   build.digest = digest;
   build.words = recipe.words;
+  build.owner = recipe.owner;
   build.since = system_clock().now();
   Flights<Leased>::Work work = [this, recipe = std::move(recipe)](Flying flight) { return make(flight, recipe); };
   co_return co_await flights_.ride(digest.hex(), std::move(build), waiting, std::move(work));
@@ -113,9 +118,15 @@ Task<Leased> Builds::build(Flying flight, Recipe recipe) {
   const auto stopped = [&] {
     return Error(Code::conflict, "nobody waits for the " + recipe.words + " any more");
   };
-  while ((running_ >= settings_.at_once || dropping_) && !flight->stopping) co_await slot_free_.wait();
-  if (flight->stopping) throw stopped();
-  const Slot slot(*this);
+  Turns::Ticket ticket(turns_, recipe.asker);
+  slot_free_.notify_all();
+  while ((!ticket.may_begin() || dropping_) && !flight->stopping) co_await slot_free_.wait();
+  ticket.leave();
+  if (flight->stopping) {
+    slot_free_.notify_all();
+    throw stopped();
+  }
+  const Slot slot(*this, recipe.asker);
   auto look = [&] {
     return cache_.lease(digest);
   };  // somebody's build may have ended since the caller looked
@@ -193,6 +204,11 @@ Task<> Builds::harden(Digest digest) {
   co_await async::offload(pool_, work);
 }
 
+Task<> Builds::drop_common_downloads() {
+  auto work = [&] { workshop_.drop_common_downloads(); };
+  co_await async::offload(pool_, work);
+}
+
 // --- after a restart
 
 Task<> Builds::recover() {
@@ -210,6 +226,7 @@ Task<> Builds::recover() {
   auto ask = [&] { return cache_.not_hardened(); };
   const auto soft = co_await async::offload(pool_, ask);
   for (const auto& digest : soft) nursery_.spawn(harden(digest));
+  nursery_.spawn(drop_common_downloads());
   recovered_ = true;
   recovery_done_.notify_all();
 }
@@ -230,17 +247,19 @@ Task<> Builds::adopt(Digest digest) {
   Waiting::Build build;
   build.digest = digest;
   build.words = begun->words;
+  build.owner = begun->owner;
   build.since = begun->since;
   build.log = workshop_.log_file(digest);
   build.running = true;
   log_.info("build adopted", kv("environment", digest.brief()), kv("what", begun->words));
-  Flights<Leased>::Work work = [this](Flying flight) { return go_on(flight); };
+  workshop_.adopt(digest, *begun);
+  Flights<Leased>::Work work = [this, user = begun->asker](Flying flight) { return go_on(flight, user); };
   flights_.begin(digest.hex(), std::move(build), work);
 }
 
-Task<Leased> Builds::go_on(Flying flight) {
+Task<Leased> Builds::go_on(Flying flight, Turns::User user) {
   flight->on_stop = [this, flying = flight.get()] { give_up(*flying->build); };
-  const Slot slot(*this);
+  const Slot slot(*this, user);
   auto result = co_await async::attempt(settle_when_over(flight));
   co_return co_await land(flight, std::move(result));
 }

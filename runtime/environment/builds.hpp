@@ -20,6 +20,7 @@
 #include "runtime/environment/cache.hpp"
 #include "runtime/environment/flights.hpp"
 #include "runtime/environment/recipe.hpp"
+#include "runtime/environment/turns.hpp"
 #include "runtime/environment/waiting.hpp"
 #include "runtime/environment/workshop.hpp"
 #include "runtime/shim/client.hpp"
@@ -32,6 +33,7 @@ class Builds {
   Builds(const Builds&) = delete;
   Builds& operator=(const Builds&) = delete;
 
+  const BuildSettings& settings() const { return settings_; }
   Cache& cache() { return cache_; }
   async::Pool& pool() { return pool_; }
 
@@ -67,11 +69,12 @@ class Builds {
   async::Task<Leased> land(Flying flight, Result<Leased> result);
   async::Task<> clear_away(Waiting::Build& build);
   async::Task<> adopt(Digest digest);
-  async::Task<Leased> go_on(Flying flight);
+  async::Task<Leased> go_on(Flying flight, Turns::User user);
   async::Task<Leased> settle_when_over(Flying flight);
   async::Task<> ended_or_gone(std::string directory, int supervisor);
   async::Task<shim::Condition> outcome(std::string directory);
   async::Task<> harden(Digest digest);
+  async::Task<> drop_common_downloads();
 
   BuildSettings settings_;
   Log log_;
@@ -80,7 +83,7 @@ class Builds {
   async::Pool pool_{4};
   async::Watcher& watcher_;
   std::optional<shim::Launcher> launcher_;  // while anything is built
-  std::size_t running_ = 0;
+  Turns turns_{settings_.at_once};
   bool dropping_ = false;  // no build may begin
   async::Event slot_free_;
   bool recovered_ = false;

@@ -9,8 +9,10 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/environment/as_built.hpp"
+#include "runtime/os/access_list.hpp"
 #include "runtime/os/fd.hpp"
 #include "runtime/os/file.hpp"
+#include "runtime/os/identity.hpp"
 #include "runtime/os/lock.hpp"
 #include "runtime/os/process.hpp"
 #include "runtime/shim/contract.hpp"
@@ -62,7 +64,8 @@ std::vector<std::string> names_in(const std::string& directory) {
 }  // namespace
 
 Cache::Cache(std::string directory) : directory_(std::move(directory)) {
-  os::make_directories(directory_, 0755);
+  os::make_directories(directory_, 0711);
+  if (::chmod(directory_.c_str(), 0711) != 0 && ::geteuid() == 0) throw_errno("protect", printable(directory_));
   os::make_directories(join(directory_, kDoomed), 0700);
   os::make_directories(join(directory_, kFailed), 0700);
   os::make_directories(tools_cache(), 0755);
@@ -92,6 +95,12 @@ std::string Cache::recipe_file(const Digest& digest) const {
 }
 std::string Cache::tools_cache() const {
   return join(directory_, "cache");
+}
+std::string Cache::tools_cache_of(uid_t person) const {
+  return join(tools_cache(), std::to_string(person));
+}
+std::string Cache::own_tools_cache(const Digest& digest) const {
+  return join(directory(digest), "made/cache");
 }
 std::string Cache::ready_file(const Digest& digest) const {
   return join(directory(digest), kReadyFile);
@@ -145,10 +154,22 @@ void Cache::publish(const Built& built) {
   const std::lock_guard changing(changing_);
   // What counts in this boot only need not outlive it; harden() makes the record last, together with what it is of.
   const bool lasts = built.only_in_boot.empty();
-  os::write_file(ready_file(built.digest), to_text(built), 0644, lasts ? os::Durable::yes : os::Durable::no);
+  os::write_file(ready_file(built.digest), to_text(built), 0600, lasts ? os::Durable::yes : os::Durable::no);
   if (lasts) os::sync_directory(directory_);
   const std::lock_guard guard(mutex_);
   known_[built.digest].built = built;
+}
+
+void Cache::open_to(const Digest& digest, std::optional<uid_t> owner) const {
+  const auto where = directory(digest);
+  if (!owner) {
+    if (::chmod(where.c_str(), 0711) != 0) throw_errno("open", where);
+  } else if (!os::let_in_only(where, *owner)) {
+    // Without access lists the group must do.
+    const auto group = os::identity_of(*owner);
+    if (!group || ::chown(where.c_str(), ::geteuid(), group->gid) != 0 || ::chmod(where.c_str(), 0710) != 0)
+      throw_errno("open to its owner", where);
+  }
 }
 
 void Cache::tidy(const Digest& digest) const {
@@ -181,7 +202,7 @@ void Cache::harden(const Digest& digest) {
     built = known->built;
   }
   built.only_in_boot.clear();
-  os::write_file(ready_file(digest), to_text(built), 0644, os::Durable::yes);
+  os::write_file(ready_file(digest), to_text(built), 0600, os::Durable::yes);
   os::sync_directory(directory_);
   const std::lock_guard guard(mutex_);
   known_[digest].built = built;
@@ -202,6 +223,7 @@ Entry Cache::entry_of(const Known& known) const {
   entry.lock = built.lock;
   entry.image = built.image;
   entry.canonical = built.canonical;
+  entry.owner = built.owner;
   return entry;
 }
 

@@ -13,7 +13,9 @@
 //   DIGEST/uses         locked by those who lease it; its time of change is that of the last use
 //   failed/             logs of builds that failed, the latest of each environment
 //   doomed/             what is being removed
-//   cache/              the tools' own downloads
+//   cache/              the tools' own downloads; where users are told apart, a directory for each of them
+//
+// Where users are told apart a DIGEST can be entered by nobody before it is ready, and then by those whom it is for.
 //
 // Thread-safe. Every call blocks on the file system.
 
@@ -43,6 +45,7 @@ struct Entry {
   std::string lock;       // JSON
   std::string image;      // the engine's id; "" on the host
   std::string canonical;  // JSON: what the digest is of
+  std::optional<uid_t> owner{};  // whose alone it is
 };
 
 class Cache {
@@ -58,6 +61,9 @@ class Cache {
   std::string work_directory(const Digest& digest) const;
   std::string recipe_file(const Digest& digest) const;
   std::string tools_cache() const;
+  std::string tools_cache_of(uid_t person) const;
+  // Only the build's, linkable into the prefix; part of made/, and so gone before that is sealed.
+  std::string own_tools_cache(const Digest& digest) const;
   // Where the log of a failed build is kept; replaced by the next failure of the same environment.
   std::string failed_log(const Digest& digest) const;
 
@@ -69,6 +75,8 @@ class Cache {
   bool is_published(const Digest& digest) const;
   // From here on it is there. The files need not be on disk yet: harden() sees to it.
   void publish(const Built& built);
+  // Lets those in whom it is for: its owner, or all.
+  void open_to(const Digest& digest, std::optional<uid_t> owner) const;
   // Removes what only its build needed: all but its files and the build's log.
   void tidy(const Digest& digest) const;
   // Whether its files are what they were when this was asked for the first time; then they are closed to writers. For

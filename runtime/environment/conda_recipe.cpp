@@ -7,6 +7,8 @@
 #include "runtime/base/text.hpp"
 #include "runtime/environment/conda_script.hpp"
 #include "runtime/environment/conda_spec.hpp"
+#include "runtime/environment/inputs.hpp"
+#include "runtime/os/file.hpp"
 
 namespace berth::environment {
 namespace {
@@ -146,6 +148,47 @@ std::string script_of(const CondaTool& tool, const NodeConda& node) {
          create + "\n}\n" + conda::kBuild;
 }
 
+bool is_of_node(const std::string& url, const NodeConda& node) {
+  const auto below = [&](const std::string& base) {
+    return is_url(base) && url.starts_with(base) && (base.ends_with('/') || url.size() == base.size() || url[base.size()] == '/');
+  };
+  return std::any_of(node.channels.begin(), node.channels.end(), below) ||
+         std::any_of(node.mirrors.begin(), node.mirrors.end(), [&](const auto& one) { return below(one.second); });
+}
+
+// By a name, a channel is one of those that everybody may have.
+bool is_for_all(const std::string& channel, const NodeConda& node) {
+  const bool named = !is_url(channel) && !channel.starts_with('/') && !channel.starts_with('.');
+  return (named || node.mirrors.contains(channel) || is_of_node(channel, node)) &&
+         (node.mirrors.contains(channel) || !has_credentials(channel) || is_of_node(channel, node));
+}
+
+bool is_of_user(const CondaSpec& spec, const NodeConda& node) {
+  const auto not_for_all = [&](const std::string& channel) { return !is_for_all(channel, node); };
+  const bool channels = node.channels.empty() && std::any_of(spec.channels.begin(), spec.channels.end(), not_for_all);
+  return channels || spec.pip.are_of_user() ||
+         std::any_of(spec.dependencies.begin(), spec.dependencies.end(),
+                     [&](const auto& one) { return !one.channel.empty() && not_for_all(one.channel); });
+}
+
+// A lock's packages have a digest each; where they are from counts all the same.
+bool is_of_user(const std::vector<std::string>& packages, const Requirements& pip, const NodeConda& node) {
+  const auto for_all = [&](const std::string& url) {
+    return url.starts_with("https://conda.anaconda.org/") || url.starts_with("https://repo.anaconda.com/") ||
+           is_of_node(url, node);
+  };
+  return pip.are_of_user() || !std::all_of(packages.begin(), packages.end(), for_all);
+}
+
+std::vector<std::string> inputs_of(const CondaTool& tool, const NodeConda& node, const std::vector<std::string>& sources) {
+  auto inputs = files_of_program(tool.path);
+  for (const auto& list : {sources, node.find_links, std::vector{node.index_url}, node.extra_index_urls})
+    for (const auto& path : paths_of_sources(list)) inputs.push_back(path);
+  for (const auto& [name, value] : node.variables)
+    if (value.starts_with('/')) inputs.push_back(value);  // certificates
+  return inputs;
+}
+
 // What specs and locks have in common.
 Recipe recipe_of(const CondaTool& tool, const NodeConda& node, const Requirements& pip,
                  const std::map<std::string, std::string>& variables,
@@ -257,6 +300,11 @@ Recipe conda_recipe(const Conda& conda, const CondaTool& tool, const NodeConda& 
   auto recipe = recipe_of(tool, node, spec.pip, spec.variables, arguments);
   recipe.files["pip_arguments"] = pip_arguments(spec.pip, node, false);
   recipe.words = words;
+  recipe.of_user = is_of_user(spec, node);
+  auto sources = channels;
+  for (const auto& dependency : dependencies) sources.push_back(dependency.channel);
+  sources.insert(sources.end(), spec.pip.indexes.find_links.begin(), spec.pip.indexes.find_links.end());
+  recipe.inputs = inputs_of(tool, node, sources);
   Json canonical{{"kind", "conda"},
                  {"form", kForm},
                  {"platform", tool.platform},
@@ -288,6 +336,15 @@ Recipe locked_conda_recipe(const std::string& text, const CondaTool& tool, const
   arguments.insert(arguments.end(), {"--file", "explicit.txt"});
   auto recipe = recipe_of(tool, node, pip, variables, arguments);
   recipe.files["explicit.txt"] = list;
+  recipe.of_user = is_of_user(packages, pip, node);
+  std::vector<std::string> sources{pip.indexes.find_links};
+  for (const auto& package : packages) {
+    const auto url = mirrored_url(package, node);  // CHANNEL/PLATFORM/FILE
+    sources.push_back(os::parent_of(os::parent_of(url.substr(0, url.find('#')))));
+  }
+  std::sort(sources.begin(), sources.end());
+  sources.erase(std::unique(sources.begin(), sources.end()), sources.end());
+  recipe.inputs = inputs_of(tool, node, sources);
   recipe.files["pip_arguments"] = pip_arguments(pip, node, true);
   recipe.words = "conda environment from a lock (" +
                  std::to_string(packages.size() + pip.requirements.size()) + " packages)";

@@ -87,6 +87,23 @@ std::string kind_of_lock(const std::string& lock) {
   return json.at("kind").get<std::string>();
 }
 
+// To be raised when what was built before is not to be taken any more: it is part of the identity where users are told
+// apart.
+constexpr int kIsolation = 1;
+
+// Made for whom: what is of a user is of another identity for everybody.
+Recipe made_for(Recipe recipe, const os::Identity& user, bool shared) {
+  auto canonical = nlohmann::json::parse(recipe.canonical);
+  canonical["isolation"] = kIsolation;
+  if (recipe.of_user || !shared) {
+    recipe.owner = user.uid;
+    canonical["owner"] = user.uid;
+  }
+  recipe.asker = user.uid;
+  recipe.canonical = canonical.dump();
+  return recipe;
+}
+
 bool is_of_image(const Spec& spec) {
   const auto* locked = std::get_if<Locked>(&spec);
   return std::holds_alternative<Image>(spec) || std::holds_alternative<DockerBuild>(spec) ||
@@ -127,7 +144,8 @@ async::Task<Leased> Environments::ensure(Spec spec, Context context, Waiting& wa
   }
   auto make = [&] {
     if (context.gpus && kinds_.check_cuda) kinds_.check_cuda(spec);
-    return recipe_of(spec);
+    auto recipe = recipe_of(spec);
+    return context.identity ? made_for(std::move(recipe), *context.identity, kinds_.shared) : recipe;
   };
   auto recipe = co_await async::offload(pool, make);
   co_return co_await builds().ensure(std::move(recipe), waiting);

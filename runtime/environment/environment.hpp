@@ -7,7 +7,9 @@
 //   is auto leased = co_await environments.ensure(spec, context, waiting); … leased.ready.interpreter,
 //   .path_prefix, .variables, .record, .lock …
 //
-// Built environments are the same for all users and jobs that ask for the same; builds.hpp makes them.
+// Built environments are the same for all jobs of a user that ask for the same, and for all users where all of it is
+// from where everybody may have it: what came with a login, or from a place that a user has named, is that user's alone.
+// builds.hpp makes them.
 
 #include <chrono>
 #include <cstdint>
@@ -51,6 +53,8 @@ struct Kinds {
   std::map<std::string, std::function<Recipe(const std::string& lock)>> locks;  // by the lock's "kind"
   // For Image, DockerBuild, and locks of kind "image".
   Images* images = nullptr;
+  // Where users are told apart, what nobody's own is part of is made once for all of them; if not, each has his own.
+  bool shared = true;
   // Throws where what a spec names cannot run on this machine's GPUs; for jobs that ask for some.
   std::function<void(const Spec&)> check_cuda;
 };

@@ -107,6 +107,7 @@ docker::BuildOptions ImageBuilds::options() const {
   docker::BuildOptions options;
   options.network = settings_.build_network;
   if (settings_.build_memory > 0) options.memory = ByteSize(settings_.build_memory);
+  options.cpu_milli = settings_.build_cpu_milli;
   return options;
 }
 

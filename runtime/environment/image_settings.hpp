@@ -37,6 +37,7 @@ struct ImageSettings {
   std::vector<std::string> insecure_registries;  // "host:port" that are asked over plain http
   std::size_t at_once = 2;                       // pulls and builds
   std::chrono::milliseconds time_limit = std::chrono::hours(2);  // of each
+  std::uint32_t build_cpu_milli = 0;                             // of each step of a Dockerfile; 0: no limit
   std::uint64_t build_memory = 0;                                // bytes, of each step of a Dockerfile; 0: no limit
   std::string build_network;                                     // of the steps: "" the engine's own, "none", "host"
   ByteSize log_cap = 64_MiB;

@@ -15,6 +15,9 @@
 //
 // A venv's lock is {"kind": "venv", "python": "3.11.2", "pip": ["a==1", …]}.
 
+#include <sys/types.h>
+
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,9 +35,17 @@ struct Recipe {
   Files files;            // written into the build directory
   std::string script;
   // The build's environment, but for PREFIX, HOME (the build directory), TMPDIR, PATH and CACHE (a directory
-  // that all builds share, for $CACHE/conda, $CACHE/pip, $CACHE/uv), which Builds sets. Credentials belong
+  // for $CACHE/conda, $CACHE/pip, $CACHE/uv: of nobody but the owner's builds, and gone with the build where there is no
+  // owner), which Builds sets. Credentials belong
   // here or in `files` (as .netrc) and nowhere else: neither is shown, and both are gone when the build ends.
   std::vector<std::pair<std::string, std::string>> variables;
+  std::vector<std::string> inputs;  // whole paths of what the build reads elsewhere, but for the system's own
+
+  // Something of it came with a login, or from a place that only the user has named: nothing of it is for others.
+  bool of_user = false;
+  // Set by Environments, where users are told apart: whose alone the environment is, and who asks for it.
+  std::optional<uid_t> owner;
+  std::optional<uid_t> asker;
 };
 
 }  // namespace berth::environment

@@ -371,6 +371,16 @@ bool Requirements::has_build_options() const {
          std::any_of(constraints.begin(), constraints.end(), has_build_option);
 }
 
+bool Requirements::are_of_user() const {
+  const auto names_place = [](const std::string& requirement) {
+    return requirement.find(" @ ") != std::string::npos || requirement.find("://") != std::string::npos;
+  };
+  return !credentials.empty() || !indexes.index_url.empty() || !indexes.extra_index_urls.empty() ||
+         !indexes.find_links.empty() || !indexes.trusted_hosts.empty() ||
+         std::any_of(requirements.begin(), requirements.end(), names_place) ||
+         std::any_of(constraints.begin(), constraints.end(), names_place);
+}
+
 void Requirements::sort() {
   sort_lines(requirements);
   sort_lines(constraints);

@@ -40,6 +40,8 @@ struct Requirements {
   bool empty() const { return requirements.empty(); }
   bool has_hashes() const;         // if one requirement or constraint has one, pip wants them of all
   bool has_build_options() const;  // behind a requirement, as --config-settings: pip knows them, uv does not
+  // If something comes with a login, or from a place that is named here: what is found there is not for everybody.
+  bool are_of_user() const;
   void sort();                     // for whom the order of lines does not count, nor how often each is there
 
   std::vector<std::string> option_lines() const;  // the indexes and `options`

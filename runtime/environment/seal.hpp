@@ -1,7 +1,7 @@
 #pragma once
 
-// Takes a tree out of the hands of the user who built it, so that no later build, which runs as the same
-// user, can change it.
+// Takes a tree out of the hands of who built it, before anybody uses it. Nobody may write there any more: run it when
+// the last process of the build is gone.
 
 #include <sys/types.h>
 
@@ -11,10 +11,10 @@
 
 namespace berth::environment {
 
-// Gives everything of `builder` in the tree to this process' user (nothing: leaves it), without set-user-id
-// bits, and tells how many bytes of disk the tree takes. Follows no symlink, and may be run while somebody
-// still writes there. Files that are linked from elsewhere too stay the builder's: they are in the cache of
-// his tools, which could not link another's files again.
+// Gives all of the tree to this process' user (`builder`, whose it is; nothing: it is this user's already), and tells how
+// many bytes of disk it takes. Afterwards nobody else can write into it, nothing in it is set-user-id, and no file in it
+// is linked from elsewhere: such ones are replaced by copies. What is neither file, directory nor symlink is removed.
+// Follows no symlink, takes few descriptors. Code::invalid for a tree that is too deep, or has files of others.
 std::uint64_t seal(const std::string& tree, std::optional<uid_t> builder);
 
 }  // namespace berth::environment

@@ -8,6 +8,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/environment/inputs.hpp"
 #include "runtime/environment/pyproject.hpp"
 #include "runtime/environment/requirements.hpp"
 #include "runtime/os/file.hpp"
@@ -210,13 +211,27 @@ std::string canonical_of(const Plan& plan, const Indexes& indexes, const VenvToo
       .dump();
 }
 
+std::vector<std::string> inputs_of(const Indexes& indexes, const NodePython& node, const VenvTools& tools) {
+  auto inputs = paths_of_sources(indexes.find_links);
+  for (const auto& source : paths_of_sources({indexes.index_url})) inputs.push_back(source);
+  for (const auto& source : paths_of_sources(indexes.extra_index_urls)) inputs.push_back(source);
+  for (const auto& program : {tools.python.path, tools.python.executable, tools.uv})
+    for (const auto& file : files_of_program(program)) inputs.push_back(file);
+  for (const auto& [name, value] : node.variables)
+    if (value.starts_with('/')) inputs.push_back(value);  // certificates
+  return inputs;
+}
+
 Recipe recipe_of(Plan plan, const NodePython& node, VenvTools tools) {
   if (plan.wanted.has_build_options()) tools.uv.clear();  // which does not read them
+  const bool of_user = plan.wanted.are_of_user();
   const auto indexes = indexes_of(node, plan.wanted);
   const bool with_uv = !tools.uv.empty();
   Recipe recipe;
   recipe.kind = "venv";
   recipe.canonical = canonical_of(plan, indexes, tools);
+  recipe.of_user = of_user;
+  recipe.inputs = inputs_of(indexes, node, tools);
   recipe.words = words_of(plan, tools.python);
   recipe.files[kDescribeFile] = kDescribe;
   recipe.files[kRequirementsFile] = requirements_file(plan.wanted, with_uv);

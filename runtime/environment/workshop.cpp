@@ -54,8 +54,13 @@ bool succeeded(const shim::Ended& ended) {
 
 }  // namespace
 
-Workshop::Workshop(const BuildSettings& settings, Cache& cache) : settings_(settings), cache_(cache) {
-  hand_over(cache_.tools_cache());
+Workshop::Workshop(const BuildSettings& settings, Cache& cache)
+    : settings_(settings), cache_(cache), users_(settings.users, cache.tools_cache()) {
+  const auto path = cache_.tools_cache();
+  if (!users_.any())
+    hand_over(path, settings_.identity);
+  else if (::lchown(path.c_str(), ::geteuid(), ::getegid()) != 0 || ::chmod(path.c_str(), 0711) != 0)
+    throw_errno("protect", printable(path));
 }
 
 std::string Workshop::launch_directory(const Digest& digest) const {
@@ -68,10 +73,16 @@ std::string Workshop::work_directory(const Digest& digest) const {
   return cache_.work_directory(digest);
 }
 
-void Workshop::hand_over(const std::string& path) const {
-  if (!settings_.identity || ::geteuid() != 0) return;
-  if (::lchown(path.c_str(), settings_.identity->uid, settings_.identity->gid) != 0)
-    throw_errno("give to the build user", printable(path));
+void Workshop::hand_over(const std::string& path, const Who& who) const {
+  if (!who || ::geteuid() != 0) return;
+  if (::lchown(path.c_str(), who->uid, who->gid) != 0) throw_errno("give to the build user", printable(path));
+}
+
+Workshop::Who Workshop::take_user(const Digest& digest, const Recipe& recipe) {
+  if (!users_.any()) return settings_.identity;
+  auto who = users_.take(digest, recipe.owner);
+  who.home = work_directory(digest);
+  return who;
 }
 
 shim::Launch Workshop::prepare(const Digest& digest, const Recipe& recipe) {
@@ -85,24 +96,25 @@ shim::Launch Workshop::prepare(const Digest& digest, const Recipe& recipe) {
   cache_.clear(digest);
   const auto where = cache_.directory(digest);
   const auto made = os::parent_of(cache_.prefix(digest));
-  for (const auto& directory : {where, made}) os::make_directories(directory, 0755);
+  const auto who = take_user(digest, recipe);
+  // In a sandbox what it needs is mounted for it; in a user's own agent it is the user himself.
+  const unsigned closed = settings_.sandbox || !who ? 0700 : 0711;
+  os::make_directories(where, closed);
+  os::make_directories(made, users_.any() ? 0700 : 0755);
   cache_.make_launch_directory(digest);
   os::write_file(log_file(digest), "", 0600, os::Durable::no);  // there before anybody is told of it
-  hand_over(made);
-  write_files(work_directory(digest), recipe);
-  const Json begun{{"kind", recipe.kind},
-                   {"words", recipe.words},
-                   {"canonical", Json::parse(recipe.canonical)},
-                   {"boot_id", os::boot_id()},
-                   {"since", to_unix_micros(system_clock().now())}};
-  os::write_file(cache_.recipe_file(digest), begun.dump(), 0600, os::Durable::no);
+  record(digest, recipe, who);
+  const auto tools_cache = make_tools_cache(digest, recipe, who);
+  hand_over(made, who);
+  write_files(work_directory(digest), recipe, who);
 
   shim::Launch launch;
   launch.job_id = "build-" + digest.brief();
   launch.command = {"/bin/sh", "-eu", join(work_directory(digest), kScriptFile)};
-  launch.environment = variables(digest, recipe);
+  launch.environment = variables(digest, recipe, tools_cache);
   launch.working_directory = work_directory(digest);
-  launch.identity = settings_.identity;
+  launch.identity = who;
+  if (settings_.sandbox) launch.sandbox = sandbox(digest, recipe, tools_cache);
   if (!settings_.cgroup_base.empty()) launch.cgroup = join(settings_.cgroup_base, launch.job_id);
   launch.limits = settings_.limits;
   launch.timeout = settings_.time_limit;
@@ -111,8 +123,41 @@ shim::Launch Workshop::prepare(const Digest& digest, const Recipe& recipe) {
   return launch;
 }
 
+void Workshop::record(const Digest& digest, const Recipe& recipe, const Who& who) const {
+  Json begun{{"kind", recipe.kind},
+             {"words", recipe.words},
+             {"canonical", Json::parse(recipe.canonical)},
+             {"boot_id", os::boot_id()},
+             {"since", to_unix_micros(system_clock().now())}};
+  if (who) begun["user"] = who->uid;
+  if (recipe.owner) begun["owner"] = *recipe.owner;
+  if (recipe.asker) begun["asker"] = *recipe.asker;
+  os::write_file(cache_.recipe_file(digest), begun.dump(), 0600, os::Durable::no);
+}
+
+// What is for all is not made of what somebody's earlier builds have left: any of them could have put in something else.
+std::string Workshop::make_tools_cache(const Digest& digest, const Recipe& recipe, const Who& who) const {
+  if (!users_.any()) return cache_.tools_cache();
+  const auto path = recipe.owner ? cache_.tools_cache_of(*recipe.owner) : cache_.own_tools_cache(digest);
+  os::make_directories(path, 0700);
+  hand_over(path, who);
+  return path;
+}
+
+os::Sandbox Workshop::sandbox(const Digest& digest, const Recipe& recipe, const std::string& tools_cache) const {
+  os::Sandbox sandbox;
+  const auto work = work_directory(digest);
+  sandbox.writable = {work, os::parent_of(cache_.prefix(digest))};
+  if (tools_cache != cache_.own_tools_cache(digest)) sandbox.writable.push_back(tools_cache);
+  sandbox.readable = recipe.inputs;
+  sandbox.hidden = {os::parent_of(cache_.tools_cache())};
+  if (!settings_.hidden.empty()) sandbox.hidden.push_back(settings_.hidden);
+  sandbox.tmp = join(work, "tmp");
+  return sandbox;
+}
+
 // The directories are handed over last: until then nobody else can put something in a file's way.
-void Workshop::write_files(const std::string& work, const Recipe& recipe) const {
+void Workshop::write_files(const std::string& work, const Recipe& recipe, const Who& who) const {
   std::vector<std::string> made{work, join(work, "tmp")};
   for (const auto& directory : made) os::make_directories(directory, 0700);
   auto files = recipe.files;
@@ -124,12 +169,13 @@ void Workshop::write_files(const std::string& work, const Recipe& recipe) const 
       os::make_directories(made.back(), 0700);
     }
     os::write_file(join(work, name), content, 0600, os::Durable::no);
-    hand_over(join(work, name));
+    hand_over(join(work, name), who);
   }
-  std::for_each(made.rbegin(), made.rend(), [&](const auto& directory) { hand_over(directory); });
+  std::for_each(made.rbegin(), made.rend(), [&](const auto& directory) { hand_over(directory, who); });
 }
 
-std::vector<std::string> Workshop::variables(const Digest& digest, const Recipe& recipe) const {
+std::vector<std::string> Workshop::variables(const Digest& digest, const Recipe& recipe,
+                                             const std::string& tools_cache) const {
   const auto work = work_directory(digest);
   std::map<std::string, std::string> all{{"LC_ALL", "C.UTF-8"}};
   for (const auto& [name, value] : recipe.variables) all[name] = value;
@@ -137,7 +183,12 @@ std::vector<std::string> Workshop::variables(const Digest& digest, const Recipe&
   all["HOME"] = work;
   all["TMPDIR"] = join(work, "tmp");
   all["PATH"] = settings_.path;
-  all["CACHE"] = cache_.tools_cache();
+  all["CACHE"] = tools_cache;
+  // A cache that stays shares no file with what is made of it.
+  if (tools_cache != cache_.own_tools_cache(digest)) {
+    all["UV_LINK_MODE"] = "copy";
+    all["CONDA_ALWAYS_COPY"] = all["MAMBA_ALWAYS_COPY"] = "true";
+  }
   std::vector<std::string> list;
   for (const auto& [name, value] : all) list.push_back(name + "=" + value);
   return list;
@@ -149,11 +200,23 @@ std::optional<Workshop::Begun> Workshop::begun(const Digest& digest) const {
   try {
     const auto json = Json::parse(*text);
     if (json.at("boot_id") != os::boot_id()) return std::nullopt;
-    return Begun{json.at("kind"), json.at("words"), json.at("canonical").dump(),
-                 from_unix_micros(json.at("since").get<std::int64_t>())};
+    Begun begun;
+    json.at("kind").get_to(begun.kind);
+    json.at("words").get_to(begun.words);
+    begun.canonical = json.at("canonical").dump();
+    begun.since = from_unix_micros(json.at("since").get<std::int64_t>());
+    begun.identity = settings_.identity;  // what an agent began that had one user for all
+    if (json.contains("user")) begun.identity = build_identity_of(json.at("user").get<uid_t>());
+    if (json.contains("owner")) begun.owner = json.at("owner").get<uid_t>();
+    if (json.contains("asker")) begun.asker = json.at("asker").get<uid_t>();
+    return begun;
   } catch (const Json::exception&) {  // torn by a crash
     return std::nullopt;
   }
+}
+
+void Workshop::adopt(const Digest& digest, const Begun& begun) {
+  if (users_.any() && begun.identity) users_.adopt(digest, begun.identity->uid);
 }
 
 Leased Workshop::settle(const Digest& digest, const shim::Condition& condition) {
@@ -186,14 +249,20 @@ Leased Workshop::complete(const Digest& digest, const shim::Ended& ended) {
   built.created = system_clock().now();
   built.build_time = std::chrono::duration_cast<std::chrono::milliseconds>(ended.duration);
   built.only_in_boot = os::boot_id();
+  built.owner = what->owner;
+  users_.stop(digest);
   add_result(built, result_of(digest), cache_.prefix(digest));
-  const auto builder = settings_.identity ? std::optional(settings_.identity->uid) : std::nullopt;
-  built.bytes = seal(os::parent_of(cache_.prefix(digest)), builder);
+  os::remove_tree(cache_.own_tools_cache(digest));
+  const auto made = os::parent_of(cache_.prefix(digest));
+  built.bytes = seal(made, what->identity ? std::optional(what->identity->uid) : std::nullopt);
+  if (users_.any() && ::chmod(made.c_str(), 0755) != 0) throw_errno("open", made);
   if (!built.interpreter.empty() && ::access(built.interpreter.c_str(), X_OK) != 0)
     throw Error(Code::invalid, "the " + built.words + " has no interpreter: " + printable(built.interpreter) +
                                    " does not exist");
+  if (users_.any()) cache_.open_to(digest, built.owner);
   cache_.publish(built);
   cache_.tidy(digest);
+  users_.release(digest);
   auto leased = cache_.lease(digest);
   if (!leased)
     throw Error(Code::unavailable, "the " + built.words + " was removed as soon as it was built",
@@ -203,11 +272,11 @@ Leased Workshop::complete(const Digest& digest, const shim::Ended& ended) {
 
 // In a directory of the build user: neither a symlink to a file of ours nor a pipe may be read.
 std::string Workshop::result_of(const Digest& digest) const {
-  const auto path = join(work_directory(digest), kResultFile);
-  if (!os::exists(path))
+  const auto work = os::open(work_directory(digest), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const os::Fd file(::openat(work.get(), kResultFile, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!file && errno == ENOENT)
     throw Error(Code::invalid, "the build ended well but told no result",
                 "`berth logs --build` shows what it printed");
-  const auto file = os::open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   struct stat info {};
   if (::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode))
     throw Error(Code::invalid, "the build's result.json is no plain file");
@@ -216,7 +285,11 @@ std::string Workshop::result_of(const Digest& digest) const {
 
 std::string Workshop::abandon(const Digest& digest) {
   std::string kept;
-  if (cache_.is_published(digest)) return kept;  // an older one, in use: the build did not even begin
+  if (cache_.is_published(digest)) {  // an older one, in use: the build did not even begin
+    users_.release(digest);
+    return kept;
+  }
+  if (const auto what = begun(digest)) adopt(digest, *what);  // so that what an earlier agent's has left is killed
   if (os::exists(launch_directory(digest))) {
     // With an ending there is nothing left, though the supervisor may need some milliseconds more to exit.
     if (!os::exists(join(launch_directory(digest), shim::kEndingFile)))
@@ -225,6 +298,7 @@ std::string Workshop::abandon(const Digest& digest) {
     std::filesystem::rename(log_file(digest), cache_.failed_log(digest), failure);
     if (!failure) kept = cache_.failed_log(digest);
   }
+  users_.release(digest);
   cache_.clear(digest);
   if (!kept.empty()) prune_failed_logs(kept);
   return kept;
@@ -233,6 +307,14 @@ std::string Workshop::abandon(const Digest& digest) {
 void Workshop::drop_downloads() const {
   for (const auto& entry : std::filesystem::directory_iterator(cache_.tools_cache()))
     os::remove_tree(entry.path().string());
+}
+
+void Workshop::drop_common_downloads() const {
+  if (!users_.any()) return;
+  for (const auto& entry : std::filesystem::directory_iterator(cache_.tools_cache())) {
+    const auto name = entry.path().filename().string();
+    if (name.find_first_not_of("0123456789") != std::string::npos) os::remove_tree(entry.path().string());
+  }
 }
 
 void Workshop::prune_failed_logs(const std::string& newest) const {

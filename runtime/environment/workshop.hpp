@@ -8,6 +8,7 @@
 
 #include "runtime/base/digest.hpp"
 #include "runtime/base/units.hpp"
+#include "runtime/environment/build_users.hpp"
 #include "runtime/environment/cache.hpp"
 #include "runtime/environment/recipe.hpp"
 #include "runtime/os/cgroup.hpp"
@@ -20,6 +21,10 @@ struct BuildSettings {
   std::string directory;  // the cache's
   std::string shim_program;
   std::optional<os::Identity> identity;  // whom builds run as; nothing: who this process is
+  std::optional<UserRange> users;        // instead, where users are told apart
+  bool sandbox = false;                  // os::Sandbox works here: builds see nothing but what is theirs
+  std::string why_no_sandbox;            // for people, where it does not
+  std::string hidden;                    // from them: the agent's own directory
   std::string cgroup_base;               // builds get groups below it; "" for none, and so without limits
   os::Limits limits;                     // of each build
   std::chrono::milliseconds time_limit = std::chrono::hours(2);
@@ -32,7 +37,7 @@ struct BuildSettings {
 
 class Workshop {
  public:
-  // Makes the tools' cache a directory of the build user.
+  // Makes the tools' cache a directory of the build user, where there is one for all.
   Workshop(const BuildSettings& settings, Cache& cache);
 
   std::string launch_directory(const Digest& digest) const;
@@ -48,8 +53,14 @@ class Workshop {
     std::string words;
     std::string canonical;
     Instant since{};
+    std::optional<os::Identity> identity;
+    std::optional<uid_t> owner;
+    std::optional<uid_t> asker;
   };
   std::optional<Begun> begun(const Digest& digest) const;
+
+  // Keeps its user for it, until it is settled or abandoned.
+  void adopt(const Digest& digest, const Begun& begun);
 
   // After the end of its process tree: the environment, or the Error that tells why there is none. After the
   // latter call abandon().
@@ -58,20 +69,29 @@ class Workshop {
   // Keeps the log of a build that failed, tells where ("" where there is none), and removes all else.
   std::string abandon(const Digest& digest);
 
-  // Empties the tools' cache. No build may run.
+  // Empties the tools' caches. No build may run.
   void drop_downloads() const;
+  // Removes what was downloaded before each person had a cache. At start.
+  void drop_common_downloads() const;
 
  private:
   std::string work_directory(const Digest& digest) const;
-  void hand_over(const std::string& path) const;
-  void write_files(const std::string& work, const Recipe& recipe) const;
-  std::vector<std::string> variables(const Digest& digest, const Recipe& recipe) const;
+  using Who = std::optional<os::Identity>;  // builds
+
+  Who take_user(const Digest& digest, const Recipe& recipe);
+  void hand_over(const std::string& path, const Who& who) const;
+  void write_files(const std::string& work, const Recipe& recipe, const Who& who) const;
+  void record(const Digest& digest, const Recipe& recipe, const Who& who) const;
+  std::string make_tools_cache(const Digest& digest, const Recipe& recipe, const Who& who) const;
+  os::Sandbox sandbox(const Digest& digest, const Recipe& recipe, const std::string& tools_cache) const;
+  std::vector<std::string> variables(const Digest& digest, const Recipe& recipe, const std::string& tools_cache) const;
   Leased complete(const Digest& digest, const shim::Ended& ended);
   std::string result_of(const Digest& digest) const;
   void prune_failed_logs(const std::string& newest) const;
 
   const BuildSettings& settings_;
   Cache& cache_;
+  BuildUsers users_;
 };
 
 }  // namespace berth::environment

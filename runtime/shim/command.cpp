@@ -20,6 +20,7 @@
 #include "runtime/os/child.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/mount.hpp"
+#include "runtime/os/sandbox.hpp"
 #include "runtime/os/spawn.hpp"
 #include "runtime/shim/lookup.hpp"
 #include "runtime/shim/protection.hpp"
@@ -132,6 +133,12 @@ void set_process_limits(const Plan& plan) {
   if (::setrlimit(RLIMIT_CORE, &core) < 0) report(plan, failure("set the limit of core dumps"));
 }
 
+// The log and the pipes go along; this process waits for the one that becomes the command.
+void enter_sandbox(const Plan& plan) {
+  if (plan.dies_with_shim) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  os::enter_sandbox(*plan.launch.sandbox, plan.launch.identity);
+}
+
 void prepare(const Plan& plan) {
   const auto& launch = plan.launch;
   ::setsid();
@@ -145,10 +152,11 @@ void prepare(const Plan& plan) {
   give_secrets(plan, has_own_mounts);
   if (launch.protection) mount_protection(*launch.protection, plan.environment_owner);
   set_process_limits(plan);
+  if (launch.sandbox) enter_sandbox(plan);
   connect_standard_files(plan);
   if (launch.identity) become(plan, *launch.identity);
   // After the change of user, which clears it. That the shim is alive still is seen by waiting for its word.
-  if (plan.dies_with_shim) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (plan.dies_with_shim || launch.sandbox) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) report(plan, failure("give up new privileges"));
   ::umask(022);
   if (!launch.working_directory.empty() && ::chdir(launch.working_directory.c_str()) < 0)

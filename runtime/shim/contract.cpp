@@ -226,6 +226,24 @@ Protection protection_from(const Json& json) {
   return protection;
 }
 
+Json sandbox_json(const os::Sandbox& sandbox) {
+  return {{"writable", list_json(sandbox.writable)},
+          {"readable", list_json(sandbox.readable)},
+          {"hidden", list_json(sandbox.hidden)},
+          {"tmp", bytes_json(sandbox.tmp)},
+          {"shared_memory", sandbox.shared_memory}};
+}
+
+os::Sandbox sandbox_from(const Json& json) {
+  os::Sandbox sandbox;
+  sandbox.writable = list_from(json.at("writable"));
+  sandbox.readable = list_from(json.at("readable"));
+  sandbox.hidden = list_from(json.at("hidden"));
+  read_bytes(json, "tmp", sandbox.tmp);
+  read(json, "shared_memory", sandbox.shared_memory);
+  return sandbox;
+}
+
 std::string text_of(const Json& json) {
   return json.dump(2) + "\n";
 }
@@ -255,6 +273,7 @@ std::string to_text(const Launch& launch) {
   json["limits"] = limits_json(launch.limits);
   if (!launch.devices.empty()) json["device_rules"] = devices_json(launch.devices);
   if (launch.tmp) json["tmp"] = {{"path", bytes_json(launch.tmp->path)}, {"size", launch.tmp->size.bytes()}};
+  if (launch.sandbox) json["sandbox"] = sandbox_json(*launch.sandbox);
   json["network"] = launch.network;
   json["core_dumps"] = launch.core_dumps;
   if (launch.protection) json["protection"] = protection_json(*launch.protection);
@@ -282,6 +301,7 @@ Launch launch_from_text(std::string_view text) {
     if (json.contains("limits")) launch.limits = limits_from(json["limits"]);
     if (json.contains("device_rules")) launch.devices = devices_from(json["device_rules"]);
     if (json.contains("tmp")) launch.tmp = tmp_from(json["tmp"]);
+    if (json.contains("sandbox")) launch.sandbox = sandbox_from(json["sandbox"]);
     read(json, "network", launch.network);
     read(json, "core_dumps", launch.core_dumps);
     if (json.contains("protection")) launch.protection = protection_from(json["protection"]);

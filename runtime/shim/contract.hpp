@@ -43,6 +43,7 @@
 #include "runtime/os/identity.hpp"
 #include "runtime/os/mount.hpp"
 #include "runtime/os/process.hpp"
+#include "runtime/os/sandbox.hpp"
 
 namespace berth::shim {
 
@@ -108,6 +109,7 @@ struct Launch {
   os::Limits limits;   // of that group, as far as its controllers go
   os::DeviceRules devices;  // for that group, where the kernel can; empty: as it is
   std::optional<Tmp> tmp;
+  std::optional<os::Sandbox> sandbox;  // all that the command sees; not with `overlay` or `tmp`
   bool network = true;      // false: a network namespace of its own, with only a loopback device
   bool core_dumps = false;  // false: RLIMIT_CORE is 0
   std::optional<Protection> protection;  // nothing: what is shared is not kept from the job

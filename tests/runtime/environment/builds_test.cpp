@@ -217,7 +217,9 @@ TEST_CASE("what was built belongs to the agent alone, without rights that its bu
   const auto recipe =
       toy("sealed",
           "mkdir -p $PREFIX/sub\ncp /bin/true $PREFIX/sub/tool\nchmod 4755 $PREFIX/sub/tool\n"
-          "echo shared > $CACHE/shared\nln $CACHE/shared $PREFIX/shared\nln -s /etc/passwd $PREFIX/link\n");
+          "echo shared > $CACHE/shared\nln $CACHE/shared $PREFIX/shared\nln -s /etc/passwd $PREFIX/link\n"
+          "mkdir $PREFIX/open\nchmod 7777 $PREFIX/open\nmkfifo $PREFIX/pipe\n"
+          "echo one > $PREFIX/one\nln $PREFIX/one $PREFIX/two\n");
   with_agent(place.settings(), [&](Agent& agent) -> Task<> {
     Waiting waiting;
     const auto leased = co_await agent.builds.ensure(recipe, waiting);
@@ -227,11 +229,33 @@ TEST_CASE("what was built belongs to the agent alone, without rights that its bu
       REQUIRE(::lstat((prefix + name).c_str(), &info) == 0);
       return info;
     };
-    for (const auto* name : {"", "/sub", "/sub/tool", "/link"}) CHECK(look(name).st_uid == 0);
+    for (const auto* name : {"", "/sub", "/sub/tool", "/link", "/shared", "/open"}) CHECK(look(name).st_uid == 0);
     CHECK((look("/sub/tool").st_mode & 07777) == 0755);
-    CHECK(look("/shared").st_uid == build_user()->uid);  // the tools could not link it again otherwise
+    CHECK((look("/open").st_mode & 07777) == 0755);
+    CHECK(look("/shared").st_nlink == 1);
+    CHECK(os::read_file(prefix + "/shared") == "shared\n");
+    CHECK(look("/one").st_nlink == 2);
+    CHECK(look("/two").st_uid == 0);
+    CHECK(!os::exists(prefix + "/pipe"));
+    const auto cached = place.settings().directory + "/cache/shared";
+    struct stat info {};
+    REQUIRE(::lstat(cached.c_str(), &info) == 0);
+    CHECK(info.st_uid == build_user()->uid);
+    os::write_file(cached, "changed", 0644, os::Durable::no);
+    CHECK(os::read_file(prefix + "/shared") == "shared\n");
     const auto entries = agent.builds.cache().list();
     CHECK(entries[0].bytes >= static_cast<std::uint64_t>(look("/sub/tool").st_blocks) * 512);
+  });
+}
+
+TEST_CASE("an environment whose directories are nested without end is refused") {
+  const Place place;
+  const auto recipe = toy("deep",
+                          "mkdir -p \"$PREFIX\"\ncd \"$PREFIX\"\ni=0\n"
+                          "while [ $i -lt 300 ]; do mkdir d; cd -P d; i=$((i+1)); done\ncd -P \"$HOME\"\n");
+  with_agent(place.settings(), [&](Agent& agent) -> Task<> {
+    CHECK(says(co_await failure_of(agent.builds, recipe), "nested more than"));
+    CHECK(nothing_left(place.settings(), recipe));
   });
 }
 

@@ -373,3 +373,17 @@ TEST_CASE("wanted Pythons") {
     CHECK_THROWS_AS(wanted(wish), Error);
   }
 }
+
+TEST_CASE("what comes with a login, or from a place that the file names, is its user's alone") {
+  const auto are_of_user = [](const std::string& text) {
+    return read_requirements("requirements.txt", {{"requirements.txt", text}}).are_of_user();
+  };
+  CHECK(!are_of_user("numpy==1.26\npandas>=2 ; python_version<'3.13'\n--only-binary :all:\n"));
+  for (const auto* line :
+       {"--index-url https://ann:secret@index.example/simple", "--index-url https://index.example/simple",
+        "--extra-index-url https://index.example/simple", "--find-links /data/wheels", "--trusted-host pypi.org",
+        "ours @ https://example.org/ours-1.0.tar.gz", "ours @ git+https://example.org/ours@0123456789abcdef"}) {
+    CAPTURE(line);
+    CHECK(are_of_user(std::string("numpy\n") + line + "\n"));
+  }
+}

@@ -133,6 +133,13 @@ TEST_CASE("version 1.0's launch is read") {
   CHECK(launch.log_cap == 64_MiB);
 }
 
+TEST_CASE("what a launch says of its sandbox is read as it was written") {
+  auto launch = full_launch();
+  launch.sandbox = os::Sandbox{{"/a", "/b \xff"}, {"/c"}, {"/d", "/e"}, "/a/tmp", 4096};
+  CHECK(launch_from_text(to_text(launch)).sandbox == launch.sandbox);
+  CHECK(!launch_from_text(to_text(full_launch())).sandbox);
+}
+
 TEST_CASE("the least launch gets the defaults") {
   const auto launch = launch_from_text(R"({"version": {"major": 1}, "command": ["ls"], "environment": []})");
   CHECK_FALSE(launch.identity);

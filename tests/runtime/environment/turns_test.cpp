@@ -1,0 +1,61 @@
+#include "runtime/environment/turns.hpp"
+
+#include <doctest/doctest.h>
+
+#include <memory>
+#include <vector>
+
+using berth::environment::Turns;
+
+TEST_CASE("who has waited longest goes first, while there is a place") {
+  Turns turns(2);
+  const Turns::Ticket first(turns, 1);
+  const Turns::Ticket second(turns, 1);
+  CHECK(first.may_begin());
+  CHECK(!second.may_begin());
+}
+
+TEST_CASE("builds of one user that do not end keep no other user out") {
+  for (const std::size_t places : {1U, 2U, 3U}) {
+    CAPTURE(places);
+    Turns turns(places);
+    for (std::size_t running = 0; running < places; ++running) turns.begin(1);
+    const Turns::Ticket more(turns, 1);
+    CHECK(!more.may_begin());
+    const Turns::Ticket other(turns, 2);
+    CHECK(other.may_begin());
+    CHECK(!more.may_begin());
+  }
+}
+
+TEST_CASE("a user with many that wait gets one in turn with another's") {
+  Turns turns(2);
+  std::vector<std::unique_ptr<Turns::Ticket>> many;
+  for (int at = 0; at < 5; ++at) many.push_back(std::make_unique<Turns::Ticket>(turns, 1));
+  many.front()->leave();
+  turns.begin(1);
+  Turns::Ticket late(turns, 2);
+  CHECK(late.may_begin());  // though four were there before
+  late.leave();
+  turns.begin(2);
+  turns.end(2);
+  CHECK(many[1]->may_begin());
+}
+
+TEST_CASE("users get turns by when they had their last one") {
+  Turns turns(1);
+  turns.begin(1);
+  turns.end(1);
+  const Turns::Ticket waits(turns, 1);
+  const Turns::Ticket other(turns, 2);
+  CHECK(other.may_begin());
+  CHECK(!waits.may_begin());
+}
+
+TEST_CASE("the users who get a place beyond those for all are as many as there are places") {
+  Turns turns(2);
+  turns.begin(1);
+  turns.begin(2);
+  const Turns::Ticket third(turns, 3);
+  CHECK(!third.may_begin());
+}
