@@ -286,10 +286,12 @@ class Agent {
     settings.containers.socket = options.config.environments.docker_socket;
     settings.containers.shim_program = shim_for_containers(options.shim_program);
     settings.containers.state_dir = options.config.state_dir;
+    settings.containers.records = os::join(options.config.state_dir, "containers");
     settings.secrets_directory = os::join(options.config.state_dir, "registry-credentials");
     settings.switch_user = options.machine_agent;
     settings.capacity = capacity_of(options.config);
     settings.patience = options.config.backfill_patience;
+    settings.outage_patience = options.config.outage_patience;
     settings.defaults.path = options.config.path;
     settings.defaults.log_cap = options.config.log_cap;
     settings.defaults.stop_grace = options.config.stop_grace;

@@ -10,6 +10,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/logs/appender.hpp"
+#include "runtime/os/beneath.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/snapshot/closure.hpp"
 #include "runtime/snapshot/restore.hpp"
@@ -70,6 +71,9 @@ Site Workplaces::make(const model::Job& job, int launch, const os::Identity& own
   const auto place = directory(job.id, launch);
   if (os::exists(place)) discard(job.id, launch);  // of an agent that died before its intent was on record
   make_passage(place);
+  // Nobody passes from the host into what a program of an image may have put there: a set-uid file, say.
+  if (options_.several_users && model::in_container(job.request.environment) && ::chmod(os::parent_of(place).c_str(), 0700) < 0)
+    throw_errno("close", os::parent_of(place));
   os::open(os::join(place, shim::kLogFile), O_WRONLY | O_CREAT | O_APPEND, 0600);
   Site site;
   site.stop_reason = os::join(place, shim::kStopReasonFile);
@@ -107,10 +111,11 @@ void Workplaces::make_tree(const model::Job& job, const std::string& place, cons
 Collected Workplaces::collect(const model::Job& job, int launch, const os::Identity& owner) {
   auto outputs = job.request.outputs;
   if (!job.request.snapshot) {
-    const os::ActAs as(owner.uid, owner.gid);
     const bool inside = model::in_container(job.request.environment);
-    const auto from = inside ? os::join(directory(job.id, launch), kScratch) : job.request.working_directory;
-    const auto root = os::open(from, O_RDONLY | O_DIRECTORY);
+    os::Fd root;  // of a container: it is where the agent made it, and no user gets there by its path
+    if (inside) root = os::open_beneath(os::open_directory(directory(job.id, launch)), kScratch, O_RDONLY | O_DIRECTORY, os::directory_of(owner_of(owner).uid));
+    const os::ActAs as(owner.uid, owner.gid);
+    if (!inside) root = os::open(job.request.working_directory, O_RDONLY | O_DIRECTORY);
     return collect_outputs(store_, root, owner, outputs, std::nullopt, "");
   }
   if (std::find(outputs.begin(), outputs.end(), "outputs") == outputs.end()) outputs.emplace_back("outputs");

@@ -438,7 +438,7 @@ void Engine::create_overlay_volume(const std::string& name, const std::vector<st
   std::string layers;
   for (const auto& layer : lower) (layers += layers.empty() ? "" : ":") += overlay_path(layer);
   const auto options =
-      "lowerdir=" + layers + ",upperdir=" + overlay_path(upper) + ",workdir=" + overlay_path(work);
+      "nosuid,nodev,lowerdir=" + layers + ",upperdir=" + overlay_path(upper) + ",workdir=" + overlay_path(work);
   const Json driver = {{"type", "overlay"}, {"device", "overlay"}, {"o", options}};
   const Json body = {{"Name", name}, {"Driver", "local"}, {"DriverOpts", driver}, {"Labels", labels}};
   check(ask("POST", "/volumes/create", body.dump()), "make the volume", name);

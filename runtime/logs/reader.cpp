@@ -9,6 +9,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/units.hpp"
+#include "runtime/os/beneath.hpp"
 
 namespace berth::logs {
 namespace {
@@ -18,7 +19,7 @@ constexpr std::uint64_t kNowhere = std::numeric_limits<std::uint64_t>::max();
 }  // namespace
 
 LogReader::LogReader(const std::string& log_path, const std::string& index_path)
-    : log_(os::open(log_path, O_RDONLY)), index_(index_path) {}
+    : log_(os::open_plain(log_path, O_RDONLY)), index_(index_path) {}
 
 std::uint64_t LogReader::size() const {
   struct stat info {};

@@ -294,7 +294,7 @@ class ImageLifeTest(EngineTest):
     def test_a_full_disk_of_the_engine_is_told(self):
         if not self.own_disk:
             self.skipTest("SKIPPED: no file system for the engine's own")
-        agent = self.image_agent()
+        agent = self.image_agent("outage_patience: 1s")
         with self.filled(6 * MIB):
             for job in (self.submit(agent, "true", image=self.layers),
                         self.submit(agent, "true", "--dockerfile", str(self.context("copy", 16 * MIB))),

@@ -33,6 +33,7 @@ memory: 60GiB
 max_parallel: 3
 log_cap: 512MiB
 backfill_patience: 90s
+outage_patience: 10m
 stop_grace: 1m
 max_upload: 2g
 reserved_space: 1g
@@ -57,6 +58,7 @@ log_level: debug
   CHECK(config.log_cap == 512_MiB);
   CHECK(config.backfill_patience == std::chrono::seconds(90));
   CHECK(config.stop_grace == std::chrono::minutes(1));
+  CHECK(config.outage_patience == std::chrono::minutes(10));
   CHECK(config.max_upload == 2_GiB);
   CHECK(config.reserved_space == 1_GiB);
   CHECK(config.disk.budget->of(1) == (200_GiB).bytes());
