@@ -113,6 +113,7 @@ environment::ImageSettings image_settings(const Config& config, std::function<gp
   settings.at_once = asked.builds_at_once;
   settings.time_limit = asked.build_timeout;
   if (asked.build_memory) settings.build_memory = asked.build_memory->bytes();
+  settings.build_cpu_milli = asked.build_cpu_milli.value_or(0);
   settings.conda = node_conda(config, std::nullopt);
   if (asked.conda.find("micromamba") != std::string::npos) settings.micromamba = asked.conda;
   return settings;

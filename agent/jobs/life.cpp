@@ -178,6 +178,10 @@ Task<> Jobs::launch_and_watch(Sequence sequence, int attempt, int launch) {
     nursery_.spawn(lay_ground(sequence, launch, ground));
     co_await persist([&] { return store_.start_intent(intent); }, "a start");
     while (!ground->laid) co_await ground->done.wait();
+    if (ground->failure && find(sequence)->stopping) {
+      auto canceled = canceled_attempt(sequence, attempt, launch);
+      co_return co_await finish(sequence, std::move(canceled), launch);
+    }
     if (ground->failure) {  // what was prepared is there no more
       const auto job = record(sequence);
       const bool outage = outage_of(*ground->failure, model::in_container(job.request.environment)).has_value();

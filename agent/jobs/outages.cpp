@@ -102,7 +102,7 @@ Task<> Jobs::start_again(Sequence sequence, unsigned life, std::shared_ptr<Outag
 std::optional<std::string> Jobs::why_out(const Live& live) const {
   if (!live.outage || live.launch != 0) return std::nullopt;
   const auto& outage = *live.outage;
-  const auto since = std::chrono::duration_cast<std::chrono::seconds>(clock_.steady() - outage.began);
+  const auto since = std::max(std::chrono::seconds(1), std::chrono::duration_cast<std::chrono::seconds>(clock_.steady() - outage.began));
   return "waits for " + outage.what + ": " + outage.why + "; since " + to_rfc3339(outage.since) + ", for " + to_words(since) +
          " so far, and for " + to_words(settings_.outage_patience) + " at most";
 }

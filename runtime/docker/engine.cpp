@@ -149,6 +149,8 @@ std::string build_query(const BuildOptions& options) {
     const auto bytes = std::to_string(options.memory->bytes());
     query += "&memory=" + bytes + "&memswap=" + bytes;
   }
+  if (options.cpu_milli)
+    query += "&cpuperiod=100000&cpuquota=" + std::to_string(std::uint64_t{*options.cpu_milli} * 100);
   if (!options.network.empty()) query += "&networkmode=" + percent_encoded(options.network);
   if (options.pull) query += "&pull=1";
   return query;
@@ -179,6 +181,14 @@ class Listening {
   std::string failure_;
   MessageStream stream_;
 };
+
+// Only the engine itself writes a status: what a step prints comes as another member.
+void tell_base(const Message& message, const std::function<void(const std::string&, bool)>& on_base) {
+  constexpr std::string_view kHere = "Status: Image is up to date for ";
+  constexpr std::string_view kFetched = "Status: Downloaded newer image for ";
+  if (message.status.starts_with(kHere)) on_base(message.status.substr(kHere.size()), false);
+  if (message.status.starts_with(kFetched)) on_base(message.status.substr(kFetched.size()), true);
+}
 
 const std::string& overlay_path(const std::string& path) {
   if (!path.starts_with('/') || path.find_first_of(":,\\") != std::string::npos)
@@ -323,7 +333,10 @@ void Engine::check_architecture(const Reference& reference, const Image& image) 
 std::string Engine::build(BuildContext context, const BuildOptions& options, const LineSink& output,
                           std::stop_token stop) const {
   BuildProgress lines(output, PullProgress::Clock::now());
-  Listening listening([&](const Message& message, auto now) { lines.take(message, now); });
+  Listening listening([&](const Message& message, auto now) {
+    if (options.on_base) tell_base(message, options.on_base);
+    lines.take(message, now);
+  });
   const auto on_chunk = listening.on_chunk();
   const http::Client::Producer producer = [&](std::span<char> buffer) { return context.read(buffer); };
   const auto target = versioned("/build?" + build_query(options));

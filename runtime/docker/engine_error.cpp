@@ -59,6 +59,7 @@ std::optional<Kind> kind_of(const std::string& said) {
                 "the engine must know its certificate, or that it is an insecure one"};
   if (says(said, {"connection refused", "i/o timeout", "timeout", "network is unreachable",
                   "no route to host", "tls handshake", "network is down",
+                  "unexpected http status: 5", "temporary failure in name resolution", "service unavailable",
                   "deadline exceeded", "server misbehaving", "lookup ", "pinging container registry"}))
     return Kind{Code::unavailable, "the registry cannot be reached",
                 "check its name and this machine's network"};

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "runtime/docker/engine.hpp"
 #include "runtime/docker/progress.hpp"
 #include "runtime/environment/ready.hpp"
 
@@ -18,6 +19,8 @@ struct ImagePlan {
   std::string words;      // "image debian:12"
   std::string name;       // by which the engine will have it, if it is Berth's then; "" to be told by labels
   std::string reference;  // as it was asked for
+  docker::Labels labels{};  // of what is built, for its record
+  std::string scratch{};    // the name of an image that is only needed meanwhile
   bool own = false;       // it comes with the job's own credentials, and will be private
   std::vector<std::string> bases;  // that are not here: to be had first, and then it is looked for anew
   // Blocks until it is here. A stop is Cancelled.
