@@ -1,6 +1,7 @@
 #include "agent/jobs/containers.hpp"
 
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -13,6 +14,7 @@
 #include "runtime/gpu/visibility.hpp"
 #include "runtime/objects/sha256.hpp"
 #include "runtime/os/file.hpp"
+#include "runtime/os/mount.hpp"
 #include "runtime/os/process.hpp"
 #include "runtime/os/random.hpp"
 #include "runtime/shim/apart.hpp"
@@ -92,6 +94,15 @@ std::vector<Containers::Launched> Containers::recorded() const {
   return all;
 }
 
+void Containers::tidy() const {
+  const auto own = ".tmp." + std::to_string(::getpid()) + ".";
+  std::error_code absent;
+  for (const auto& entry : std::filesystem::directory_iterator(options_.records, absent)) {
+    const auto name = entry.path().filename().string();
+    if (!name.ends_with(kRecordSuffix) && name.find(own) == std::string::npos) os::remove_file(entry.path().string());
+  }
+}
+
 // Agents before this one named them so and wrote nothing down: for a job that was running when it took over. What runs
 // the supervisor in the launch's directory is no stranger's.
 std::optional<Containers::Record> Containers::of_older_agent(const model::JobId& job, int launch) const {
@@ -145,6 +156,7 @@ shim::Supervisor Containers::launch(const model::JobId& job, int launch, const s
   shim::write_launch(directory, inside(plan));
   shim::set_apart(directory);
   auto record = begin(job, launch);
+  const os::Defused bound(directory);  // the engine's binds carry no flags of their own, but have those of their source
   try {
     if (site.overlay)
       engine_.create_overlay_volume(record.name, site.overlay->lower, site.overlay->upper, site.overlay->work,

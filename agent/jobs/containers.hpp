@@ -50,6 +50,8 @@ class Containers {
     int launch = 0;
   };
   std::vector<Launched> recorded() const;
+  // What an agent that was killed while it wrote has left among the records.
+  void tidy() const;
   // Returns when the engine answers; throws why it does not.
   void ask_engine() const { static_cast<void>(engine_.version()); }
 

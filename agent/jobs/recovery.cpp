@@ -85,6 +85,7 @@ Task<> Jobs::recover() {
 // job could come into being or be retried.
 Task<> Jobs::sweep_workplaces(std::vector<model::JobId> ended) {
   auto sweep = [&] {
+    containers_.tidy();
     for (const auto& id : ended) workplaces_.strip(id);
   };
   co_await async::offload(pool_, sweep);

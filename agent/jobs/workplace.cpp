@@ -12,6 +12,7 @@
 #include "runtime/logs/appender.hpp"
 #include "runtime/os/beneath.hpp"
 #include "runtime/os/file.hpp"
+#include "runtime/os/mount.hpp"
 #include "runtime/snapshot/closure.hpp"
 #include "runtime/snapshot/restore.hpp"
 
@@ -129,6 +130,7 @@ Collected Workplaces::collect(const model::Job& job, int launch, const os::Ident
 
 void Workplaces::strip(const model::JobId& id, int launch) {
   const auto place = directory(id, launch);
+  os::unmount_defused(place);
   std::error_code absent;
   for (const auto& entry : std::filesystem::directory_iterator(place, absent)) {
     const auto name = entry.path().filename();
@@ -152,6 +154,7 @@ std::vector<model::JobId> Workplaces::list() const {
 
 void Workplaces::discard(const model::JobId& id, int launch) {
   const auto place = directory(id, launch);
+  os::unmount_defused(place);  // of an agent that died while it started a container
   // A supervisor that comes late must find all of it or nothing.
   const auto out_of_the_way = place + ".discarded";
   if (::rename(place.c_str(), out_of_the_way.c_str()) < 0 && errno != ENOENT) throw_errno("rename", place);

@@ -52,24 +52,25 @@ void take_result(Built& built, const Json& result, const std::string& prefix) {
 }  // namespace
 
 std::string to_text(const Built& built) {
-  return Json{{"version", kVersion},
-              {"digest", built.digest.hex()},
-              {"kind", built.kind},
-              {"words", built.words},
-              {"created", to_unix_micros(built.created)},
-              {"build_ms", built.build_time.count()},
-              {"bytes", built.bytes},
-              {"interpreter", built.interpreter},
-              {"path_prefix", built.path_prefix},
-              {"variables", object_of(built.variables)},
-              {"python_version", built.python_version},
-              {"packages", built.packages},
-              {"lock", Json::parse(built.lock)},
-              {"canonical", Json::parse(built.canonical)},
-              {"image", built.image},
-              {"facts", facts_of(built)},
-              {"only_in_boot", built.only_in_boot}}
-      .dump();
+  Json json{{"version", kVersion},
+            {"digest", built.digest.hex()},
+            {"kind", built.kind},
+            {"words", built.words},
+            {"created", to_unix_micros(built.created)},
+            {"build_ms", built.build_time.count()},
+            {"bytes", built.bytes},
+            {"interpreter", built.interpreter},
+            {"path_prefix", built.path_prefix},
+            {"variables", object_of(built.variables)},
+            {"python_version", built.python_version},
+            {"packages", built.packages},
+            {"lock", Json::parse(built.lock)},
+            {"canonical", Json::parse(built.canonical)},
+            {"image", built.image},
+            {"facts", facts_of(built)},
+            {"only_in_boot", built.only_in_boot}};
+  if (built.owner) json["owner"] = *built.owner;
+  return json.dump();
 }
 
 Built built_from_text(std::string_view text) {
@@ -92,6 +93,7 @@ Built built_from_text(std::string_view text) {
     built.lock = json.at("lock").dump();
     built.canonical = json.at("canonical").dump();
     built.image = json.value("image", "");
+    if (json.contains("owner")) built.owner = json.at("owner").get<uid_t>();
     if (const auto facts = json.value("facts", Json::object()); !facts.empty()) built.facts = facts.dump();
     json.at("only_in_boot").get_to(built.only_in_boot);
     return built;

@@ -2,8 +2,11 @@
 
 // What is remembered of an environment that was built: the content of its ready.json.
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,7 +23,7 @@ struct Built {
   std::string words;
   Instant created{};
   std::chrono::milliseconds build_time{};
-  std::uint64_t bytes = 0;  // that its files take, those shared with the tools' caches included
+  std::uint64_t bytes = 0;  // that its files take
   std::string interpreter;
   std::string path_prefix;
   std::vector<std::pair<std::string, std::string>> variables;
@@ -29,6 +32,7 @@ struct Built {
   std::string lock;                   // JSON
   std::string canonical;              // JSON: what the digest is of
   std::string image;                  // the engine's id, and then the paths above are those in it; "" on the host
+  std::optional<uid_t> owner;         // whose alone it is; nothing: for all
   std::string facts;                  // JSON object: what else there is to tell; "" for nothing
   // Not empty: its files are sure to be there only within this boot, for they may not be on disk yet.
   std::string only_in_boot;

@@ -190,6 +190,7 @@ Entry Cache::entry_of(const Known& known) const {
   entry.lock = built.lock;
   entry.image = built.image;
   entry.canonical = built.canonical;
+  entry.owner = built.owner;
   return entry;
 }
 

@@ -42,6 +42,7 @@ struct Entry {
   std::string lock;       // JSON
   std::string image;      // the engine's id; "" on the host
   std::string canonical;  // JSON: what the digest is of
+  std::optional<uid_t> owner{};  // whose alone it is
 };
 
 class Cache {

@@ -96,6 +96,7 @@ ImagePlan ImageBuilds::plan_of(const Identity& identity, std::string words) cons
   plan.words = std::move(words);
   plan.reference = environment_tag(plan.digest);
   plan.name = random_tag();
+  if (identity.canonical.contains("owner")) plan.owner = identity.canonical["owner"].get<uid_t>();
   plan.labels = labels_of(identity, plan);
   return plan;
 }

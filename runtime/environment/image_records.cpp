@@ -140,6 +140,7 @@ Built built_from_labels(const docker::Labels& labels, const docker::Image& image
   built.words = label(labels, kWordsLabel);
   built.canonical = canonical.dump();
   built.lock = Json{{"kind", "image"}, {"image", image.id}}.dump();
+  built.owner = owner_of(built.canonical);
   auto facts = facts_of(image, environment_tag(*digest), {});
   facts["names"] = {environment_tag(*digest)};
   facts["kind"] = "image";
@@ -174,7 +175,7 @@ std::vector<std::string> ImageRecords::private_names(const docker::Image& image)
 void ImageRecords::require(const docker::Image& image, const ImageUse& use) {
   if (!use.is_restricted()) return;
   const auto built = built_as(image.id);
-  if (built && owner_of(built->canonical) == use.user) return;
+  if (built && built->owner == use.user) return;
   const bool pulled = is_ours(digest_of_image(image.id));
   const bool nobodys = !built && !has_own_tag(image) && (!image.tags.empty() || !image.digests.empty());
   if (pulled || nobodys) return;

@@ -188,6 +188,7 @@ Task<Leased> Images::ensure_found(std::string request, Look look, ImageUse use, 
   Waiting::Build build;
   build.digest = plan.digest;
   build.words = plan.words;
+  build.owner = plan.owner;
   build.since = system_clock().now();
   auto name = plan.digest.hex();
   Flights<Leased>::Work making = [this, plan](Making flight) { return make(flight, plan); };

@@ -3,6 +3,8 @@
 // One caller's wait for an environment, as the caller sees it: for which build, since when, and where its log
 // is. Only for the loop's thread.
 
+#include <sys/types.h>
+
 #include <optional>
 #include <string>
 
@@ -16,6 +18,7 @@ class Waiting {
  public:
   struct Build {
     Digest digest;
+    std::optional<uid_t> owner;  // whose alone it will be; nothing: for all
     std::string words;     // "conda environment (python=3.11, numpy and 12 more)"
     bool running = false;  // false: it waits until other builds are done
     Instant since{};       // of this state

@@ -54,7 +54,7 @@ class ContainersTest(EngineTest, HostileTest):
                          "HEALTHCHECK --interval=1s CMD [\"/bin/sh\",\"/hc.sh\"]\n",
                          ("sh", "-c", "sleep 4; ls /ran; ls -a $TMPDIR; echo end"), hc_sh=script)
         self.agent.wait_state(job, "Running", patience=LONG)
-        container, = self.engine.api.containers()
+        container, = eventually(self.engine.api.containers, "it is there", LONG)
         health = json.loads(self.engine.api.must("GET", f"/containers/{container['Id']}/json"))
         self.assertEqual(health["Config"]["Healthcheck"]["Test"], ["NONE"])
         self.assertNotIn("Health", health["State"])
@@ -83,10 +83,12 @@ class ContainersTest(EngineTest, HostileTest):
                        f"{shell} 'busybox mv tmp other' 2>/dev/null && echo MOVED",
                        f"{shell} 'busybox chmod 777 .' 2>/dev/null && echo OPENED",
                        f"{shell} 'busybox mknod $TMPDIR/disk b 8 0' 2>/dev/null && echo NODE",
-                       f"{shell} 'ls /proc/1/fd' >/dev/null 2>&1 && echo DESCRIPTORS",
+                       f"{shell} 'for fd in 0 3 4 5 6 7 8 9; do cat < /proc/1/fd/$fd >/dev/null && echo DESCRIPTOR $fd; "
+                       "echo forged >> /proc/1/fd/$fd && echo DESCRIPTOR $fd; done' 2>/dev/null",
+                       f"{shell} 'ls /proc/1/root/ && echo ROOT; cd /proc/1/cwd && echo PLACE' 2>/dev/null | grep '[A-Z]'",
                        f"{shell} 'cat /proc/1/environ' >/dev/null 2>&1 && echo ENVIRONMENT",
                        f"{shell} 'busybox kill -9 1; busybox kill -STOP 1' 2>/dev/null"]
-        attack += ["grep Cap /proc/self/status", "/su/busybox id -u", "sleep 0.3; exit 3"]
+        attack += ["grep '/jobs/' /proc/self/mountinfo | grep -v nosuid,nodev && echo UNGUARDED", "grep Cap /proc/self/status", "/su/busybox id -u", "sleep 0.3; exit 3"]
         script = "\n".join(attack)
         for who in (self.attacker, None):
             if who:

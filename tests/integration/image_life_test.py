@@ -95,7 +95,7 @@ class ImageLifeTest(EngineTest):
         self.assertEqual(self.make(agent, "--dockerfile", context), (built, ""))
         (context / "Dockerfile").rename(context / "Dockerfile.other")
         self.assertEqual(self.make(agent, "--dockerfile", context / "Dockerfile.other")[0] == built, False)
-        self.assertEqual(list((agent.state / "incoming").iterdir()), [])
+        eventually(lambda: not list((agent.state / "incoming").iterdir()), "contexts go")
         environments = self.environments(agent)
         self.assertEqual(len(environments), 3)
         self.assertGreater(environments[pulled]["bytes"], 24 * MIB)
