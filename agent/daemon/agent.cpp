@@ -319,10 +319,12 @@ class Agent {
     const char* credentials = std::getenv("CREDENTIALS_DIRECTORY");  // of systemd's LoadCredential=
     settings.secrets_key = {credentials == nullptr ? "" : credentials, os::join(options.config.state_dir, "secrets.key")};
     settings.old_credentials = os::join(options.config.state_dir, "registry-credentials");
+    settings.containers.records = os::join(options.config.state_dir, "containers");
     settings.switch_user = options.machine_agent;
     settings.guard_environments = !protections.read_only;
     settings.capacity = capacity_of(options.config);
     settings.patience = options.config.backfill_patience;
+    settings.outage_patience = options.config.outage_patience;
     settings.defaults.path = options.config.path;
     settings.defaults.log_cap = options.config.log_cap;
     settings.defaults.stop_grace = options.config.stop_grace;

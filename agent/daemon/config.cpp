@@ -226,6 +226,7 @@ const std::map<std::string, Setter>& setters() {
       {"max_parallel", [](Config& c, const Entry& e) { c.max_parallel = max_parallel(e); }},
       {"log_cap", [](Config& c, const Entry& e) { c.log_cap = e.size(); }},
       {"backfill_patience", [](Config& c, const Entry& e) { c.backfill_patience = e.duration(); }},
+      {"outage_patience", [](Config& c, const Entry& e) { c.outage_patience = e.duration(); }},
       {"stop_grace", [](Config& c, const Entry& e) { c.stop_grace = e.duration(); }},
       {"default_memory", [](Config& c, const Entry& e) { c.default_memory = e.size(); }},
       {"default_pids", [](Config& c, const Entry& e) { c.default_pids = pids(e); }},

@@ -67,6 +67,8 @@ struct Config {
 
   ByteSize log_cap = 1_GiB;                              // log_cap: per job; head and tail are kept
   std::chrono::milliseconds backfill_patience{300'000};  // backfill_patience: before the head's reservation is firm
+  // outage_patience: how long a job waits for what the node lacks for a moment (engine, registry, disk)
+  std::chrono::milliseconds outage_patience{3'600'000};
   std::chrono::milliseconds stop_grace{10'000};          // stop_grace: from the signal to SIGKILL, unless a job asks
                                                          // for another
   std::optional<ByteSize> default_memory;                // default_memory: of jobs that ask for none; unset: no limit

@@ -1,7 +1,12 @@
 #include "agent/jobs/containers.hpp"
 
 #include <sys/eventfd.h>
+#include <unistd.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string_view>
 #include <thread>
 
 #include "runtime/base/error.hpp"
@@ -9,15 +14,21 @@
 #include "runtime/gpu/visibility.hpp"
 #include "runtime/objects/sha256.hpp"
 #include "runtime/os/file.hpp"
+#include "runtime/os/mount.hpp"
 #include "runtime/os/process.hpp"
+#include "runtime/os/random.hpp"
+#include "runtime/shim/apart.hpp"
 
 namespace berth::jobs {
 namespace {
+
+using Json = nlohmann::json;
 
 constexpr const char* kShimInside = "/.berth-shim";
 constexpr const char* kStateLabel = "io.berth.state";
 constexpr const char* kJobLabel = "io.berth.job";
 constexpr std::uint64_t kSecretsSize = 16U << 20;  // more than all of a job's; only what is used counts
+constexpr const char* kRecordSuffix = ".json";
 constexpr int kMostLooks = 100;
 constexpr auto kLookPause = std::chrono::milliseconds(20);
 
@@ -47,10 +58,65 @@ shim::Launch inside(shim::Launch plan) {
 
 Containers::Containers(ContainerOptions options) : options_(std::move(options)), engine_(options_.socket) {}
 
-// Names are the engine's, which several agents may use.
-std::string Containers::name_of(const model::JobId& job, int launch) const {
+// --- what is Berth's
+
+std::string Containers::record_file(const model::JobId& job, int launch) const {
+  return os::join(options_.records, job + "-" + std::to_string(launch) + kRecordSuffix);
+}
+
+std::optional<Containers::Record> Containers::record_of(const model::JobId& job, int launch) const {
+  const auto text = os::read_file_if_exists(record_file(job, launch));
+  const auto json = text ? Json::parse(*text, nullptr, false) : Json();
+  if (!json.is_object()) return std::nullopt;
+  return Record{json.value("name", ""), json.value("id", "")};
+}
+
+void Containers::write(const model::JobId& job, int launch, const Record& record, os::Durable durable) const {
+  os::write_file(record_file(job, launch), Json{{"name", record.name}, {"id", record.id}}.dump(), 0600, durable);
+}
+
+// On disk before anything is made: whenever the agent dies, the next one finds it by its name.
+Containers::Record Containers::begin(const model::JobId& job, int launch) const {
+  os::make_directories(options_.records, 0700);
+  Record record{"berth-" + job + "-" + std::to_string(launch) + "-" + os::random_hex(16), ""};
+  write(job, launch, record, os::Durable::yes);
+  return record;
+}
+
+std::vector<Containers::Launched> Containers::recorded() const {
+  std::vector<Launched> all;
+  std::error_code absent;
+  for (const auto& entry : std::filesystem::directory_iterator(options_.records, absent)) {
+    auto name = entry.path().filename().string();
+    if (!name.ends_with(kRecordSuffix)) continue;
+    name.erase(name.size() - std::string_view(kRecordSuffix).size());
+    const auto dash = name.rfind('-');
+    if (dash == std::string::npos) continue;
+    if (const int launch = std::atoi(name.c_str() + dash + 1); launch > 0) all.push_back({name.substr(0, dash), launch});
+  }
+  return all;
+}
+
+void Containers::tidy() const {
+  const auto own = ".tmp." + std::to_string(::getpid()) + ".";
+  std::error_code absent;
+  for (const auto& entry : std::filesystem::directory_iterator(options_.records, absent)) {
+    const auto name = entry.path().filename().string();
+    if (!name.ends_with(kRecordSuffix) && name.find(own) == std::string::npos) os::remove_file(entry.path().string());
+  }
+}
+
+// Agents before this one named them so and wrote nothing down: for a job that was running when it took over. What runs
+// the supervisor in the launch's directory is no stranger's.
+std::optional<Containers::Record> Containers::of_older_agent(const model::JobId& job, int launch) const {
   const auto agent = objects::sha256(options_.state_dir).hex().substr(0, 8);
-  return "berth-" + agent + "-" + job + "-" + std::to_string(launch);
+  const auto name = "berth-" + agent + "-" + job + "-" + std::to_string(launch);
+  const auto container = engine_.find_container(name);
+  if (!container || !container->running) return std::nullopt;
+  const Record record{name, container->id};
+  os::make_directories(options_.records, 0700);
+  write(job, launch, record, os::Durable::yes);
+  return record;
 }
 
 docker::Labels Containers::labels_of(const model::JobId& job) const {
@@ -66,7 +132,11 @@ docker::ContainerSpec Containers::spec_of(const std::string& name, const model::
   spec.entrypoint = {kShimInside, directory};
   spec.binds = {{options_.shim_program, kShimInside, true}, {directory, directory, false}};
   if (site.overlay) spec.volumes = {{name, site.tree, false}};
-  if (plan.tmp) spec.tmpfs[plan.tmp->path] = "mode=1777,size=" + std::to_string(plan.tmp->size.bytes());
+  if (plan.tmp) {  // some runtimes put the mode aside, and give it that of the directory below: so it must be the user's
+    auto& tmp = spec.tmpfs[plan.tmp->path] = "mode=1777,size=" + std::to_string(plan.tmp->size.bytes());
+    if (plan.identity)
+      tmp += ",uid=" + std::to_string(plan.identity->uid) + ",gid=" + std::to_string(plan.identity->gid);
+  }
   if (plan.secret_place && !plan.secret_place->directory.empty())
     spec.tmpfs[plan.secret_place->directory] = "mode=0755,size=" + std::to_string(kSecretsSize);
   if (plan.limits.memory) spec.memory = ByteSize(*plan.limits.memory);
@@ -87,14 +157,18 @@ docker::ContainerSpec Containers::spec_of(const std::string& name, const model::
 
 shim::Supervisor Containers::launch(const model::JobId& job, int launch, const std::string& directory,
                                     const shim::Launch& plan, const Site& site, const std::string& image) const {
-  const auto name = name_of(job, launch);
   remove(job, launch);  // of an agent that died before it had recorded what it was about to do
   shim::write_launch(directory, inside(plan));
-  if (site.overlay)
-    engine_.create_overlay_volume(name, site.overlay->lower, site.overlay->upper, site.overlay->work, labels_of(job));
+  shim::set_apart(directory);
+  auto record = begin(job, launch);
+  const os::Defused bound(directory);  // the engine's binds carry no flags of their own, but have those of their source
   try {
-    const auto id = engine_.create_container(spec_of(name, job, directory, plan, site, image));
-    return start(id, directory);
+    if (site.overlay)
+      engine_.create_overlay_volume(record.name, site.overlay->lower, site.overlay->upper, site.overlay->work,
+                                    labels_of(job));
+    record.id = engine_.create_container(spec_of(record.name, job, directory, plan, site, image));
+    write(job, launch, record, os::Durable::no);
+    return start(record.id, directory);
   } catch (Error& error) {
     abandon(job, launch);
     error.add_context("starting a container of the image " + image);
@@ -115,7 +189,7 @@ shim::Supervisor Containers::start(const std::string& id, const std::string& dir
   }
 }
 
-// The next agent sweeps what cannot be removed now.
+// What cannot be removed now stays on record, and is swept when the engine is back.
 void Containers::abandon(const model::JobId& job, int launch) const noexcept {
   try {
     remove(job, launch);
@@ -124,46 +198,34 @@ void Containers::abandon(const model::JobId& job, int launch) const noexcept {
 }
 
 std::optional<os::Fd> Containers::supervisor(const model::JobId& job, int launch) const {
-  const auto container = engine_.find_container(name_of(job, launch));
+  auto record = record_of(job, launch);
+  if (!record) record = of_older_agent(job, launch);
+  const auto container = record ? find(*record) : std::nullopt;
   if (!container || !container->running) return std::nullopt;
   return pidfd_of(*container);
 }
 
+std::optional<docker::Container> Containers::find(const Record& record) const {
+  return engine_.find_container(record.id.empty() ? record.name : record.id);
+}
+
 Containers::Remains Containers::remove(const model::JobId& job, int launch) const {
-  const auto name = name_of(job, launch);
+  const auto record = record_of(job, launch);
   Remains remains;
-  auto container = engine_.find_container(name);
+  if (!record) return remains;
+  auto container = find(*record);
   // What the kernel did is known only once the engine has seen the end, moments after the supervisor has written it.
   for (int looks = 0; looks < kMostLooks && container && container->running; ++looks) {
     std::this_thread::sleep_for(kLookPause);
-    container = engine_.find_container(name);
+    container = find(*record);
   }
   if (container) {
     remains.out_of_memory = container->out_of_memory;
     engine_.remove_container(container->id);
   }
-  engine_.remove_volume(name);
+  engine_.remove_volume(record->name);
+  os::remove_file(record_file(job, launch));
   return remains;
-}
-
-std::vector<Containers::Left> Containers::list() const {
-  const auto ours = std::string(kStateLabel) + "=" + options_.state_dir;
-  std::vector<Left> all;
-  for (const auto& container : engine_.list_containers(ours))
-    if (const auto job = container.labels.find(kJobLabel); job != container.labels.end())
-      all.push_back({job->second, container.id, ""});
-  const auto prefix = name_of("", 0).size() - 2;  // without "-0"
-  for (const auto& volume : engine_.list_volumes(ours))
-    if (const auto end = volume.rfind('-'); end != std::string::npos && end > prefix)
-      all.push_back({volume.substr(prefix, end - prefix), "", volume});
-  return all;
-}
-
-void Containers::remove(const std::vector<Left>& left) const {
-  for (const auto& each : left) {
-    if (!each.container.empty()) engine_.remove_container(each.container);
-    if (!each.volume.empty()) engine_.remove_volume(each.volume);
-  }
 }
 
 }  // namespace berth::jobs

@@ -325,6 +325,8 @@ void Jobs::complete(model::Job& job) const {
 }
 
 std::optional<std::string> Jobs::why_waiting(Sequence sequence) const {
+  if (const auto live = live_.find(sequence); live != live_.end())
+    if (auto words = why_out(live->second)) return words;
   if (auto words = environments_.words(sequence, clock_.now())) return words;
   const auto waiting = queue_.why(sequence, clock_.steady());
   if (waiting.reason == queue::Waiting::Reason::not_waiting) return std::nullopt;

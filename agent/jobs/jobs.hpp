@@ -4,6 +4,7 @@
 // watches their supervisors, records what became of them, and after a restart takes up where the last agent stopped.
 // All state lives on one loop; what is promised is in the store before a call returns.
 
+#include <atomic>
 #include <functional>
 #include <list>
 #include <map>
@@ -20,6 +21,7 @@
 #include "agent/jobs/governor.hpp"
 #include "agent/jobs/gpus.hpp"
 #include "agent/jobs/lanes.hpp"
+#include "agent/jobs/outage.hpp"
 #include "agent/jobs/quota.hpp"
 #include "agent/jobs/secret_box.hpp"
 #include "agent/jobs/workplace.hpp"
@@ -55,6 +57,7 @@ struct Settings {
   bool switch_user = false;  // jobs run as their submitters: the agent is root and serves the machine
   model::Resources capacity;
   std::chrono::milliseconds patience{300'000};
+  std::chrono::milliseconds outage_patience{3'600'000};  // how long a job waits for what the node lacks for a moment
   NodeDefaults defaults;
 };
 
@@ -141,6 +144,7 @@ class Jobs {
   Gpus& gpus() const { return gpus_; }
 
  private:
+  struct Outage;
   struct Live {
     model::JobId id;
     uid_t uid = 0;
@@ -153,6 +157,7 @@ class Jobs {
     std::optional<std::stop_source> collecting;  // of its outputs, at this moment
     std::string collecting_canceled_by;
     std::shared_ptr<async::Event> changed;  // made when somebody waits
+    std::shared_ptr<Outage> outage;    // what it waits for, or is just trying again
   };
 
   // Where a launch happens and what with; made while the intent to launch is being written.
@@ -193,6 +198,7 @@ class Jobs {
   struct Materialized {
     environment::Ready environment;
     std::optional<model::Ending> failure;
+    std::optional<Error> error{};  // why it failed
   };
   Task<Materialized> materialize(model::Job job);
   Task<> prepare_code(const model::Job& job, const os::Identity& identity);
@@ -234,6 +240,18 @@ class Jobs {
   // `reason` is one of shim::kStopped….
   Task<> stop_supervisor(Sequence sequence, std::string reason);
 
+  // --- outages.cpp
+  bool note_outage(Sequence sequence, const Error& error);
+  Task<> sit_out(std::shared_ptr<Outage> outage);
+  Task<bool> postpone(Sequence sequence, int attempt, int launch, Error error);
+  Task<> start_again(Sequence sequence, unsigned life, std::shared_ptr<Outage> outage);
+  std::optional<std::string> why_out(const Live& live) const;
+  void watch_engine();
+  Task<> look_for_engine();
+  Task<> sweep_until_clear();
+  void sweep_if_left();
+  Task<bool> engine_went_away();
+
   // --- recovery.cpp
   Task<> resume(store::LiveJob job);
   Task<std::optional<shim::Condition>> readable_condition(const store::LiveJob& job, std::string directory);
@@ -273,6 +291,10 @@ class Jobs {
   bool swept_containers_ = false;   // those that an earlier agent left are gone
   std::set<model::JobId> unswept_;  // ended jobs of which an earlier agent may have left something
   async::Event swept_now_;
+  bool engine_watched_ = false;  // the engine is away, and asked until it answers
+  async::Event engine_back_;
+  bool sweeping_ = false;
+  std::atomic<bool> containers_left_ = false;  // of ended jobs, that could not be removed
   struct KnownIdentity {
     os::Identity identity;
     Steady until;

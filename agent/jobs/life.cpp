@@ -75,6 +75,12 @@ Task<> Jobs::prepare(Sequence sequence, unsigned life) {
     auto job = record(sequence);
     auto materialized = co_await materialize(job);
     if (!current()) co_return;
+    if (materialized.error && note_outage(sequence, *materialized.error)) {
+      const auto outage = find(sequence)->outage;
+      co_await sit_out(outage);
+      continue;
+    }
+    find(sequence)->outage.reset();
     if (!materialized.failure) {
       prepared.environment_record = std::move(materialized.environment.record);
       if (materialized.environment.digest != Digest{}) prepared.environment = materialized.environment.digest;
@@ -116,6 +122,7 @@ Task<Jobs::Materialized> Jobs::materialize(model::Job job) {
     const auto code = co_await async::attempt(prepare_code(job, identity));
     if (!code) {
       result.failure = preparation_failed<model::SnapshotFailed>(code.error());
+      result.error = code.error();
       co_return result;
     }
   }
@@ -129,8 +136,10 @@ Task<Jobs::Materialized> Jobs::materialize(model::Job job) {
   auto environment = co_await async::attempt(ensure());
   if (environment)
     result.environment = std::move(*environment);
-  else
+  else {
     result.failure = environment_failed(job, masked(environment.error(), secrets));
+    result.error = environment.error();
+  }
   co_return result;
 }
 
@@ -154,6 +163,8 @@ Task<> Jobs::run(Sequence sequence, int attempt, int launch) {
     auto canceled = canceled_attempt(sequence, attempt, launch);
     co_return co_await finish(sequence, std::move(canceled), launch);
   }
+  const bool waits = co_await postpone(sequence, attempt, launch, result.error());
+  if (waits || find(sequence) == nullptr) co_return;
   log_.error("job cannot be run", kv("job", find(sequence)->id), kv("error", result.error().describe()));
   model::Attempt failed;
   failed.number = attempt;
@@ -177,9 +188,14 @@ Task<> Jobs::launch_and_watch(Sequence sequence, int attempt, int launch) {
     nursery_.spawn(lay_ground(sequence, launch, ground));
     co_await persist([&] { return store_.start_intent(intent); }, "a start");
     while (!ground->laid) co_await ground->done.wait();
+    if (ground->failure && find(sequence)->stopping) {
+      auto canceled = canceled_attempt(sequence, attempt, launch);
+      co_return co_await finish(sequence, std::move(canceled), launch);
+    }
     if (ground->failure) {  // what was prepared is there no more
       const auto job = record(sequence);
-      if (!needs_preparation(job.request) || ground->without_secrets) throw *ground->failure;
+      const bool outage = outage_of(*ground->failure, model::in_container(job.request.environment)).has_value();
+      if (outage || !needs_preparation(job.request) || ground->without_secrets) throw *ground->failure;
       model::Attempt failed;
       failed.number = attempt;
       failed.launch = launch;
@@ -285,6 +301,7 @@ Task<std::optional<shim::Supervisor>> Jobs::start_supervisor(Sequence sequence, 
     supervisor = launcher_.launch(directory, plan);
   }
   live->launch = launch;
+  live->outage.reset();
   live->started = clock_.now();
   enter(sequence, live->state);  // for those who wait for the launch
   log_.info("job started", kv("job", job.id), kv("attempt", attempt), kv("shim", supervisor->pid));
@@ -323,18 +340,20 @@ Task<> Jobs::leave_container(model::JobId id, int launch, shim::Condition& condi
   bool out_of_memory = false;
   auto leave = [&] { out_of_memory = remove_container(id, launch); };
   co_await async::offload(pool_, leave);
+  sweep_if_left();
   if (auto* over = std::get_if<shim::Over>(&condition); over != nullptr && out_of_memory)
     over->ended.out_of_memory_kills = std::max<std::uint64_t>(over->ended.out_of_memory_kills, 1);
 }
 
-// Whether the kernel killed something of it for want of memory. What cannot be removed, the next agent sweeps.
+// Whether the kernel killed something of it for want of memory. What cannot be removed is swept when the engine is back.
 bool Jobs::remove_container(const model::JobId& id, int launch) noexcept {
   try {
     return containers_.remove(id, launch).out_of_memory;
   } catch (const std::exception&) {
     const auto why = error_from(std::current_exception()).describe();
     log_.error("a job's container cannot be removed", kv("job", id), kv("error", why));
-    workplaces_.remark(id, "its container cannot be removed: " + why);
+    workplaces_.remark(id, "its container cannot be removed now: " + why);
+    containers_left_ = true;
     return false;
   }
 }
@@ -362,9 +381,12 @@ Task<> Jobs::settle(Sequence sequence, int attempt, int launch, shim::Condition 
     for (const auto& remark : ended.remarks) workplaces_.remark(job.id, remark);
   } else if (const auto* lost = std::get_if<shim::Lost>(&condition)) {
     if (lost->started) record_of.started = lost->started->time;
-    record_of.ending = model::Lost{lost->rebooted ? model::Lost::Cause::reboot
-                                   : contained    ? model::Lost::Cause::container_ended
-                                                  : model::Lost::Cause::shim_killed};
+    auto cause = contained ? model::Lost::Cause::container_ended : model::Lost::Cause::shim_killed;
+    bool away = false;
+    if (contained && !lost->rebooted) away = co_await engine_went_away();
+    if (away) cause = model::Lost::Cause::engine_stopped;
+    if (lost->rebooted) cause = model::Lost::Cause::reboot;
+    record_of.ending = model::Lost{cause};
     co_await kill_leftovers(job.id, workplaces_.directory(job.id, launch));
   } else {
     record_of.ending = model::StartFailed{125, "its supervisor could not be started; the agent's log tells more"};
@@ -458,6 +480,7 @@ Task<> Jobs::strip(model::JobId id, uid_t uid, int launch, std::optional<environ
     for (int each = launch; each > 0; --each) remove_container(id, each);
   };
   if (image) co_await async::offload(pool_, leave);
+  sweep_if_left();
   image.reset();
   std::uint64_t log_bytes = 0;
   auto work = [&](const std::stop_token& stop) {

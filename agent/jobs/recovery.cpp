@@ -85,7 +85,10 @@ Task<> Jobs::recover() {
 // An agent that died between recording an ending and cleaning up left that to this one. `ended` is from before any
 // job could come into being or be retried. Each in its owner's lane: what one left keeps nobody else waiting.
 Task<> Jobs::sweep_workplaces(std::vector<model::JobId> ended) {
-  auto sweep_errands = [&](const std::stop_token&) { os::remove_left_errands(settings_.cgroup_base); };
+  auto sweep_errands = [&](const std::stop_token&) {
+    os::remove_left_errands(settings_.cgroup_base);
+    containers_.tidy();
+  };
   co_await async::offload(lanes_.removing, kAgentsOwn, sweep_errands);
   auto look = [&](const std::stop_token& stop) { return workplaces_.with_leftovers(ended, stop); };
   const auto left = co_await async::offload(lanes_.removing, kAgentsOwn, look);
@@ -93,8 +96,10 @@ Task<> Jobs::sweep_workplaces(std::vector<model::JobId> ended) {
   swept_now_.notify_all();
   for (auto& id : left) nursery_.spawn(sweep_workplace(id));
   const auto swept = co_await async::attempt(sweep_containers());
-  if (!swept && swept.error().code() != Code::unavailable)
-    log_.warn("containers of ended jobs may be left", kv("error", swept.error().describe()));
+  if (!swept) {  // they are cleared away as soon as the engine is back
+    log_.warn("containers of ended jobs are left", kv("error", swept.error().describe()));
+    watch_engine();
+  }
   swept_containers_ = true;
   swept_now_.notify_all();
 }
@@ -110,18 +115,21 @@ Task<> Jobs::sweep_workplace(model::JobId id) {
 }
 
 Task<> Jobs::sweep_containers() {
-  auto look = [&] { return containers_.list(); };
+  auto look = [&] { return containers_.recorded(); };
   auto left = co_await async::offload(pool_, look);
   std::set<model::JobId> live;
   for (const auto& [sequence, job] : live_) live.insert(job.id);
-  std::erase_if(left, [&](const Containers::Left& each) { return live.contains(each.job); });
-  auto remove = [&] { containers_.remove(left); };
+  std::erase_if(left, [&](const Containers::Launched& each) { return live.contains(each.job); });
+  auto remove = [&] {
+    for (const auto& each : left) containers_.remove(each.job, each.launch);
+  };
   if (!left.empty()) co_await async::offload(pool_, remove);
 }
 
 Task<> Jobs::resume(store::LiveJob job) {
   const auto directory = workplaces_.directory(job.id, job.launch);
   const auto sequence = job.sequence;
+  async::Backoff pause(kStartingPause, kLongestLookPause);
   for (;;) {
     auto found = co_await readable_condition(job, directory);
     if (!found) {
@@ -141,7 +149,7 @@ Task<> Jobs::resume(store::LiveJob job) {
       if (!running->shim) {  // its number is a container's own, or it ended this very moment
         auto inside = co_await async::attempt(supervisor_inside(job.id, job.launch));
         if (inside && *inside) co_return co_await watch(sequence, job.attempt, job.launch, std::move(**inside));
-        co_await async::sleep_for(kStartingPause);
+        co_await async::sleep_for(pause.next());  // the engine may be away for long
         continue;
       }
       co_return co_await watch(sequence, job.attempt, job.launch, std::move(*running->shim));

@@ -10,7 +10,9 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/logs/appender.hpp"
+#include "runtime/os/beneath.hpp"
 #include "runtime/os/file.hpp"
+#include "runtime/os/mount.hpp"
 #include "runtime/os/removal.hpp"
 #include "runtime/snapshot/closure.hpp"
 #include "runtime/snapshot/restore.hpp"
@@ -88,6 +90,9 @@ Site Workplaces::make(const model::Job& job, int launch, const os::Identity& own
   const auto place = directory(job.id, launch);
   if (os::exists(place)) discard(job.id, launch);  // of an agent that died before its intent was on record
   make_passage(place);
+  // Nobody passes from the host into what a program of an image may have put there: a set-uid file, say.
+  if (options_.several_users && model::in_container(job.request.environment) && ::chmod(os::parent_of(place).c_str(), 0700) < 0)
+    throw_errno("close", os::parent_of(place));
   os::open(os::join(place, shim::kLogFile), O_WRONLY | O_CREAT | O_APPEND, 0600);
   Site site;
   site.stop_reason = os::join(place, shim::kStopReasonFile);
@@ -181,6 +186,7 @@ Collected Workplaces::collect(const model::Job& job, int launch, const os::Ident
 void Workplaces::strip(const model::JobId& id, int launch, const std::stop_token& stop) {
   const auto place = directory(id, launch);
   close(place);
+  os::unmount_defused(place);
   std::vector<std::string> doomed;
   std::error_code absent;
   for (const auto& entry : std::filesystem::directory_iterator(place, absent)) {
@@ -228,6 +234,7 @@ std::vector<model::JobId> Workplaces::list() const {
 
 void Workplaces::discard(const model::JobId& id, int launch) {
   const auto place = directory(id, launch);
+  os::unmount_defused(place);  // of an agent that died while it started a container
   // A supervisor that comes late must find all of it or nothing.
   const auto out_of_the_way = place + ".discarded";
   if (::rename(place.c_str(), out_of_the_way.c_str()) < 0 && errno != ENOENT) throw_errno("rename", place);

@@ -77,6 +77,8 @@ std::string to_words(const Ending& ending) {
           [](const Lost& e) {
             return std::string(e.cause == Lost::Cause::reboot
                                    ? "lost: the machine restarted while it ran"
+                               : e.cause == Lost::Cause::engine_stopped
+                                   ? "lost: the container engine stopped, and its container with it"
                                : e.cause == Lost::Cause::container_ended
                                    ? "lost: its container was stopped from outside, as when the Docker engine restarts"
                                    : "lost: its supervisor was killed, so nobody saw it end");

@@ -173,6 +173,8 @@ void finalized(db::Connection& db, const Final& final);
 void cancel_requested(db::Connection& db, Sequence sequence, const std::string& by);
 // To be started again: records how the attempt ended; the job goes to `to`, queued or preparing.
 void requeue(db::Connection& db, Sequence sequence, const model::Attempt& attempt, model::State to);
+// An attempt that was to start, and could not for what the node lacks: as if it had never been begun.
+void postpone(db::Connection& db, Sequence sequence);
 // A job that is over, to be run once more: it goes to `to`, queued or preparing.
 void reopen(db::Connection& db, Sequence sequence, model::State to);
 void set_priority(db::Connection& db, Sequence sequence, int priority);

@@ -152,6 +152,10 @@ Task<> Store::requeue(Sequence sequence, model::Attempt attempt, model::State to
   });
 }
 
+Task<> Store::postpone(Sequence sequence) {
+  return write(Durable::yes, [=](db::Connection& db) { store::postpone(db, sequence); });
+}
+
 Task<> Store::reopen(Sequence sequence, model::State to) {
   return write(Durable::yes, [=](db::Connection& db) { store::reopen(db, sequence, to); });
 }

@@ -40,6 +40,7 @@ class Store {
   Task<> ended(Sequence sequence, model::Attempt attempt);
   Task<> finalized(Final final);
   Task<> cancel_requested(Sequence sequence, std::string by);
+  Task<> postpone(Sequence sequence);
   Task<> requeue(Sequence sequence, model::Attempt attempt, model::State to);
   Task<> reopen(Sequence sequence, model::State to);
   Task<> set_priority(Sequence sequence, int priority);

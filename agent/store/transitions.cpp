@@ -142,6 +142,15 @@ void requeue(db::Connection& db, Sequence sequence, const Attempt& attempt, Stat
   set_state(db, sequence, to);
 }
 
+void postpone(db::Connection& db, Sequence sequence) {
+  check_step(current(db, sequence), State::queued);
+  db.run("DELETE FROM attempt WHERE sequence = ? AND started IS NULL AND ending IS NULL", sequence);
+  db.run(
+      "UPDATE job SET state = ?, attempt = (SELECT ifnull(max(number), 0) FROM attempt WHERE sequence = job.sequence)"
+      " WHERE sequence = ?",
+      model::name(State::queued), sequence);
+}
+
 void reopen(db::Connection& db, Sequence sequence, State to) {
   const auto job = current(db, sequence);
   if (!model::is_final(job.state)) refuse(job, "only a job that is over can be run again");

@@ -91,6 +91,8 @@ std::string to_json(const ContainerSpec& spec) {
   Json body = {{"Image", spec.image},   {"Env", environment_of(spec)},    {"User", spec.user},
                {"Labels", spec.labels}, {"AttachStdin", false},           {"AttachStdout", false},
                {"AttachStderr", false}, {"HostConfig", host_config(spec)}};
+  // Nothing of the image runs beside the supervisor: its health check would run as root, whatever user the job is.
+  body["Healthcheck"] = {{"Test", {"NONE"}}};
   body["StopSignal"] = "SIGKILL";  // the supervisor hears no other: an engine that shuts down need not wait
   if (!spec.entrypoint.empty()) body["Entrypoint"] = spec.entrypoint;
   if (!spec.entrypoint.empty() || !spec.command.empty()) body["Cmd"] = spec.command;

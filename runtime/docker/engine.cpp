@@ -184,6 +184,14 @@ class Listening {
   MessageStream stream_;
 };
 
+// Only the engine itself writes a status: what a step prints comes as another member.
+void tell_base(const Message& message, const std::function<void(const std::string&, bool)>& on_base) {
+  constexpr std::string_view kHere = "Status: Image is up to date for ";
+  constexpr std::string_view kFetched = "Status: Downloaded newer image for ";
+  if (message.status.starts_with(kHere)) on_base(message.status.substr(kHere.size()), false);
+  if (message.status.starts_with(kFetched)) on_base(message.status.substr(kFetched.size()), true);
+}
+
 const std::string& overlay_path(const std::string& path) {
   if (!path.starts_with('/') || path.find_first_of(":,\\") != std::string::npos)
     throw Error(Code::invalid, "the path " + printable(path) + " cannot be a layer of an overlay",
@@ -327,7 +335,10 @@ void Engine::check_architecture(const Reference& reference, const Image& image) 
 std::string Engine::build(BuildContext context, const BuildOptions& options, const LineSink& output,
                           std::stop_token stop) const {
   BuildProgress lines(output, PullProgress::Clock::now());
-  Listening listening([&](const Message& message, auto now) { lines.take(message, now); });
+  Listening listening([&](const Message& message, auto now) {
+    if (options.on_base) tell_base(message, options.on_base);
+    lines.take(message, now);
+  });
   const auto on_chunk = listening.on_chunk();
   const http::Client::Producer producer = [&](std::span<char> buffer) { return context.read(buffer); };
   const auto target = versioned("/build?" + build_query(options));
@@ -442,7 +453,7 @@ void Engine::create_overlay_volume(const std::string& name, const std::vector<st
   std::string layers;
   for (const auto& layer : lower) (layers += layers.empty() ? "" : ":") += overlay_path(layer);
   const auto options =
-      "lowerdir=" + layers + ",upperdir=" + overlay_path(upper) + ",workdir=" + overlay_path(work);
+      "nosuid,nodev,lowerdir=" + layers + ",upperdir=" + overlay_path(upper) + ",workdir=" + overlay_path(work);
   const Json driver = {{"type", "overlay"}, {"device", "overlay"}, {"o", options}};
   const Json body = {{"Name", name}, {"Driver", "local"}, {"DriverOpts", driver}, {"Labels", labels}};
   check(ask("POST", "/volumes/create", body.dump()), "make the volume", name);

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -96,7 +97,13 @@ struct BuildOptions {
   std::optional<ByteSize> memory;                  // of each step
   std::uint32_t cpu_milli = 0;                     // of each step, in thousandths of a CPU; 0: no limit
   std::string network;                             // "" leaves it to the engine; "none", "host"
-  bool pull = false;                               // base images anew, even where they are there
+  // Base images by their registries, which are asked with `credentials`, even where they are there: whatever the
+  // Dockerfile spells, no name or id of what is only here leads to it.
+  bool pull = false;
+  // With `pull`: what the engine says it had from a registry, as soon as it says so, by the reference that it made of the
+  // Dockerfile; `fetched`: not all of it was here. Of a digest whose image is here it has not asked the registry, for that
+  // is how it is: so whoever must not have it is turned away by throwing, which ends the build before the next step.
+  std::function<void(const std::string& reference, bool fetched)> on_base;
 };
 
 class Engine {

@@ -51,8 +51,15 @@ std::optional<Kind> kind_of(const std::string& said) {
                 "check the name; for a private image give credentials: docker login, or the job's own"};
   if (says(said, {"manifest unknown", "manifest for", "not found", "name unknown", "unknown manifest"}))
     return Kind{Code::not_found, "the registry has no such image", "check name and tag"};
-  if (says(said, {"connection refused", "no such host", "i/o timeout", "timeout", "network is unreachable",
-                  "no route to host", "tls handshake", "x509", "server gave http response",
+  // What an answer says for good is no outage.
+  if (says(said, {"no such host"}))
+    return Kind{Code::not_found, "there is no registry of that name", "check the name"};
+  if (says(said, {"x509", "server gave http response", "tls: unrecognized name"}))
+    return Kind{Code::unsupported, "the registry cannot be spoken to",
+                "the engine must know its certificate, or that it is an insecure one"};
+  if (says(said, {"connection refused", "i/o timeout", "timeout", "network is unreachable",
+                  "no route to host", "tls handshake", "network is down",
+                  "unexpected http status: 5", "temporary failure in name resolution", "service unavailable",
                   "deadline exceeded", "server misbehaving", "lookup ", "pinging container registry"}))
     return Kind{Code::unavailable, "the registry cannot be reached",
                 "check its name and this machine's network"};
@@ -95,6 +102,10 @@ Error call_error(int status, const std::string& action, const std::string& objec
   const auto what = "cannot " + action + " " + printable(object) + ": " + shown(said);
   if (says(said, {"no space left on device"}))
     return Error(Code::no_space, what, "free space on the engine's disk");
+  // An engine on its way down fails at what it was asked for a moment ago.
+  if (status >= 500 && says(said, {"shutting down", "transport is closing", "connection is closing", "context canceled",
+                                   "containerd.sock", "error reading from server", "connection error"}))
+    return Error(Code::unavailable, "the container engine is stopping: " + what);
   if (says(said, {"could not select device driver"}))
     return Error(Code::unsupported, what, "install the NVIDIA container toolkit and restart the engine");
   if (status == 404) return Error(Code::not_found, what);

@@ -139,6 +139,7 @@ async::Task<Leased> Environments::ensure(Spec spec, Context context, Waiting& wa
     if (kinds_.images == nullptr) unsupported("container images ready");
     ImageUse use;
     use.gpus = context.gpus;
+    if (context.identity) use.user = context.identity->uid;
     use.credentials = std::move(context.credentials);
     co_return co_await kinds_.images->ensure(std::move(spec), std::move(use), waiting);
   }

@@ -1,7 +1,6 @@
 #include "runtime/environment/image_builds.hpp"
 
 #include <nlohmann/json.hpp>
-#include <random>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
@@ -11,6 +10,7 @@
 #include "runtime/environment/last_words.hpp"
 #include "runtime/objects/sha256.hpp"
 #include "runtime/os/file.hpp"
+#include "runtime/os/random.hpp"
 
 namespace berth::environment {
 namespace {
@@ -57,9 +57,12 @@ Error with_last_words(const Error& error, const std::string& words, const std::s
   return {failure.code(), failure.message() + " (" + error.message() + ")", failure.hint()};
 }
 
-std::string random_text() {
-  std::random_device source;
-  return std::to_string(source()) + std::to_string(source());
+// By which an agent that comes later knows what was built as what it had begun.
+std::string random_tag() { return "berth/env:" + os::random_hex(16); }
+
+Json with_owner(Json canonical, const ImageUse& use) {
+  if (use.user) canonical["owner"] = *use.user;
+  return canonical;
 }
 
 }  // namespace
@@ -92,29 +95,24 @@ ImagePlan ImageBuilds::plan_of(const Identity& identity, std::string words) cons
   plan.digest = objects::sha256(identity.canonical.dump());
   plan.words = std::move(words);
   plan.reference = environment_tag(plan.digest);
+  plan.name = random_tag();
+  if (identity.canonical.contains("owner")) plan.owner = identity.canonical["owner"].get<uid_t>();
+  plan.labels = labels_of(identity, plan);
   return plan;
-}
-
-std::optional<Leased> ImageBuilds::here(const ImagePlan& plan) const {
-  const auto read = [&](const docker::Image& image) {
-    auto built = built_from_labels(image);
-    return built && built->digest == plan.digest ? built : std::nullopt;
-  };
-  return records_.take(plan.reference, read);
 }
 
 docker::BuildOptions ImageBuilds::options() const {
   docker::BuildOptions options;
   options.network = settings_.build_network;
+  if (settings_.build_cpu_milli > 0) options.cpu_milli = settings_.build_cpu_milli;
   if (settings_.build_memory > 0) options.memory = ByteSize(settings_.build_memory);
-  options.cpu_milli = settings_.build_cpu_milli;
   return options;
 }
 
-Leased ImageBuilds::finish(const std::string& id) const {
-  auto built = built_from_labels(engine_.image(id));
-  if (!built) throw Error(Code::io, "the engine built " + id + " without the labels it was given");
-  return records_.publish(std::move(*built));
+Leased ImageBuilds::finish(const std::string& id, const ImagePlan& plan, const docker::Labels& labels) const {
+  auto leased = records_.publish(built_from_labels(labels, engine_.image(id)));
+  records_.drop_name(plan.name);
+  return leased;
 }
 
 // --- Dockerfiles
@@ -124,6 +122,13 @@ Found ImageBuilds::look(const DockerBuild& build, const ImageUse& use, std::stop
   const auto text = os::read_file(os::join(build.context, build.dockerfile), 1U << 20);
   const auto images = images_of_dockerfile(text);
   auto with = options();
+  with.credentials = use.credentials;
+  // What it is built upon is found by the engine's own reading: whoever must not have all that is here has it look
+  // nowhere but at registries, with his credentials. What is read here is for words, digests and early refusals alone.
+  with.pull = use.is_restricted() || settings_.pull == PullPolicy::always;
+  if (use.is_restricted() && settings_.pull == PullPolicy::never)
+    throw Error(Code::denied, "this node pulls no images, so it builds none of users' Dockerfiles, which could be built upon others' images",
+                "have root build it, or the configuration changed: image_pull");
   auto bases = Json::object();
   std::vector<std::string> private_names;
   std::vector<std::string> absent;
@@ -137,28 +142,31 @@ Found ImageBuilds::look(const DockerBuild& build, const ImageUse& use, std::stop
     with.credentials[registry] = pulls_.credentials(registry, use);
   }
   const Identity identity{"dockerfile",
-                          {{"kind", "dockerfile"},
-                           {"form", kForm},
-                           {"platform", docker::this_platform().architecture},
-                           {"context", context.digest().hex()},
-                           {"dockerfile", objects::sha256(text).hex()},
-                           {"bases", bases}},
+                          with_owner({{"kind", "dockerfile"},
+                                      {"form", kForm},
+                                      {"platform", docker::this_platform().architecture},
+                                      {"context", context.digest().hex()},
+                                      {"dockerfile", objects::sha256(text).hex()},
+                                      {"bases", bases}},
+                                     use),
                           {},
                           private_names};
   auto plan = plan_of(identity,
                       "image of a Dockerfile" + (images.base.empty() ? "" : " (FROM " + printable(images.base) + ")"));
-  if (auto found = here(plan)) return std::move(*found);
+  if (auto found = records_.lease_present(plan.digest)) return std::move(*found);
   plan.bases = std::move(absent);
   with.dockerfile = build.dockerfile;
-  with.pull = settings_.pull == PullPolicy::always;
-  with.labels = labels_of(identity, plan);
-  with.tags = {plan.reference};
-  plan.make = [this, build, with, words = plan.words](const docker::LineSink& log, std::stop_token ask) {
+  with.labels = plan.labels;
+  with.tags = {plan.reference, plan.name};
+  with.on_base = [this, use, private_names](const std::string& reference, bool fetched) {
+    pulls_.check_base(reference, fetched, use, private_names);
+  };
+  plan.make = [this, build, with, words = plan.words, known = plan](const docker::LineSink& log, std::stop_token ask) {
     Tail tail(log);
     const auto sink = [&](std::string_view line) { tail.take(line); };
     try {
       auto files = docker::BuildContext::of_directory(build.context, build.dockerfile);
-      return finish(engine_.build(std::move(files), with, sink, std::move(ask)));
+      return finish(engine_.build(std::move(files), with, sink, std::move(ask)), known, known.labels);
     } catch (const Error& error) {
       throw with_last_words(error, words, tail.text());
     }
@@ -177,62 +185,64 @@ std::string ImageBuilds::micromamba() const {
   return program;
 }
 
-Found ImageBuilds::look(const Conda& conda, const Leased& base) const {
+Found ImageBuilds::look(const Conda& conda, const Leased& base, const ImageUse& use) const {
   const auto cuda = Json::parse(base.ready.record).value("cuda", "");
-  return look_conda(image_conda(conda, base.ready.image, cuda, micromamba(), settings_.conda), base);
+  return look_conda(image_conda(conda, base.ready.image, cuda, micromamba(), settings_.conda), base, use);
 }
 
-Found ImageBuilds::look_locked(const std::string& conda_lock, const Leased& base) const {
+Found ImageBuilds::look_locked(const std::string& conda_lock, const Leased& base, const ImageUse& use) const {
   const auto cuda = Json::parse(base.ready.record).value("cuda", "");
-  return look_conda(image_conda_of_lock(conda_lock, base.ready.image, cuda, micromamba(), settings_.conda), base);
+  return look_conda(image_conda_of_lock(conda_lock, base.ready.image, cuda, micromamba(), settings_.conda), base, use);
 }
 
-Found ImageBuilds::look_conda(const ImageConda& inside, const Leased& base) const {
+Found ImageBuilds::look_conda(const ImageConda& inside, const Leased& base, const ImageUse& use) const {
   const auto record = Json::parse(base.ready.record);
   const Identity identity{kCondaKind,
-                          {{"kind", kCondaKind},
-                           {"form", kForm},
-                           {"image", base.ready.image},
-                           {"prefix", kImagePrefix},
-                           {"conda", Json::parse(inside.canonical)}},
+                          with_owner({{"kind", kCondaKind},
+                                      {"form", kForm},
+                                      {"image", base.ready.image},
+                                      {"prefix", kImagePrefix},
+                                      {"conda", Json::parse(inside.canonical)}},
+                                     use),
                           Json::parse(base.ready.lock).value("image", ""),
                           record.value("private", std::vector<std::string>())};
   auto plan = plan_of(identity, inside.words + " on the " + record.value("words", "image"));
-  if (auto found = here(plan)) return std::move(*found);
-  plan.make = [this, inside, base, words = plan.words, labels = labels_of(identity, plan), digest = plan.digest](
-                  const docker::LineSink& log, std::stop_token stop) {
-    return make_conda(inside, base.ready.image, words, labels, digest, log, std::move(stop));
+  if (auto found = records_.lease_present(plan.digest)) return std::move(*found);
+  plan.scratch = random_tag();
+  plan.make = [this, inside, base, known = plan](const docker::LineSink& log, std::stop_token stop) {
+    return make_conda(inside, base.ready.image, known, log, std::move(stop));
   };
   return plan;
 }
 
 // First the environment; then the image that is kept, whose labels tell what came of it.
-Leased ImageBuilds::make_conda(const ImageConda& inside, const std::string& base, const std::string& words,
-                               docker::Labels labels, const Digest& digest, const docker::LineSink& log,
-                               std::stop_token stop) const {
+Leased ImageBuilds::make_conda(const ImageConda& inside, const std::string& base, const ImagePlan& plan,
+                               const docker::LineSink& log, std::stop_token stop) const {
   Tail tail(log);
   const docker::LineSink lines = [&](std::string_view line) { tail.take(line); };
   ImageCondaOutput output(lines);
   const docker::LineSink sink = [&](std::string_view line) { output.take(line); };
   auto first = options();
-  first.arguments[kBuildArgument] = random_text();
+  first.arguments[kBuildArgument] = os::random_hex(8);
   first.labels = {{kStateLabel, settings_.state}};
+  first.tags = {plan.scratch};
   std::string made;
   try {
     made = engine_.build(docker::BuildContext::of_files(inside.files), first, sink, stop);
   } catch (const Error& error) {
-    throw with_last_words(error, words, tail.text());
+    throw with_last_words(error, plan.words, tail.text());
   }
   auto last = options();
-  labels[kResultLabel] = output.result();
-  last.labels = std::move(labels);
-  last.tags = {environment_tag(digest)};
+  last.labels = plan.labels;
+  last.labels[kResultLabel] = output.result();
+  last.tags = {plan.reference, plan.name};
+  records_.intend(plan, last.labels);
   const auto dockerfile = final_dockerfile(base, made, inside.secret);
   log("keeping the image");
   const auto nobody = [](std::string_view) {};  // it would print all labels
   const auto id = engine_.build(docker::BuildContext::of_files({{"Dockerfile", dockerfile}}), last, nobody, stop);
-  if (inside.secret) engine_.remove_image(made);
-  return finish(id);
+  records_.drop_name(plan.scratch);
+  return finish(id, plan, last.labels);
 }
 
 }  // namespace berth::environment

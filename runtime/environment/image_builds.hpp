@@ -25,19 +25,18 @@ class ImageBuilds {
   // Its directory must stay as it is while it is held. Throws as BuildContext::of_directory and ImagePulls::look.
   Found look(const DockerBuild& build, const ImageUse& use, std::stop_token stop) const;
   // On top of the image `base`, which is here and held until this is built. Throws as conda_recipe.
-  Found look(const Conda& conda, const Leased& base) const;
-  Found look_locked(const std::string& conda_lock, const Leased& base) const;
+  Found look(const Conda& conda, const Leased& base, const ImageUse& use) const;
+  Found look_locked(const std::string& conda_lock, const Leased& base, const ImageUse& use) const;
 
  private:
   struct Identity;
   docker::Labels labels_of(const Identity& identity, const ImagePlan& plan) const;
   ImagePlan plan_of(const Identity& identity, std::string words) const;
-  std::optional<Leased> here(const ImagePlan& plan) const;
   docker::BuildOptions options() const;
-  Found look_conda(const ImageConda& inside, const Leased& base) const;
-  Leased make_conda(const ImageConda& inside, const std::string& base, const std::string& words, docker::Labels labels,
-                    const Digest& digest, const docker::LineSink& log, std::stop_token stop) const;
-  Leased finish(const std::string& id) const;
+  Found look_conda(const ImageConda& inside, const Leased& base, const ImageUse& use) const;
+  Leased make_conda(const ImageConda& inside, const std::string& base, const ImagePlan& plan, const docker::LineSink& log,
+                    std::stop_token stop) const;
+  Leased finish(const std::string& id, const ImagePlan& plan, const docker::Labels& labels) const;
   std::string micromamba() const;
 
   const ImageSettings& settings_;

@@ -1,5 +1,6 @@
 #include "runtime/environment/image_pulls.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -31,6 +32,13 @@ bool is_that(const docker::Image& image, const docker::RemoteImage& remote) {
 bool engine_may_do_better(const Error& error) {
   return error.code() == Code::unavailable || error.code() == Code::timeout ||
          error.message().find("certificate") != std::string::npos;
+}
+
+// Whether a registry has it by that name, as far as the engine knows.
+bool is_of_registry(const docker::Image& image, const docker::Reference& reference) {
+  return std::ranges::any_of(image.digests, [&](const auto& name) {
+    return docker::parse_reference(name).name() == reference.name();
+  });
 }
 
 bool brings_own(const ImageUse& use, const docker::Reference& reference) {
@@ -97,6 +105,7 @@ std::optional<Leased> ImagePulls::take(const std::string& name, const ImageRecor
   for (;;) {
     std::vector<std::string> to_ask;
     const auto open = [&](const docker::Image& image) -> std::optional<Built> {
+      records_.require(image, use);
       if (auto names = records_.private_names(image); names != asked) to_ask = std::move(names);
       return to_ask.empty() ? read(image) : std::nullopt;
     };
@@ -109,7 +118,7 @@ std::optional<Leased> ImagePulls::take(const std::string& name, const ImageRecor
 
 Leased ImagePulls::here_or_refuse(const std::string& id, const ImageUse& use, const std::stop_token& stop) const {
   const auto read = [&](const docker::Image& image) -> std::optional<Built> {
-    if (auto built = built_from_labels(image)) return built;
+    if (auto built = records_.built_as(image.id)) return built;
     const auto& names = image.tags.empty() ? image.digests : image.tags;
     return built_from_pulled(image, docker::parse_reference(names.empty() ? id : names.front()));
   };
@@ -150,7 +159,7 @@ Found ImagePulls::plan(const docker::Reference& reference, const ImageUse& use, 
   const auto read = [&](const docker::Image& found) {
     return is_that(found, remote) ? std::optional(accepted(found, reference, use)) : std::nullopt;
   };
-  if (auto found = records_.take(engine_name(reference), read)) return std::move(*found);
+  if (auto found = records_.take(engine_name(reference), read)) return std::move(*found);  // its registry has let us
   return pull_of(remote, reference, use);
 }
 
@@ -202,10 +211,31 @@ Leased ImagePulls::pull(const docker::Reference& pinned, const docker::Reference
   return leased;
 }
 
+void ImagePulls::check_base(const std::string& name, bool fetched, const ImageUse& use,
+                            const std::vector<std::string>& approved) const {
+  const auto reference = docker::parse_reference(name);
+  const auto image = engine_.find_image(engine_name(reference));
+  if (!image) throw Error(Code::conflict, "the image " + reference.familiar() + " was removed while it was built upon", "try again");
+  // The registry has been asked for a tag, but not for a digest that is here.
+  if (!reference.digest.empty())
+    for (const auto& needed : records_.private_names(*image))
+      if (std::ranges::find(approved, needed) == approved.end())
+        throw Error(Code::denied, "the Dockerfile is built upon the private image " + reference.familiar() + ", which is here for others",
+                    "name it plainly after FROM or --from=, and give credentials with which its registry lets you have it");
+  if (fetched && brings_own(use, reference) && !records_.is_ours(digest_of_image(image->id)))
+    records_.publish(built_from_pulled(*image, reference, true));
+}
+
 ImagePulls::Base ImagePulls::base(const std::string& name, const ImageUse& use, std::stop_token stop) const {
   const auto reference = docker::parse_reference(name);
   const bool local = docker::is_digest(name) || settings_.pull != PullPolicy::always || !reference.digest.empty();
   const auto here = engine_.find_image(docker::is_digest(name) ? name : engine_name(reference));
+  if (use.is_restricted() && (docker::is_digest(name) || (here && !is_of_registry(*here, reference)))) {
+    if (here) records_.require(*here, use);
+    throw Error(Code::denied, "the image " + reference.familiar() + " is on this machine alone, and a Dockerfile of a user of a shared node is "
+                "built only upon what a registry lets its user have",
+                "have it pushed to a registry (one on this machine will do) and name it there, or use it as it is: --image " + printable(name));
+  }
   if (here && local) {
     auto names = records_.private_names(*here);
     ask_for(names, use, stop);

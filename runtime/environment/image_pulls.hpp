@@ -34,6 +34,12 @@ class ImagePulls {
   // Code::denied where it is private, and its registry does not let this job have it.
   Base base(const std::string& image, const ImageUse& use, std::stop_token stop) const;
 
+  // Of a build that goes on: what the engine says that it has taken for a base. Throws where the job may not have it
+  // (`approved`: the private images that its registry lets it have), and remembers as private what came with its own
+  // credentials.
+  void check_base(const std::string& reference, bool fetched, const ImageUse& use,
+                  const std::vector<std::string>& approved) const;
+
   // The job's own, else the node's.
   docker::Credentials credentials(const std::string& registry, const ImageUse& use) const;
 

@@ -20,10 +20,12 @@ using Json = nlohmann::json;
 using os::join;
 
 constexpr const char* kIntentFile = "pull.json";
+constexpr const char* kPulledKind = "image";
+constexpr const char* kOwnRepository = "berth/env";
 
-std::string label(const docker::Image& image, const char* name) {
-  const auto found = image.labels.find(name);
-  return found == image.labels.end() ? std::string() : found->second;
+std::string label(const docker::Labels& labels, const char* name) {
+  const auto found = labels.find(name);
+  return found == labels.end() ? std::string() : found->second;
 }
 
 // By which name any machine gets this image: the one of the repository asked for, if it has one.
@@ -58,9 +60,8 @@ std::vector<std::string> private_names_in(const std::string& facts) {
   return facts.empty() ? std::vector<std::string>() : Json::parse(facts).value("private", std::vector<std::string>());
 }
 
-// They are what a build was told; whoever changed them since has changed his own image.
-std::vector<std::string> private_names_of_label(const docker::Image& image) {
-  const auto names = Json::parse(label(image, kPrivateLabel), nullptr, false);
+std::vector<std::string> private_names_of_label(const docker::Labels& labels) {
+  const auto names = Json::parse(label(labels, kPrivateLabel), nullptr, false);
   std::vector<std::string> all;
   if (names.is_array())
     for (const auto& name : names)
@@ -68,10 +69,22 @@ std::vector<std::string> private_names_of_label(const docker::Image& image) {
   return all;
 }
 
+// Of the builder's own tags, whatever image they are on.
+bool has_own_tag(const docker::Image& image) {
+  return std::ranges::any_of(image.tags, [](const auto& tag) { return tag.starts_with(kOwnRepository); });
+}
+
 // The names that Berth gave to what it pulled; remembered over several pulls.
 std::set<std::string> names_of(const std::string& facts) {
   const auto json = facts.empty() ? Json::object() : Json::parse(facts);
   return json.value("names", std::set<std::string>());
+}
+
+// Of a build; nothing of one that an older agent made.
+std::optional<uid_t> owner_of(const std::string& canonical) {
+  const auto json = Json::parse(canonical, nullptr, false);
+  if (!json.is_object() || !json.contains("owner")) return std::nullopt;
+  return json["owner"].get<uid_t>();
 }
 
 bool engine_is_away(const Error& error) {
@@ -108,7 +121,7 @@ Built built_from_pulled(const docker::Image& image, const docker::Reference& ref
   auto facts = facts_of(image, reference.text(), pinned);
   facts["names"] = {reference.text()};
   if (own) facts["private"] = {pinned.empty() ? reference.text() : pinned};
-  built.kind = "image";
+  built.kind = kPulledKind;
   built.words = "image " + reference.familiar();
   built.canonical = Json{{"kind", "image"}, {"id", image.id}}.dump();
   built.digest = digest_of_image(image.id);
@@ -117,26 +130,25 @@ Built built_from_pulled(const docker::Image& image, const docker::Reference& ref
   return built;
 }
 
-std::optional<Built> built_from_labels(const docker::Image& image) {
-  const auto digest = parse_digest(label(image, kEnvironmentLabel));
-  const auto canonical = Json::parse(label(image, kCanonicalLabel), nullptr, false);
-  if (!digest || !canonical.is_object()) return std::nullopt;
-  // What others build upon it has its labels too, but not its tag.
-  if (std::ranges::find(image.tags, environment_tag(*digest)) == image.tags.end()) return std::nullopt;
+Built built_from_labels(const docker::Labels& labels, const docker::Image& image) {
+  const auto digest = parse_digest(label(labels, kEnvironmentLabel));
+  const auto canonical = Json::parse(label(labels, kCanonicalLabel), nullptr, false);
+  if (!digest || !canonical.is_object()) throw Error(Code::corrupt, "what is known of the build of " + image.id + " is malformed");
   auto built = built_of(image);
   built.digest = *digest;
-  built.kind = label(image, kKindLabel);
-  built.words = label(image, kWordsLabel);
+  built.kind = label(labels, kKindLabel);
+  built.words = label(labels, kWordsLabel);
   built.canonical = canonical.dump();
   built.lock = Json{{"kind", "image"}, {"image", image.id}}.dump();
+  built.owner = owner_of(built.canonical);
   auto facts = facts_of(image, environment_tag(*digest), {});
   facts["names"] = {environment_tag(*digest)};
   facts["kind"] = "image";
-  if (const auto names = private_names_of_label(image); !names.empty()) facts["private"] = names;
+  if (const auto names = private_names_of_label(labels); !names.empty()) facts["private"] = names;
   built.facts = facts.dump();
   if (built.kind == kCondaKind) {
-    add_result(built, label(image, kResultLabel), canonical.value("prefix", ""));
-    built.lock = Json{{"kind", "image"}, {"image", label(image, kBaseLabel)}, {"conda", Json::parse(built.lock)}}.dump();
+    add_result(built, label(labels, kResultLabel), canonical.value("prefix", ""));
+    built.lock = Json{{"kind", "image"}, {"image", label(labels, kBaseLabel)}, {"conda", Json::parse(built.lock)}}.dump();
   }
   return built;
 }
@@ -148,14 +160,28 @@ std::string ImageRecords::log_directory(const Digest& digest) const { return joi
 std::string ImageRecords::log_file(const Digest& digest) const { return join(log_directory(digest), shim::kLogFile); }
 std::string ImageRecords::intent_file(const Digest& digest) const { return join(cache_.directory(digest), kIntentFile); }
 
-bool ImageRecords::is_built_here(const docker::Image& image) const {
-  return !settings_.state.empty() && label(image, kStateLabel) == settings_.state;
+std::optional<Built> ImageRecords::built_as(const std::string& image) {
+  for (const auto& entry : cache_.list())
+    if (entry.image == image && entry.kind != kPulledKind) return built_from_text(cache_.show(entry.digest));
+  return std::nullopt;
 }
 
 std::vector<std::string> ImageRecords::private_names(const docker::Image& image) {
-  if (auto names = private_names_of_label(image); !names.empty()) return names;
+  if (const auto built = built_as(image.id)) return private_names_in(built->facts);
   const auto digest = digest_of_image(image.id);
   return is_ours(digest) ? private_names_in(built_from_text(cache_.show(digest)).facts) : std::vector<std::string>();
+}
+
+void ImageRecords::require(const docker::Image& image, const ImageUse& use) {
+  if (!use.is_restricted()) return;
+  const auto built = built_as(image.id);
+  if (built && built->owner == use.user) return;
+  const bool pulled = is_ours(digest_of_image(image.id));
+  const bool nobodys = !built && !has_own_tag(image) && (!image.tags.empty() || !image.digests.empty());
+  if (pulled || nobodys) return;
+  throw Error(Code::denied, "the image " + (image.tags.empty() ? image.id : printable(image.tags.front())) +
+                                " was built for another user of this node",
+              "build it yourself, of the same files, or have it pushed to a registry that you both may use");
 }
 
 std::optional<Leased> ImageRecords::take(const std::string& name, const Read& read) {
@@ -170,13 +196,11 @@ std::optional<Leased> ImageRecords::take(const std::string& name, const Read& re
     built->facts = facts.dump();
   }
   auto leased = cache_.lease(built->digest);
-  if (!leased && is_built_here(*image)) leased = publish(*built);  // its record was lost
   return Leased{ready_from(*built), leased ? std::move(leased->lease) : Lease()};
 }
 
-std::string ImageRecords::begin(const Digest& digest, const std::string& name, const std::string& reference,
-                                bool own) {
-  const auto directory = log_directory(digest);
+std::string ImageRecords::begin(const ImagePlan& plan) {
+  const auto directory = log_directory(plan.digest);
   os::make_directories(directory, 0755);
   // Made anew: the old one may go on under the names that runs gave it.
   // And there from the beginning, so that those who wait can give it names of theirs.
@@ -184,10 +208,13 @@ std::string ImageRecords::begin(const Digest& digest, const std::string& name, c
     os::remove_file(join(directory, file));
     os::write_file(join(directory, file), "", 0600, os::Durable::no);
   }
-  if (!name.empty())
-    os::write_file(intent_file(digest), Json{{"name", name}, {"reference", reference}, {"own", own}}.dump(), 0644,
-                   os::Durable::yes);
-  return log_file(digest);
+  if (!plan.name.empty()) intend(plan, plan.labels);
+  return log_file(plan.digest);
+}
+
+void ImageRecords::intend(const ImagePlan& plan, const docker::Labels& labels) {
+  const Json intent{{"name", plan.name}, {"reference", plan.reference}, {"own", plan.own}, {"labels", labels}, {"scratch", plan.scratch}};
+  os::write_file(intent_file(plan.digest), intent.dump(), 0600, os::Durable::yes);
 }
 
 Leased ImageRecords::publish(Built built) {
@@ -269,13 +296,12 @@ void ImageRecords::recover() {
   cache_.sweep();
   for (const auto& digest : cache_.unfinished()) {
     try {
-      recover_pull(digest);
+      recover_begun(digest);
     } catch (const Error& error) {
       if (engine_is_away(error)) throw;
       cache_.clear(digest);
     }
   }
-  recover_built();
   forget_absent();
 }
 
@@ -290,36 +316,28 @@ void ImageRecords::forget_absent() {
   }
 }
 
-void ImageRecords::recover_pull(const Digest& digest) {
+void ImageRecords::recover_begun(const Digest& digest) {
   const auto intent = read_json(intent_file(digest));
-  const auto image = intent ? engine_.find_image(intent->value("name", "")) : std::nullopt;
+  if (!intent) return cache_.clear(digest);
+  drop_name(intent->value("scratch", ""));
+  const auto name = intent->value("name", "");
+  const auto image = name.empty() ? std::nullopt : engine_.find_image(name);
   if (!image) return cache_.clear(digest);
-  auto built = built_from_pulled(*image, docker::parse_reference(intent->value("reference", "")),
-                                 intent->value("own", false));
+  const auto labels = intent->value("labels", docker::Labels());
+  auto built = labels.empty() ? built_from_pulled(*image, docker::parse_reference(intent->value("reference", "")),
+                                                  intent->value("own", false))
+                              : built_from_labels(labels, *image);
   const auto now = built.digest;
   publish(std::move(built));
+  if (!labels.empty()) drop_name(name);
   move_log(digest, now);
 }
 
-void ImageRecords::recover_built() {
-  if (settings_.state.empty()) return;
-  for (const auto& summary : engine_.list_images(std::string(kStateLabel) + "=" + settings_.state))
-    recover_built(summary.id);
-}
-
-void ImageRecords::recover_built(const std::string& id) {
-  const std::shared_lock looking(presence_);
-  const auto image = engine_.find_image(id);
-  const auto built = image ? built_from_labels(*image) : std::nullopt;
-  if (built && !is_ours(built->digest)) publish(*built);
-  // A conda environment whose image was never finished.
-  if (image && image->tags.empty() && label(*image, kEnvironmentLabel).empty()) remove_unfinished(image->id);
-}
-
-// What somebody has made of it meanwhile keeps it.
-void ImageRecords::remove_unfinished(const std::string& image) {
+// With it goes what nobody has made anything of meanwhile.
+void ImageRecords::drop_name(const std::string& name) {
+  if (name.empty()) return;
   try {
-    engine_.remove_image(image);
+    engine_.remove_image(name);
   } catch (const Error& error) {
     if (error.code() != Code::conflict) throw;
   }

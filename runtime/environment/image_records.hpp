@@ -14,6 +14,7 @@
 #include "runtime/docker/engine.hpp"
 #include "runtime/environment/built.hpp"
 #include "runtime/environment/cache.hpp"
+#include "runtime/environment/image_plan.hpp"
 #include "runtime/environment/image_settings.hpp"
 
 namespace berth::environment {
@@ -41,8 +42,9 @@ std::set<std::string> images_below(const std::string& canonical);
 // What there is to know of an image that was asked for by this name. Its digest is over the engine's id alone.
 // `own`: it came with a job's own credentials.
 Built built_from_pulled(const docker::Image& image, const docker::Reference& reference, bool own = false);
-// Of one that was built; nothing where its labels do not say so.
-std::optional<Built> built_from_labels(const docker::Image& image);
+// Of one that was built, by the labels that it was to get: as the builder wrote them down, for anybody can write those of
+// an image.
+Built built_from_labels(const docker::Labels& labels, const docker::Image& image);
 
 class ImageRecords {
  public:
@@ -57,9 +59,18 @@ class ImageRecords {
   // its registry credentials of his own. These are the names to ask for there; none where it is open to all.
   std::vector<std::string> private_names(const docker::Image& image);
 
-  // A pull or build begins. What a later agent may find by `name` in the engine is Berth's; `own` as above. Returns the
-  // log's path.
-  std::string begin(const Digest& digest, const std::string& name, const std::string& reference, bool own);
+  // Whose builds others must not use by any name or id, nor what nobody has named. Code::denied.
+  void require(const docker::Image& image, const ImageUse& use);
+  // The record of the build that an image is; nothing where it is none that was recorded.
+  std::optional<Built> built_as(const std::string& image);
+
+  // A pull or build begins. What a later agent may find by `plan.name` in the engine is Berth's: a name by digest, or one
+  // that nobody can guess. Returns the log's path.
+  std::string begin(const ImagePlan& plan);
+  // The random name of a build has served.
+  void drop_name(const std::string& name);
+  // What is known of it now, for a later agent; before it can be there.
+  void intend(const ImagePlan& plan, const docker::Labels& labels);
   // It is here, and Berth's.
   Leased publish(Built built);
   // Nothing came of it: keeps the log, tells where.
@@ -87,13 +98,9 @@ class ImageRecords {
   void recover();
 
  private:
-  void recover_pull(const Digest& digest);
-  void recover_built();
-  void recover_built(const std::string& id);
+  void recover_begun(const Digest& digest);
   void forget_absent();
-  bool is_built_here(const docker::Image& image) const;
   void remove_image(const Built& built, const docker::Image& image);
-  void remove_unfinished(const std::string& image);
   std::string log_directory(const Digest& digest) const;
   std::string intent_file(const Digest& digest) const;
 

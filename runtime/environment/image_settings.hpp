@@ -2,10 +2,13 @@
 
 // What the administrator sets for image environments, and what a job says about its use of one.
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,8 +52,13 @@ struct ImageSettings {
 };
 
 struct ImageUse {
+  // On a node that several share, for whom: what others built is not for him, and his Dockerfiles reach only what a
+  // registry lets him have. Root may use all there is; nothing: so may everybody, for all there is belongs to one person.
+  std::optional<uid_t> user{};
   bool gpus = false;  // the job asks for GPUs
   std::map<std::string, docker::Credentials> credentials;  // by registry, the job's own, before the node's
+
+  bool is_restricted() const { return user && *user != 0; }
 };
 
 }  // namespace berth::environment

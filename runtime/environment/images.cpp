@@ -35,7 +35,16 @@ std::string request_of(const std::string& kind, const std::string& what, const I
   Json credentials = Json::object();
   for (const auto& [registry, own] : use.credentials)
     credentials[registry] = {own.username, own.password, own.identity_token};
-  return objects::sha256(Json{{kind, what}, {"gpus", use.gpus}, {"credentials", credentials}}.dump()).hex();
+  Json request{{kind, what}, {"gpus", use.gpus}, {"credentials", credentials}};
+  if (use.user) request["user"] = *use.user;
+  return objects::sha256(request.dump()).hex();
+}
+
+// What counts of it once the image below is there.
+ImageUse only_user(const ImageUse& use) {
+  ImageUse only;
+  only.user = use.user;
+  return only;
 }
 
 Json parse_lock(const std::string& text) {
@@ -128,7 +137,7 @@ Task<Leased> Images::ensure(Spec spec, ImageUse use, Waiting& waiting) {
     if (image->conda && use.gpus) check_cuda(*image->conda, settings_);
     auto base = co_await ensure_image(image->reference, use, waiting);
     if (!image->conda) co_return base;
-    co_return co_await ensure_conda(std::move(*image->conda), base, waiting);
+    co_return co_await ensure_conda(std::move(*image->conda), base, only_user(use), waiting);
   }
   const auto* build = std::get_if<DockerBuild>(&spec);
   if (build == nullptr) throw Error(Code::internal, "this is no image environment");
@@ -143,21 +152,22 @@ Task<Leased> Images::ensure_image(std::string reference, const ImageUse& use, Wa
   co_return co_await ensure_found(std::move(request), std::move(look), use, waiting);
 }
 
-Task<Leased> Images::ensure_conda(Conda conda, const Leased& base, Waiting& waiting) {
-  auto request = request_of("conda", Json{base.ready.image, conda.file, conda.files}.dump(), ImageUse{});
-  Look look = [this, conda, base](std::stop_token) { return builds_.look(conda, base); };
-  co_return co_await ensure_found(std::move(request), std::move(look), ImageUse(), waiting);
+Task<Leased> Images::ensure_conda(Conda conda, const Leased& base, ImageUse use, Waiting& waiting) {
+  auto request = request_of("conda", Json{base.ready.image, conda.file, conda.files}.dump(), use);
+  Look look = [this, conda, base, use](std::stop_token) { return builds_.look(conda, base, use); };
+  co_return co_await ensure_found(std::move(request), std::move(look), std::move(use), waiting);
 }
 
 Task<Leased> Images::ensure_locked(std::string text, const ImageUse& use, Waiting& waiting) {
   const auto lock = parse_lock(text);
   auto base = co_await ensure_image(lock["image"].get<std::string>(), use, waiting);
   if (!lock.contains("conda")) co_return base;
-  auto request = request_of("conda lock", Json{base.ready.image, lock["conda"]}.dump(), ImageUse{});
-  Look look = [this, inside = lock["conda"].dump(), base](std::stop_token) {
-    return builds_.look_locked(inside, base);
+  auto user = only_user(use);
+  auto request = request_of("conda lock", Json{base.ready.image, lock["conda"]}.dump(), user);
+  Look look = [this, inside = lock["conda"].dump(), base, user](std::stop_token) {
+    return builds_.look_locked(inside, base, user);
   };
-  co_return co_await ensure_found(std::move(request), std::move(look), ImageUse(), waiting);
+  co_return co_await ensure_found(std::move(request), std::move(look), std::move(user), waiting);
 }
 
 Task<Leased> Images::ensure_found(std::string request, Look look, ImageUse use, Waiting& waiting) {
@@ -178,6 +188,7 @@ Task<Leased> Images::ensure_found(std::string request, Look look, ImageUse use, 
   Waiting::Build build;
   build.digest = plan.digest;
   build.words = plan.words;
+  build.owner = plan.owner;
   build.since = system_clock().now();
   auto name = plan.digest.hex();
   Flights<Leased>::Work making = [this, plan](Making flight) { return make(flight, plan); };
@@ -264,7 +275,7 @@ Task<Leased> Images::make(Making flight, ImagePlan plan) {
   while (running_ >= settings_.at_once && !flight->stopping) co_await slot_free_.wait();
   if (flight->stopping) throw stopped(plan.words);
   const Slot slot(*this);
-  auto begin = [&] { return records_.begin(plan.digest, plan.name, plan.reference, plan.own); };
+  auto begin = [&] { return records_.begin(plan); };
   const auto log = co_await async::offload(makers_, begin);
   flight->build->running = true;
   flight->build->since = system_clock().now();

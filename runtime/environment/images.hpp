@@ -83,7 +83,7 @@ class Images {
   void look_around();
   Error with_place(Error error) const;
   async::Task<Leased> ensure_image(std::string reference, const ImageUse& use, Waiting& waiting);
-  async::Task<Leased> ensure_conda(Conda conda, const Leased& base, Waiting& waiting);
+  async::Task<Leased> ensure_conda(Conda conda, const Leased& base, ImageUse use, Waiting& waiting);
   async::Task<Leased> ensure_locked(std::string lock, const ImageUse& use, Waiting& waiting);
   async::Task<Leased> ensure_found(std::string request, Look look, ImageUse use, Waiting& waiting);
   async::Task<Found> look_on_a_thread(Flights<Found>::Ptr flight, Look look);

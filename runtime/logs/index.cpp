@@ -12,6 +12,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/os/beneath.hpp"
 
 namespace berth::logs {
 namespace {
@@ -162,11 +163,14 @@ IndexReader::IndexReader(std::string path) : path_(std::move(path)) {
 
 bool IndexReader::open() {
   if (file_) return true;
-  os::Fd file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) {
-    if (errno == ENOENT) return false;
-    throw_errno("open", printable(path_));
+  std::optional<os::Fd> found;
+  try {
+    found = os::open_plain(path_, O_RDONLY);
+  } catch (const Error& error) {
+    if (error.code() == Code::not_found) return false;
+    throw;
   }
+  auto file = std::move(*found);
   if (size_of(file) < kRecord) return false;  // just being made
   check_header(file, path_);
   file_ = std::move(file);

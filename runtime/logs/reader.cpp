@@ -11,6 +11,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/units.hpp"
+#include "runtime/os/beneath.hpp"
 
 namespace berth::logs {
 namespace {
@@ -21,7 +22,7 @@ constexpr std::uint64_t kLongHole = 1U << 20;  // a shorter one is read as what 
 }  // namespace
 
 LogReader::LogReader(const std::string& log_path, const std::string& index_path)
-    : log_(os::open(log_path, O_RDONLY)), index_(index_path) {}
+    : log_(os::open_plain(log_path, O_RDONLY)), index_(index_path) {}
 
 std::uint64_t LogReader::size() const {
   struct stat info {};

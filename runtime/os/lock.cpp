@@ -10,7 +10,7 @@
 namespace berth::os {
 
 std::optional<FileLock> FileLock::try_lock(const std::string& path, int how) {
-  auto file = open(path, O_RDWR | O_CREAT, 0600);
+  auto file = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0600);
   int result = ::flock(file.get(), how | LOCK_NB);
   while (result < 0 && errno == EINTR) result = ::flock(file.get(), how | LOCK_NB);
   if (result == 0) return FileLock(std::move(file));

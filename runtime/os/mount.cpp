@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
@@ -86,6 +87,23 @@ void mount_overlay(const Overlay& overlay) {
   if (in_user_namespace()) options += ",userxattr";  // where trusted.* attributes are out of reach
   if (::mount("overlay", overlay.target.c_str(), "overlay", MS_NODEV, options.c_str()) < 0)
     throw_errno("mount an overlay on", overlay.target);
+}
+
+// Its mounts are no longer seen, though what was bound from it lives on.
+void unmount_defused(const std::string& directory) noexcept {
+  while (::umount2(directory.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) continue;
+}
+
+Defused::Defused(std::string directory) {
+  unmount_defused(directory);
+  if (::mount(directory.c_str(), directory.c_str(), nullptr, MS_BIND, nullptr) < 0) return;
+  directory_ = std::move(directory);
+  if (::mount(nullptr, directory_.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV, nullptr) < 0)
+    unmount_defused(std::exchange(directory_, {}));
+}
+
+Defused::~Defused() {
+  if (!directory_.empty()) unmount_defused(directory_);
 }
 
 bool overlay_works(const std::string& directory) {

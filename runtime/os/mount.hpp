@@ -30,6 +30,21 @@ void mount_tmpfs(const std::string& target, std::uint64_t size, uid_t uid, gid_t
 // What is mounted there, for who uses it from now on.
 void make_read_only(const std::string& target);
 
+// The directory mounted upon itself for as long as this lives, so that whoever binds it meanwhile has it without set-uid
+// programs and devices; nothing where this process may not mount. One that a killed process left is taken over.
+class Defused {
+ public:
+  explicit Defused(std::string directory);
+  Defused(const Defused&) = delete;
+  Defused& operator=(const Defused&) = delete;
+  ~Defused();
+
+ private:
+  std::string directory_;
+};
+// Takes away what a killed process left of it.
+void unmount_defused(const std::string& directory) noexcept;
+
 // Whether overlays can be mounted with their upper layer in `directory`: tried in a child process.
 bool overlay_works(const std::string& directory);
 

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/os/beneath.hpp"
 #include "runtime/os/cgroup.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/lock.hpp"
@@ -30,6 +32,7 @@ constexpr int kAnswerSeconds = 10;
 using os::join;
 
 constexpr const char* kShimsGroup = "shims";
+constexpr const char* kStopPart = "stop.part";
 constexpr std::chrono::seconds kLongestKill{10};
 constexpr std::chrono::milliseconds kKillAgain{10};
 
@@ -37,7 +40,7 @@ constexpr std::chrono::milliseconds kKillAgain{10};
 template <class Parse>
 auto read_contract(const std::string& path, Parse parse)
     -> std::optional<decltype(parse(std::string_view()))> {
-  const auto text = os::read_file_if_exists(path);
+  const auto text = os::read_plain_if_exists(path);
   if (!text) return std::nullopt;
   try {
     return parse(*text);
@@ -265,7 +268,14 @@ bool is_supervised(const std::string& directory) {
 }
 
 void request_stop(const std::string& directory, const Stop& stop) {
-  os::write_file(join(directory, kStopFile), to_text(stop), 0600, os::Durable::no);
+  // Whose the directory is, his are the contract's files (apart.hpp).
+  struct stat info {};
+  const bool apart = ::stat(directory.c_str(), &info) == 0 && info.st_uid == os::kNobodysOwn;
+  if (!apart) return os::write_file(join(directory, kStopFile), to_text(stop), 0600, os::Durable::no);
+  const auto part = join(directory, kStopPart);
+  os::write_file(part, to_text(stop), 0600, os::Durable::no);
+  if (::lchown(part.c_str(), os::kNobodysOwn, static_cast<gid_t>(-1)) < 0) throw_errno("set apart", part);
+  if (::rename(part.c_str(), join(directory, kStopFile).c_str()) < 0) throw_errno("put in place", part);
 }
 
 void kill_leftovers(const std::string& directory) {

@@ -22,6 +22,7 @@
 #include "runtime/os/mount.hpp"
 #include "runtime/os/sandbox.hpp"
 #include "runtime/os/spawn.hpp"
+#include "runtime/shim/apart.hpp"
 #include "runtime/shim/lookup.hpp"
 #include "runtime/shim/protection.hpp"
 
@@ -154,7 +155,10 @@ void prepare(const Plan& plan) {
   set_process_limits(plan);
   if (launch.sandbox) enter_sandbox(plan);
   connect_standard_files(plan);
+  const bool apart = acts_apart();
   if (launch.identity) become(plan, *launch.identity);
+  // Root in a container would be the owner of too much, were it root for its supervisor's files as well.
+  if (apart && !drop_capabilities()) report(plan, failure("give up capabilities"));
   // After the change of user, which clears it. That the shim is alive still is seen by waiting for its word.
   if (plan.dies_with_shim || launch.sandbox) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) report(plan, failure("give up new privileges"));

@@ -22,6 +22,7 @@
 #include "runtime/os/file.hpp"
 #include "runtime/os/inotify.hpp"
 #include "runtime/os/lock.hpp"
+#include "runtime/shim/apart.hpp"
 #include "runtime/shim/command.hpp"
 #include "runtime/shim/contract.hpp"
 #include "runtime/shim/ending_file.hpp"
@@ -453,6 +454,7 @@ bool may_run(const std::string& directory, const os::FileLock& claim) {
 }  // namespace
 
 void supervise(const std::string& directory) {
+  act_apart(directory);
   const auto claim = os::FileLock::try_acquire(os::join(directory, kClaimFile));
   if (!claim || !may_run(directory, *claim)) return;
   EndingFile ending(directory);

@@ -3,7 +3,8 @@
 
 As a program, which looks after what the engine starts: `engine.py DIRECTORY [--no-registries]` prints one line of JSON when
 all is up (see Engine.facts) and takes everything down when its standard input ends; the line "restart SIGTERM" (or SIGKILL)
-there restarts dockerd, and is answered when it is up again. Python tests have it by engine_case.py.
+there restarts dockerd, and is answered when it is up again; so do "stop SIGTERM" and "start", and "stop-registry NAME" and
+"start-registry NAME". Python tests have it by engine_case.py.
 Needs root. Images are made here (engine_images.py): nothing comes from the network."""
 
 import contextlib
@@ -147,8 +148,15 @@ def main():
     with Engine(sys.argv[1], registries="--no-registries" not in sys.argv) as engine:
         print(json.dumps(engine.facts()), flush=True)
         for line in sys.stdin:
-            engine.stop_daemon(signal.Signals[line.split()[1]])
-            engine.start_daemon()
+            verb, *what = line.split()
+            if verb in ("stop", "restart"):
+                engine.stop_daemon(signal.Signals[what[0]])
+            if verb in ("start", "restart"):
+                engine.start_daemon()
+            if verb == "stop-registry":
+                engine.registries.stop_one(what[0])
+            if verb == "start-registry":
+                engine.registries.start_one(what[0])
             print("{}", flush=True)
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG) != (0, 0):

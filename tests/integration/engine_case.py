@@ -37,7 +37,22 @@ class RunningEngine:
         return f"{self.facts['registries'][registry]}/berth-test/{image}"
 
     def restart(self, how):
-        self.process.stdin.write(f"restart {how}\n")
+        self._do(f"restart {how}")
+
+    def shut_down(self, how="SIGTERM"):
+        self._do(f"stop {how}")
+
+    def start_again(self):
+        self._do("start")
+
+    def stop_registry(self, name):
+        self._do(f"stop-registry {name}")
+
+    def start_registry(self, name):
+        self._do(f"start-registry {name}")
+
+    def _do(self, line):
+        self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
         self.process.stdout.readline()
 

@@ -95,7 +95,7 @@ class ImageLifeTest(EngineTest):
         self.assertEqual(self.make(agent, "--dockerfile", context), (built, ""))
         (context / "Dockerfile").rename(context / "Dockerfile.other")
         self.assertEqual(self.make(agent, "--dockerfile", context / "Dockerfile.other")[0] == built, False)
-        self.assertEqual(list((agent.state / "incoming").iterdir()), [])
+        eventually(lambda: not list((agent.state / "incoming").iterdir()), "contexts go")
         environments = self.environments(agent)
         self.assertEqual(len(environments), 3)
         self.assertGreater(environments[pulled]["bytes"], 24 * MIB)
@@ -294,7 +294,7 @@ class ImageLifeTest(EngineTest):
     def test_a_full_disk_of_the_engine_is_told(self):
         if not self.own_disk:
             self.skipTest("SKIPPED: no file system for the engine's own")
-        agent = self.image_agent()
+        agent = self.image_agent("outage_patience: 1s")
         with self.filled(6 * MIB):
             for job in (self.submit(agent, "true", image=self.layers),
                         self.submit(agent, "true", "--dockerfile", str(self.context("copy", 16 * MIB))),

@@ -99,7 +99,7 @@ class ImageTest(EngineTest):
         self.assertIn("gpu", job["ending_words"])
 
     def test_without_an_engine(self):
-        agent = self.start_agent(config="docker_socket: /nonexistent/docker.sock")
+        agent = self.start_agent(config="docker_socket: /nonexistent/docker.sock\noutage_patience: 1s")
         job = agent.wait(self.submit(agent, "true"), 60)
         self.assertEqual(job["ending"]["kind"], "image_failed")
         self.assertIn("/nonexistent/docker.sock", job["ending_words"])

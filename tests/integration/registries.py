@@ -34,6 +34,7 @@ class Registries:
         self.storage = directory / "registry"
         self.digests = {}  # of manifests: "amd64", "arm64", "multi", "only-arm"
         self.processes = []
+        self.by_name = {}
         self.servers = []
 
     def facts(self):
@@ -76,6 +77,14 @@ class Registries:
         path.write_text(json.dumps(config))  # JSON is YAML
         log = self.directory / f"registry-{name}.log"
         self.processes.append(self.namespace.start(["docker-registry", "serve", path], log))
+        self.by_name[name] = self.processes[-1]
+
+    def stop_one(self, name):
+        processes.end(self.by_name[name])
+
+    def start_one(self, name):
+        self._start_registry(name)
+        eventually(lambda: self.namespace.call(lambda: listens(PORTS[name])), f"the registry {name} listens")
 
     def _serve(self, make):
         server = self.namespace.call(make)

@@ -33,6 +33,7 @@ memory: 60GiB
 max_parallel: 3
 log_cap: 512MiB
 backfill_patience: 90s
+outage_patience: 10m
 stop_grace: 1m
 max_upload: 2g
 reserved_space: 1g
@@ -63,6 +64,7 @@ log_level: debug
   CHECK(config.stop_grace == std::chrono::minutes(1));
   CHECK(config.users.jobs == 1000);
   CHECK(config.users.storage->of(1000) == 250);
+  CHECK(config.outage_patience == std::chrono::minutes(10));
   CHECK(config.max_upload == 2_GiB);
   CHECK(config.reserved_space == 1_GiB);
   CHECK(config.disk.budget->of(1) == (200_GiB).bytes());

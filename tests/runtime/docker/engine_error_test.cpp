@@ -18,7 +18,11 @@ TEST_CASE("a pull's failure is told apart by what the engine says") {
            Row{Code::denied, "unauthorized: authentication required"},
            Row{Code::unsupported, "no matching manifest for linux/amd64 in the manifest list entries"},
            Row{Code::no_space, "failed to register layer: write /x: no space left on device"},
-           Row{Code::unavailable, "Get \"https://r.io/v2/\": dial tcp: lookup r.io: no such host"},
+           // Told for good, where the others are an outage.
+           Row{Code::not_found, "Get \"https://r.io/v2/\": dial tcp: lookup r.io: no such host"},
+           Row{Code::unsupported, "Get \"https://r.io/v2/\": x509: certificate signed by unknown authority"},
+           Row{Code::unavailable, "Get \"https://r.io/v2/\": dial tcp: lookup r.io on 10.0.0.1:53: server misbehaving"},
+           Row{Code::unavailable, "received unexpected HTTP status: 502 Bad Gateway"},
            Row{Code::unavailable,
                "Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused"},
            Row{Code::unavailable, "unexpected EOF"},

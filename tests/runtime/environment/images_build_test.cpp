@@ -79,16 +79,18 @@ TEST_CASE("an image is built of a Dockerfile, once for the same contents") {
     CHECK(still.ready.digest == ignoring.ready.digest);
     CHECK((co_await images.list()).size() == 3);
   });
-  // Even when all records are lost, what was built is known, and Berth's.
+  // Labels and tags make nothing Berth's: anybody can write them. Without its record an image is somebody's.
   os::remove_tree(site.settings.directory);
   with_images(site.settings, [&](Images& images) -> Task<> {
+    co_await images.recover();
+    CHECK((co_await images.list()).empty());
+    CHECK(real->engine().find_image(environment::environment_tag(digest)));
     Waiting waiting;
     const auto leased = co_await images.ensure(one, ImageUse(), waiting);
     CHECK(leased.ready.digest == digest);
     CHECK(leased.lease);
-    CHECK(!waiting.build());
-    co_await images.recover();
-    CHECK((co_await images.list()).size() == 3);
+    CHECK(waiting.build());
+    CHECK((co_await images.list()).size() == 1);
   });
   with_images(site.settings, [&](Images& images) -> Task<> {
     co_await images.remove(digest);
@@ -127,6 +129,121 @@ TEST_CASE("a Dockerfile that fails tells which step did") {
         co_await failure(images, site.context("cuda", "FROM " + site.name_of("plain", "layers:1") + "\n"), use);
     CHECK(error.code() == Code::unsupported);
     CHECK(!real->engine().find_image(site.name_of("plain", "layers:1")));
+  });
+}
+
+TEST_CASE("what a killed agent had begun to build is found by the name that it had written down") {
+  const auto* real = docker::test::real_engine();
+  if (real == nullptr) return;
+  Site site(*real);
+  berth::Digest digest;
+  const auto one = site.context("one", "FROM berth-test/base:1\nCOPY data /data\n");
+  with_images(site.settings, [&](Images& images) -> Task<> {
+    Waiting waiting;
+    digest = (co_await images.ensure(one, ImageUse(), waiting)).ready.digest;
+  });
+  // As if it had died before the record was written.
+  const auto engine = real->engine();
+  const auto place = os::join(site.settings.directory, digest.hex());
+  const auto image = engine.image(environment::environment_tag(digest));
+  os::remove_tree(place);
+  os::make_directories(place + "/build");
+  const std::string name = "berth/env:" + std::string(32, '7');
+  engine.tag(image.id, docker::parse_reference(name));
+  os::write_file(place + "/pull.json", json{{"name", name}, {"reference", ""}, {"own", false}, {"labels", image.labels}}.dump(),
+                 0600, os::Durable::no);
+  with_images(site.settings, [&](Images& images) -> Task<> {
+    co_await images.recover();
+    const auto entries = co_await images.list();
+    REQUIRE(entries.size() == 1);
+    CHECK(entries[0].digest == digest);
+    CHECK(entries[0].image == image.id);
+    CHECK(!engine.find_image(name));
+  });
+}
+
+TEST_CASE("what one user of a shared node built is another user's by no name") {
+  const auto* real = docker::test::real_engine();
+  if (real == nullptr) return;
+  Site site(*real);
+  ImageUse one;
+  one.user = 1001;
+  ImageUse other;
+  other.user = 1002;
+  ImageUse root;
+  root.user = 0;
+  const auto base = site.name_of("plain", "base:1");
+  const auto context = site.context("owned", "FROM " + base + "\nCOPY data /data\nRUN echo of one\n");
+  with_images(site.settings, [&](Images& images) -> Task<> {
+    Waiting waiting;
+    const auto mine = co_await images.ensure(docker_build(context.context), one, waiting);
+    const auto tag = environment::environment_tag(mine.ready.digest);
+    const auto parent = real->engine().image(mine.ready.image);
+    for (const auto& name : {mine.ready.image, tag}) {
+      CHECK((co_await failure(images, image_spec(name), other)).code() == Code::denied);
+      const auto upon = site.context("upon", "FROM " + name + "\n");
+      CHECK((co_await failure(images, docker_build(upon.context), other)).code() == Code::denied);
+      const auto copy = site.context("copy", "FROM " + base + "\nCOPY --from=" + name + " /data /x\n");
+      CHECK((co_await failure(images, docker_build(copy.context), other)).code() == Code::denied);
+      const auto own = co_await images.ensure(image_spec(name), one, waiting);
+      CHECK(own.ready.image == mine.ready.image);
+      const auto of_root = co_await images.ensure(image_spec(name), root, waiting);
+      CHECK(of_root.ready.image == mine.ready.image);
+    }
+    CHECK((co_await failure(images, locked_spec(mine.ready.lock), other)).code() == Code::denied);
+    // The same files are another environment for him; what is here for all is for him, too.
+    const auto his = co_await images.ensure(docker_build(context.context), other, waiting);
+    CHECK(his.ready.digest != mine.ready.digest);
+    const auto open = co_await images.ensure(image_spec("berth-test/base:1"), other, waiting);
+    CHECK(!open.ready.image.empty());
+    const auto local = site.context("local", "FROM berth-test/base:1\n");
+    const auto error = co_await failure(images, docker_build(local.context), other);
+    CHECK(error.code() == Code::denied);
+    CHECK(says(error, "on this machine alone"));
+  });
+}
+
+TEST_CASE("a private image is reached through a Dockerfile by no spelling") {
+  const auto* real = docker::test::real_engine();
+  if (real == nullptr) return;
+  Site site(*real);
+  ImageUse own;
+  own.user = 1001;
+  own.credentials[real->registries.at("basic")] = real->credentials();
+  ImageUse other;
+  other.user = 1002;
+  const auto secret = site.name_of("basic", "layers:1");
+  const auto base = site.name_of("plain", "base:1");
+  with_images(site.settings, [&](Images& images) -> Task<> {
+    Waiting waiting;
+    const auto mine = co_await images.ensure(image_spec(secret), own, waiting);
+    const auto pinned = real->image("basic", "layers").name() + "@" + real->digests.at("amd64");
+    const auto id = mine.ready.image;
+    int number = 0;
+    for (const auto& name : {secret, pinned, secret + "@" + real->digests.at("amd64"), id, id.substr(7), id.substr(7, 12)}) {
+      const auto half = name.size() / 2;
+      const std::vector<std::string> spellings{
+          "FROM " + name + "\n",
+          "\xef\xbb\xbf" "FROM " + name + "\n",
+          "ARG A=" + name.substr(0, half) + "\nARG B=" + name.substr(half) + "\nFROM ${A}${B}\n",
+          "FROM " + base + "\nCOPY --from=" + name + " /one /s\n",
+          "FROM " + base + "\nCOPY --fr\\\nom=" + name + " /one /s\n",
+          "FROM " + base + "\nCOPY --\\from=" + name + " /one /s\n",
+          "# hello\n# escape=`\nFROM " + base + "\nENV X=`\nCOPY --from=" + name + " /one /s\n",
+          "#escape=`\nFROM `\n" + name + "\n",
+          "FROM " + base + " AS x\nFROM x\nCOPY --from=" + name + " /one /s\nRUN ls /s\n",
+      };
+      for (const auto& text : spellings) {
+        const auto context = site.context("spelled" + std::to_string(++number), text);
+        Waiting again;
+        const auto result = co_await async::attempt(images.ensure(docker_build(context.context), other, again));
+        CHECK_MESSAGE(!result, text);
+      }
+    }
+    CHECK(real->engine().find_image(secret));
+    // Who may have it builds upon it, however he spells it.
+    const auto plain = site.context("plain", "FROM " + secret + "\n");
+    CHECK((co_await images.ensure(docker_build(plain.context), own, waiting)).lease);
   });
 }
 

@@ -1,0 +1,160 @@
+// Jobs that wait for what the node lacks for a moment, and what was left in the container engine while it was away.
+
+#include <algorithm>
+
+#include "agent/jobs/jobs.hpp"
+#include "agent/jobs/persist.hpp"
+#include "runtime/async/deadline.hpp"
+
+namespace berth::jobs {
+namespace {
+
+constexpr std::chrono::milliseconds kFirstPause{200};
+constexpr std::chrono::milliseconds kLongestPause{60'000};
+constexpr std::chrono::milliseconds kFirstLook{200};  // for the engine
+constexpr std::chrono::milliseconds kLongestLook{5'000};
+constexpr std::chrono::milliseconds kLongestSweepPause{300'000};
+constexpr int kLooksAfterLoss = 10;
+constexpr std::chrono::milliseconds kLookAfterLoss{300};
+
+}  // namespace
+
+struct Jobs::Outage {
+  std::string what;
+  std::string why;
+  Instant since{};
+  Steady began{};
+  async::Backoff pause{kFirstPause, kLongestPause};
+};
+
+// False where it is none, or has lasted for longer than the configuration says.
+bool Jobs::note_outage(Sequence sequence, const Error& error) {
+  auto* live = find(sequence);
+  const auto what = live == nullptr ? std::nullopt : outage_of(error, model::in_container(record(sequence).request.environment));
+  if (!what) return false;
+  if (!live->outage) {
+    live->outage = std::make_shared<Outage>();
+    live->outage->since = clock_.now();
+    live->outage->began = clock_.steady();
+    log_.warn("job waits for what the node lacks", kv("job", live->id), kv("what", *what), kv("error", error.describe()));
+  }
+  if (clock_.steady() - live->outage->began >= settings_.outage_patience) {
+    live->outage.reset();
+    return false;
+  }
+  live->outage->what = *what;
+  live->outage->why = error.message();
+  if (is_engines(*what)) watch_engine();
+  return true;
+}
+
+// Until it is worth another try.
+Task<> Jobs::sit_out(std::shared_ptr<Outage> outage) {
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(outage->began + settings_.outage_patience - clock_.steady());
+  const auto pause = std::clamp(left, kFirstPause, outage->pause.next());
+  co_await async::sleep_for(pause);
+  const auto back = [this]() -> Task<> {
+    while (engine_watched_) co_await engine_back_.wait();
+  };
+  if (!is_engines(outage->what)) co_return;
+  auto waiting = back();
+  auto clock = async::sleep_for(std::max(left, kFirstPause));
+  co_await async::run_until(std::move(waiting), std::move(clock));
+}
+
+// Gives the slot back. False where it is no outage: then the attempt has failed.
+Task<bool> Jobs::postpone(Sequence sequence, int attempt, int launch, Error error) {
+  if (find(sequence)->launch != 0 || !note_outage(sequence, error)) co_return false;
+  const auto outage = find(sequence)->outage;
+  const auto write = [&] { return store_.postpone(sequence); };
+  const auto written = co_await async::attempt(persist(write, "a wait"));
+  if (find(sequence)->stopping) {
+    auto canceled = canceled_attempt(sequence, attempt, launch);
+    co_await finish(sequence, std::move(canceled), launch);
+    co_return true;
+  }
+  if (!written) throw written.error();
+  workplaces_.discard(find(sequence)->id, launch);
+  model::Attempt nothing;
+  nothing.ending = model::StartFailed{125, error.describe()};
+  co_await give_back_gpus(sequence, nothing);
+  queue_.finish(sequence);
+  if (find(sequence)->stopping) {
+    auto canceled = canceled_attempt(sequence, attempt, launch);
+    co_await finish(sequence, std::move(canceled), launch);
+    co_return true;
+  }
+  queue_.add(queue_entry(record(sequence), false));
+  enter(sequence, model::State::queued);
+  nursery_.spawn(start_again(sequence, find(sequence)->life, outage));
+  schedule();
+  co_return true;
+}
+
+Task<> Jobs::start_again(Sequence sequence, unsigned life, std::shared_ptr<Outage> outage) {
+  co_await sit_out(outage);
+  const auto* live = find(sequence);
+  if (live == nullptr || live->life != life || live->stopping) co_return;
+  queue_.set_ready(sequence, true);
+  schedule();
+}
+
+std::optional<std::string> Jobs::why_out(const Live& live) const {
+  if (!live.outage || live.launch != 0) return std::nullopt;
+  const auto& outage = *live.outage;
+  const auto since = std::max(std::chrono::seconds(1), std::chrono::duration_cast<std::chrono::seconds>(clock_.steady() - outage.began));
+  return "waits for " + outage.what + ": " + outage.why + "; since " + to_rfc3339(outage.since) + ", for " + to_words(since) +
+         " so far, and for " + to_words(settings_.outage_patience) + " at most";
+}
+
+// --- the engine
+
+// Asks it until it answers; then wakes who waits, and clears away what was left meanwhile.
+void Jobs::watch_engine() {
+  if (std::exchange(engine_watched_, true)) return;
+  nursery_.spawn(look_for_engine());
+}
+
+Task<> Jobs::look_for_engine() {
+  async::Backoff pause(kFirstLook, kLongestLook);
+  for (;;) {
+    auto ask = [&] { containers_.ask_engine(); };
+    const auto asked = co_await async::attempt(async::offload(pool_, ask));
+    if (asked) break;
+    co_await async::sleep_for(pause.next());
+  }
+  engine_watched_ = false;
+  engine_back_.notify_all();
+  if (!sweeping_) co_await sweep_until_clear();
+}
+
+// What was left because the engine was away, or would not let it go.
+Task<> Jobs::sweep_until_clear() {
+  sweeping_ = true;
+  async::Backoff pause(kFirstLook, kLongestSweepPause);
+  for (;;) {
+    containers_left_ = false;
+    const auto swept = co_await async::attempt(sweep_containers());
+    if (swept && !containers_left_) break;
+    if (!swept) log_.warn("containers of ended jobs are left", kv("error", swept.error().describe()));
+    co_await async::sleep_for(pause.next());
+  }
+  sweeping_ = false;
+}
+
+void Jobs::sweep_if_left() {
+  if (containers_left_ && !sweeping_) watch_engine();
+}
+
+// What the engine's stop did to a job is told as that.
+Task<bool> Jobs::engine_went_away() {
+  for (int looks = 0; looks < kLooksAfterLoss; ++looks) {
+    auto ask = [&] { containers_.ask_engine(); };
+    const auto asked = co_await async::attempt(async::offload(pool_, ask));
+    if (!asked) co_return true;
+    co_await async::sleep_for(kLookAfterLoss);
+  }
+  co_return false;
+}
+
+}  // namespace berth::jobs

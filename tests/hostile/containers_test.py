@@ -1,0 +1,225 @@
+"""Attacks from and on containers: by what an image brings along, by how a Dockerfile is spelled, by names and labels.
+
+A real Docker engine with registries, which the agent reaches as the engine does."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+from hostile import HostileTest, eventually, main
+
+from engine_case import LONG, EngineTest
+from engine_images import BASE
+
+SHADOW = Path("/etc/shadow")
+CONTRACT = ("launch.json", "claim", "started.json", "stop.json", "ending.json", "ending.part", "log", "log.index")
+
+
+class ContainersTest(EngineTest, HostileTest):
+    registries = True
+
+    def setUp(self):
+        super().setUp()
+        facts = self.engine.facts
+        self.base = self.engine.name_of("plain", "base:1")
+        self.secret = self.engine.name_of("basic", "layers:1")
+        self.start(f"docker_socket: {self.engine.socket}", prefix=["nsenter", f"--net={facts['namespace']}"])
+        self.credentials = {"registry": facts["registries"]["basic"], "username": facts["user"],
+                            "password": facts["password"]}
+
+    def submitted(self, who, *arguments, command=("true",)):
+        return self.berth(who, "submit", "--no-code", *arguments, "--", *command).out.strip()
+
+    def built(self, who, text, command=("true",), **files):
+        """The id of a job in what a Dockerfile of that user makes."""
+        return self.submitted(who, "--dockerfile", self.files_of(who, Dockerfile=text, **files), command=command)
+
+    def ended(self, job):
+        return self.agent.wait(job, LONG)
+
+    def output(self, job):
+        """What it printed; it must have ended well."""
+        ended = self.ended(job)
+        self.assertEqual(ended["state"], "Completed", (ended, self.agent.log_of(job)))
+        return self.agent.log_of(job).decode()
+
+    # --- what an image brings along
+
+    def test_a_health_check_does_not_run(self):
+        launch = f"$(ls -d {self.agent.state}/jobs/*/1 | head -1)"
+        script = (f"D={launch}\nbusybox cp /bin/busybox $D/tmp/rootsh\nbusybox chmod 4755 $D/tmp/rootsh\n"
+                  "busybox chmod 711 $D/tmp\nbusybox rm -f $D/log\nbusybox ln -s /etc/shadow $D/log\necho ran > /ran\n")
+        job = self.built(self.attacker, f"FROM {self.base}\nCOPY hc.sh /hc.sh\n"
+                         "HEALTHCHECK --interval=1s CMD [\"/bin/sh\",\"/hc.sh\"]\n",
+                         ("sh", "-c", "sleep 4; ls /ran; ls -a $TMPDIR; echo end"), hc_sh=script)
+        self.agent.wait_state(job, "Running", patience=LONG)
+        container, = eventually(self.engine.api.containers, "it is there", LONG)
+        health = json.loads(self.engine.api.must("GET", f"/containers/{container['Id']}/json"))
+        self.assertEqual(health["Config"]["Healthcheck"]["Test"], ["NONE"])
+        self.assertNotIn("Health", health["State"])
+        words = self.output(job)
+        self.assertNotIn("rootsh", words)
+        self.assertIn("end\n", words)
+        for directory, _, names in os.walk(self.agent.state):
+            for name in names:
+                mode = os.lstat(os.path.join(directory, name))
+                self.assertFalse(mode.st_mode & stat.S_ISUID and mode.st_uid == 0, (directory, name))
+
+    def test_the_contracts_files_are_out_of_a_jobs_reach(self):
+        """Of a user who has a set-uid program in the image, and of root in the container."""
+        self.berth_image = self.base
+        text = (f"FROM {self.base}\nRUN busybox mkdir /su && busybox cp /bin/busybox /su/ && busybox chmod 4755 /su/busybox\n")
+        attack = ["cd ${BERTH_STOP_REASON%/*} || exit 9"]
+        for tool in ("", "/su/busybox "):
+            shell = f"{tool}sh -c" if tool else "sh -c"
+            for name in CONTRACT:
+                attack.append(f"{shell} 'echo forged >> {name}' 2>/dev/null && echo WROTE {name}")
+                attack.append(f"{shell} 'cat {name}' >/dev/null 2>&1 && echo READ {name}")
+                attack.append(f"{shell} 'busybox rm {name}' 2>/dev/null && echo REMOVED {name}")
+                attack.append(f"{shell} 'busybox chmod 777 {name}' 2>/dev/null && echo CHMOD {name}")
+                attack.append(f"{shell} 'busybox chown 0 {name}' 2>/dev/null && echo CHOWN {name}")
+            attack += [f"{shell} 'busybox ln -s /etc/shadow new' 2>/dev/null && echo MADE",
+                       f"{shell} 'busybox mv tmp other' 2>/dev/null && echo MOVED",
+                       f"{shell} 'busybox chmod 777 .' 2>/dev/null && echo OPENED",
+                       f"{shell} 'busybox mknod $TMPDIR/disk b 8 0' 2>/dev/null && echo NODE",
+                       f"{shell} 'for fd in 0 3 4 5 6 7 8 9; do cat < /proc/1/fd/$fd >/dev/null && echo DESCRIPTOR $fd; "
+                       "echo forged >> /proc/1/fd/$fd && echo DESCRIPTOR $fd; done' 2>/dev/null",
+                       f"{shell} 'ls /proc/1/root/ && echo ROOT; cd /proc/1/cwd && echo PLACE' 2>/dev/null | grep '[A-Z]'",
+                       f"{shell} 'cat /proc/1/environ' >/dev/null 2>&1 && echo ENVIRONMENT",
+                       f"{shell} 'busybox kill -9 1; busybox kill -STOP 1' 2>/dev/null"]
+        attack += ["grep '/jobs/' /proc/self/mountinfo | grep -v nosuid,nodev && echo UNGUARDED", "grep Cap /proc/self/status", "/su/busybox id -u", "sleep 0.3; exit 3"]
+        script = "\n".join(attack)
+        for who in (self.attacker, None):
+            if who:
+                job = self.built(who, text, ("sh", "-c", script))
+            else:
+                context = self.dockerfile(text.replace(self.base, BASE))
+                job = self.agent.berth("submit", "--no-code", "--dockerfile", context, "--", "sh", "-c", script).out.strip()
+            ended = self.ended(job)
+            words = self.agent.log_of(job).decode()
+            self.assertEqual(ended["ending"], {"kind": "exited", "code": 3}, (ended, words))
+            got = [line for line in words.splitlines() if line.split()[0].isupper()]
+            self.assertEqual(got, [], words)
+            for name in ("Inh", "Prm", "Eff", "Amb"):
+                self.assertRegex(words, rf"Cap{name}:\s+0+\n")
+            self.assertEqual(words.splitlines()[-1], str(who.uid if who else 0))  # set-uid programs do nothing
+
+    def test_nobody_passes_from_the_host_into_what_an_image_wrote(self):
+        job = self.submitted(self.attacker, "--image", self.base, command=(
+            "sh", "-c", "busybox cp /bin/busybox $TMPDIR/shell; busybox chmod 6755 $TMPDIR/shell; busybox chmod 777 $TMPDIR; "
+            "echo up; while [ ! -e $TMPDIR/go ]; do sleep 0.1; done"))
+        self.await_log(self.agent, job, "up")
+        place = self.agent.launch_directory(job) / "tmp"
+        self.assertTrue(os.lstat(place / "shell").st_mode & stat.S_ISUID)
+        for who in (self.victim, self.stranger, self.attacker):
+            done = self.run_as(who, "/bin/sh", "-c", f"ls {place}; {place}/shell id -u; cat {place.parent}/log", expect=None)
+            self.assertEqual(done.out, "")
+            self.assertIn("Permission denied", done.err)
+        (place / "go").touch()
+        self.output(job)
+
+    def test_a_link_where_a_log_should_be_is_not_followed(self):
+        job = self.submitted(self.attacker, "--image", self.base, command=("echo", "mine"))
+        self.assertEqual(self.output(job), "mine\n")
+        log = self.agent.launch_directory(job) / "log"
+        for replace in (lambda: log.symlink_to(SHADOW), lambda: os.mkfifo(log)):
+            log.unlink()
+            replace()
+            for path in ("log", "log?tail=3", "log?since=2026-01-01T00:00:00Z"):
+                answer = self.request(self.attacker, "GET", f"/v1/jobs/{job}/{path}", timeout=20)
+                self.assertNotIn(b"root:", answer.body)
+        log.unlink(missing_ok=True)
+        log.write_text("mine\n")
+
+    # --- images of others
+
+    def test_a_private_image_comes_by_no_spelling(self):
+        own = Path(self.victim.home) / "registry.json"
+        own.write_text(json.dumps(self.credentials))
+        os.chown(own, self.victim.uid, self.victim.gid)
+        self.output(self.submitted(self.victim, "--registry-credentials", own, "--image", self.secret, command=("ls", "/one")))
+        pinned = self.secret.rpartition(":")[0] + "@" + self.engine.facts["digests"]["amd64"]
+        image = json.loads(self.engine.api.must("GET", f"/images/{self.secret}/json"))["Id"]
+        texts = []
+        for name in (self.secret, pinned, image, image[7:19]):
+            texts += [f"FROM {name}\n",
+                      f"ARG A={name[:9]}\nARG B={name[9:]}\nFROM ${{A}}${{B}}\n",
+                      f"FROM {self.base}\nCOPY --fr\\\nom={name} /one /one\n",
+                      f"FROM {self.base}\nCOPY --\\from={name} /one /one\n",
+                      f"# hello\n# escape=`\nFROM {self.base}\nENV X=`\nCOPY --from={name} /one /one\n"]
+        texts.append(f"\ufeffFROM {self.secret}\n")
+        jobs = [self.built(self.attacker, text, ("ls", "/one")) for text in texts]
+        for text, job in zip(texts, jobs):
+            eventually(lambda job=job: "waits for the registry" in (self.agent.job(job).get("waiting") or "")
+                       or self.agent.job(job)["state"] in ("Failed", "Completed"), "it comes to something", LONG)
+            self.assertNotEqual(self.agent.job(job)["state"], "Completed", text)
+            self.agent.cancel(job)
+        for name in (self.secret, pinned, image):
+            job = self.submitted(self.attacker, "--image", name, command=("ls", "/one"))
+            self.assertEqual(self.ended(job)["ending"]["kind"], "image_failed", name)
+        # An ONBUILD of his own is built; what it asks for then, it does not get.
+        self.ended(self.built(self.attacker, f"FROM {self.base}\nONBUILD COPY --from={self.secret} /one /one\n"))
+
+    def test_what_a_dockerfile_of_another_made_is_had_by_no_name(self):
+        job = self.built(self.victim, f"FROM {self.base}\nRUN echo treasure > /secret\n", ("cat", "/secret"))
+        self.assertEqual(self.output(job), "treasure\n")
+        record = self.agent.job(job)["environment"]
+        image = self.agent.berth_json("env", "show", self.agent.job(job)["environment_digest"])["lock"]["image"]
+        tags = json.loads(self.engine.api.must("GET", f"/images/{image}/json"))["RepoTags"]
+        self.assertTrue(tags, record)
+        between = [each["Id"] for each in self.engine.api.images() if BASE not in (each["RepoTags"] or [])
+                   and not (each["RepoTags"] or [])]
+        for name in (image, *tags, *between):
+            jobs = [self.submitted(self.attacker, "--image", name, command=("cat", "/secret")),
+                    self.built(self.attacker, f"FROM {name}\n", ("cat", "/secret")),
+                    self.built(self.attacker, f"FROM {self.base}\nCOPY --from={name} /secret /secret\n", ("cat", "/secret"))]
+            for each in jobs:
+                self.assertEqual(self.ended(each)["ending"]["kind"], "image_failed", name)
+        for name in (image, *tags):
+            self.assertEqual(self.output(self.submitted(self.victim, "--image", name, command=("cat", "/secret"))), "treasure\n")
+        # The same text is another environment for another user.
+        again = self.built(self.attacker, f"FROM {self.base}\nRUN echo treasure > /secret\n", ("cat", "/secret"))
+        self.output(again)
+        self.assertNotEqual(self.agent.job(again)["environment_digest"], self.agent.job(job)["environment_digest"])
+
+    # --- names and labels
+
+    def test_containers_and_volumes_of_others_stay_whatever_they_are_called(self):
+        job = self.submitted(self.attacker, "--image", self.base)
+        self.output(job)
+        eventually(lambda: not self.engine.api.containers(), "its container is gone", LONG)
+        state = str(self.agent.state)
+        labels = {"io.berth.state": state, "io.berth.job": job}
+        made = []
+        for name in (f"berth-{job}-1", f"berth-{job}-2", "important"):
+            body = json.dumps({"Image": BASE, "Cmd": ["sleep", "1000"], "Labels": labels})
+            made.append(json.loads(self.engine.api.must("POST", f"/containers/create?name={name}", body))["Id"])
+            self.engine.api.must("POST", "/volumes/create", json.dumps({"Name": name, "Labels": labels}))
+        try:
+            self.agent.restart()
+            self.output(self.submitted(self.attacker, "--image", self.base))
+            eventually(lambda: len(self.engine.api.containers()) == 3, "only ours are gone", LONG)
+            self.assertEqual({each["Id"] for each in self.engine.api.containers()}, set(made))
+            self.assertEqual(len(self.engine.api.volumes()), 3)
+        finally:
+            for each in made:
+                self.engine.api.ask("DELETE", f"/containers/{each}?force=1")
+            for volume in self.engine.api.volumes():
+                self.engine.api.ask("DELETE", f"/volumes/{volume['Name']}")
+
+    def test_what_is_on_record_goes_though_its_agent_was_killed(self):
+        job = self.submitted(self.attacker, "--image", self.base, command=("sleep", "1000"))
+        self.agent.wait_state(job, "Running", patience=LONG)
+        eventually(lambda: len(self.engine.api.containers()) == 1, "it is there", LONG)
+        name, = self.engine.api.containers()[0]["Names"]
+        self.assertRegex(name, rf"^/berth-{job}-1-[0-9a-f]{{32}}$")
+        self.agent.kill()
+        self.agent.start()
+        self.agent.cancel(job)
+        self.ended(job)
+        eventually(lambda: self.engine.api.containers() == [], "it is gone", LONG)
+
+
+if __name__ == "__main__":
+    main()
