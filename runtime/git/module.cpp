@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -66,6 +67,8 @@ std::string hex(const git_oid& id) {
 }
 
 // The facts of one work tree, told to the sink one after the other.
+struct SeenIndex;
+
 class Teller {
  public:
   Teller(const char* directory, std::size_t diff_limit, BerthGitSink sink, void* context)
@@ -88,11 +91,11 @@ class Teller {
   void tell_changes_of(git_repository* repository, git_tree* head, const std::string& prefix, const std::string& below);
   void tell_change(git_diff* diff, std::size_t number, const std::string& prefix);
   void tell_tracked();
-  bool tell_tree(git_repository* repository, git_index* index, const git_tree* tree, const std::string& in_repository,
+  bool tell_tree(git_repository* repository, const SeenIndex& index, const git_tree* tree, const std::string& in_repository,
                  const std::string& prefix, int depth);
   bool tell_submodule_tree(git_repository* repository, const git_tree_entry* entry, const std::string& in_repository,
                            const std::string& path, int depth);
-  void tell_file(git_repository* repository, git_index* index, const git_tree_entry* entry,
+  void tell_file(git_repository* repository, const SeenIndex& index, const git_tree_entry* entry,
                  const std::string& in_repository, const std::string& path);
   void leave_out(const char* path, std::uint64_t size);
   std::uint64_t size_of(const git_diff_file& file);
@@ -133,15 +136,26 @@ bool is_not_checked_out(git_index* index, const char* path) {
   return entry != nullptr && (entry->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) != 0;
 }
 
-// An entry that is younger than the index may have been changed in the same tick of the clock.
-bool is_younger(const git_index_entry& entry, git_index* index) {
-  struct stat info {};
-  const char* path = git_index_path(index);
-  if (path == nullptr || ::stat(path, &info) != 0) return true;
-  const auto seconds = static_cast<std::int32_t>(info.st_mtim.tv_sec);
-  if (entry.mtime.seconds != seconds) return entry.mtime.seconds > seconds;
-  return entry.mtime.nanoseconds >= static_cast<std::uint32_t>(info.st_mtim.tv_nsec);
-}
+// An index, and when it was written: an entry as young as that may have been changed in the same tick of the clock.
+struct SeenIndex {
+  explicit SeenIndex(git_repository* repository) : index(make<Index>(git_repository_index, repository)) {
+    struct stat info {};
+    const char* path = index ? git_index_path(index.get()) : nullptr;
+    if (path == nullptr || ::stat(path, &info) != 0) return;
+    seconds = static_cast<std::int32_t>(info.st_mtim.tv_sec);
+    rest = static_cast<std::uint32_t>(info.st_mtim.tv_nsec);
+  }
+  const git_index_entry* find(const std::string& path) const {
+    return index ? git_index_get_bypath(index.get(), path.c_str(), 0) : nullptr;
+  }
+  bool is_older_than(const git_index_entry& entry) const {
+    if (entry.mtime.seconds != seconds) return entry.mtime.seconds > seconds;
+    return entry.mtime.nanoseconds >= rest;
+  }
+  Index index;
+  std::int32_t seconds = std::numeric_limits<std::int32_t>::min();
+  std::uint32_t rest = 0;
+};
 
 bool exists(const std::string& path) {
   struct stat info {};
@@ -416,11 +430,11 @@ void Teller::tell_tracked() {
     remark(std::to_string(untracked_ - kMostUntracked) + " more untracked files are not listed");
   if (!tree_) return;
   auto* head = reinterpret_cast<git_tree*>(tree_.get());
-  const auto index = make<Index>(git_repository_index, repository_.get());
-  filters_ = names_programs(repository_.get()) && has_attributes(repository_.get(), index.get());
+  const SeenIndex index(repository_.get());
+  filters_ = names_programs(repository_.get()) && has_attributes(repository_.get(), index.index.get());
   bool all = true;
   if (path_.empty()) {
-    all = tell_tree(repository_.get(), index.get(), head, "", "", 0);
+    all = tell_tree(repository_.get(), index, head, "", "", 0);
   } else {
     git_tree_entry* raw = nullptr;
     const int result = git_tree_entry_bypath(&raw, head, path_.c_str());
@@ -435,7 +449,7 @@ void Teller::tell_tracked() {
     if (result == 0 && git_tree_entry_type(raw) == GIT_OBJECT_TREE && !tree)
       all = false;
     else if (tree)
-      all = tell_tree(repository_.get(), index.get(), tree.get(), path_ + "/", "", 0);
+      all = tell_tree(repository_.get(), index, tree.get(), path_ + "/", "", 0);
   }
   if (all)
     tell("tracked_all");
@@ -445,7 +459,7 @@ void Teller::tell_tracked() {
 
 constexpr int kDeepestTree = 400;
 
-bool Teller::tell_tree(git_repository* repository, git_index* index, const git_tree* tree,
+bool Teller::tell_tree(git_repository* repository, const SeenIndex& index, const git_tree* tree,
                        const std::string& in_repository, const std::string& prefix, int depth) {
   if (depth > kDeepestTree) return false;
   bool all = true;
@@ -480,18 +494,17 @@ bool Teller::tell_submodule_tree(git_repository* repository, const git_tree_entr
   const auto commit = make<Object>(git_object_lookup, inner.get(), &id, GIT_OBJECT_COMMIT);
   const auto tree = commit ? make<Object>(git_object_peel, commit.get(), GIT_OBJECT_TREE) : Object();
   if (!tree) return false;
-  const auto index = make<Index>(git_repository_index, inner.get());
-  return tell_tree(inner.get(), index.get(), reinterpret_cast<git_tree*>(tree.get()), "", path + "/", depth + 1);
+  return tell_tree(inner.get(), SeenIndex(inner.get()), reinterpret_cast<git_tree*>(tree.get()), "", path + "/", depth + 1);
 }
 
-void Teller::tell_file(git_repository* repository, git_index* index, const git_tree_entry* entry,
+void Teller::tell_file(git_repository* repository, const SeenIndex& index, const git_tree_entry* entry,
                        const std::string& in_repository, const std::string& path) {
   BerthGitTracked tracked;
   tracked.mode = static_cast<std::uint32_t>(git_tree_entry_filemode(entry));
   git_oid_fmt(tracked.id, git_tree_entry_id(entry));
-  const auto* seen = index != nullptr ? git_index_get_bypath(index, in_repository.c_str(), 0) : nullptr;
+  const auto* seen = index.find(in_repository);
   if (seen != nullptr && (seen->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) != 0) tracked.flags |= kBerthGitNotCheckedOut;
-  if (seen != nullptr && git_oid_equal(&seen->id, git_tree_entry_id(entry)) != 0 && !is_younger(*seen, index)) {
+  if (seen != nullptr && git_oid_equal(&seen->id, git_tree_entry_id(entry)) != 0 && !index.is_older_than(*seen)) {
     tracked.flags |= kBerthGitSeen;
     tracked.size = seen->file_size;
     tracked.inode = seen->ino;
