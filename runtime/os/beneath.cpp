@@ -1,0 +1,167 @@
+#include "runtime/os/beneath.hpp"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "runtime/base/error.hpp"
+#include "runtime/base/text.hpp"
+#include "runtime/os/file.hpp"
+
+namespace berth::os {
+namespace {
+
+Error replaced(const std::string& path, const std::string& by) {
+  return {Code::corrupt, printable(path) + " is not what it must be: " + by + " is in its place",
+          "somebody has put it there; it is not followed"};
+}
+
+// Names without "" , "." and "..", which could lead elsewhere.
+std::vector<std::string> names_of(const std::string& path) {
+  std::vector<std::string> names;
+  for (std::size_t at = 0; at <= path.size();) {
+    const auto end = std::min(path.find('/', at), path.size());
+    auto name = path.substr(at, end - at);
+    if (name == ".." || (name.empty() && at == 0))
+      throw Error(Code::invalid, printable(path) + " is no path beneath a directory");
+    if (!name.empty() && name != ".") names.push_back(std::move(name));
+    at = end + 1;
+  }
+  if (names.empty()) throw Error(Code::invalid, printable(path) + " is no path beneath a directory");
+  return names;
+}
+
+// Where the kernel, or a filter around this process, knows no openat2. Each name by itself, none of them a link.
+int walk(int directory, const std::vector<std::string>& names, int flags, mode_t mode) {
+  Fd above;
+  for (std::size_t i = 0; i + 1 < names.size(); ++i) {
+    const int next = ::openat(above ? above.get() : directory, names[i].c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (next < 0) return -1;
+    above.reset(next);
+  }
+  return ::openat(above ? above.get() : directory, names.back().c_str(), flags | O_NOFOLLOW | O_CLOEXEC, mode);
+}
+
+// -1 and errno.
+int open_without_links(int directory, const std::string& path, int flags, mode_t mode) {
+  const auto names = names_of(path);
+  open_how how{};
+  how.flags = static_cast<std::uint64_t>(static_cast<unsigned>(flags | O_NOFOLLOW | O_CLOEXEC));
+  how.mode = (flags & O_CREAT) != 0 ? mode : 0;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  for (;;) {
+    const auto fd = ::syscall(SYS_openat2, directory, path.c_str(), &how, sizeof how);
+    if (fd >= 0) return static_cast<int>(fd);
+    if (errno == EINTR || errno == EAGAIN) continue;  // EAGAIN: something was renamed on the way
+    if (errno == ENOSYS || errno == EPERM) return walk(directory, names, flags, mode);
+    return -1;
+  }
+}
+
+const char* type_in_words(mode_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+      return "a file";
+    case S_IFDIR:
+      return "a directory";
+    case S_IFLNK:
+      return "a link";
+    case S_IFIFO:
+      return "a fifo";
+    case S_IFSOCK:
+      return "a socket";
+    default:
+      return "a device";
+  }
+}
+
+void check(int fd, const std::string& path, const Expected& expected) {
+  struct stat info {};
+  if (::fstat(fd, &info) < 0) throw_errno("look at", printable(path));
+  if ((info.st_mode & S_IFMT) != expected.type) throw replaced(path, type_in_words(info.st_mode));
+  const auto& owners = expected.owners;
+  if (!owners.empty() && std::find(owners.begin(), owners.end(), info.st_uid) == owners.end())
+    throw replaced(path, std::string(type_in_words(info.st_mode)) + " of the user " + std::to_string(info.st_uid));
+}
+
+bool absent(int error) { return error == ENOENT; }
+
+// What was looked at is what is opened: by its descriptor.
+Fd reopen(const Fd& found, const std::string& path, int flags) {
+  const auto name = "/proc/self/fd/" + std::to_string(found.get());
+  Fd fd;
+  do {
+    fd.reset(::open(name.c_str(), flags | O_CLOEXEC));
+  } while (!fd && errno == EINTR);
+  if (!fd) throw_errno("open", printable(path));
+  return fd;
+}
+
+}  // namespace
+
+Expected trusted_file() {
+  Expected expected;
+  expected.owners = {::geteuid(), 0, kNobodysOwn};
+  return expected;
+}
+
+Expected file_of(uid_t owner) {
+  Expected expected;
+  expected.owners = {owner};
+  return expected;
+}
+
+Expected directory_of(uid_t owner) {
+  Expected expected;
+  expected.type = S_IFDIR;
+  expected.owners = {owner};
+  return expected;
+}
+
+Fd open_directory(const std::string& path) { return open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW); }
+
+std::optional<Fd> open_beneath_if_exists(const Fd& directory, const std::string& path, int flags,
+                                         const Expected& expected) {
+  const Fd found(open_without_links(directory.get(), path, O_PATH, 0));
+  if (!found && absent(errno)) return std::nullopt;
+  if (!found && (errno == ELOOP || errno == EXDEV)) throw replaced(path, "a link");
+  if (!found && errno == ENOTDIR) throw replaced(path, "something that is no directory, or a link,");
+  if (!found) throw_errno("open", printable(path));
+  check(found.get(), path, expected);
+  return reopen(found, path, flags & ~(O_CREAT | O_EXCL));
+}
+
+Fd open_beneath(const Fd& directory, const std::string& path, int flags, const Expected& expected, mode_t mode) {
+  if (auto found = open_beneath_if_exists(directory, path, flags, expected)) return std::move(*found);
+  if ((flags & O_CREAT) == 0) throw Error(Code::not_found, "there is no " + printable(path));
+  Fd made(open_without_links(directory.get(), path, flags | O_EXCL, mode));
+  if (made) return made;
+  if (errno != EEXIST) throw_errno("make", printable(path));
+  auto found = open_beneath_if_exists(directory, path, flags, expected);  // somebody was quicker
+  if (!found) throw replaced(path, "something that comes and goes");
+  return std::move(*found);
+}
+
+Fd open_plain(const std::string& path, int flags, const Expected& expected) {
+  try {
+    return open_beneath(open(parent_of(path), O_PATH | O_DIRECTORY), name_of(path), flags, expected);
+  } catch (Error& error) {
+    error.add_context("in " + printable(parent_of(path)));
+    throw;
+  }
+}
+
+std::optional<std::string> read_plain_if_exists(const std::string& path, const Expected& expected, std::uint64_t limit) {
+  const Fd directory(::open(parent_of(path).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!directory && absent(errno)) return std::nullopt;
+  if (!directory) throw_errno("open", printable(parent_of(path)));
+  const auto file = open_beneath_if_exists(directory, name_of(path), O_RDONLY, expected);
+  if (!file) return std::nullopt;
+  return read_all(*file, limit);
+}
+
+}  // namespace berth::os
