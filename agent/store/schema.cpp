@@ -108,7 +108,12 @@ ALTER TABLE attempt ADD COLUMN gpu_us INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE attempt ADD COLUMN gpu_peak_memory INTEGER NOT NULL DEFAULT 0;
 )sql";
 
-constexpr std::array<std::string_view, 3> kSteps{kSchema1, kSchema2, kSchema3};
+// By which the ending of a launch is known as its supervisor's (runtime/shim/seal.hpp).
+constexpr std::string_view kSchemaSeal = R"sql(
+ALTER TABLE attempt ADD COLUMN seal TEXT NOT NULL DEFAULT '';
+)sql";
+
+constexpr std::array<std::string_view, 4> kSteps{kSchema1, kSchema2, kSchema3, kSchemaSeal};
 
 }  // namespace
 
