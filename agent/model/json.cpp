@@ -222,6 +222,7 @@ json to_json(const Ending& ending) {
         } else if constexpr (std::is_same_v<E, Lost>) {
           object["cause"] = e.cause == Lost::Cause::reboot            ? "reboot"
                             : e.cause == Lost::Cause::container_ended ? "container_ended"
+                            : e.cause == Lost::Cause::records_changed ? "records_changed"
                                                                       : "shim_killed";
         } else {
           object["reason"] = e.reason;
@@ -255,6 +256,7 @@ Ending ending_from_json(const json& value) {
     const auto cause = fields.text("cause");
     return Lost{cause == "shim_killed"       ? Lost::Cause::shim_killed
                 : cause == "container_ended" ? Lost::Cause::container_ended
+                : cause == "records_changed" ? Lost::Cause::records_changed
                                              : Lost::Cause::reboot};
   }
   fields.refuse("kind", "is not a known kind of ending");

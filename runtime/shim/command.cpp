@@ -21,6 +21,7 @@
 #include "runtime/os/mount.hpp"
 #include "runtime/os/spawn.hpp"
 #include "runtime/shim/lookup.hpp"
+#include "runtime/shim/seal.hpp"
 
 namespace berth::shim {
 namespace {
@@ -139,6 +140,7 @@ void wait_for_word(const Plan& plan) {
 }
 
 [[noreturn]] void child(const Plan& plan) {
+  forget_key();
   os::reset_signals();
   try {
     prepare(plan);
