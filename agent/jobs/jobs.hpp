@@ -16,6 +16,7 @@
 #include "agent/jobs/environments.hpp"
 #include "agent/jobs/governor.hpp"
 #include "agent/jobs/gpus.hpp"
+#include "agent/jobs/launch_state.hpp"
 #include "agent/jobs/registry_secrets.hpp"
 #include "agent/jobs/workplace.hpp"
 #include "agent/model/job.hpp"
@@ -118,6 +119,8 @@ class Jobs {
   };
   // The jobs that have a supervisor, oldest first.
   std::vector<RunningLaunch> running() const;
+  // What keeps the agent from doing its work as it should, in words.
+  std::vector<std::string> troubles() const;
   // Jobs that have not ended.
   std::vector<model::JobId> live() const;
   const queue::Queue& queue() const { return queue_; }
@@ -128,10 +131,12 @@ class Jobs {
     model::JobId id;
     model::State state = model::State::preparing;
     bool stopping = false;             // canceled: whoever works on it leaves it alone or stops it
+    bool asked_to_stop = false;        // its supervisor, by this agent
     unsigned life = 0;                 // tells a coroutine that the job it works on was ended and started anew
     int launch = 0;                    // whose supervisor may be asked to stop; 0 before
     std::optional<Instant> started;
     std::vector<std::string> gpus;     // that it holds
+    std::shared_ptr<os::Fd> supervisor;  // of the launch
     std::shared_ptr<async::Event> changed;  // made when somebody waits
   };
 
@@ -175,38 +180,54 @@ class Jobs {
   Task<Materialized> materialize(model::Job job);
   Task<> prepare_code(const model::Job& job, const os::Identity& identity);
   Task<> end_unprepared(Sequence sequence, model::Attempt failed);
-  Task<> run(Sequence sequence, int attempt, int launch);
-  Task<> launch_and_watch(Sequence sequence, int attempt, int launch);
   // Of a job that was canceled before its command ran.
   model::Attempt canceled_attempt(Sequence sequence, int attempt, int launch);
   Task<> lay_ground(Sequence sequence, int launch, std::shared_ptr<Ground> ground);
   Task<> make_ground(Sequence sequence, int launch, Ground& ground);
-  Task<std::optional<shim::Supervisor>> start_supervisor(Sequence sequence, int attempt, int launch, std::shared_ptr<Ground> ground);
   // Of a container; nothing where it runs no more.
   Task<std::optional<os::Fd>> supervisor_inside(model::JobId id, int launch);
   // What became of a launch in a container, with what only the engine knows; the container is gone then.
   Task<> leave_container(model::JobId id, int launch, shim::Condition& condition);
   bool remove_container(const model::JobId& id, int launch) noexcept;
-  Task<> watch(Sequence sequence, int attempt, int launch, os::Fd supervisor);
-  Task<shim::Condition> outcome(std::string directory, int supervisor);
   Task<> strip(model::JobId id, int launch, std::optional<environment::Lease> image);
-  Task<> settle(Sequence sequence, int attempt, int launch, shim::Condition condition);
-  Task<> kill_leftovers(model::JobId id, std::string directory);
-  Task<> finish(Sequence sequence, model::Attempt attempt, int launch);
   // Another job may have the GPUs only when this one's memory on them is back. Adds what it made of them.
   Task<> give_back_gpus(Sequence sequence, model::Attempt& attempt);
-  Task<> finalize(Sequence sequence, model::Attempt attempt, int launch);
   // --- gather.cpp
   // Stores the outputs and names them in the attempt; nothing sweeps them away while what is returned is held.
   Task<std::optional<objects::Store::Hold>> gather_outputs(model::Job job, int launch, model::Attempt& attempt);
   // --- life.cpp
   Task<> end(Sequence sequence, std::optional<model::Attempt> attempt, model::Ending ending);
+  // --- launch.cpp: an attempt's way through launch_state.hpp
+  struct Run;
+  Task<> run(Sequence sequence, int attempt, int launch);
+  Task<> drive(Run run);
+  Task<Came> perform(Run& run);
+  void note_failure(Run& run, Stage stage, const Error& error);
+  Task<Came> intend(Run& run);
+  Task<Came> launch(Run& run);
+  Task<Came> wait_for_news(Run& run);
+  Task<Came> look(Run& run);
+  Task<Came> look_at_files(Run& run);
+  Task<Came> adopt(Run& run, shim::Running running);
+  Came never_ran(Run& run);
+  Came lost(Run& run, std::string changed);
+  Task<> relaunch(Run& run);
+  // --- settle.cpp
+  Task<> settle(Run& run);
+  Task<> release(Run& run);
+  Task<> note_end(Run& run);
+  Task<> gather(Run& run);
+  Task<> conclude(Run& run);
+  Task<> kill_leftovers(model::JobId id, int launch);
+  Task<> strip_launch(model::JobId id, int launch);
+  std::string group_of(const model::JobId& id, int launch) const;
   // `reason` is one of shim::kStopped….
   Task<> stop_supervisor(Sequence sequence, std::string reason);
+  // A job may keep its own supervisor, which has the same user, from doing anything.
+  Task<> enforce_stop(Sequence sequence, int launch, std::chrono::milliseconds grace);
 
   // --- recovery.cpp
   Task<> resume(store::LiveJob job);
-  Task<std::optional<shim::Condition>> readable_condition(const store::LiveJob& job, std::string directory);
   Task<> sweep_workplaces(std::vector<model::JobId> ended);
   Task<> sweep_containers();
   Task<> finalize_again(Sequence sequence, int launch);

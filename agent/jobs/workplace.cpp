@@ -11,6 +11,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/logs/appender.hpp"
 #include "runtime/os/file.hpp"
+#include "runtime/shim/client.hpp"
 #include "runtime/snapshot/closure.hpp"
 #include "runtime/snapshot/restore.hpp"
 
@@ -125,6 +126,7 @@ Collected Workplaces::collect(const model::Job& job, int launch, const os::Ident
 void Workplaces::strip(const model::JobId& id, int launch) {
   const auto place = directory(id, launch);
   std::error_code absent;
+  ::unlink(os::join(place, shim::kLaunchFile).c_str());  // first: a supervisor that comes late must find nothing to run
   for (const auto& entry : std::filesystem::directory_iterator(place, absent)) {
     const auto name = entry.path().filename();
     if (name != shim::kLogFile && name != shim::kLogIndexFile) os::remove_tree(entry.path().string());
@@ -137,6 +139,19 @@ void Workplaces::strip(const model::JobId& id) {
   std::error_code absent;
   for (const auto& launch : std::filesystem::directory_iterator(os::join(options_.directory, id), absent))
     if (const int number = std::atoi(launch.path().filename().c_str()); number > 0) strip(id, number);
+}
+
+bool Workplaces::strip_unsupervised(const model::JobId& id) {
+  std::error_code absent;
+  for (const auto& launch : std::filesystem::directory_iterator(os::join(options_.directory, id), absent)) {
+    const auto place = launch.path().string();
+    // One that has written its ending is on its way out.
+    if (os::exists(os::join(place, shim::kClaimFile)) && !os::exists(os::join(place, shim::kEndingFile)) &&
+        shim::is_supervised(place))
+      return false;
+  }
+  strip(id);
+  return true;
 }
 
 std::vector<model::JobId> Workplaces::list() const {

@@ -68,6 +68,8 @@ class Workplaces {
   void strip(const model::JobId& id, int launch);
   // The same for every launch of a job.
   void strip(const model::JobId& id);
+  // The same; false, and nothing is touched, where a supervisor still has one: then its record was lost.
+  bool strip_unsupervised(const model::JobId& id);
   // The jobs that have a directory.
   std::vector<model::JobId> list() const;
   // A launch that never ran leaves nothing.
