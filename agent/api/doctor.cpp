@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -11,6 +12,7 @@
 
 #include "agent/api/gpu_json.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/os/beneath.hpp"
 #include "runtime/os/cgroup.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/file_system.hpp"
@@ -23,6 +25,7 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr std::size_t kRecordsLookedAt = 100;
+constexpr std::size_t kMostUnrecorded = 100;
 // What a launch or a group that is younger may be: still being made or taken away.
 constexpr auto kSettled = std::chrono::seconds(10);
 
@@ -93,11 +96,15 @@ json supervisors_json(const Moment& moment) {
         os::join(moment.jobs_directory, id + "/" + std::to_string(launch) + "/" + shim::kStartedFile);
     pid_t pid = 0;
     try {
-      pid = shim::started_from_text(os::read_file(file)).shim.pid;
+      const auto text = os::read_plain_if_exists(file, os::trusted_file(), 1U << 20);
+      if (!text) continue;
+      pid = shim::started_from_text(*text).shim.pid;
     } catch (const Error&) {  // it has not started, or ended meanwhile
       continue;
     }
     const auto program = "/proc/" + std::to_string(pid) + "/exe";
+    // Of an agent that is not root the supervisor does not let its own user look into it.
+    if (::access(program.c_str(), R_OK) != 0 && ::geteuid() != 0) continue;
     out.push_back({{"job", id}, {"pid", pid}, {"outdated", !same_file(program, moment.node.shim_program)}});
   }
   return out;
@@ -172,6 +179,19 @@ async::Task<json> newest_record(Services& services) {
   co_return json(to_rfc3339(newest));
 }
 
+// Of jobs that the database does not know, as after it was lost: what they wrote stays for whoever misses it.
+async::Task<json> unrecorded(Services& services, const std::string& jobs_directory) {
+  auto list = [&] { return names_in(jobs_directory); };
+  const auto names = co_await async::offload(services.pool, list);
+  json unknown = json::array();
+  for (const auto& name : names) {
+    if (unknown.size() >= kMostUnrecorded) break;
+    const auto place = os::join(jobs_directory, name);
+    if (!services.store.find(name) && is_settled(place)) unknown.push_back(place);
+  }
+  co_return unknown;
+}
+
 }  // namespace
 
 async::Task<json> doctor_json(Services& services) {
@@ -182,6 +202,8 @@ async::Task<json> doctor_json(Services& services) {
   moment.running = services.jobs.running();
   auto look = [&] { return files_json(moment); };
   auto facts = co_await async::offload(services.pool, look);
+  auto unknown = co_await unrecorded(services, moment.jobs_directory);
+  facts["leftovers"]["unrecorded"] = std::move(unknown);
   auto& gpus = services.jobs.gpus();
   co_await gpus.look_if_none();
   facts["gpus"] = gpus_json(gpus.ledger());

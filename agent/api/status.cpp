@@ -75,6 +75,7 @@ json status_json(const Node& node, const jobs::Jobs& jobs, const jobs::DiskUse& 
   const auto& gpus = jobs.gpus().ledger();
   auto remarks = remarks_of(node);
   for (auto& remark : remarks_of(gpus)) remarks.push_back(std::move(remark));
+  for (auto& trouble : jobs.troubles()) remarks.push_back(std::move(trouble));
   if (disk.refusal) remarks.push_back("new work is refused: " + *disk.refusal);
   const auto& queue = jobs.queue();
   const auto up = std::chrono::duration_cast<std::chrono::milliseconds>(now - node.started).count();

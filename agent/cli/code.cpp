@@ -35,6 +35,32 @@ std::string sender_directory(const Agent& agent, const std::string& root, snapsh
   return os::join(os::join(cache_directory(), "trees"), key);
 }
 
+std::vector<git::Sent> sent_files(const snapshot::Scan& scan) {
+  std::vector<git::Sent> files;
+  files.reserve(scan.manifest.entries().size());
+  std::vector<std::string> directories;  // with their paths, by index of the entry
+  directories.resize(scan.manifest.entries().size());
+  for (std::uint32_t i = 0; i < scan.manifest.entries().size(); ++i) {
+    const auto& entry = scan.manifest[i];
+    auto path = entry.parent == snapshot::Manifest::kRoot ? std::string() : directories[entry.parent];
+    path += entry.name;
+    if (entry.is_directory()) {
+      directories[i] = path + "/";
+      continue;
+    }
+    git::Sent file;
+    file.path = std::move(path);
+    file.mode = entry.kind == snapshot::Kind::symlink ? 0120000U : entry.kind == snapshot::Kind::executable ? 0100755U : 0100644U;
+    file.target = entry.target;
+    file.size = entry.kind == snapshot::Kind::symlink ? entry.target.size() : entry.size;
+    file.inode = scan.stamps[i].inode;
+    file.modified = scan.stamps[i].modified;
+    file.changed = scan.stamps[i].changed;
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
 // What git knows of the directory, found out while others work.
 class GitFacts {
  public:
@@ -42,8 +68,10 @@ class GitFacts {
   ~GitFacts() {
     if (thread_.joinable()) thread_.join();
   }
-  const std::optional<git::Provenance>& get() {
+  // With what is true of the code that is sent.
+  const std::optional<git::Provenance>& about(const std::string& root, const snapshot::Scan& scan) {
     if (thread_.joinable()) thread_.join();
+    if (found_) git::compare(*found_, root, sent_files(scan));
     return found_;
   }
 
@@ -64,6 +92,7 @@ class CodeSender {
     for (const auto& warning : scan_.warnings) remark("warning: " + printable(warning));
   }
 
+  const snapshot::Scan& scan() const { return scan_; }
   const Digest& id() const { return scan_.manifest.id(); }
   bool agent_has_it() const {
     for (const auto& base : sender_.bases())
@@ -166,7 +195,7 @@ Submitted submit_with_code(Agent& agent, model::JobRequest request, const model:
     if (!sender->agent_has_it()) sender->send();
   });
   request.snapshot = sender->id();
-  add_facts(agent, request, facts.get());
+  add_facts(agent, request, facts.about(root, sender->scan()));
   model::validate(request);
   if (about_to) about_to();
   try {

@@ -166,16 +166,36 @@ void add_attempts(Page& page, const Job& job, Instant now) {
   }
 }
 
+// A build server's own word on it counts.
+std::string commit_text(const std::string& commit, const std::string& dirty, const std::string& state) {
+  if (state == "no commit yet") return state;
+  if (dirty == "True") return commit.empty() ? "with changes" : commit + " with changes";
+  if (dirty == "False") return commit + ", clean";
+  if (state.starts_with("unknown")) return commit.empty() ? state : commit + ", changes " + state;
+  return commit;
+}
+
+// What the commit has and the code has not.
+std::string left_out_text(const Job& job) {
+  const auto absent = property(job, "berth.git.not_checked_out");
+  const auto unsent = property(job, "berth.git.not_sent");
+  std::string text;
+  if (!absent.empty()) text = "files of the commit that are not checked out: " + absent;
+  if (!unsent.empty()) text += (text.empty() ? "" : ", ") + std::string("files of the commit that are ignored: ") + unsent;
+  return text;
+}
+
 void add_git(Page& page, const Job& job) {
   const auto commit = property(job, "mlflow.source.git.commit");
   const auto repository = property(job, "mlflow.source.git.repoURL");
   const auto branch = property(job, "mlflow.source.git.branch");
-  if (commit.empty() && repository.empty() && branch.empty()) return;
+  const auto state = property(job, "berth.git.state");
+  if (commit.empty() && repository.empty() && branch.empty() && state.empty()) return;
   page.heading("Git");
   page.line("Repository", repository);
   page.line("Branch", branch);
-  const auto dirty = property(job, "azureml.git.dirty");
-  page.line("Commit", commit + (dirty == "True" ? " with changes" : dirty == "False" ? ", clean" : ""));
+  page.line("Commit", commit_text(commit, property(job, "azureml.git.dirty"), state));
+  page.line("Left out", left_out_text(job));
   page.line("Describe", property(job, "berth.git.describe"));
   page.line("Path", property(job, "berth.git.path"));
   if (job.request.diff) page.line("Diff", "`berth download " + job.id + " --diff`");

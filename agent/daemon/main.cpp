@@ -1,6 +1,7 @@
 // berthd: the node agent.
 
 #include <malloc.h>
+#include <sys/prctl.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -107,6 +108,8 @@ int main(int argc, char** argv) {
     if (!checked.empty()) return check_config(user, checked);
     auto options = options_from(user, state, config);
     configure_log(options.config.log_level);
+    // Jobs have the same user: they must not read the keys of their records in this process' memory.
+    if (user) ::prctl(PR_SET_DUMPABLE, 0);
     berth::daemon::run_agent(std::move(options));
     return 0;
   } catch (const Error& error) {

@@ -126,11 +126,13 @@ async::Task<> Gpus::start(Listener listener) {
     log_.warn("NVML does not answer; the agent goes on without GPUs until it does", kv("library", settings_.library));
 }
 
-// A record that cannot be read is no reason not to start: the next look makes a new one.
+// Before anything is looked at, given out or served. A record that makes no sense is no reason not to start: the next look
+// makes a new one. A store that cannot be read is one.
 void Gpus::recall() {
   try {
     kept_ = record_from_text(store_.gpu_record(), settings_.boot_id);
   } catch (const Error& error) {
+    if (error.code() != Code::corrupt) throw;
     log_.warn("GPUs are looked at as if for the first time", kv("error", error.describe()));
   }
   nvml_.recall(kept_.gpus, kept_.troubles);
@@ -183,15 +185,16 @@ GpuLook Gpus::look_at_machine(const std::vector<std::string>& forgiven) {
   return look;
 }
 
-// On disk before anybody is told.
+// On disk before anybody can see it: what was seen to be wrong once is wrong after a restart, too.
 async::Task<> Gpus::take(GpuLook look) {
+  auto record = record_of(settings_.boot_id, look.survey, ledger_.withheld());
+  const auto kept = co_await async::attempt(keep(std::move(record)));
+  if (!kept) log_.warn("the state of the GPUs cannot be kept", kv("error", kept.error().describe()));
   const auto failures = ledger_.take(std::move(look), clock_.steady());
   {
     const std::lock_guard lock(machine_mutex_);
     machine_ = ledger_.machine();
   }
-  const auto kept = co_await async::attempt(keep_record());
-  if (!kept) log_.warn("the state of the GPUs cannot be kept", kv("error", kept.error().describe()));
   tell_changes();
   for (const auto& [job, failure] : failures) {
     log_.error("a job's GPU failed", kv("job", job), kv("gpu", failure.gpu), kv("reason", failure.reason));
@@ -214,8 +217,9 @@ void Gpus::tell_changes() {
   listener_.changed(std::move(devices));
 }
 
-async::Task<> Gpus::keep_record() {
-  auto record = record_of(settings_.boot_id, ledger_.survey(), ledger_.withheld());
+async::Task<> Gpus::keep_record() { return keep(record_of(settings_.boot_id, ledger_.survey(), ledger_.withheld())); }
+
+async::Task<> Gpus::keep(GpuRecord record) {
   if (!settings_.managed || record == kept_) co_return;
   co_await store_.set_gpu_record(to_text(record));
   kept_ = std::move(record);

@@ -99,6 +99,7 @@ class Gpus {
   async::Task<> take(GpuLook look);
   void tell_changes();
   async::Task<> keep_record();
+  async::Task<> keep(GpuRecord record);
 
   const GpuSettings settings_;
   store::Store& store_;

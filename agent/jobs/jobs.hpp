@@ -21,6 +21,7 @@
 #include "agent/jobs/governor.hpp"
 #include "agent/jobs/gpus.hpp"
 #include "agent/jobs/lanes.hpp"
+#include "agent/jobs/launch_state.hpp"
 #include "agent/jobs/outage.hpp"
 #include "agent/jobs/quota.hpp"
 #include "agent/jobs/secret_box.hpp"
@@ -138,6 +139,8 @@ class Jobs {
   Task<std::shared_ptr<const logs::Mask>> mask_of(model::Job job);
   // The same of an environment's build: what the jobs brought along that have it.
   Task<std::shared_ptr<const logs::Mask>> mask_of(Digest environment);
+  // What keeps the agent from doing its work as it should, in words.
+  std::vector<std::string> troubles() const;
   // Jobs that have not ended.
   std::vector<model::JobId> live() const;
   const queue::Queue& queue() const { return queue_; }
@@ -150,12 +153,14 @@ class Jobs {
     uid_t uid = 0;
     model::State state = model::State::preparing;
     bool stopping = false;             // canceled: whoever works on it leaves it alone or stops it
+    bool asked_to_stop = false;        // its supervisor, by this agent
     unsigned life = 0;                 // tells a coroutine that the job it works on was ended and started anew
     int launch = 0;                    // whose supervisor may be asked to stop; 0 before
     std::optional<Instant> started;
     std::vector<std::string> gpus;     // that it holds
     std::optional<std::stop_source> collecting;  // of its outputs, at this moment
     std::string collecting_canceled_by;
+    std::shared_ptr<os::Fd> supervisor;  // of the launch
     std::shared_ptr<async::Event> changed;  // made when somebody waits
     std::shared_ptr<Outage> outage;    // what it waits for, or is just trying again
   };
@@ -203,30 +208,21 @@ class Jobs {
   Task<Materialized> materialize(model::Job job);
   Task<> prepare_code(const model::Job& job, const os::Identity& identity);
   Task<> end_unprepared(Sequence sequence, model::Attempt failed);
-  Task<> run(Sequence sequence, int attempt, int launch);
-  Task<> launch_and_watch(Sequence sequence, int attempt, int launch);
   // Of a job that was canceled before its command ran.
   model::Attempt canceled_attempt(Sequence sequence, int attempt, int launch);
   Task<> lay_ground(Sequence sequence, int launch, std::shared_ptr<Ground> ground);
   Task<> make_ground(Sequence sequence, int launch, Ground& ground);
-  Task<std::optional<shim::Supervisor>> start_supervisor(Sequence sequence, int attempt, int launch, std::shared_ptr<Ground> ground);
   // Of a container; nothing where it runs no more.
   Task<std::optional<os::Fd>> supervisor_inside(model::JobId id, int launch);
   // What became of a launch in a container, with what only the engine knows; the container is gone then.
   Task<> leave_container(model::JobId id, int launch, shim::Condition& condition);
   bool remove_container(const model::JobId& id, int launch) noexcept;
-  Task<> watch(Sequence sequence, int attempt, int launch, os::Fd supervisor);
-  Task<shim::Condition> outcome(std::string directory, int supervisor);
   Task<> strip(model::JobId id, uid_t uid, int launch, std::optional<environment::Lease> image);
   void strip_the_last() noexcept;
   // Of an attempt that is over, while the job goes on.
   Task<> strip_attempt(model::JobId id, uid_t uid, int launch);
-  Task<> settle(Sequence sequence, int attempt, int launch, shim::Condition condition);
-  Task<> kill_leftovers(model::JobId id, std::string directory);
-  Task<> finish(Sequence sequence, model::Attempt attempt, int launch);
   // Another job may have the GPUs only when this one's memory on them is back. Adds what it made of them.
   Task<> give_back_gpus(Sequence sequence, model::Attempt& attempt);
-  Task<> finalize(Sequence sequence, model::Attempt attempt, int launch);
   Task<> look_at_environment(const model::Job& job, int launch, model::Attempt& attempt);
   // --- gather.cpp
   using MaybeCollected = std::optional<Result<Collected>>;
@@ -237,13 +233,38 @@ class Jobs {
   Task<std::optional<objects::Store::Hold>> gather_outputs(model::Job job, int launch, model::Attempt& attempt);
   // --- life.cpp
   Task<> end(Sequence sequence, std::optional<model::Attempt> attempt, model::Ending ending);
+  // --- launch.cpp: an attempt's way through launch_state.hpp
+  struct Run;
+  Task<> run(Sequence sequence, int attempt, int launch);
+  Task<> drive(Run run);
+  Task<Came> perform(Run& run);
+  void note_failure(Run& run, Stage stage, const Error& error);
+  Task<Came> intend(Run& run);
+  Task<Came> launch(Run& run);
+  Task<Came> wait_for_news(Run& run);
+  Task<Came> look(Run& run);
+  Task<Came> look_at_files(Run& run);
+  Task<Came> adopt(Run& run, shim::Running running);
+  Came never_ran(Run& run);
+  Came lost(Run& run, std::string changed);
+  Task<> relaunch(Run& run);
+  // --- settle.cpp
+  Task<Came> settle(Run& run);
+  Task<> release(Run& run);
+  Task<> note_end(Run& run);
+  Task<> gather(Run& run);
+  Task<> conclude(Run& run);
+  Task<> kill_leftovers(model::JobId id, int launch);
+  std::string group_of(const model::JobId& id, int launch) const;
   // `reason` is one of shim::kStopped….
   Task<> stop_supervisor(Sequence sequence, std::string reason);
+  // A job may keep its own supervisor, which has the same user, from doing anything.
+  Task<> enforce_stop(Sequence sequence, int launch, std::chrono::milliseconds grace);
 
   // --- outages.cpp
   bool note_outage(Sequence sequence, const Error& error);
   Task<> sit_out(std::shared_ptr<Outage> outage);
-  Task<bool> postpone(Sequence sequence, int attempt, int launch, Error error);
+  Task<bool> postpone(Run& run, Error error);
   Task<> start_again(Sequence sequence, unsigned life, std::shared_ptr<Outage> outage);
   std::optional<std::string> why_out(const Live& live) const;
   void watch_engine();
@@ -254,7 +275,6 @@ class Jobs {
 
   // --- recovery.cpp
   Task<> resume(store::LiveJob job);
-  Task<std::optional<shim::Condition>> readable_condition(const store::LiveJob& job, std::string directory);
   Task<> sweep_workplaces(std::vector<model::JobId> ended);
   Task<> sweep_workplace(model::JobId id);
   Task<> sweep_containers();

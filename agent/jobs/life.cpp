@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "agent/jobs/jobs.hpp"
+#include "agent/jobs/launching.hpp"
 #include "agent/jobs/persist.hpp"
 #include "agent/jobs/secret_masks.hpp"
 #include "runtime/async/deadline.hpp"
@@ -14,47 +15,9 @@
 namespace berth::jobs {
 namespace {
 
-constexpr int kLaunchTries = 3;
 constexpr auto kLastStrips = std::chrono::seconds(2);
-constexpr auto kClaimPause = std::chrono::milliseconds(5);
 constexpr std::chrono::milliseconds kFirstPreparationPause{200};
 constexpr std::chrono::milliseconds kLongestPreparationPause{60'000};
-
-bool collects_outputs(const model::Job& job) { return job.request.snapshot || !job.request.outputs.empty(); }
-
-template <class Failed>
-model::Ending preparation_failed(const Error& error) {
-  if (error.code() == Code::no_space) return model::DiskFull{error.describe()};
-  return Failed{error.describe()};
-}
-
-model::Ending environment_failed(const model::Job& job, const Error& error) {
-  if (model::in_container(job.request.environment)) return preparation_failed<model::ImageFailed>(error);
-  return preparation_failed<model::EnvironmentFailed>(error);
-}
-
-// How often attempts of this job have ended for this cause, the one just ended included.
-int times_ended(const model::Job& job, const model::Attempt& last, std::string_view cause) {
-  int times = 1;
-  for (const auto& attempt : job.attempts)
-    if (attempt.number != last.number && attempt.ending && model::retry_cause(*attempt.ending) == cause) ++times;
-  return times;
-}
-
-bool wants_retry(const model::Job& job, const model::Attempt& last) {
-  const auto cause = model::retry_cause(*last.ending);
-  const auto allowed = job.request.retries.find(std::string(cause));
-  return !cause.empty() && allowed != job.request.retries.end() &&
-         times_ended(job, last, cause) <= allowed->second;
-}
-
-// Then nothing more has to be known of its container, whose end and removal take many milliseconds.
-bool ended_well(const shim::Condition& condition) {
-  const auto* over = std::get_if<shim::Over>(&condition);
-  if (over == nullptr || !over->ended.stopped_because.empty()) return false;
-  const auto* exit = std::get_if<os::Exit>(&over->ended.outcome);
-  return exit != nullptr && !exit->signalled && exit->status == 0;
-}
 
 model::State final_state(const model::Ending& ending) {
   if (std::holds_alternative<model::Canceled>(ending)) return model::State::canceled;
@@ -137,8 +100,8 @@ Task<Jobs::Materialized> Jobs::materialize(model::Job job) {
   if (environment)
     result.environment = std::move(*environment);
   else {
-    result.failure = environment_failed(job, masked(environment.error(), secrets));
-    result.error = environment.error();
+    result.error = masked(environment.error(), secrets);
+    result.failure = environment_failed(job, *result.error);
   }
   co_return result;
 }
@@ -153,70 +116,6 @@ Task<> Jobs::prepare_code(const model::Job& job, const os::Identity& identity) {
   } const count(preparing_);
   auto work = [&](const std::stop_token&) { workplaces_.prepare(job, identity); };
   co_await async::offload(lanes_.preparing, job.uid, work);
-}
-
-Task<> Jobs::run(Sequence sequence, int attempt, int launch) {
-  const auto result = co_await async::attempt(launch_and_watch(sequence, attempt, launch));
-  if (result || find(sequence) == nullptr) co_return;
-  // Nothing of it runs: starting failed before a supervisor was there.
-  if (find(sequence)->stopping) {  // a cancellation was on record before the start
-    auto canceled = canceled_attempt(sequence, attempt, launch);
-    co_return co_await finish(sequence, std::move(canceled), launch);
-  }
-  const bool waits = co_await postpone(sequence, attempt, launch, result.error());
-  if (waits || find(sequence) == nullptr) co_return;
-  log_.error("job cannot be run", kv("job", find(sequence)->id), kv("error", result.error().describe()));
-  model::Attempt failed;
-  failed.number = attempt;
-  failed.launch = launch;
-  if (result.error().code() == Code::no_space)
-    failed.ending = model::DiskFull{result.error().describe()};
-  else
-    failed.ending = model::StartFailed{125, result.error().describe()};
-  co_await finish(sequence, std::move(failed), launch);
-}
-
-Task<> Jobs::launch_and_watch(Sequence sequence, int attempt, int launch) {
-  for (int tries = 1;; ++tries, ++launch) {
-    store::StartIntent intent;
-    intent.sequence = sequence;
-    intent.attempt = attempt;
-    intent.launch = launch;
-    intent.boot_id = settings_.boot_id;
-    intent.gpus = find(sequence)->gpus;
-    const auto ground = std::make_shared<Ground>();
-    nursery_.spawn(lay_ground(sequence, launch, ground));
-    co_await persist([&] { return store_.start_intent(intent); }, "a start");
-    while (!ground->laid) co_await ground->done.wait();
-    if (ground->failure && find(sequence)->stopping) {
-      auto canceled = canceled_attempt(sequence, attempt, launch);
-      co_return co_await finish(sequence, std::move(canceled), launch);
-    }
-    if (ground->failure) {  // what was prepared is there no more
-      const auto job = record(sequence);
-      const bool outage = outage_of(*ground->failure, model::in_container(job.request.environment)).has_value();
-      if (outage || !needs_preparation(job.request) || ground->without_secrets) throw *ground->failure;
-      model::Attempt failed;
-      failed.number = attempt;
-      failed.launch = launch;
-      failed.ending = job.request.environment.kind == model::EnvironmentRequest::Kind::none
-                          ? preparation_failed<model::SnapshotFailed>(*ground->failure)
-                          : environment_failed(job, *ground->failure);
-      co_return co_await finish(sequence, std::move(failed), launch);
-    }
-    const auto supervisor = co_await start_supervisor(sequence, attempt, launch, ground);
-    if (!supervisor) {  // canceled before it could start
-      auto canceled = canceled_attempt(sequence, attempt, launch);
-      co_return co_await finish(sequence, std::move(canceled), launch);
-    }
-    const auto directory = workplaces_.directory(find(sequence)->id, launch);
-    auto condition = co_await outcome(directory, supervisor->pidfd.get());
-    if (!std::holds_alternative<shim::NeverRan>(condition) || tries == kLaunchTries)
-      co_return co_await settle(sequence, attempt, launch, std::move(condition));
-    log_.warn("supervisor died before it started the job; trying again", kv("job", find(sequence)->id));
-    if (ground->site.container) co_await leave_container(find(sequence)->id, launch, condition);
-    workplaces_.discard(find(sequence)->id, launch);
-  }
 }
 
 model::Attempt Jobs::canceled_attempt(Sequence sequence, int attempt, int launch) {
@@ -271,66 +170,6 @@ Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   ground.site.image_directory = image.working_directory;
 }
 
-// Nothing when the job was canceled meanwhile.
-Task<std::optional<shim::Supervisor>> Jobs::start_supervisor(Sequence sequence, int attempt, int launch,
-                                                       std::shared_ptr<Ground> ground) {
-  auto* live = find(sequence);
-  if (live->stopping) co_return std::nullopt;
-  auto job = record(sequence);
-  const auto shown_command = job.request.command;
-  model::put_back(job.request, ground->secrets);
-  const auto identity = identity_of(job);
-  auto& site = ground->site;
-  if (!settings_.cgroup_base.empty() && !os::exists(settings_.cgroup_base)) {
-    auto renew = [&] { settings_.renew_cgroup_base(); };
-    co_await async::offload(pool_, renew);
-    live = find(sequence);
-    if (live->stopping) co_return std::nullopt;
-  }
-  if (!settings_.cgroup_base.empty() && !site.container) site.cgroup = settings_.cgroup_base + "/" + job.id + "-" + std::to_string(launch);
-  auto plan =
-      plan_launch(job, attempt, site, ground->environment, identity, settings_.switch_user, settings_.defaults);
-  if (!ground->secrets.empty()) set_secrets_apart(plan, job.request, shown_command, site, ground->secrets);
-  std::optional<shim::Supervisor> supervisor;
-  const auto directory = workplaces_.directory(job.id, launch);
-  if (site.container) {
-    auto start = [&] { return containers_.launch(job.id, launch, directory, plan, site, ground->environment.image); };
-    supervisor = co_await async::offload(pool_, start);
-    live = find(sequence);
-  } else {
-    supervisor = launcher_.launch(directory, plan);
-  }
-  live->launch = launch;
-  live->outage.reset();
-  live->started = clock_.now();
-  enter(sequence, live->state);  // for those who wait for the launch
-  log_.info("job started", kv("job", job.id), kv("attempt", attempt), kv("shim", supervisor->pid));
-  if (live->stopping) co_await stop_supervisor(sequence, shim::kStoppedCanceled);
-  co_return supervisor;
-}
-
-// What became of the launch, once the supervisor has written it, or is gone. It needs many milliseconds more to exit,
-// which nobody has to wait for.
-Task<shim::Condition> Jobs::outcome(std::string directory, int supervisor) {
-  auto ended = watcher_.appearance(os::join(directory, shim::kEndingFile));
-  auto gone = async::readable(supervisor);
-  co_await async::run_until(std::move(ended), std::move(gone));
-  auto condition = shim::inspect(directory);
-  // A supervisor that was killed just when it started the job leaves the claim to a child that is about to end.
-  while (std::holds_alternative<shim::Running>(condition)) {
-    co_await async::sleep_for(kClaimPause);
-    condition = shim::inspect(directory);
-  }
-  co_return condition;
-}
-
-// For a supervisor that an earlier agent started.
-Task<> Jobs::watch(Sequence sequence, int attempt, int launch, os::Fd supervisor) {
-  const auto directory = workplaces_.directory(find(sequence)->id, launch);
-  auto condition = co_await outcome(directory, supervisor.get());
-  co_await settle(sequence, attempt, launch, std::move(condition));
-}
-
 Task<std::optional<os::Fd>> Jobs::supervisor_inside(model::JobId id, int launch) {
   auto look = [&] { return containers_.supervisor(id, launch); };
   co_return co_await async::offload(pool_, look);
@@ -358,51 +197,6 @@ bool Jobs::remove_container(const model::JobId& id, int launch) noexcept {
   }
 }
 
-// The supervisor has ended: what became of the job?
-Task<> Jobs::settle(Sequence sequence, int attempt, int launch, shim::Condition condition) {
-  auto job = record(sequence);
-  const bool contained = model::in_container(job.request.environment);
-  if (contained && !ended_well(condition)) co_await leave_container(job.id, launch, condition);
-  // The supervisor may be quicker than the record of who canceled.
-  if (const auto by = canceled_by_.find(sequence); by != canceled_by_.end()) job.canceled_by = by->second;
-  model::Attempt record_of;
-  record_of.number = attempt;
-  record_of.launch = launch;
-  if (const auto* over = std::get_if<shim::Over>(&condition)) {
-    const auto& ended = over->ended;
-    record_of.started = ended.started;
-    record_of.ended = ended.ended;
-    record_of.duration = ended.duration;
-    record_of.usage = usage_of(ended);
-    record_of.ending = ending_of(ended, job);
-    // No engine lets the kernel end all of a container at once.
-    if (contained && ended.out_of_memory_kills > 0 && !std::holds_alternative<model::OutOfMemory>(*record_of.ending))
-      workplaces_.remark(job.id, "a process of it, not the job itself, was ended by the kernel for want of memory");
-    for (const auto& remark : ended.remarks) workplaces_.remark(job.id, remark);
-  } else if (const auto* lost = std::get_if<shim::Lost>(&condition)) {
-    if (lost->started) record_of.started = lost->started->time;
-    auto cause = contained ? model::Lost::Cause::container_ended : model::Lost::Cause::shim_killed;
-    bool away = false;
-    if (contained && !lost->rebooted) away = co_await engine_went_away();
-    if (away) cause = model::Lost::Cause::engine_stopped;
-    if (lost->rebooted) cause = model::Lost::Cause::reboot;
-    record_of.ending = model::Lost{cause};
-    co_await kill_leftovers(job.id, workplaces_.directory(job.id, launch));
-  } else {
-    record_of.ending = model::StartFailed{125, "its supervisor could not be started; the agent's log tells more"};
-  }
-  co_await finish(sequence, std::move(record_of), launch);
-}
-
-Task<> Jobs::kill_leftovers(model::JobId id, std::string directory) {
-  if (!os::exists(directory)) co_return;
-  auto kill = [&] { shim::kill_leftovers(directory); };
-  const auto killed = co_await async::attempt(async::offload(pool_, kill));
-  if (killed) co_return;
-  log_.error("processes of a lost job are left", kv("job", id), kv("error", killed.error().describe()));
-  workplaces_.remark(id, "processes of the job are left: " + killed.error().describe());
-}
-
 // What a program does whose GPU has gone: it fails, is killed, or hangs.
 bool may_be_its_gpus(const model::Ending& ending) {
   return (std::holds_alternative<model::Exited>(ending) && !model::succeeded(ending)) ||
@@ -421,47 +215,6 @@ Task<> Jobs::give_back_gpus(Sequence sequence, model::Attempt& attempt) {
   attempt.usage.gpu_time = attempt.duration ? *attempt.duration * held : stay->usage.gpu_time;
   attempt.usage.gpu_peak_memory = stay->usage.peak_memory;
   if (stay->failure && may_be_its_gpus(*attempt.ending)) attempt.ending = *stay->failure;
-}
-
-Task<> Jobs::finish(Sequence sequence, model::Attempt attempt, int launch) {
-  co_await give_back_gpus(sequence, attempt);
-  queue_.finish(sequence);
-  schedule();
-  const auto job = record(sequence);
-  if (collects_outputs(job) && attempt.started) {
-    enter(sequence, model::State::finalizing);
-    co_await persist([&] { return store_.ended(sequence, attempt); }, "an ending");
-  }
-  co_await finalize(sequence, std::move(attempt), launch);
-}
-
-// The last step of an attempt, repeated after a crash: outputs, then the record, then the directory.
-Task<> Jobs::finalize(Sequence sequence, model::Attempt attempt, int launch) {
-  const auto job = record(sequence);
-  std::optional<objects::Store::Hold> hold;
-  if (collects_outputs(job) && attempt.started) {
-    auto held = co_await gather_outputs(job, launch, attempt);
-    if (held) hold.emplace(std::move(*held));
-  }
-  if (attempt.started) co_await look_at_environment(job, launch, attempt);
-  auto* live = find(sequence);
-  if (!live->stopping && wants_retry(job, attempt)) {
-    log_.info("job attempt ended; it will be retried", kv("job", job.id),
-              kv("ending", model::to_words(*attempt.ending)));
-    co_await persist([&] { return store_.requeue(sequence, attempt, model::State::queued); }, "a retry");
-    nursery_.spawn(strip_attempt(job.id, job.uid, launch));
-    live = find(sequence);
-    live->launch = 0;
-    live->started.reset();
-    queue_.add(queue_entry(job, true));
-    enter(sequence, model::State::queued);
-    co_return schedule();
-  }
-  const auto ending = *attempt.ending;
-  std::optional<environment::Lease> image;  // which nobody may remove before the container
-  if (model::in_container(job.request.environment)) image = environments_.lease_of(sequence);
-  co_await end(sequence, std::move(attempt), ending);
-  nursery_.spawn(strip(job.id, job.uid, launch, std::move(image)));
 }
 
 // Before anything else of the launch goes.
@@ -529,23 +282,6 @@ Task<> Jobs::end(Sequence sequence, std::optional<model::Attempt> attempt, model
      : final.state == model::State::canceled ? ended_.canceled
                                              : ended_.failed);
   forget(sequence);
-}
-
-Task<> Jobs::stop_supervisor(Sequence sequence, std::string reason) {
-  const auto* live = find(sequence);
-  if (live == nullptr || live->launch == 0) co_return;
-  const auto job = record(sequence);
-  shim::Stop stop;
-  stop.signal = job.request.stop.signal;
-  stop.grace = job.request.stop.grace.value_or(settings_.defaults.stop_grace);
-  stop.reason = std::move(reason);
-  const auto directory = workplaces_.directory(job.id, live->launch);
-  const auto request = [&]() -> Task<> {
-    // Without a directory nobody runs there, and nobody will: who would start it looks for the cancellation.
-    if (os::exists(directory)) shim::request_stop(directory, stop);
-    co_return;
-  };
-  co_await persist(request, "a stop");
 }
 
 }  // namespace berth::jobs

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "agent/jobs/jobs.hpp"
+#include "agent/jobs/launching.hpp"
 #include "agent/jobs/persist.hpp"
 #include "runtime/async/deadline.hpp"
 
@@ -62,31 +62,27 @@ Task<> Jobs::sit_out(std::shared_ptr<Outage> outage) {
   co_await async::run_until(std::move(waiting), std::move(clock));
 }
 
-// Gives the slot back. False where it is no outage: then the attempt has failed.
-Task<bool> Jobs::postpone(Sequence sequence, int attempt, int launch, Error error) {
-  if (find(sequence)->launch != 0 || !note_outage(sequence, error)) co_return false;
+// Of an attempt that has not run: gives the slot back. False where it is no outage, or the job was canceled meanwhile.
+Task<bool> Jobs::postpone(Run& run, Error error) {
+  const auto sequence = run.sequence;
+  if (find(sequence)->stopping || !note_outage(sequence, error)) co_return false;
   const auto outage = find(sequence)->outage;
-  const auto write = [&] { return store_.postpone(sequence); };
-  const auto written = co_await async::attempt(persist(write, "a wait"));
-  if (find(sequence)->stopping) {
-    auto canceled = canceled_attempt(sequence, attempt, launch);
-    co_await finish(sequence, std::move(canceled), launch);
-    co_return true;
-  }
-  if (!written) throw written.error();
-  workplaces_.discard(find(sequence)->id, launch);
+  co_await persist([&] { return store_.postpone(sequence); }, "a wait");
+  if (find(sequence)->stopping) co_return false;
+  workplaces_.discard(find(sequence)->id, run.launch);
   model::Attempt nothing;
   nothing.ending = model::StartFailed{125, error.describe()};
   co_await give_back_gpus(sequence, nothing);
+  auto* live = find(sequence);
+  if (live->stopping) co_return false;
+  live->launch = 0;
+  live->asked_to_stop = false;
+  live->supervisor.reset();
+  live->started.reset();
   queue_.finish(sequence);
-  if (find(sequence)->stopping) {
-    auto canceled = canceled_attempt(sequence, attempt, launch);
-    co_await finish(sequence, std::move(canceled), launch);
-    co_return true;
-  }
   queue_.add(queue_entry(record(sequence), false));
   enter(sequence, model::State::queued);
-  nursery_.spawn(start_again(sequence, find(sequence)->life, outage));
+  nursery_.spawn(start_again(sequence, live->life, outage));
   schedule();
   co_return true;
 }

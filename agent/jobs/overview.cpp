@@ -35,4 +35,14 @@ std::vector<model::JobId> Jobs::live() const {
   return ids;
 }
 
+std::vector<std::string> Jobs::troubles() const {
+  std::vector<std::string> troubles;
+  if (auto trouble = store_.trouble()) troubles.push_back("new work is refused: " + std::move(*trouble));
+  if (watcher_.polled() > 0)
+    troubles.push_back(std::to_string(watcher_.polled()) +
+                       " files are looked at from time to time instead of being watched: " + watcher_.why_polled() +
+                       " (fs.inotify.max_user_watches and max_user_instances are the limits)");
+  return troubles;
+}
+
 }  // namespace berth::jobs

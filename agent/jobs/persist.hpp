@@ -8,6 +8,12 @@
 
 namespace berth::jobs {
 
+// What would be refused again, however often it is tried.
+inline bool is_refused(Code code) {
+  return code == Code::conflict || code == Code::not_found || code == Code::invalid || code == Code::unsupported ||
+         code == Code::too_large;
+}
+
 template <class MakeTask>
 Task<> Jobs::persist(MakeTask make, std::string what) {
   std::optional<async::Backoff> backoff;  // seldom needed
@@ -15,7 +21,7 @@ Task<> Jobs::persist(MakeTask make, std::string what) {
     const auto result = co_await async::attempt(make());
     if (result) co_return;
     const auto code = result.error().code();
-    if (code != Code::no_space && code != Code::io) throw result.error();
+    if (is_refused(code)) throw result.error();
     // What fails now must be recorded all the same: room is made from the reserve, else somebody must make it.
     const bool released = code == Code::no_space && reserve_.release();
     log_.error("cannot record", kv("what", what), kv("error", result.error().describe()),

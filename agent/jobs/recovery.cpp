@@ -1,8 +1,12 @@
 // After a restart of the agent or of the machine: every live job is taken up in the state that the disk tells.
 
+#include <unistd.h>
+
+#include <filesystem>
 #include <set>
 
 #include "agent/jobs/jobs.hpp"
+#include "agent/jobs/launching.hpp"
 #include "agent/jobs/persist.hpp"
 #include "runtime/os/errand.hpp"
 #include "runtime/os/file.hpp"
@@ -19,20 +23,27 @@ queue::Entry entry_of(const store::LiveJob& job) {
   return entry;
 }
 
-// A supervisor that holds its claim but has not said yet that it started: it will within moments.
-constexpr auto kStartingPause = std::chrono::milliseconds(5);
-
 constexpr auto kAgentsOwn = ~async::Lanes::Owner{0};
 
-// While a launch cannot be read.
-constexpr auto kLongestLookPause = std::chrono::milliseconds(5000);
+// The agent may have died between recording an ending and clearing up after it; more end at a time never do.
+constexpr std::size_t kEndedJobsLookedAt = 256;
 
-// The agent may have died between its intent and the directory; after a reboot even that proves nothing, since
-// directories are not synced.
-shim::Condition inspect_launch(const std::string& directory, const std::string& boot_id) {
-  if (os::exists(directory)) return shim::inspect(directory, boot_id);
-  if (boot_id == os::boot_id()) return shim::NeverRan{};
-  return shim::Lost{std::nullopt, true};
+std::string name_of_group(const model::JobId& id, int launch) { return id + "-" + std::to_string(launch); }
+
+// Groups of launches, but for those of live jobs.
+std::vector<std::string> groups_left(const std::string& base, const std::set<std::string>& kept) {
+  std::vector<std::string> left;
+  std::error_code absent;
+  if (base.empty()) return left;
+  for (const auto& entry : std::filesystem::directory_iterator(base, absent)) {
+    const auto name = entry.path().filename().string();
+    const auto dash = name.rfind('-');
+    const bool is_launch = dash != std::string::npos && dash + 1 < name.size() &&
+                           name.find_first_not_of("0123456789", dash + 1) == std::string::npos &&
+                           model::is_job_id(std::string_view(name).substr(0, dash));
+    if (is_launch && !kept.contains(name)) left.push_back(entry.path().string());
+  }
+  return left;
 }
 
 }  // namespace
@@ -85,6 +96,9 @@ Task<> Jobs::recover() {
 // An agent that died between recording an ending and cleaning up left that to this one. `ended` is from before any
 // job could come into being or be retried. Each in its owner's lane: what one left keeps nobody else waiting.
 Task<> Jobs::sweep_workplaces(std::vector<model::JobId> ended) {
+  std::set<std::string> groups;  // of live jobs
+  for (const auto& [sequence, job] : live_) groups.insert(name_of_group(job.id, job.launch));
+  const auto left_groups = groups_left(settings_.cgroup_base, groups);  // before anything is launched
   auto sweep_errands = [&](const std::stop_token&) {
     os::remove_left_errands(settings_.cgroup_base);
     containers_.tidy();
@@ -95,6 +109,11 @@ Task<> Jobs::sweep_workplaces(std::vector<model::JobId> ended) {
   unswept_ = std::set<model::JobId>(left.begin(), left.end());
   swept_now_.notify_all();
   for (auto& id : left) nursery_.spawn(sweep_workplace(id));
+  auto sweep_groups = [&](const std::stop_token&) {
+    // One with processes in it cannot be removed, and `berth doctor` tells of it.
+    for (const auto& group : left_groups) ::rmdir(group.c_str());
+  };
+  co_await async::offload(lanes_.removing, kAgentsOwn, sweep_groups);
   const auto swept = co_await async::attempt(sweep_containers());
   if (!swept) {  // they are cleared away as soon as the engine is back
     log_.warn("containers of ended jobs are left", kv("error", swept.error().describe()));
@@ -107,9 +126,12 @@ Task<> Jobs::sweep_workplaces(std::vector<model::JobId> ended) {
 Task<> Jobs::sweep_workplace(model::JobId id) {
   const auto job = store_.find(id);
   const auto owner = job ? async::Lanes::Owner{job->uid} : kAgentsOwn;
-  auto sweep = [&](const std::stop_token& stop) { workplaces_.strip(id, stop); };
+  bool supervised = false;
+  auto sweep = [&](const std::stop_token& stop) { supervised = !workplaces_.strip_unsupervised(id, stop); };
   const auto done = co_await async::attempt(async::offload(lanes_.removing, owner, sweep));
   if (!done) log_.warn("what an ended job left stays", kv("job", id), kv("error", done.error().describe()));
+  if (supervised)
+    log_.warn("a job runs without a record and is left alone; nobody collects what becomes of it", kv("job", id));
   unswept_.erase(id);
   swept_now_.notify_all();
 }
@@ -127,79 +149,35 @@ Task<> Jobs::sweep_containers() {
 }
 
 Task<> Jobs::resume(store::LiveJob job) {
-  const auto directory = workplaces_.directory(job.id, job.launch);
-  const auto sequence = job.sequence;
-  async::Backoff pause(kStartingPause, kLongestLookPause);
-  for (;;) {
-    auto found = co_await readable_condition(job, directory);
-    if (!found) {
-      auto canceled = canceled_attempt(sequence, job.attempt, job.launch);
-      co_return co_await finish(sequence, std::move(canceled), job.launch);
-    }
-    auto condition = std::move(*found);
-    if (auto* running = std::get_if<shim::Running>(&condition)) {
-      if (!running->started) {
-        co_await async::sleep_for(kStartingPause);
-        continue;
-      }
-      find(sequence)->started = running->started->time;
-      log_.info("job adopted", kv("job", job.id), kv("shim", running->started->shim.pid));
-      // It may have been canceled by an agent that died before it could say so.
-      if (find(sequence)->stopping) co_await stop_supervisor(sequence, shim::kStoppedCanceled);
-      if (!running->shim) {  // its number is a container's own, or it ended this very moment
-        auto inside = co_await async::attempt(supervisor_inside(job.id, job.launch));
-        if (inside && *inside) co_return co_await watch(sequence, job.attempt, job.launch, std::move(**inside));
-        co_await async::sleep_for(pause.next());  // the engine may be away for long
-        continue;
-      }
-      co_return co_await watch(sequence, job.attempt, job.launch, std::move(*running->shim));
-    }
-    if (!std::holds_alternative<shim::NeverRan>(condition))
-      co_return co_await settle(sequence, job.attempt, job.launch, std::move(condition));
-    if (find(sequence)->stopping) {
-      auto canceled = canceled_attempt(sequence, job.attempt, job.launch);
-      co_return co_await finish(sequence, std::move(canceled), job.launch);
-    }
-    log_.info("job had not started; starting it", kv("job", job.id));
-    find(sequence)->launch = 0;  // there is nobody to ask to stop
-    if (model::in_container(record(sequence).request.environment))
-      co_await leave_container(job.id, job.launch, condition);
-    workplaces_.discard(job.id, job.launch);
-    co_return co_await run(sequence, job.attempt, job.launch + 1);
-  }
-}
-
-// Waits while the files cannot be read but somebody supervises the job, or while they are for a newer agent to read.
-// Nothing when the job was canceled and has ended since.
-Task<std::optional<shim::Condition>> Jobs::readable_condition(const store::LiveJob& job, std::string directory) {
-  async::Backoff pause(kStartingPause, kLongestLookPause);
-  bool told = false;
-  bool stopped = false;
-  for (;;) {
-    std::optional<Error> unreadable;
-    try {
-      co_return inspect_launch(directory, job.boot_id);
-    } catch (const Error& error) {
-      unreadable = error;
-    }
-    if (!std::exchange(told, true)) {
-      log_.error("job cannot be taken up", kv("job", job.id), kv("error", unreadable->describe()));
-      workplaces_.remark(job.id, "the agent cannot take the job up again; it is left alone: " + unreadable->describe());
-    }
-    const bool canceled = find(job.sequence)->stopping;
-    if (!shim::is_supervised(directory)) {
-      if (canceled) co_return std::nullopt;
-      if (unreadable->code() != Code::unsupported) co_return shim::Lost{std::nullopt, false};
-    } else if (canceled && !std::exchange(stopped, true)) {
-      co_await stop_supervisor(job.sequence, shim::kStoppedCanceled);
-    }
-    co_await async::sleep_for(pause.next());
-  }
+  Run run;
+  run.sequence = job.sequence;
+  run.attempt = job.attempt;
+  run.launch = job.launch;
+  run.stage = Stage::looking;
+  run.adopted = true;
+  run.boot_id = job.boot_id;
+  run.seal.print = job.seal;
+  co_await drive(std::move(run));
 }
 
 Task<> Jobs::finalize_again(Sequence sequence, int launch) {
-  auto attempt = record(sequence).attempts.back();
-  co_await finalize(sequence, std::move(attempt), launch);
+  Run run;
+  run.sequence = sequence;
+  run.launch = launch;
+  async::Backoff pause(std::chrono::milliseconds(100), std::chrono::seconds(10));
+  while (!run.record.ending) {
+    const auto ask = [&]() -> Task<model::Attempt> { co_return record(sequence).attempts.back(); };
+    auto ended = co_await async::attempt(ask());
+    if (ended) {
+      run.record = std::move(*ended);
+      break;
+    }
+    co_await async::sleep_for(pause.next());
+  }
+  run.attempt = run.record.number;
+  run.stage = Stage::gathering;
+  run.adopted = true;
+  co_await drive(std::move(run));
 }
 
 }  // namespace berth::jobs

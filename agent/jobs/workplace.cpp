@@ -14,6 +14,7 @@
 #include "runtime/os/file.hpp"
 #include "runtime/os/mount.hpp"
 #include "runtime/os/removal.hpp"
+#include "runtime/shim/client.hpp"
 #include "runtime/snapshot/closure.hpp"
 #include "runtime/snapshot/restore.hpp"
 
@@ -189,6 +190,7 @@ void Workplaces::strip(const model::JobId& id, int launch, const std::stop_token
   os::unmount_defused(place);
   std::vector<std::string> doomed;
   std::error_code absent;
+  ::unlink(os::join(place, shim::kLaunchFile).c_str());  // first: a supervisor that comes late must find nothing to run
   for (const auto& entry : std::filesystem::directory_iterator(place, absent)) {
     if (!is_kept(entry.path().filename())) doomed.push_back(entry.path().string());
   }
@@ -224,6 +226,19 @@ std::vector<model::JobId> Workplaces::with_leftovers(const std::vector<model::Jo
   for (const auto& id : jobs)
     if (!stop.stop_requested() && any_left(id)) left.push_back(id);
   return left;
+}
+
+bool Workplaces::strip_unsupervised(const model::JobId& id, const std::stop_token& stop) {
+  std::error_code absent;
+  for (const auto& launch : std::filesystem::directory_iterator(os::join(options_.directory, id), absent)) {
+    const auto place = launch.path().string();
+    // One that has written its ending is on its way out.
+    if (os::exists(os::join(place, shim::kClaimFile)) && !os::exists(os::join(place, shim::kEndingFile)) &&
+        shim::is_supervised(place))
+      return false;
+  }
+  strip(id, stop);
+  return true;
 }
 
 std::vector<model::JobId> Workplaces::list() const {

@@ -90,6 +90,8 @@ class Workplaces {
   void strip(const model::JobId& id, int launch, const std::stop_token& stop = {});
   // The same for every launch of a job.
   void strip(const model::JobId& id, const std::stop_token& stop = {});
+  // The same; false, and nothing is touched, where a supervisor still has one: then its record was lost.
+  bool strip_unsupervised(const model::JobId& id, const std::stop_token& stop = {});
   // Those of the jobs that strip() would find anything of.
   std::vector<model::JobId> with_leftovers(const std::vector<model::JobId>& jobs, const std::stop_token& stop) const;
   // The jobs that have a directory.

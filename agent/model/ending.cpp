@@ -81,6 +81,8 @@ std::string to_words(const Ending& ending) {
                                    ? "lost: the container engine stopped, and its container with it"
                                : e.cause == Lost::Cause::container_ended
                                    ? "lost: its container was stopped from outside, as when the Docker engine restarts"
+                               : e.cause == Lost::Cause::records_changed
+                                   ? "lost: its records were changed, so that nobody knows how it ended"
                                    : "lost: its supervisor was killed, so nobody saw it end");
           }},
       ending);

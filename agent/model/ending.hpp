@@ -74,7 +74,7 @@ struct Preempted {
 };
 // Nobody saw it end.
 struct Lost {
-  enum class Cause { reboot, shim_killed, container_ended, engine_stopped };
+  enum class Cause { reboot, shim_killed, container_ended, engine_stopped, records_changed };
   Cause cause = Cause::reboot;
   friend bool operator==(const Lost&, const Lost&) = default;
 };

@@ -276,6 +276,7 @@ json to_json(const Ending& ending) {
           object["cause"] = e.cause == Lost::Cause::reboot            ? "reboot"
                             : e.cause == Lost::Cause::container_ended ? "container_ended"
                             : e.cause == Lost::Cause::engine_stopped  ? "engine_stopped"
+                            : e.cause == Lost::Cause::records_changed ? "records_changed"
                                                                       : "shim_killed";
         } else {
           object["reason"] = e.reason;
@@ -310,6 +311,7 @@ Ending ending_from_json(const json& value) {
     return Lost{cause == "shim_killed"       ? Lost::Cause::shim_killed
                 : cause == "container_ended" ? Lost::Cause::container_ended
                 : cause == "engine_stopped"  ? Lost::Cause::engine_stopped
+                : cause == "records_changed" ? Lost::Cause::records_changed
                                              : Lost::Cause::reboot};
   }
   fields.refuse("kind", "is not a known kind of ending");

@@ -95,6 +95,7 @@ LiveJob live_row(const db::Statement& row) {
   job.boot_id = row.text(15);
   job.environment = optional_digest_column(row, 16);
   job.gpus = texts_column(row, 17);
+  job.seal = row.text(18);
   return job;
 }
 
@@ -252,7 +253,7 @@ std::vector<LiveJob> live(db::Connection& db) {
   auto rows = db.query(
       "SELECT job.sequence, id, uid, state, priority, held, cpu_milli, memory, job.gpus, slots, gpu_memory, timeout_ms, "
       "grace_ms,"
-      " attempt, ifnull(launch, 0), ifnull(boot_id, ''), environment, ifnull(attempt.gpus, '[]')"
+      " attempt, ifnull(launch, 0), ifnull(boot_id, ''), environment, ifnull(attempt.gpus, '[]'), ifnull(seal, '')"
       " FROM job LEFT JOIN attempt ON attempt.sequence = job.sequence AND number = job.attempt"
       " WHERE finished IS NULL ORDER BY job.sequence");
   while (rows.step()) jobs.push_back(live_row(rows));

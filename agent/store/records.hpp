@@ -57,6 +57,7 @@ struct StartIntent {
   int launch = 1;  // of the job, counted over all attempts: the directory of the shim's files
   std::string boot_id;
   std::vector<std::string> gpus{};  // that it is given: UUIDs
+  std::string seal{};               // the print of the launch's key; "" without
 };
 
 struct Final {
@@ -83,6 +84,7 @@ struct LiveJob {
   std::string boot_id;  // of the launch
   std::optional<Digest> environment;
   std::vector<std::string> gpus;  // of the launch
+  std::string seal;               // of the launch
 };
 
 // A launch that is over.

@@ -172,7 +172,12 @@ constexpr std::string_view kSchemaLeftOut = R"sql(
 ALTER TABLE attempt ADD COLUMN outputs_left_out TEXT;
 )sql";
 
-constexpr std::array<std::string_view, 8> kSteps{kSchema1, kSchema2, kSchema3, kSchemaLists, kSchemaOwners, kSchemaSecrets, kSchemaEnvironmentChanges, kSchemaLeftOut};
+// By which the ending of a launch is known as its supervisor's (runtime/shim/seal.hpp).
+constexpr std::string_view kSchemaSeal = R"sql(
+ALTER TABLE attempt ADD COLUMN seal TEXT NOT NULL DEFAULT '';
+)sql";
+
+constexpr std::array<std::string_view, 9> kSteps{kSchema1, kSchema2, kSchema3, kSchemaLists, kSchemaOwners, kSchemaSecrets, kSchemaEnvironmentChanges, kSchemaLeftOut, kSchemaSeal};
 
 }  // namespace
 

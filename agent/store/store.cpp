@@ -15,6 +15,8 @@ namespace {
 
 using db::Durable;
 
+constexpr auto kReopenPause = std::chrono::seconds(1);
+
 // Every way to open it ends here, so that each failure tells what becomes of the jobs.
 template <class F>
 auto with_remedy(const std::string& path, F open) {
@@ -83,8 +85,55 @@ Task<> Store::commit(Durable durable, std::function<void(db::Connection&)> work)
       });
     });
   };
-  co_await asio::async_initiate<const asio::use_awaitable_t<>, void(std::exception_ptr)>(start,
-                                                                                         asio::use_awaitable);
+  std::exception_ptr failure;
+  try {
+    co_await asio::async_initiate<const asio::use_awaitable_t<>, void(std::exception_ptr)>(start, asio::use_awaitable);
+    trouble_.reset();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (!failure) co_return;
+  reopen_after(failure);
+  std::rethrow_exception(failure);
+}
+
+db::Connection& Store::reader() {
+  if (!reader_) reader_.emplace(open_for_reading(path_));
+  return *reader_;
+}
+
+std::optional<std::string> Store::trouble() {
+  try {
+    reader().check_files();
+  } catch (const Error& error) {
+    return error.describe();
+  }
+  return trouble_;
+}
+
+// A lock that could not be given back, or a page that could not be read, stays with the connections: all are made anew,
+// so that the database is as well as it is. Not more often than the disk can stand.
+void Store::reopen_after(const std::exception_ptr& failure) {
+  if (async::is_cancellation(failure)) return;
+  const auto error = error_from(failure);
+  const auto code = error.code();
+  const bool its_own = code == Code::io || code == Code::unavailable || code == Code::internal || code == Code::denied ||
+                       code == Code::corrupt;
+  if (!its_own) return;
+  trouble_ = error.describe();
+  const auto now = clock_.steady();
+  if (now - renewed_ < kReopenPause) return;
+  renewed_ = now;
+  try {
+    // Only what is the same file still: another one in its place is for a new agent to judge.
+    (void)reader().check_files();
+    const std::lock_guard lock(lists_mutex_);
+    lists_.reset();
+    reader_.reset();
+  } catch (const Error&) {
+    return;
+  }
+  writer_.renew([path = path_] { return open_for_writing(path); });
 }
 
 template <class F>
@@ -236,19 +285,19 @@ std::vector<StoredRequest> Store::requests_after(Sequence sequence, std::size_t 
 }
 
 std::optional<model::Job> Store::find(std::string_view id) {
-  return store::find(reader_, id);
+  return store::find(reader(), id);
 }
 std::optional<model::Job> Store::find(Sequence sequence) {
-  return store::find(reader_, sequence);
+  return store::find(reader(), sequence);
 }
 model::Job Store::resolve(std::string_view reference, uid_t uid) {
-  return store::resolve(reader_, reference, uid);
+  return store::resolve(reader(), reference, uid);
 }
 std::optional<model::JobId> Store::id_of(Sequence sequence) {
-  return store::id_of(reader_, sequence);
+  return store::id_of(reader(), sequence);
 }
 std::optional<Upload> Store::find_upload(const Digest& digest, uid_t uid) {
-  return store::find_upload(reader_, digest, uid);
+  return store::find_upload(reader(), digest, uid);
 }
 bool Store::had_environment(const Digest& environment, uid_t uid) {
   return store::had_environment(reader_, environment, uid);
@@ -257,17 +306,17 @@ bool Store::knows_submission(const std::string& submission_id) {
   return store::knows_submission(reader_, submission_id);
 }
 bool Store::drained() {
-  return store::drained(reader_);
+  return store::drained(reader());
 }
 std::string Store::gpu_record() {
-  return store::gpu_record(reader_);
+  return store::gpu_record(reader());
 }
 std::vector<PastLaunch> Store::past_launches(std::size_t ended_jobs) {
-  return store::past_launches(reader_, ended_jobs);
+  return store::past_launches(reader(), ended_jobs);
 }
 
 std::vector<LiveJob> Store::live() {
-  return store::live(reader_);
+  return store::live(reader());
 }
 
 Task<std::vector<Sequence>> Store::list(Filter filter) {
@@ -293,10 +342,10 @@ bool Store::may_use(Upload::Kind kind, const Digest& digest, const Viewer& viewe
 }
 
 std::vector<Doomed> Store::doomed() {
-  return store::doomed(reader_);
+  return store::doomed(reader());
 }
 bool Store::sweep_due() {
-  return store::sweep_due(reader_);
+  return store::sweep_due(reader());
 }
 
 Roots Store::roots() {

@@ -87,6 +87,9 @@ class Store {
   Task<std::vector<model::JobId>> jobs_in(Digest environment);
   Task<ByteSize> stored_by(uid_t uid);
 
+  // Why nothing can be written, as far as that is known; nothing while all is well.
+  std::optional<std::string> trouble();
+
   // Writes what waits; later writes fail with Code::unavailable.
   void stop() { writer_.stop(); }
 
@@ -100,13 +103,17 @@ class Store {
   Task<std::invoke_result_t<F&, db::Connection&>> read(F fn);
   Task<> commit(db::Durable durable, std::function<void(db::Connection&)> work);
   db::Connection& lists();
+  db::Connection& reader();
+  void reopen_after(const std::exception_ptr& failure);
 
   std::string path_;
   const Clock& clock_;
   async::Pool& pool_;
   Random random_;
   db::Writer writer_;
-  db::Connection reader_;
+  std::optional<db::Connection> reader_;  // made again when it is needed
+  Steady renewed_{};
+  std::optional<std::string> trouble_;
   std::mutex lists_mutex_;
   std::optional<db::Connection> lists_;  // opened when first needed; used under the mutex
   std::mutex views_mutex_;

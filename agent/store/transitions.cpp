@@ -70,6 +70,13 @@ int last_launch(db::Connection& db, Sequence sequence) {
   return static_cast<int>(row.integer(0));
 }
 
+// A write that failed may have come to the disk all the same, and is repeated.
+bool is_written(db::Connection& db, const StartIntent& intent) {
+  auto row = db.query("SELECT 1 FROM attempt WHERE sequence = ? AND number = ? AND launch = ? AND boot_id = ? AND seal = ?",
+                      intent.sequence, intent.attempt, intent.launch, intent.boot_id, intent.seal);
+  return !intent.seal.empty() && row.step();
+}
+
 // What the node keeps under a name.
 void set_of_node(db::Connection& db, const char* name, const std::string& value) {
   db.run(
@@ -96,19 +103,19 @@ void start_intent(db::Connection& db, const StartIntent& intent) {
     check_step(job, State::running);
     if (intent.attempt <= job.attempt) refuse(job, "this attempt is over");
   }
-  if (intent.launch <= last_launch(db, intent.sequence)) refuse(job, "this launch has been used");
+  if (intent.launch <= last_launch(db, intent.sequence) && !is_written(db, intent)) refuse(job, "this launch has been used");
   db.run(
-      "INSERT INTO attempt (sequence, number, launch, boot_id, gpus) VALUES (?, ?, ?, ?, ?)"
+      "INSERT INTO attempt (sequence, number, launch, boot_id, gpus, seal) VALUES (?, ?, ?, ?, ?, ?)"
       " ON CONFLICT (sequence, number) DO UPDATE SET launch = excluded.launch, boot_id = excluded.boot_id,"
-      " gpus = excluded.gpus",
-      intent.sequence, intent.attempt, intent.launch, intent.boot_id, to_column(intent.gpus));
+      " gpus = excluded.gpus, seal = excluded.seal",
+      intent.sequence, intent.attempt, intent.launch, intent.boot_id, to_column(intent.gpus), intent.seal);
   db.run("UPDATE job SET state = ?, attempt = ? WHERE sequence = ?", model::name(State::running),
          intent.attempt, intent.sequence);
 }
 
 void ended(db::Connection& db, Sequence sequence, const Attempt& attempt) {
   const auto job = current(db, sequence);
-  check_step(job, State::finalizing);
+  if (job.state != State::finalizing) check_step(job, State::finalizing);
   if (attempt.number != job.attempt)
     refuse(job, "attempt " + std::to_string(attempt.number) + " is not the last");
   record(db, sequence, attempt);
@@ -117,6 +124,7 @@ void ended(db::Connection& db, Sequence sequence, const Attempt& attempt) {
 
 void finalized(db::Connection& db, const Final& final) {
   const auto job = current(db, final.sequence);
+  if (job.state == final.state) return;  // written by a commit that was told to have failed
   check_step(job, final.state);
   if (!model::is_final(final.state))
     refuse(job, "a job cannot end as " + std::string(model::name(final.state)));

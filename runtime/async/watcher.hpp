@@ -1,11 +1,14 @@
 #pragma once
 
 // Tells coroutines that files or directories have changed. One inotify instance serves the whole program, because
-// closing one blocks its thread for many milliseconds while a single watch comes and goes at no cost.
+// closing one blocks its thread for many milliseconds while a single watch comes and goes at no cost. Where no watch can
+// be had (a user's are limited, and an editor may use them up) the watcher has everybody look a few times a second, until
+// it gets one.
 
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -21,7 +24,7 @@ class Watcher {
   // One file or directory, watched while this lives; it must not outlive the watcher.
   class Watch {
    public:
-    Watch(Watcher& watcher, int number);
+    Watch(Watcher& watcher, std::string path, std::uint32_t mask);
     Watch(const Watch&) = delete;
     Watch& operator=(const Watch&) = delete;
     ~Watch();
@@ -31,29 +34,44 @@ class Watcher {
 
    private:
     friend class Watcher;
+    bool begin();
     Watcher& watcher_;
-    int number_;
+    const std::string path_;
+    const std::uint32_t mask_;
+    int number_ = -1;  // -1: looked at from time to time
     bool happened_ = false;
     Event event_;
   };
 
   Watcher(Executor executor, Nursery::OnFailure on_failure);
 
-  // `mask` is inotify(7)'s; one file is to be watched with the same mask by all.
+  // `mask` is inotify(7)'s; one file is to be watched with the same mask by all. Code::not_found where there is none.
   std::unique_ptr<Watch> watch(const std::string& path, std::uint32_t mask);
 
   // Returns when the file has been moved to its place, or is there already. Its directory must be there.
   Task<> appearance(std::string path);
 
+  // How many have no watch, and why; for those who tell the operator.
+  std::size_t polled() const { return polled_.size(); }
+  const std::string& why_polled() const { return why_polled_; }
+
   // Needed only after a watch().
   Task<> stop();
 
  private:
+  int add(const std::string& path, std::uint32_t mask);
   Task<> dispatch();
+  Task<> read_events();
+  Task<> poll();
+  static bool begin_again(Watch& watch);
   void happened(Watch& watch);
 
-  os::Inotify inotify_;
+  std::optional<os::Inotify> inotify_;
   std::unordered_map<int, std::list<Watch*>> watches_;
+  std::list<Watch*> polled_;
+  std::string why_polled_;
+  bool dispatching_ = false;
+  bool polling_ = false;
   Nursery nursery_;
 };
 

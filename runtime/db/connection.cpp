@@ -2,6 +2,9 @@
 
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
+
+#include <cerrno>
 
 #include <unordered_map>
 #include <utility>
@@ -16,10 +19,58 @@ struct Statement::Cached {
   bool kept = true;  // false for a second one of the same text, which is not kept
 };
 
+namespace {
+
+// One of the files, as it was last seen. It only grows: nothing vacuums, and what is kept of the log is longer than what
+// counts of it.
+struct SeenFile {
+  std::string path;
+  dev_t device = 0;
+  ino_t inode = 0;
+  off_t size = 0;
+
+  // What is wrong with it; nothing where it is as it was, or was not there before.
+  std::optional<std::string> look(off_t least) {
+    struct stat info {};
+    if (::stat(path.c_str(), &info) != 0) {
+      if (inode == 0) return std::nullopt;
+      return path + (errno == ENOENT ? " was deleted" : " cannot be found");
+    }
+    if (inode == 0) {
+      device = info.st_dev;
+      inode = info.st_ino;
+    } else if (info.st_ino != inode || info.st_dev != device) {
+      return path + " was replaced by another file";
+    }
+    if (info.st_size < least) return path + " was cut to " + std::to_string(info.st_size) + " bytes";
+    size = info.st_size;
+    return std::nullopt;
+  }
+};
+
+constexpr off_t kLogHeader = 32;
+constexpr off_t kFrameHeader = 24;
+constexpr int kPagesBeforeCheckpoint = 1000;  // SQLite's own default
+
+}  // namespace
+
 struct Connection::Impl {
   std::string path;
+  bool writes = false;
+  SeenFile file{};
+  SeenFile log{};
+  int log_pages = 0;  // that count, after the last commit
+  off_t page = 4096;
   sqlite3* handle = nullptr;
   std::unordered_map<std::string, std::unique_ptr<Statement::Cached>> cache;
+
+  // In place of SQLite's own hook, which it does as well.
+  static int committed(void* context, sqlite3* handle, const char* name, int pages) {
+    static_cast<Impl*>(context)->log_pages = pages;
+    if (pages >= kPagesBeforeCheckpoint)
+      sqlite3_wal_checkpoint_v2(handle, name, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+    return SQLITE_OK;
+  }
 
   Impl() = default;
   Impl(const Impl&) = delete;
@@ -201,6 +252,10 @@ Connection Connection::open(const std::string& path, const OpenOptions& options)
   // A file from elsewhere can bring its own schema: it gets no say in what runs.
   sqlite3_db_config(impl->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(impl->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  impl->writes = writes;
+  impl->file.path = path;
+  impl->log.path = path + "-wal";
+  auto& opened = *impl;
   Connection connection(std::move(impl));
   connection.execute("PRAGMA cache_size = -" + std::to_string(options.cache_kib));
   connection.execute("PRAGMA foreign_keys = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;");
@@ -208,9 +263,14 @@ Connection Connection::open(const std::string& path, const OpenOptions& options)
     // The log is cut back to 4 MiB after a large transaction has been moved into the database.
     connection.execute("PRAGMA journal_mode = WAL; PRAGMA journal_size_limit = 4194304;");
     connection.set_durable(Durable::no);
+    auto size = connection.query("PRAGMA page_size");
+    if (size.step()) opened.page = static_cast<off_t>(size.integer(0));
+    sqlite3_wal_hook(opened.handle, Impl::committed, &opened);
   } else {
     connection.execute("PRAGMA query_only = ON; SELECT count(*) FROM sqlite_schema;");
   }
+  (void)opened.file.look(0);
+  (void)opened.log.look(0);
   return connection;
 }
 
@@ -251,6 +311,15 @@ bool Connection::in_transaction() const {
 
 void Connection::set_durable(Durable durable) {
   execute(durable == Durable::yes ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+}
+
+void Connection::check_files() const {
+  auto wrong = impl_->file.look(impl_->file.size);
+  const auto counts = impl_->log_pages > 0 ? kLogHeader + impl_->log_pages * (kFrameHeader + impl_->page) : 0;
+  if (!wrong) wrong = impl_->log.look(counts);
+  if (!wrong) return;
+  throw Error(Code::unavailable, "the database cannot be written: " + *wrong + " while it was in use",
+              "put it back, or restart the agent, which then goes on with what is there; jobs that run go on meanwhile");
 }
 
 std::optional<std::string> Connection::damage() {

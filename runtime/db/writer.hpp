@@ -8,6 +8,8 @@
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -31,6 +33,10 @@ class Writer {
   // Work runs in the order given; `work` and `done` are called on the writer's thread and destroyed there.
   // After stop() `done` gets Code::unavailable, here.
   void write(Durable durable, Work work, Done done);
+  // The connection is made anew with `open` before the next work. For one that keeps failing: SQLite remembers locks that
+  // it could not give back for as long as any connection of the process to this file is open, so all others are to be
+  // closed before; it returns when this one is closed, or is too busy for that.
+  void renew(std::function<Connection()> open);
   // Blocks until all that was given before is committed; write() accepts nothing more.
   void stop();
 
@@ -46,10 +52,14 @@ class Writer {
   void run_all(std::vector<Item>& batch);
   void run_one(Item& item);
 
-  Connection connection_;
+  std::optional<Connection> connection_;
+  std::function<Connection()> open_;  // the last renewal's
+  const std::string path_;
   std::mutex mutex_;
   std::condition_variable available_;
+  std::condition_variable closed_;
   std::vector<Item> waiting_;
+  std::function<Connection()> renewal_;  // asked for; guarded by mutex_
   bool stopping_ = false;
   std::thread thread_;
 };

@@ -5,11 +5,14 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -34,6 +37,9 @@ using Remote = GitPtr<git_remote, git_remote_free>;
 using Config = GitPtr<git_config, git_config_free>;
 using Odb = GitPtr<git_odb, git_odb_free>;
 using Walk = GitPtr<git_revwalk, git_revwalk_free>;
+using Tree = GitPtr<git_tree, git_tree_free>;
+using TreeEntry = GitPtr<git_tree_entry, git_tree_entry_free>;
+using ConfigIterator = GitPtr<git_config_iterator, git_config_iterator_free>;
 
 // What libgit2 writes through an out parameter: make<Index>(git_repository_index, repository).
 template <class Ptr, class Function, class... Arguments>
@@ -61,6 +67,8 @@ std::string hex(const git_oid& id) {
 }
 
 // The facts of one work tree, told to the sink one after the other.
+struct SeenIndex;
+
 class Teller {
  public:
   Teller(const char* directory, std::size_t diff_limit, BerthGitSink sink, void* context)
@@ -80,10 +88,21 @@ class Teller {
   void tell_remote(const std::string& branch);
   void tell_description(const git_oid& head);
   void tell_changes();
-  void tell_change(git_diff* diff, std::size_t number);
+  void tell_changes_of(git_repository* repository, git_tree* head, const std::string& prefix, const std::string& below);
+  void tell_change(git_diff* diff, std::size_t number, const std::string& prefix);
+  void tell_tracked();
+  bool tell_tree(git_repository* repository, const SeenIndex& index, const git_tree* tree, const std::string& in_repository,
+                 const std::string& prefix, int depth);
+  bool tell_submodule_tree(git_repository* repository, const git_tree_entry* entry, const std::string& in_repository,
+                           const std::string& path, int depth);
+  void tell_file(git_repository* repository, const SeenIndex& index, const git_tree_entry* entry,
+                 const std::string& in_repository, const std::string& path);
   void leave_out(const char* path, std::uint64_t size);
   std::uint64_t size_of(const git_diff_file& file);
   void tell_submodules(git_repository* repository, const std::string& prefix, int depth);
+  bool is_below(const std::string& path) const {
+    return path_.empty() || (path + "/").starts_with(path_ + "/") || (path_ + "/").starts_with(path + "/");
+  }
 
   std::string directory_;
   std::size_t diff_left_;
@@ -93,9 +112,55 @@ class Teller {
   std::string path_;  // of the directory within the work tree
   Object tree_;       // of HEAD; nothing before the first commit
   bool dirty_ = false;
+  bool changed_ = false;
   bool cut_ = false;
+  bool unreadable_ = false;  // the commit's tree
+  bool filters_ = false;  // attributes may name a program that changes content
   std::size_t untracked_ = 0;
 };
+
+// What git was told not to look at is looked at, in this process alone. What is not checked out stays away.
+void look_at_everything(git_repository* repository, git_index* index) {
+  const std::string top = git_repository_workdir(repository);
+  for (std::size_t i = 0; i < git_index_entrycount(index); ++i) {
+    auto* entry = const_cast<git_index_entry*>(git_index_get_byindex(index, i));
+    entry->flags = static_cast<std::uint16_t>(entry->flags & ~GIT_INDEX_ENTRY_VALID);
+    struct stat info {};
+    if ((entry->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) != 0 && ::lstat((top + entry->path).c_str(), &info) == 0)
+      entry->flags_extended = static_cast<std::uint16_t>(entry->flags_extended & ~GIT_INDEX_ENTRY_SKIP_WORKTREE);
+  }
+}
+
+bool is_not_checked_out(git_index* index, const char* path) {
+  const auto* entry = index != nullptr ? git_index_get_bypath(index, path, 0) : nullptr;
+  return entry != nullptr && (entry->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) != 0;
+}
+
+// An index, and when it was written: an entry as young as that may have been changed in the same tick of the clock.
+struct SeenIndex {
+  explicit SeenIndex(git_repository* repository) : index(make<Index>(git_repository_index, repository)) {
+    struct stat info {};
+    const char* path = index ? git_index_path(index.get()) : nullptr;
+    if (path == nullptr || ::stat(path, &info) != 0) return;
+    seconds = static_cast<std::int32_t>(info.st_mtim.tv_sec);
+    rest = static_cast<std::uint32_t>(info.st_mtim.tv_nsec);
+  }
+  const git_index_entry* find(const std::string& path) const {
+    return index ? git_index_get_bypath(index.get(), path.c_str(), 0) : nullptr;
+  }
+  bool is_older_than(const git_index_entry& entry) const {
+    if (entry.mtime.seconds != seconds) return entry.mtime.seconds > seconds;
+    return entry.mtime.nanoseconds >= rest;
+  }
+  Index index;
+  std::int32_t seconds = std::numeric_limits<std::int32_t>::min();
+  std::uint32_t rest = 0;
+};
+
+bool exists(const std::string& path) {
+  struct stat info {};
+  return ::lstat(path.c_str(), &info) == 0;
+}
 
 constexpr std::size_t kMostUntracked = 1000;
 constexpr std::size_t kMostCommitsToDescribe = 2000;
@@ -106,26 +171,21 @@ void Teller::tell_all() {
   tell_head();
   tell_changes();
   tell_submodules(repository_.get(), "", 0);
+  tell_tracked();
 }
 
 bool Teller::open() {
   git_repository* opened = nullptr;
   const int result = git_repository_open_ext(&opened, directory_.c_str(), 0, nullptr);
   repository_.reset(opened);
-  if (result == GIT_EOWNER) {
-    remark(
-        "git was not asked: the repository belongs to another user; trust it with "
-        "`git config --global --add safe.directory PATH`");
-    return false;
-  }
   if (result != 0) {
-    cannot("read the git repository");
+    tell("closed", last_error());
     return false;
   }
   const char* top = git_repository_workdir(opened);
   const auto inside = directory_ + "/";
   if (git_repository_is_bare(opened) != 0 || top == nullptr || !inside.starts_with(top)) {
-    remark("git was not asked: the repository is bare or has its work tree elsewhere");
+    tell("closed", "it is bare or has its work tree elsewhere");
     return false;
   }
   path_ = inside.substr(std::strlen(top));
@@ -147,11 +207,21 @@ void Teller::tell_head() {
   tell_remote(branch);
   git_oid commit;
   const int result = git_reference_name_to_id(&commit, repository_.get(), "HEAD");
-  if (result == GIT_ENOTFOUND) return remark("the repository has no commits yet");
-  if (result != 0) return cannot("read HEAD");
+  if (result == GIT_ENOTFOUND) {
+    tell("no_commit");
+    return remark("the repository has no commits yet");
+  }
+  if (result != 0) {
+    tell("no_tree", "HEAD cannot be read: " + last_error());
+    return cannot("read HEAD");
+  }
   tell("commit", hex(commit));
   tree_ = make<Object>(git_revparse_single, repository_.get(), "HEAD^{tree}");
-  if (!tree_) return cannot("read the commit " + hex(commit));
+  if (!tree_) {
+    unreadable_ = true;
+    tell("no_tree", "the commit cannot be read: " + last_error());
+    return cannot("read the commit " + hex(commit));
+  }
   tell_description(commit);
 }
 
@@ -211,44 +281,67 @@ void Teller::tell_description(const git_oid& head) {
 }
 
 void Teller::tell_changes() {
-  const auto index = make<Index>(git_repository_index, repository_.get());
-  if (!index) return cannot("read the index");
+  if (unreadable_) return;
+  tell_changes_of(repository_.get(), reinterpret_cast<git_tree*>(tree_.get()), "", path_);
+  if (dirty_) tell("dirty");
+  if (changed_) tell("changed");
+}
+
+void Teller::tell_changes_of(git_repository* repository, git_tree* head, const std::string& prefix,
+                             const std::string& below) {
+  const auto index = make<Index>(git_repository_index, repository);
+  if (!index) {
+    tell("no_index", last_error());
+    return cannot("read the index" + (prefix.empty() ? std::string() : " of the submodule " + prefix));
+  }
+  look_at_everything(repository, index.get());
   git_diff_options options;
   git_diff_options_init(&options, GIT_DIFF_OPTIONS_VERSION);
   options.flags = GIT_DIFF_INCLUDE_UNTRACKED | GIT_DIFF_INCLUDE_TYPECHANGE | GIT_DIFF_SHOW_BINARY |
                   GIT_DIFF_DISABLE_PATHSPEC_MATCH;
-  char* subtree = path_.data();
-  if (!path_.empty()) options.pathspec = {&subtree, 1};
-  auto* head = reinterpret_cast<git_tree*>(tree_.get());
-  const auto diff = make<Diff>(git_diff_tree_to_workdir_with_index, repository_.get(), head, &options);
+  std::string subtree = below;
+  char* pathspec = subtree.data();
+  if (!subtree.empty()) options.pathspec = {&pathspec, 1};
+  const auto old_prefix = "a/" + prefix;
+  const auto new_prefix = "b/" + prefix;
+  options.old_prefix = old_prefix.c_str();
+  options.new_prefix = new_prefix.c_str();
+  const auto diff = make<Diff>(git_diff_tree_to_workdir_with_index, repository, head, &options);
   if (!diff) return cannot("compare the working tree with HEAD");
   const auto changes = git_diff_num_deltas(diff.get());
-  for (std::size_t i = 0; i < changes; ++i) tell_change(diff.get(), i);
-  if (dirty_) tell("dirty");
-  if (cut_) tell("diff_cut");
-  if (untracked_ > kMostUntracked)
-    remark(std::to_string(untracked_ - kMostUntracked) + " more untracked files are not listed");
+  for (std::size_t i = 0; i < changes; ++i) {
+    const auto* delta = git_diff_get_delta(diff.get(), i);
+    if (delta->status == GIT_DELTA_DELETED && is_not_checked_out(index.get(), delta->old_file.path) &&
+        !exists(git_repository_workdir(repository) + std::string(delta->old_file.path)))
+      continue;
+    tell_change(diff.get(), i, prefix);
+  }
 }
 
-void Teller::tell_change(git_diff* diff, std::size_t number) {
+void Teller::tell_change(git_diff* diff, std::size_t number, const std::string& prefix) {
   const auto* delta = git_diff_get_delta(diff, number);
   if (delta->status == GIT_DELTA_UNMODIFIED || delta->status == GIT_DELTA_IGNORED) return;
   dirty_ = true;
-  const char* path = delta->new_file.path != nullptr ? delta->new_file.path : delta->old_file.path;
+  const auto path = prefix + (delta->new_file.path != nullptr ? delta->new_file.path : delta->old_file.path);
   if (delta->status == GIT_DELTA_UNTRACKED) {
     if (++untracked_ <= kMostUntracked) tell("untracked", path);
     return;
   }
+  changed_ = true;
+  tell("diffed", path);
+  // A submodule with changes at the commit that is recorded: its own diff tells them.
+  const bool is_submodule = delta->new_file.mode == GIT_FILEMODE_COMMIT && delta->old_file.mode == GIT_FILEMODE_COMMIT;
+  if (is_submodule && git_oid_equal(&delta->old_file.id, &delta->new_file.id) != 0) return;
   const auto size = std::max(size_of(delta->old_file), size_of(delta->new_file));
   if (delta->status == GIT_DELTA_CONFLICTED || delta->status == GIT_DELTA_UNREADABLE || size > diff_left_)
-    return leave_out(path, size);
+    return leave_out(path.c_str(), size);
   const auto patch = make<Patch>(git_patch_from_diff, diff, number);
   Buffer text;
   if (!patch || git_patch_to_buf(&text, patch.get()) != 0) {
-    cannot("tell the changes of " + std::string(path));
-    return leave_out(path, size);
+    cannot("tell the changes of " + path);
+    return leave_out(path.c_str(), size);
   }
-  if (text.size > diff_left_) return leave_out(path, size);
+  if (text.size > diff_left_) return leave_out(path.c_str(), size);
   diff_left_ -= text.size;
   tell("diff", {text.ptr, text.size});
 }
@@ -285,16 +378,190 @@ void Teller::tell_submodules(git_repository* repository, const std::string& pref
     git_oid commit = entry->id;
     const bool checked_out = inner && git_reference_name_to_id(&commit, inner.get(), "HEAD") == 0;
     tell("submodule", path + '\0' + hex(checked_out ? commit : entry->id));
-    if (checked_out)
-      tell_submodules(inner.get(), path + "/", depth + 1);
-    else
+    if (!checked_out) {
       remark("submodule " + path + " is not checked out");
+      continue;
+    }
+    const auto head = make<Object>(git_revparse_single, inner.get(), "HEAD^{tree}");
+    if (head && is_below(path)) {
+      const auto before = std::exchange(changed_, false);
+      const bool inside = path_.size() > path.size();
+      tell_changes_of(inner.get(), reinterpret_cast<git_tree*>(head.get()), path + "/",
+                      inside ? path_.substr(path.size() + 1) : "");
+      if (changed_) tell("changed");
+      changed_ = changed_ || before;
+    }
+    tell_submodules(inner.get(), path + "/", depth + 1);
   }
 }
 
+// --- what the commit holds
+
+bool names_programs(git_repository* repository) {
+  const auto config = make<Config>(git_repository_config_snapshot, repository);
+  const auto all = config ? make<ConfigIterator>(git_config_iterator_glob_new, config.get(), "^filter\\.")
+                          : ConfigIterator();
+  git_config_entry* entry = nullptr;
+  return all && git_config_next(&entry, all.get()) == 0;
+}
+
+// Looking up the attributes of every file takes longer than all else.
+bool has_attributes(git_repository* repository, git_index* index) {
+  const std::string top = git_repository_workdir(repository);
+  const std::string common = git_repository_commondir(repository);
+  if (index == nullptr || exists(top + ".gitattributes") || exists(common + "info/attributes")) return true;
+  const char* home = std::getenv("HOME");
+  const char* configuration = std::getenv("XDG_CONFIG_HOME");
+  const auto own = configuration != nullptr && *configuration != '\0' ? std::string(configuration)
+                   : home != nullptr                                 ? std::string(home) + "/.config"
+                                                                     : std::string();
+  if (exists(own + "/git/attributes") || exists("/etc/gitattributes")) return true;
+  const auto config = make<Config>(git_repository_config_snapshot, repository);
+  const char* file = nullptr;
+  if (!config || git_config_get_string(&file, config.get(), "core.attributesfile") == 0) return true;
+  for (std::size_t i = 0; i < git_index_entrycount(index); ++i)
+    if (std::string_view(git_index_get_byindex(index, i)->path).ends_with("/.gitattributes")) return true;
+  return false;
+}
+
+void Teller::tell_tracked() {
+  if (cut_) tell("diff_cut");
+  if (untracked_ > kMostUntracked)
+    remark(std::to_string(untracked_ - kMostUntracked) + " more untracked files are not listed");
+  if (!tree_) return;
+  auto* head = reinterpret_cast<git_tree*>(tree_.get());
+  const SeenIndex index(repository_.get());
+  filters_ = names_programs(repository_.get()) && has_attributes(repository_.get(), index.index.get());
+  bool all = true;
+  if (path_.empty()) {
+    all = tell_tree(repository_.get(), index, head, "", "", 0);
+  } else {
+    git_tree_entry* raw = nullptr;
+    const int result = git_tree_entry_bypath(&raw, head, path_.c_str());
+    const TreeEntry entry(raw);
+    if (result != 0 && result != GIT_ENOTFOUND) {
+      tell("no_tree", "the commit's directory " + path_ + " cannot be read: " + last_error());
+      return;
+    }
+    const auto tree = result == 0 && git_tree_entry_type(raw) == GIT_OBJECT_TREE
+                          ? make<Tree>(git_tree_lookup, repository_.get(), git_tree_entry_id(raw))
+                          : Tree();
+    if (result == 0 && git_tree_entry_type(raw) == GIT_OBJECT_TREE && !tree)
+      all = false;
+    else if (tree)
+      all = tell_tree(repository_.get(), index, tree.get(), path_ + "/", "", 0);
+  }
+  if (all)
+    tell("tracked_all");
+  else
+    tell("no_tree", "parts of the commit cannot be read: " + last_error());
+}
+
+constexpr int kDeepestTree = 400;
+
+bool Teller::tell_tree(git_repository* repository, const SeenIndex& index, const git_tree* tree,
+                       const std::string& in_repository, const std::string& prefix, int depth) {
+  if (depth > kDeepestTree) return false;
+  bool all = true;
+  const auto count = git_tree_entrycount(tree);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto* entry = git_tree_entry_byindex(tree, i);
+    const std::string name = git_tree_entry_name(entry);
+    switch (git_tree_entry_type(entry)) {
+      case GIT_OBJECT_TREE: {
+        const auto below = make<Tree>(git_tree_lookup, repository, git_tree_entry_id(entry));
+        all = below && tell_tree(repository, index, below.get(), in_repository + name + "/", prefix + name + "/", depth + 1) && all;
+        break;
+      }
+      case GIT_OBJECT_COMMIT:
+        all = tell_submodule_tree(repository, entry, in_repository + name, prefix + name, depth) && all;
+        break;
+      default:
+        tell_file(repository, index, entry, in_repository + name, prefix + name);
+    }
+  }
+  return all;
+}
+
+// One that is not checked out has nothing here; what is in its place is not the commit's.
+bool Teller::tell_submodule_tree(git_repository* repository, const git_tree_entry* entry,
+                                 const std::string& in_repository, const std::string& path, int depth) {
+  const auto place = std::string(git_repository_workdir(repository)) + in_repository;
+  if (!exists(place + "/.git")) return true;
+  const auto inner = make<Repository>(git_repository_open, place.c_str());
+  if (!inner) return false;
+  git_oid id = *git_tree_entry_id(entry);
+  const auto commit = make<Object>(git_object_lookup, inner.get(), &id, GIT_OBJECT_COMMIT);
+  const auto tree = commit ? make<Object>(git_object_peel, commit.get(), GIT_OBJECT_TREE) : Object();
+  if (!tree) return false;
+  return tell_tree(inner.get(), SeenIndex(inner.get()), reinterpret_cast<git_tree*>(tree.get()), "", path + "/", depth + 1);
+}
+
+void Teller::tell_file(git_repository* repository, const SeenIndex& index, const git_tree_entry* entry,
+                       const std::string& in_repository, const std::string& path) {
+  BerthGitTracked tracked;
+  tracked.mode = static_cast<std::uint32_t>(git_tree_entry_filemode(entry));
+  git_oid_fmt(tracked.id, git_tree_entry_id(entry));
+  const auto* seen = index.find(in_repository);
+  if (seen != nullptr && (seen->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) != 0) tracked.flags |= kBerthGitNotCheckedOut;
+  if (seen != nullptr && git_oid_equal(&seen->id, git_tree_entry_id(entry)) != 0 && !index.is_older_than(*seen)) {
+    tracked.flags |= kBerthGitSeen;
+    tracked.size = seen->file_size;
+    tracked.inode = seen->ino;
+    tracked.modified = seen->mtime.seconds;
+    tracked.modified_rest = seen->mtime.nanoseconds;
+    tracked.changed = seen->ctime.seconds;
+    tracked.changed_rest = seen->ctime.nanoseconds;
+  }
+  const char* filter = nullptr;
+  if (filters_ && git_attr_get(&filter, repository, 0, in_repository.c_str(), "filter") == 0 &&
+      git_attr_value(filter) == GIT_ATTR_VALUE_STRING)
+    tracked.flags |= kBerthGitFiltered;
+  std::string bytes(reinterpret_cast<const char*>(&tracked), sizeof tracked);
+  tell("tracked", bytes += path);
+}
+
+// --- the ids of contents
+
+class Hasher {
+ public:
+  Hasher(BerthGitSink sink, void* context) : sink_(sink), context_(context) {}
+
+  void tell(std::size_t number, const BerthGitContent& content) {
+    git_oid raw;
+    if (content.target != nullptr) {
+      if (git_odb_hash(&raw, content.target, std::strlen(content.target), GIT_OBJECT_BLOB) != 0) return;
+      return tell(number, raw, raw);
+    }
+    if (git_odb_hashfile(&raw, content.path, GIT_OBJECT_BLOB) != 0) return;
+    git_oid stored = raw;
+    open_above(content.path);
+    if (repository_ && git_repository_hashfile(&stored, repository_.get(), content.path, GIT_OBJECT_BLOB, nullptr) != 0)
+      stored = raw;
+    tell(number, raw, stored);
+  }
+
+ private:
+  void tell(std::size_t number, const git_oid& raw, const git_oid& stored) {
+    const auto text = std::to_string(number) + '\0' + hex(raw) + '\0' + hex(stored);
+    sink_(context_, "hash", text.data(), text.size());
+  }
+  void open_above(const std::string& path) {
+    auto directory = path.substr(0, path.rfind('/'));
+    if (directory == directory_) return;
+    directory_ = std::move(directory);
+    repository_ = make<Repository>(git_repository_open_ext, directory_.c_str(), 0U, nullptr);
+  }
+
+  BerthGitSink sink_;
+  void* context_;
+  std::string directory_;
+  Repository repository_;
+};
+
 }  // namespace
 
-void berth_git_provenance_1(const char* directory, std::size_t diff_limit, BerthGitSink sink, void* context) {
+void berth_git_provenance_2(const char* directory, std::size_t diff_limit, BerthGitSink sink, void* context) {
   try {
     git_libgit2_init();
     // Objects are read once; their digests were checked when git stored them.
@@ -304,5 +571,17 @@ void berth_git_provenance_1(const char* directory, std::size_t diff_limit, Berth
   } catch (const std::exception& error) {
     const std::string text = std::string("git was not asked: ") + error.what();
     sink(context, "remark", text.data(), text.size());
+  }
+}
+
+void berth_git_hash_2(const BerthGitContent* contents, std::size_t count, BerthGitSink sink, void* context) {
+  try {
+    git_libgit2_init();
+    {
+      Hasher hasher(sink, context);
+      for (std::size_t i = 0; i < count; ++i) hasher.tell(i, contents[i]);
+    }
+    git_libgit2_shutdown();
+  } catch (const std::exception&) {  // what is not told is not known
   }
 }

@@ -26,6 +26,22 @@ std::string as_json(const std::vector<Submodule>& submodules) {
   return submodules.empty() ? std::string() : json.dump();
 }
 
+// Whether the code is what the commit holds.
+std::string state_of(const std::optional<Provenance>& found) {
+  if (!found) return {};
+  if (found->no_commit) return "no commit yet";
+  if (found->dirty) return "changed";
+  if (!found->unknown.empty()) return "unknown, because " + found->unknown;
+  return found->commit.empty() ? std::string() : "clean";
+}
+
+std::string dirty_of(const std::optional<Provenance>& found) {
+  if (!found) return {};
+  if (found->dirty || found->no_commit) return "True";
+  if (!found->unknown.empty()) return "Unknown";
+  return found->commit.empty() ? std::string() : "False";
+}
+
 }  // namespace
 
 Properties properties(const std::optional<Provenance>& found, const Variables& variables) {
@@ -35,13 +51,14 @@ Properties properties(const std::optional<Provenance>& found, const Variables& v
   };
   const Provenance none;
   const auto& git = found ? *found : none;
-  const bool known = !git.commit.empty() || git.dirty;
+  const auto state = state_of(found);
   Properties out;
   put(out, {"azureml.git.repository_uri", "mlflow.source.git.repoURL"},
       strip_credentials(value("AZUREML_GIT_REPOSITORY_URI", git.repository)));
   put(out, {"azureml.git.branch", "mlflow.source.git.branch"}, value("AZUREML_GIT_BRANCH", git.branch));
   put(out, {"azureml.git.commit", "mlflow.source.git.commit"}, value("AZUREML_GIT_COMMIT", git.commit));
-  put(out, {"azureml.git.dirty"}, value("AZUREML_GIT_DIRTY", !known ? "" : git.dirty ? "True" : "False"));
+  put(out, {"azureml.git.dirty"}, value("AZUREML_GIT_DIRTY", dirty_of(found)));
+  put(out, {"berth.git.state"}, state);
   put(out, {"azureml.git.build_id"}, value("AZUREML_GIT_BUILD_ID", ""));
   put(out, {"azureml.git.build_uri"}, strip_credentials(value("AZUREML_GIT_BUILD_URI", "")));
   put(out, {"berth.git.describe"}, git.describe);
@@ -49,6 +66,8 @@ Properties properties(const std::optional<Provenance>& found, const Variables& v
   put(out, {"berth.git.submodules"}, as_json(git.submodules));
   put(out, {"berth.git.untracked"}, as_json(git.untracked));
   put(out, {"berth.git.diff_cut"}, git.diff_cut ? "True" : "");
+  if (git.not_checked_out > 0) put(out, {"berth.git.not_checked_out"}, std::to_string(git.not_checked_out));
+  if (git.not_sent > 0) put(out, {"berth.git.not_sent"}, std::to_string(git.not_sent));
   put(out, {"berth.git.remarks"}, as_json(git.remarks));
   return out;
 }

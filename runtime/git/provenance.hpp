@@ -1,13 +1,15 @@
 #pragma once
 
-// Where a directory's code comes from, as git knows it. Only reads, never runs git, never fails: what git
-// cannot tell is a remark. libgit2 is in a module of its own, loaded only when the directory lies in a work
-// tree.
+// Where a directory's code comes from, as git knows it, and whether what is sent of it is what the commit holds. Only
+// reads, never fails: what git cannot tell is a remark. libgit2 is in a module of its own, loaded only when the
+// directory lies in a work tree; what it cannot read git itself is asked for, where it is there (program.hpp).
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 namespace berth::git {
@@ -15,6 +17,25 @@ namespace berth::git {
 struct Submodule {
   std::string path;    // from the top of the work tree
   std::string commit;  // the one checked out; the one recorded where none is
+};
+
+// A file that the commit holds.
+struct Tracked {
+  std::uint32_t mode = 0;  // as git has it: 0100644, 0100755, 0120000
+  std::string id;          // of its content, hexadecimal
+  bool not_checked_out = false;
+  bool filtered = false;  // a program of the user's turns it into what is stored
+  // What the index saw of the file when it held just this content; cut to 32 bits.
+  struct Seen {
+    std::uint32_t size = 0;
+    std::uint32_t inode = 0;
+    std::int32_t modified = 0;  // seconds, and their rest
+    std::uint32_t modified_rest = 0;
+    std::int32_t changed = 0;
+    std::uint32_t changed_rest = 0;
+    friend bool operator==(const Seen&, const Seen&) = default;
+  };
+  std::optional<Seen> seen;
 };
 
 struct Provenance {
@@ -32,7 +53,32 @@ struct Provenance {
   std::vector<std::string> untracked;  // as `git status` names them: a directory ends in '/'
   std::vector<Submodule> submodules;   // nested ones included
   std::vector<std::string> remarks;    // what could not be told, and why
+  bool no_commit = false;              // there is none yet
+  // Why it is not known whether the code is what the commit holds; "" where it is known, and where `dirty` says so.
+  std::string unknown;
+  bool changed = false;             // `dirty` by more than untracked files
+  std::vector<std::string> diffed;  // what the diff tells or names
+  std::size_t not_checked_out = 0;  // files of the commit that git was told not to check out
+  std::size_t not_sent = 0;         // files of the commit that are there but were left out of what is sent
+  // What the commit holds of the directory, by path from there; nothing where that cannot be read.
+  std::optional<std::unordered_map<std::string, Tracked>> tracked;
+  bool index_read = true;  // false: what is not checked out is not known
 };
+
+// A file that is sent, as it was when it was read.
+struct Sent {
+  std::string path;        // from the directory
+  std::uint32_t mode = 0;  // 0100644, 0100755, 0120000
+  std::string target;      // of a symbolic link
+  std::uint64_t size = 0;
+  std::uint64_t inode = 0;    // 0: not known
+  std::int64_t modified = 0;  // nanoseconds
+  std::int64_t changed = 0;
+};
+
+// By content, whatever git was told to look away from: sets `dirty` and `unknown` to what is true of all that is sent,
+// and adds what the diff and the list of untracked files lack. Reads only files that git has not seen as they are now.
+void compare(Provenance& found, const std::string& directory, const std::vector<Sent>& sent);
 
 // Nothing where the directory is in no work tree. GIT_DIR and the like are ignored. Blocks: reads every
 // changed file and the status of every other; 10,000 unchanged ones cost about 20 ms.

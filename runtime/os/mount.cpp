@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -34,6 +35,7 @@ void enter_user_namespace(int others) {
   const auto user = std::to_string(::geteuid());
   const auto group = std::to_string(::getegid());
   if (::unshare(CLONE_NEWUSER | others) < 0) throw_errno("make", "a user namespace");
+  ::prctl(PR_SET_DUMPABLE, 1);  // else these files are root's; what this process becomes sets it anew
   write_all(open("/proc/self/setgroups", O_WRONLY), "deny");
   write_all(open("/proc/self/uid_map", O_WRONLY), user + " " + user + " 1");
   write_all(open("/proc/self/gid_map", O_WRONLY), group + " " + group + " 1");

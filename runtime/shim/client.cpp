@@ -33,6 +33,7 @@ using os::join;
 
 constexpr const char* kShimsGroup = "shims";
 constexpr const char* kStopPart = "stop.part";
+constexpr std::uint64_t kLongestFile = 64U << 20;
 constexpr std::chrono::seconds kLongestKill{10};
 constexpr std::chrono::milliseconds kKillAgain{10};
 
@@ -40,7 +41,7 @@ constexpr std::chrono::milliseconds kKillAgain{10};
 template <class Parse>
 auto read_contract(const std::string& path, Parse parse)
     -> std::optional<decltype(parse(std::string_view()))> {
-  const auto text = os::read_plain_if_exists(path);
+  const auto text = os::read_plain_if_exists(path, os::trusted_file(), kLongestFile);
   if (!text) return std::nullopt;
   try {
     return parse(*text);
@@ -53,8 +54,12 @@ auto read_contract(const std::string& path, Parse parse)
 std::optional<Started> read_started(const std::string& directory) {
   return read_contract(join(directory, kStartedFile), started_from_text);
 }
-std::optional<Ended> read_ended(const std::string& directory) {
-  return read_contract(join(directory, kEndingFile), ended_from_text);
+std::optional<Ended> read_ended(const std::string& directory, const Seal& seal) {
+  const auto read = [&](std::string_view text) {
+    if (seal.known() && !is_genuine(text, seal)) throw Error(Code::corrupt, "it is not what the supervisor wrote");
+    return ended_from_text(text);
+  };
+  return read_contract(join(directory, kEndingFile), read);
 }
 
 void check(const Launch& launch) {
@@ -96,8 +101,8 @@ Running running(std::optional<Started> started) {
 
 // In a launch of an earlier boot nothing runs, and only the ending is sure to be on disk. The other files may
 // be missing or torn.
-Condition after_reboot(const std::string& directory) {
-  if (auto ended = read_ended(directory)) return Over{std::move(*ended)};
+Condition after_reboot(const std::string& directory, const Seal& seal) {
+  if (auto ended = read_ended(directory, seal)) return Over{std::move(*ended)};
   try {
     return Lost{read_started(directory), true};
   } catch (const Error&) {
@@ -180,18 +185,19 @@ os::Child launch(const std::string& shim_program, const std::string& directory, 
 
 Launcher::~Launcher() { drop_server(); }
 
-Supervisor Launcher::launch(const std::string& directory, const Launch& launch) {
+Supervisor Launcher::launch(const std::string& directory, const Launch& launch, const std::string& key) {
   write_launch(directory, launch);
   const auto path = canonical(directory);
-  if (path.size() > kLongestRequest) throw Error(Code::invalid, "the path " + printable(path) + " is too long");
+  const auto request = key.empty() ? path : path + '\0' + key;
+  if (request.size() > kLongestRequest) throw Error(Code::invalid, "the path " + printable(path) + " is too long");
   if (!server_ || server_->cgroup_parent != os::parent_of(launch.cgroup)) start_server(launch.cgroup);
-  if (!send(path)) {  // the server was killed; nobody has heard of this launch
+  if (!send(request)) {  // the server was killed; nobody has heard of this launch
     start_server(launch.cgroup);
-    if (!send(path)) throw Error(Code::unavailable, "the supervisors' server does not take work");
+    if (!send(request)) throw Error(Code::unavailable, "the supervisors' server does not take work");
   }
-  if (auto supervisor = receive()) return std::move(*supervisor);
+  if (auto supervisor = receive(key)) return std::move(*supervisor);
   // Whether a supervisor took it is for the directory to tell, once whoever waits sees that there is none.
-  Supervisor gone{server_->child.id.pid, os::Fd(::fcntl(server_->child.pidfd.get(), F_DUPFD_CLOEXEC, 0))};
+  Supervisor gone{server_->child.id.pid, os::Fd(::fcntl(server_->child.pidfd.get(), F_DUPFD_CLOEXEC, 0)), key};
   drop_server();
   return gone;
 }
@@ -216,13 +222,13 @@ void Launcher::start_server(const std::string& cgroup) {
   server_ = Server{std::move(child), std::move(ours), os::parent_of(cgroup)};
 }
 
-bool Launcher::send(const std::string& directory) const {
-  return ::send(server_->socket.get(), directory.data(), directory.size(), MSG_NOSIGNAL) >= 0;
+bool Launcher::send(const std::string& request) const {
+  return ::send(server_->socket.get(), request.data(), request.size(), MSG_NOSIGNAL) >= 0;
 }
 
-std::optional<Supervisor> Launcher::receive() const {
-  pid_t pid = 0;
-  iovec part{&pid, sizeof pid};
+std::optional<Supervisor> Launcher::receive(const std::string& key) const {
+  std::array<pid_t, 2> words{};
+  iovec part{words.data(), sizeof words};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
   msghdr message{};
   message.msg_iov = &part;
@@ -232,10 +238,11 @@ std::optional<Supervisor> Launcher::receive() const {
   ssize_t length = 0;
   while ((length = ::recvmsg(server_->socket.get(), &message, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) continue;
   const auto* rights = CMSG_FIRSTHDR(&message);
-  if (length != sizeof pid || rights == nullptr || rights->cmsg_type != SCM_RIGHTS) return std::nullopt;
+  const bool seals = length == sizeof words && words[1] == 1;
+  if ((length != sizeof(pid_t) && !seals) || rights == nullptr || rights->cmsg_type != SCM_RIGHTS) return std::nullopt;
   int pidfd = -1;
   std::memcpy(&pidfd, CMSG_DATA(rights), sizeof pidfd);
-  return Supervisor{pid, os::Fd(pidfd)};
+  return Supervisor{words[0], os::Fd(pidfd), seals ? key : std::string()};
 }
 
 void Launcher::drop_server() {
@@ -246,13 +253,15 @@ void Launcher::drop_server() {
   server_.reset();
 }
 
-Condition inspect(const std::string& directory, const std::string& launched_in_boot) {
+std::optional<Ended> ending_in(const std::string& directory, const Seal& seal) { return read_ended(directory, seal); }
+
+Condition inspect(const std::string& directory, const std::string& launched_in_boot, const Seal& seal) {
   if (const auto boot = boot_of(directory, launched_in_boot); !boot.empty() && boot != os::boot_id())
-    return after_reboot(directory);
-  if (auto ended = read_ended(directory)) return Over{std::move(*ended)};
+    return after_reboot(directory, seal);
+  if (auto ended = read_ended(directory, seal)) return Over{std::move(*ended)};
   const auto claim = os::FileLock::try_acquire(join(directory, kClaimFile));
   // Once more: it may have ended before the lock was asked for.
-  if (auto ended = read_ended(directory)) return Over{std::move(*ended)};
+  if (auto ended = read_ended(directory, seal)) return Over{std::move(*ended)};
   auto started = read_started(directory);
   if (!claim) return running(std::move(started));
   if (started) {
@@ -286,6 +295,30 @@ void kill_leftovers(const std::string& directory) {
     kill_until_gone(directory, [&] { return kill_group(launch->cgroup); });
   const auto mark = std::string(kLaunchVariable) + "=" + canonical(directory);
   kill_until_gone(directory, [&] { return kill_marked(mark); });
+}
+
+namespace {
+
+// Of a directory that may be gone.
+std::string mark_of(const std::string& directory) {
+  const auto parent = os::parent_of(directory);
+  char* path = ::realpath(parent.c_str(), nullptr);
+  const std::string above(path != nullptr ? path : parent.c_str());
+  ::free(path);
+  return std::string(kLaunchVariable) + "=" + join(above, os::name_of(directory));
+}
+
+}  // namespace
+
+void kill_unsupervised(const std::string& directory, const std::string& group) {
+  if (!group.empty()) kill_until_gone(directory, [&] { return kill_group(group); });
+  const auto mark = mark_of(directory);
+  kill_until_gone(directory, [&] { return kill_marked(mark); });
+}
+
+bool has_processes(const std::string& directory, const std::string& group) {
+  const auto own = group.empty() ? std::nullopt : os::Cgroup::open(group);
+  return (own && own->populated()) || !os::processes_with_environment(mark_of(directory)).empty();
 }
 
 }  // namespace berth::shim

@@ -10,6 +10,7 @@
 #include "runtime/os/inotify.hpp"
 #include "runtime/os/spawn.hpp"
 #include "runtime/shim/contract.hpp"
+#include "runtime/shim/seal.hpp"
 
 namespace berth::shim {
 
@@ -25,7 +26,8 @@ void write_launch(const std::string& directory, const Launch& launch);
 // A supervisor that is not this process' child.
 struct Supervisor {
   pid_t pid = 0;
-  os::Fd pidfd;  // readable when it has ended
+  os::Fd pidfd;     // readable when it has ended
+  std::string key{};  // that it seals its ending with; "" where it does not
 };
 
 // The same with supervisors that a process of their own (server.hpp) has in readiness: it takes the start of a program
@@ -38,7 +40,8 @@ class Launcher {
   Launcher& operator=(const Launcher&) = delete;
   ~Launcher();
 
-  Supervisor launch(const std::string& directory, const Launch& launch);
+  // `key`: of the launch (seal.hpp).
+  Supervisor launch(const std::string& directory, const Launch& launch, const std::string& key = {});
   // Has supervisors ready for jobs whose control group is beside `cgroup`. Failing costs only time.
   void prepare(const std::string& cgroup) noexcept;
 
@@ -49,9 +52,9 @@ class Launcher {
     std::string cgroup_parent;
   };
   void start_server(const std::string& cgroup);
-  bool send(const std::string& directory) const;
+  bool send(const std::string& request) const;
   // Nothing when no supervisor answers.
-  std::optional<Supervisor> receive() const;
+  std::optional<Supervisor> receive(const std::string& key) const;
   void drop_server();
 
   std::string shim_program_;
@@ -79,7 +82,13 @@ using Condition = std::variant<NeverRan, Running, Over, Lost>;
 // `launched_in_boot` is the boot id that the caller recorded durably with its intent to launch. Nothing in
 // the directory but the ending is synced, so of a launch of an earlier boot one can tell only Over and Lost:
 // "never ran" cannot be proven then. Without it launch.json's own is used, where that file survived.
-Condition inspect(const std::string& directory, const std::string& launched_in_boot = {});
+//
+// The files are read whatever is in their place: what is no plain file, too long, or not what the supervisor sealed is
+// Code::corrupt. Where an ending is wrong and its supervisor is gone, whoever asked has to tell.
+Condition inspect(const std::string& directory, const std::string& launched_in_boot = {}, const Seal& seal = {});
+
+// The ending alone, of a launch whose supervisor lives; nothing where it has written none yet.
+std::optional<Ended> ending_in(const std::string& directory, const Seal& seal = {});
 
 // Whether a shim holds the claim of a launch that it has begun.
 bool is_supervised(const std::string& directory);
@@ -92,5 +101,11 @@ void request_stop(const std::string& directory, const Stop& stop);
 // BERTH_LAUNCH=<directory>) and removes its control group. Code::conflict while a shim has it; Code::timeout
 // when something will not die.
 void kill_leftovers(const std::string& directory);
+
+// The same for a launch that the caller knows to be unsupervised, whatever its files say or whether it is there at all:
+// `group` is the job's, or "" without.
+void kill_unsupervised(const std::string& directory, const std::string& group);
+// Whether something of it runs, by the group and the mark.
+bool has_processes(const std::string& directory, const std::string& group);
 
 }  // namespace berth::shim

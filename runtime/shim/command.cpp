@@ -25,6 +25,7 @@
 #include "runtime/shim/apart.hpp"
 #include "runtime/shim/lookup.hpp"
 #include "runtime/shim/protection.hpp"
+#include "runtime/shim/seal.hpp"
 
 namespace berth::shim {
 namespace {
@@ -192,6 +193,7 @@ void wait_for_word(const Plan& plan) {
 }
 
 [[noreturn]] void child(const Plan& plan) {
+  forget_key();
   os::reset_signals();
   try {
     prepare(plan);

@@ -11,6 +11,7 @@
 #include <chrono>
 
 #include "runtime/os/file.hpp"
+#include "runtime/shim/seal.hpp"
 
 namespace berth::shim {
 namespace {
@@ -21,6 +22,13 @@ constexpr std::chrono::milliseconds kLongestPause{10'000};
 void pause_for(std::chrono::milliseconds pause) {
   const timespec duration{pause.count() / 1000, pause.count() % 1000 * 1'000'000};
   ::nanosleep(&duration, nullptr);
+}
+
+// A job of the same user may have put a directory there, which a file does not replace.
+
+void clear_the_way(const std::string& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) os::remove_tree(path);
 }
 
 }  // namespace
@@ -43,12 +51,13 @@ void EndingFile::reserve() {
 }
 
 void EndingFile::write(const Ended& ended) {
-  const auto text = to_text(ended);
+  auto text = to_text(ended);
+  if (!kept_key().empty()) text = sealed(text, kept_key());
   for (std::chrono::milliseconds pause{50};; pause = std::min(pause * 2, kLongestPause)) {
     try {
       return try_write(text);
     } catch (const Error& error) {
-      if (error.code() == Code::not_found) return;
+      if (!os::exists(directory_)) return;
     }
     pause_for(pause);
   }
@@ -63,7 +72,17 @@ void EndingFile::try_write(const std::string& text) {
   const bool longer = ::fstat(file_.get(), &info) == 0 && info.st_size > static_cast<off_t>(text.size());
   if (longer && ::ftruncate(file_.get(), static_cast<off_t>(text.size())) < 0) throw_errno("shorten", part);
   os::sync_data(file_, part);
-  if (::rename(part.c_str(), path.c_str()) < 0) throw_errno("put in place", path);
+  struct stat named {};
+  if (::lstat(part.c_str(), &named) == 0 && (named.st_ino != info.st_ino || named.st_dev != info.st_dev)) {
+    os::remove_tree(part);  // a job of the same user put it there
+    file_.reset();
+    throw Error(Code::conflict, part + " was replaced");
+  }
+  clear_the_way(path);
+  if (::rename(part.c_str(), path.c_str()) < 0) {
+    if (errno == ENOENT) file_.reset();  // somebody took it away: it is written anew
+    throw_errno("put in place", path);
+  }
   os::sync_directory(directory_);
 }
 

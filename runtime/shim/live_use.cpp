@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/base/error.hpp"
+#include "runtime/os/beneath.hpp"
 #include "runtime/os/cgroup.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/process_use.hpp"
@@ -13,7 +14,7 @@ namespace {
 
 std::optional<Started> started_in(const std::string& directory) {
   try {
-    const auto text = os::read_file_if_exists(os::join(directory, kStartedFile));
+    const auto text = os::read_plain_if_exists(os::join(directory, kStartedFile), os::trusted_file(), 1U << 20);
     if (text) return started_from_text(*text);
   } catch (const Error&) {  // of a version that this one cannot read
   }

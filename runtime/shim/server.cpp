@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -13,9 +14,11 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 #include <vector>
 
 #include "runtime/os/fd.hpp"
+#include "runtime/shim/seal.hpp"
 
 namespace berth::shim {
 namespace {
@@ -30,10 +33,11 @@ sigset_t only_sigchld() {
   return set;
 }
 
-void answer(int socket) {
-  const pid_t pid = ::getpid();
+void answer(int socket, bool has_key) {
+  const std::array<pid_t, 2> words{::getpid(), 1};
+  const pid_t pid = words[0];
   const os::Fd self(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  iovec part{const_cast<pid_t*>(&pid), sizeof pid};
+  iovec part{const_cast<pid_t*>(words.data()), has_key ? sizeof words : sizeof pid};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
   msghdr message{};
   message.msg_iov = &part;
@@ -55,11 +59,16 @@ void answer(int socket) {
 [[noreturn]] void be_supervisor(int socket, os::Fd taken, void (*supervise)(const char*)) {
   std::array<char, kLongestRequest + 1> directory{};
   ssize_t length = 0;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // somebody may have stopped it, so that it does not see the socket closed
   while ((length = ::recv(socket, directory.data(), kLongestRequest, 0)) < 0 && errno == EINTR) continue;
+  ::prctl(PR_SET_PDEATHSIG, 0);
   if (length <= 0) ::_exit(0);
   const pid_t pid = ::getpid();
   [[maybe_unused]] const auto written = ::write(taken.get(), &pid, sizeof pid);
-  answer(socket);
+  const std::string_view request(directory.data(), static_cast<std::size_t>(length));
+  const auto end = request.find('\0');
+  if (end != request.npos) keep_key(request.substr(end + 1));
+  answer(socket, !kept_key().empty());
   taken.reset();
   ::close(socket);
   supervise(directory.data());
@@ -120,7 +129,13 @@ class Server {
   void reap() {
     std::array<signalfd_siginfo, 8> drained;
     while (::read(ended_.get(), drained.data(), sizeof drained) > 0) continue;
-    for (pid_t pid = 0; (pid = ::waitpid(-1, nullptr, WNOHANG)) > 0;) std::erase(idle_, pid);
+    int status = 0;
+    for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0;) {
+      if (WIFSTOPPED(status))
+        ::kill(pid, SIGCONT);  // it has a job, which nobody watches meanwhile; it tells
+      else
+        std::erase(idle_, pid);
+    }
   }
 
   int socket_;

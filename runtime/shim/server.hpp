@@ -3,8 +3,10 @@
 // Supervisors that are there before they are needed: a process that forks them in advance, so that launching a job
 // costs neither the start of a program nor a fork of the agent.
 //
-// Over a SOCK_SEQPACKET socket each request is the path of a launch directory. The idle supervisor that takes it
-// answers with its process id (a pid_t) and, as SCM_RIGHTS, a pidfd of itself. When the other end of the socket is
+// Over a SOCK_SEQPACKET socket each request is the path of a launch directory, and after a zero byte the launch's key
+// (seal.hpp). The idle supervisor that takes it answers with its process id (a pid_t), whether it has understood the key
+// (a pid_t, too, of 1) and, as SCM_RIGHTS, a pidfd of itself. A supervisor that somebody stops is continued. When the
+// other end of the socket is
 // closed, the server and its idle supervisors end; those that have a job do not.
 
 #include <cstddef>

@@ -18,6 +18,7 @@
 #include "runtime/base/clock.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/logs/keeper.hpp"
+#include "runtime/os/beneath.hpp"
 #include "runtime/os/device_filter.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/inotify.hpp"
@@ -66,6 +67,7 @@ os::Fd child_signals() {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGCHLD);
+  sigaddset(&set, SIGCONT);  // somebody had stopped it
   ::sigprocmask(SIG_BLOCK, &set, nullptr);
   os::Fd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd) throw_errno("watch", "child processes");
@@ -226,7 +228,7 @@ class Supervisor {
     if (!std::exchange(look_for_stop_, false)) return;
     std::optional<Stop> stop;
     try {
-      const auto text = os::read_file_if_exists(file(kStopFile), 1U << 20);
+      const auto text = os::read_plain_if_exists(file(kStopFile), os::trusted_file(), 1U << 20);
       if (!text || *text == last_stop_) return;
       last_stop_ = *text;
       stop = stop_from_text(*text);
@@ -317,12 +319,19 @@ class Supervisor {
   void look_at_processes() {
     if (std::exchange(look_at_processes_, false)) {
       std::array<signalfd_siginfo, 8> drained;
-      while (::read(signals_.get(), drained.data(), sizeof drained) > 0) continue;
+      for (ssize_t length = 0; (length = ::read(signals_.get(), drained.data(), sizeof drained)) > 0;)
+        for (std::size_t i = 0; i < static_cast<std::size_t>(length) / sizeof drained[0]; ++i)
+          if (drained[i].ssi_signo == SIGCONT) note_stopped();
     } else if (!killing()) {
       return;
     }
     if (const auto exit = tree_.reap(command_->pid())) main_ended(*exit);
     if (exit_ && tree_.empty()) over_ = true;
+  }
+
+  void note_stopped() {
+    constexpr const char* kRemark = "its records were changed: its supervisor was stopped from outside, and went on";
+    if (ended_.remarks.empty() || ended_.remarks.back() != kRemark) ended_.remarks.emplace_back(kRemark);
   }
 
   void main_ended(os::Exit exit) {

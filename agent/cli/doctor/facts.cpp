@@ -219,6 +219,7 @@ AgentFacts agent_facts_from_json(std::string_view text) {
       facts.jobs_of_outdated_supervisors.push_back(text_at(each, "job"));
   const auto leftovers = at(answer, "leftovers");
   facts.directories_left = texts_at(leftovers, "directories");
+  facts.unrecorded = texts_at(leftovers, "unrecorded");
   for (const auto& group : list_at(leftovers, "cgroups"))
     facts.cgroups_left.push_back({text_at(group, "path"), number_at(group, "processes")});
   for (const auto& gpu : list_at(answer, "gpus"))

@@ -100,6 +100,7 @@ struct AgentFacts {
   std::vector<std::string> jobs_of_outdated_supervisors;
   std::size_t supervisors = 0;
   std::vector<std::string> directories_left;
+  std::vector<std::string> unrecorded;  // of jobs
   struct Group {
     std::string path;
     std::uint64_t processes = 0;

@@ -343,6 +343,7 @@ Check judge_leftovers(const Agent& agent) {
     check.details.push_back(group.path + " (" + std::to_string(group.processes) +
                             (group.processes == 1 ? " process)" : " processes)"));
   }
+  for (const auto& directory : agent->unrecorded) check.details.push_back(directory + " (of a job without a record)");
   if (check.details.empty()) return check;
   check.level = Level::warning;
   check.what = "of ended jobs: " + joined(check.details, kNamed);
@@ -354,6 +355,11 @@ Check judge_leftovers(const Agent& agent) {
     if (processes > 0)
       check.advice += "end what still runs there: echo 1 | sudo tee " + path + "/cgroup.kill\n";
     check.advice += "remove the group: sudo rmdir " + path;
+  }
+  if (!agent->unrecorded.empty()) {
+    check.advice += check.advice.empty() ? "" : "\n";
+    check.advice += "what jobs without a record wrote is kept; look for a lost database, else remove it: rm -r " +
+                    agent->unrecorded.front();
   }
   return check;
 }

@@ -1,11 +1,15 @@
 #include "runtime/async/watcher.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <sys/inotify.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "runtime/async/run.hpp"
 #include "runtime/async/wait.hpp"
+#include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
 
 using namespace berth;
@@ -97,4 +101,42 @@ TEST_CASE("a file's appearance is told when it comes, and at once where it is th
     co_await others.join();
     CHECK(told);
   });
+}
+
+// In a process of its own, whose user may have no watches: the limit is a user namespace's own.
+TEST_CASE("where no watch can be had a change is seen all the same, and it is told that one is missing") {
+  const os::TempDir directory;
+  os::make_directories(directory / "a");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const auto user = std::to_string(::getuid());
+    if (::unshare(CLONE_NEWUSER) != 0) ::_exit(77);
+    try {
+      const auto put = [](const char* path, const std::string& text) {
+        const auto file = os::open(path, O_WRONLY);
+        if (::write(file.get(), text.data(), text.size()) < 0) ::_exit(77);
+      };
+      put("/proc/self/setgroups", "deny");
+      put("/proc/self/uid_map", "0 " + user + " 1");
+      put("/proc/sys/user/max_inotify_watches", "0");
+    } catch (const Error&) {
+      ::_exit(77);
+    }
+    bool told = false;
+    with_watcher([&](async::Watcher& watcher) -> Task<> {
+      const auto watch = watcher.watch(directory / "a", IN_MOVED_TO);
+      told = watcher.polled() == 1 && !watcher.why_polled().empty();
+      write(directory / "a/file");
+      co_await watch->changed();
+      co_await watcher.appearance(directory / "a/file");
+    });
+    ::_exit(told ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+    MESSAGE("skipped: no user namespace can be made here");
+    return;
+  }
+  CHECK(status == 0);
 }

@@ -1,12 +1,15 @@
 #include "runtime/db/writer.hpp"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cstdio>
 #include <future>
 #include <thread>
 
 #include "runtime/base/error.hpp"
+#include "runtime/os/file.hpp"
 
 using namespace berth;
 using namespace berth::db;
@@ -157,4 +160,50 @@ TEST_CASE_FIXTURE(Fixture, "durable writes that wait together share a sync") {
   const auto rate = kWrites / elapsed.count();
   MESSAGE(rate, " durable writes a second");
   CHECK(rate > kLeastRate);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a database that is deleted, replaced or cut while it is in use takes no more writes, and tells") {
+  CHECK(write(writer, Durable::yes, insert(1)).get() == "");
+  const auto moved = directory / "elsewhere";
+  SUBCASE("deleted, and put back") {
+    REQUIRE(std::rename(path.c_str(), moved.c_str()) == 0);
+    CHECK(write(writer, Durable::yes, insert(2)).get().find(path + " was deleted") != std::string::npos);
+    REQUIRE(std::rename(moved.c_str(), path.c_str()) == 0);
+    CHECK(write(writer, Durable::yes, insert(3)).get() == "");
+  }
+  SUBCASE("replaced by another one") {
+    os::write_file(path, os::read_file(path), 0600, os::Durable::no);
+    CHECK(write(writer, Durable::yes, insert(2)).get().find(path + " was replaced") != std::string::npos);
+  }
+  SUBCASE("cut") {
+    REQUIRE(::truncate(path.c_str(), 100) == 0);
+    CHECK(write(writer, Durable::yes, insert(2)).get().find(path + " was cut") != std::string::npos);
+  }
+  SUBCASE("its log deleted") {
+    REQUIRE(::unlink((path + "-wal").c_str()) == 0);
+    CHECK(write(writer, Durable::yes, insert(2)).get().find(path + "-wal was deleted") != std::string::npos);
+  }
+  SUBCASE("its log cut") {
+    REQUIRE(::truncate((path + "-wal").c_str(), 0) == 0);
+    CHECK(write(writer, Durable::yes, insert(2)).get().find(path + "-wal was cut") != std::string::npos);
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture, "a log that is moved into the database again and again is as it should be") {
+  for (int i = 0; i < 40; ++i) {
+    const auto many = [i](Connection& db) {
+      for (int j = 0; j < 200; ++j) db.run("INSERT INTO t VALUES (?, ?)", i * 1000 + j, std::string(3000, 'x'));
+    };
+    REQUIRE(write(writer, Durable::no, many).get() == "");
+  }
+  CHECK(rows() == 8000);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a connection that is made anew goes on with the work") {
+  CHECK(write(writer, Durable::yes, insert(1)).get() == "");
+  writer.renew([]() -> Connection { throw Error(Code::io, "not yet"); });
+  CHECK(write(writer, Durable::yes, insert(2)).get() == "not yet");
+  writer.renew([this] { return Connection::open(path); });
+  CHECK(write(writer, Durable::yes, insert(3)).get() == "");
+  CHECK(rows() == 2);
 }

@@ -35,7 +35,8 @@ TEST_CASE("provenance is recorded under Azure ML's and MLflow's names") {
   CHECK(out.at("azureml.git.dirty") == "False");
   CHECK(out.at("berth.git.describe") == "v1-2-gaaaaaaa");
   CHECK(out.at("berth.git.path") == "train");
-  CHECK(out.size() == 9);
+  CHECK(out.at("berth.git.state") == "clean");
+  CHECK(out.size() == 10);
 }
 
 TEST_CASE("a dirty tree, its untracked files and submodules are told as text") {
@@ -84,6 +85,21 @@ TEST_CASE("a build server's variables override what was found, credentials strip
     CHECK(out.at("azureml.git.build_id") == "77");
     CHECK(out.at("azureml.git.build_uri") == "https://example.org/build/77");
   }
+}
+
+TEST_CASE("what could not be found out has a value of its own") {
+  auto found = example();
+  found.unknown = "it was too dark";
+  auto out = git::properties(found, no_variables);
+  CHECK(out.at("azureml.git.dirty") == "Unknown");
+  CHECK(out.at("berth.git.state") == "unknown, because it was too dark");
+  found.dirty = true;  // which settles it
+  CHECK(git::properties(found, no_variables).at("berth.git.state") == "changed");
+  git::Provenance fresh;
+  fresh.no_commit = true;
+  out = git::properties(fresh, no_variables);
+  CHECK(out.at("azureml.git.dirty") == "True");
+  CHECK(out.at("berth.git.state") == "no commit yet");
 }
 
 TEST_CASE("without a repository and without overrides there are no properties") {

@@ -1,0 +1,339 @@
+// An attempt's way from the intent to its record: one step of launch_state.hpp after the other. Every step may be
+// overtaken by a cancellation at a co_await, so each looks at the job again afterwards.
+
+#include <poll.h>
+#include <sys/inotify.h>
+
+#include "agent/jobs/launching.hpp"
+#include "agent/jobs/outage.hpp"
+#include "agent/jobs/persist.hpp"
+#include "agent/jobs/secret_masks.hpp"
+#include "runtime/async/deadline.hpp"
+#include "runtime/os/file.hpp"
+
+namespace berth::jobs {
+namespace {
+
+constexpr int kLaunchTries = 3;
+constexpr std::chrono::milliseconds kFirstFailurePause{50};
+constexpr std::chrono::milliseconds kLongestFailurePause{10'000};
+// A supervisor that was killed just when it started the job leaves the claim to a child that is about to end.
+constexpr auto kClaimPatience = std::chrono::seconds(5);
+constexpr unsigned kMostUnreadable = 12;  // with the pauses in between, about a minute
+
+bool has_ended(const os::Fd& supervisor) {
+  pollfd ask{supervisor.get(), POLLIN, 0};
+  return ::poll(&ask, 1, 0) > 0;
+}
+
+// What the disk or a limit may take away for a moment, as against what is not what it should be.
+bool may_pass(const Error& error) { return error.code() == Code::io || error.code() == Code::no_space; }
+
+}  // namespace
+
+Task<> Jobs::run(Sequence sequence, int attempt, int launch) {
+  Run run;
+  run.sequence = sequence;
+  run.attempt = attempt;
+  run.launch = launch;
+  run.boot_id = settings_.boot_id;
+  co_await drive(std::move(run));
+}
+
+Task<> Jobs::drive(Run run) {
+  async::Backoff pause(kFirstFailurePause, kLongestFailurePause);
+  while (run.stage != Stage::over && find(run.sequence) != nullptr) {
+    const auto stage = run.stage;
+    auto came = co_await async::attempt(perform(run));
+    if (!came) note_failure(run, stage, came.error());
+    const bool again = run.adopted || (!run.error && run.tries < kLaunchTries);
+    run.stage = next(stage, came ? *came : Came::failed, again ? Again::yes : Again::no);
+    if (came)
+      pause.reset();
+    else if (stage >= Stage::watching)
+      co_await async::sleep_for(pause.next());
+  }
+}
+
+Task<Came> Jobs::perform(Run& run) {
+  switch (run.stage) {
+    case Stage::intending:
+      co_return co_await intend(run);
+    case Stage::launching:
+      co_return co_await launch(run);
+    case Stage::watching:
+      co_return co_await wait_for_news(run);
+    case Stage::looking:
+      co_return co_await look(run);
+    case Stage::relaunching:
+      co_await relaunch(run);
+      break;
+    case Stage::settling:
+      co_return co_await settle(run);
+    case Stage::releasing:
+      co_await release(run);
+      break;
+    case Stage::noting:
+      co_await note_end(run);
+      break;
+    case Stage::gathering:
+      co_await gather(run);
+      break;
+    case Stage::recording:
+      co_await conclude(run);
+      break;
+    case Stage::over:
+      break;
+  }
+  co_return Came::done;
+}
+
+// Before there is a supervisor a failure is the attempt's end; after that it only is told, once.
+void Jobs::note_failure(Run& run, Stage stage, const Error& error) {
+  const auto* live = find(run.sequence);
+  if (live == nullptr) return;
+  if (stage == Stage::intending || stage == Stage::launching) run.error = error;
+  if (stage == Stage::intending && run.record.ending) {
+    log_.info("job cannot be run as it was prepared", kv("job", live->id), kv("error", error.describe()));
+    return;
+  }
+  if (stage == Stage::intending) {
+    log_.error("job cannot be run", kv("job", live->id), kv("error", error.describe()));
+    run.record.number = run.attempt;
+    run.record.launch = run.launch;
+    if (live->stopping)  // a cancellation was on record before the start
+      run.record = canceled_attempt(run.sequence, run.attempt, run.launch);
+    else if (error.code() == Code::no_space)
+      run.record.ending = model::DiskFull{error.describe()};
+    else
+      run.record.ending = model::StartFailed{125, error.describe()};
+    return;
+  }
+  if (stage == Stage::gathering) workplaces_.remark(live->id, "outputs were not collected: " + error.describe());
+  if (std::exchange(run.told, true)) return;
+  log_.error("job goes on, but not everything about it can be done now", kv("job", live->id),
+             kv("error", error.describe()));
+  if (stage == Stage::looking)
+    workplaces_.remark(live->id, "the agent cannot read what became of the job, and tries again: " + error.describe());
+}
+
+Task<Came> Jobs::intend(Run& run) {
+  if (find(run.sequence)->stopping) {
+    run.record = canceled_attempt(run.sequence, run.attempt, run.launch);
+    co_return Came::canceled;
+  }
+  store::StartIntent intent;
+  intent.sequence = run.sequence;
+  intent.attempt = run.attempt;
+  intent.launch = run.launch;
+  intent.boot_id = run.boot_id = settings_.boot_id;
+  intent.gpus = find(run.sequence)->gpus;
+  run.seal = {};
+  // Where jobs have the agent's own user, they can write its files. What is in a container has no socket to get a key by.
+  if (!model::in_container(record(run.sequence).request.environment)) {
+    run.seal.key = shim::new_key();
+    run.seal.print = intent.seal = shim::print_of(run.seal.key);
+  }
+  run.ground = std::make_shared<Ground>();
+  nursery_.spawn(lay_ground(run.sequence, run.launch, run.ground));
+  co_await persist([&] { return store_.start_intent(intent); }, "a start");
+  while (!run.ground->laid) co_await run.ground->done.wait();
+  if (!run.ground->failure) co_return Came::done;
+  const bool waits = co_await postpone(run, *run.ground->failure);
+  if (waits) co_return Came::postponed;
+  const auto job = record(run.sequence);
+  const bool certain = needs_preparation(job.request) && !run.ground->without_secrets;
+  if (!certain || find(run.sequence)->stopping) throw *run.ground->failure;
+  run.record.number = run.attempt;  // what was prepared is there no more
+  run.record.launch = run.launch;
+  run.record.ending = job.request.environment.kind == model::EnvironmentRequest::Kind::none
+                          ? preparation_failed<model::SnapshotFailed>(*run.ground->failure)
+                          : environment_failed(job, *run.ground->failure);
+  throw *run.ground->failure;
+}
+
+// From the launcher's call on there may be a supervisor, whatever comes of the call.
+Task<Came> Jobs::launch(Run& run) {
+  auto job = record(run.sequence);
+  const auto shown_command = job.request.command;
+  model::put_back(job.request, run.ground->secrets);
+  const auto identity = identity_of(job);
+  auto& site = run.ground->site;
+  if (!settings_.cgroup_base.empty() && !os::exists(settings_.cgroup_base)) {
+    auto renew = [&] { settings_.renew_cgroup_base(); };
+    co_await async::offload(pool_, renew);
+  }
+  auto* live = find(run.sequence);
+  if (live->stopping) {
+    run.record = canceled_attempt(run.sequence, run.attempt, run.launch);
+    co_return Came::canceled;
+  }
+  if (!site.container) site.cgroup = group_of(job.id, run.launch);
+  auto plan =
+      plan_launch(job, run.attempt, site, run.ground->environment, identity, settings_.switch_user, settings_.defaults);
+  if (!run.ground->secrets.empty()) set_secrets_apart(plan, job.request, shown_command, site, run.ground->secrets);
+  const auto directory = workplaces_.directory(job.id, run.launch);
+  std::optional<shim::Supervisor> supervisor;
+  if (site.container) {
+    live->launch = run.launch;  // whom a cancellation asks from now on
+    auto start = [&] { return containers_.launch(job.id, run.launch, directory, plan, site, run.ground->environment.image); };
+    supervisor = co_await async::offload(pool_, start);
+    live = find(run.sequence);
+  } else {
+    live->launch = run.launch;
+    supervisor = launcher_.launch(directory, plan, run.seal.key);
+    if (supervisor->key.empty()) run.seal = {};
+  }
+  run.supervisor = live->supervisor = std::make_shared<os::Fd>(std::move(supervisor->pidfd));
+  live->outage.reset();
+  live->started = clock_.now();
+  enter(run.sequence, live->state);  // for those who wait for the launch
+  log_.info("job started", kv("job", job.id), kv("attempt", run.attempt), kv("shim", supervisor->pid));
+  if (live->stopping) co_await stop_supervisor(run.sequence, shim::kStoppedCanceled);
+  co_return Came::done;
+}
+
+// Until the supervisor has written the ending, or is gone. It needs many milliseconds more to exit, which nobody has to
+// wait for.
+Task<Came> Jobs::wait_for_news(Run& run) {
+  if (!run.supervisor || has_ended(*run.supervisor)) {
+    co_await async::sleep_for(run.pause.next());
+    co_return Came::done;
+  }
+  const auto directory = workplaces_.directory(find(run.sequence)->id, run.launch);
+  if (!run.watch) {
+    try {
+      run.watch = watcher_.watch(directory, IN_MOVED_TO);
+    } catch (const Error&) {  // somebody has taken the directory away: then its end tells
+    }
+    if (run.watch && os::exists(os::join(directory, shim::kEndingFile))) co_return Came::done;
+  }
+  auto gone = async::readable(run.supervisor->get());
+  if (!run.watch) {
+    co_await std::move(gone);
+    co_return Came::done;
+  }
+  auto changed = run.watch->changed();
+  co_await async::run_until(std::move(changed), std::move(gone));
+  co_return Came::done;
+}
+
+Task<Came> Jobs::look(Run& run) {
+  auto came = co_await look_at_files(run);
+  if (came != Came::running && came != Came::failed) {
+    run.watch.reset();
+    run.pause.reset();
+  }
+  co_return came;
+}
+
+Task<Came> Jobs::look_at_files(Run& run) {
+  const auto id = find(run.sequence)->id;
+  const auto directory = workplaces_.directory(id, run.launch);
+  const bool alive = run.supervisor && !has_ended(*run.supervisor);
+  std::optional<Error> unreadable;
+  try {
+    if (alive) {  // it has the last word, whoever else writes there
+      auto ended = shim::ending_in(directory, run.seal);
+      if (!ended) co_return Came::running;
+      run.condition = shim::Over{std::move(*ended)};
+      co_return Came::ended;
+    }
+    if (!os::exists(directory)) {
+      if (run.boot_id != os::boot_id()) {  // directories are not synced
+        run.condition = shim::Lost{std::nullopt, true};
+        co_return Came::ended;
+      }
+      // Its agent may have died before it made the directory; what ran there has left traces.
+      if (run.adopted && !shim::has_processes(directory, group_of(id, run.launch))) co_return never_ran(run);
+      co_return lost(run, "its directory " + directory + " was removed");
+    }
+    run.condition = shim::inspect(directory, run.boot_id, run.seal);
+  } catch (const Error& error) {
+    unreadable = error;
+  }
+  if (!unreadable) {
+    if (auto* running = std::get_if<shim::Running>(&run.condition)) co_return co_await adopt(run, std::move(*running));
+    co_return std::holds_alternative<shim::NeverRan>(run.condition) ? never_ran(run) : Came::ended;
+  }
+  if (alive) {
+    if (unreadable->code() != Code::unsupported && !may_pass(*unreadable) && run.changed.empty()) {
+      run.changed = unreadable->describe();
+      workplaces_.remark(id, "its records were changed: " + run.changed);
+    }
+    co_return Came::running;
+  }
+  if (find(run.sequence)->stopping) co_await stop_supervisor(run.sequence, shim::kStoppedCanceled);
+  // For a newer agent to read, or gone with the next look.
+  const bool waits = unreadable->code() == Code::unsupported || (may_pass(*unreadable) && ++run.unreadable < kMostUnreadable);
+  if (waits && !(find(run.sequence)->stopping && !shim::is_supervised(directory))) throw *unreadable;
+  co_return lost(run, unreadable->describe());
+}
+
+// Of a launch whose claim somebody holds, though no supervisor is known yet.
+Task<Came> Jobs::adopt(Run& run, shim::Running running) {
+  auto* live = find(run.sequence);
+  if (run.supervisor) {  // ours has ended
+    if (!run.unwatched_since) run.unwatched_since = clock_.steady();
+    if (clock_.steady() - *run.unwatched_since < kClaimPatience) co_return Came::running;
+    co_return lost(run, "its supervisor was killed, and something else holds its claim");
+  }
+  if (!running.started) co_return Came::running;  // it will within moments
+  if (!running.shim && model::in_container(record(run.sequence).request.environment)) {
+    auto inside = co_await async::attempt(supervisor_inside(live->id, run.launch));
+    if (inside && *inside) running.shim = std::move(**inside);  // its number is the container's own
+    if (!running.shim) co_return Came::running;                 // it ended this very moment
+  }
+  if (!running.shim) {
+    if (!run.unwatched_since) run.unwatched_since = clock_.steady();
+    if (clock_.steady() - *run.unwatched_since < kClaimPatience) co_return Came::running;
+    co_return lost(run, "its supervisor is gone, and something else holds its claim");
+  }
+  live = find(run.sequence);
+  live->started = running.started->time;
+  log_.info("job adopted", kv("job", live->id), kv("shim", running.started->shim.pid));
+  run.supervisor = live->supervisor = std::make_shared<os::Fd>(std::move(*running.shim));
+  // It may have been canceled by an agent that died before it could say so.
+  if (live->stopping) co_await stop_supervisor(run.sequence, shim::kStoppedCanceled);
+  co_return Came::running;
+}
+
+// It is revoked, so that it never will.
+Came Jobs::never_ran(Run& run) {
+  const auto* live = find(run.sequence);
+  // Whose job took its records away, and its supervisor, did run.
+  const auto group = model::in_container(record(run.sequence).request.environment) ? "" : group_of(live->id, run.launch);
+  if (shim::has_processes(workplaces_.directory(live->id, run.launch), group))
+    return lost(run, "processes of it run though nothing tells that it was started");
+  run.condition = shim::NeverRan{};
+  return live->stopping ? Came::ended : Came::never_ran;
+}
+
+Came Jobs::lost(Run& run, std::string changed) {
+  run.changed = std::move(changed);
+  run.condition = shim::Lost{std::nullopt, false};
+  return Came::ended;
+}
+
+Task<> Jobs::relaunch(Run& run) {
+  auto* live = find(run.sequence);
+  const auto id = live->id;
+  live->launch = 0;  // there is nobody to ask to stop
+  live->asked_to_stop = false;
+  live->supervisor.reset();
+  if (run.adopted)
+    log_.info("job had not started; starting it", kv("job", id));
+  else
+    log_.warn("supervisor died before it started the job; trying again", kv("job", id));
+  // Whatever its files tell: no two launches of a job run at once.
+  co_await kill_leftovers(id, run.launch);
+  if (model::in_container(record(run.sequence).request.environment)) co_await leave_container(id, run.launch, run.condition);
+  const int before = run.launch++;
+  if (!run.adopted) ++run.tries;
+  run.adopted = false;
+  run.supervisor.reset();
+  run.unwatched_since.reset();
+  workplaces_.discard(id, before);
+}
+
+}  // namespace berth::jobs

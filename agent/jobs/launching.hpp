@@ -1,0 +1,55 @@
+#pragma once
+
+// What the sources of Jobs share about endings and attempts.
+
+#include <string_view>
+
+#include "agent/jobs/jobs.hpp"
+#include "agent/jobs/launch_state.hpp"
+#include "runtime/async/wait.hpp"
+
+namespace berth::jobs {
+
+inline bool collects_outputs(const model::Job& job) { return job.request.snapshot || !job.request.outputs.empty(); }
+
+template <class Failed>
+model::Ending preparation_failed(const Error& error) {
+  if (error.code() == Code::no_space) return model::DiskFull{error.describe()};
+  return Failed{error.describe()};
+}
+
+inline model::Ending environment_failed(const model::Job& job, const Error& error) {
+  if (model::in_container(job.request.environment)) return preparation_failed<model::ImageFailed>(error);
+  return preparation_failed<model::EnvironmentFailed>(error);
+}
+
+// Whether the attempt that has just ended is to be repeated.
+bool wants_retry(const model::Job& job, const model::Attempt& last);
+
+// One attempt on its way (launch_state.hpp); lives in the coroutine that drives it.
+struct Jobs::Run {
+  Sequence sequence = 0;
+  int attempt = 0;
+  int launch = 0;
+  Stage stage = Stage::intending;
+  int tries = 1;         // launches of this attempt
+  bool adopted = false;  // another agent launched it, and may have died at any point
+  std::string boot_id;   // in which it was launched
+  shim::Seal seal;       // of its ending
+  std::shared_ptr<Ground> ground;
+  std::optional<Error> error;  // why it did not come to a supervisor, or why starting one failed
+  std::shared_ptr<os::Fd> supervisor;  // readable when it has ended
+  std::unique_ptr<async::Watcher::Watch> watch;
+  async::Backoff pause{std::chrono::milliseconds(5), std::chrono::milliseconds(1000)};  // where nobody can be waited for
+  std::optional<Steady> unwatched_since;  // somebody holds the claim who is not its supervisor
+  unsigned unreadable = 0;                // how often its files could not be read
+  bool told = false;
+  std::string changed;  // how its records were changed; "" where they were not
+  shim::Condition condition = shim::NeverRan{};
+  bool out_of_memory = false;  // an engine told so
+  model::Attempt record;
+  std::optional<objects::Store::Hold> hold;
+  bool recorded = false;
+};
+
+}  // namespace berth::jobs
