@@ -21,6 +21,7 @@ using http::Response;
 using nlohmann::json;
 
 constexpr ByteSize kLargestSubmission = 32_MiB;
+constexpr ByteSize kLargestRequest = 8_MiB;  // of one job
 constexpr std::size_t kMostValues = 1'000'000;  // of the JSON of all jobs of a submission, and of one
 constexpr std::size_t kMostValuesOfOne = 50'000;
 constexpr std::size_t kMostJobs = 10'000;       // in one submission or list
@@ -78,6 +79,11 @@ void refuse_many(std::size_t jobs) {
     throw Error(Code::too_large, "at most " + std::to_string(kMostJobs) + " jobs can be submitted at once");
 }
 
+void refuse_large(std::string_view request) {
+  if (request.size() > kLargestRequest.bytes())
+    throw Error(Code::too_large, "a job request is larger than the " + to_text(kLargestRequest) + " allowed for one");
+}
+
 // One request after the other, each forgotten before the next is read.
 Submission parse_list(const std::vector<std::string_view>& texts) {
   refuse_many(texts.size());
@@ -85,6 +91,7 @@ Submission parse_list(const std::vector<std::string_view>& texts) {
   submission.requests.reserve(texts.size());
   std::size_t left = kMostValues;
   for (const auto text : texts) {
+    refuse_large(text);
     model::JsonBudget budget{std::min(kMostValuesOfOne, left)};
     const auto before = budget.values;
     submission.add(model::parse_json(text, budget));
@@ -95,6 +102,7 @@ Submission parse_list(const std::vector<std::string_view>& texts) {
 
 Submission parse_submission(std::string_view text) {
   if (const auto texts = model::elements_of(text, "jobs", kMostJobs)) return parse_list(*texts);
+  refuse_large(text);
   model::JsonBudget budget{kMostValuesOfOne};
   auto body = model::parse_json(text, budget);
   Submission submission;

@@ -68,6 +68,11 @@ void Connection::send_some(std::span<std::string_view> pieces) {
   }
 }
 
+async::Task<> Connection::readable() {
+  const auto [failure] = co_await socket_.async_wait(Socket::wait_read, kToken);
+  async::check(failure, "read from", "a client");
+}
+
 async::Task<> Connection::writable() {
   const auto [failure] = co_await socket_.async_wait(Socket::wait_write, kToken);
   async::check(failure, "write to", "a client");
@@ -76,6 +81,11 @@ async::Task<> Connection::writable() {
 bool Connection::hung_up() {
   pollfd state{socket_.native_handle(), 0, 0};
   return ::poll(&state, 1, 0) > 0;  // only POLLHUP and POLLERR are reported
+}
+
+bool Connection::has_input() {
+  char byte = 0;
+  return ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 async::Task<> Connection::gone() {

@@ -26,10 +26,13 @@ class Connection {
   // Sends what the kernel takes at once and removes it from the pieces; throws Error(Code::unavailable) when
   // the client is gone.
   void send_some(std::span<std::string_view> pieces);
+  async::Task<> readable();
   async::Task<> writable();
   // Until the client has closed the connection. One that has only finished sending is still there.
   async::Task<> gone();
   bool broken() const { return broken_; }
+  // Whether something has arrived that was not read yet.
+  bool has_input();
 
   void cancel();     // what waits throws Cancelled
   void end_input();  // a read returns what is there, then 0

@@ -159,11 +159,8 @@ class Server::State : public SessionHost {
   // Of the user's idle connections the oldest.
   bool close_idle(std::optional<uid_t> user) {
     if (!user) return false;
-    for (auto* session : sessions_) {
-      if (session->user() != *user || !session->idle()) continue;
-      session->leave();
-      return true;
-    }
+    for (auto* session : sessions_)
+      if (session->user() == *user && session->leave()) return true;
     return false;
   }
 

@@ -164,10 +164,12 @@ void Session::stop() {
   if (streaming_) connection_.cancel();
 }
 
-void Session::leave() {
+bool Session::leave() {
+  if (!idle() || connection_.has_input()) return false;
   leaving_ = true;
   stopping_ = true;
   connection_.end_input();
+  return true;
 }
 
 std::optional<Steady> Session::expire(Steady now) {
@@ -229,9 +231,11 @@ async::Task<bool> Session::read_head() {
     if (stopping_) co_return false;
     std::size_t n = 0;
     if (!parser_.begun()) {
+      // What arrives stays where leave() sees it until it is taken.
       idle_ = true;
-      n = co_await fill(host_.limits().idle_time);
+      co_await until_readable(host_.limits().idle_time);
       idle_ = false;
+      n = co_await fill(kNoLimit);
     } else {
       const auto now = std::chrono::steady_clock::now();
       if (!due) due = now + host_.limits().header_time;
@@ -385,6 +389,18 @@ async::Task<std::size_t> Session::receive(std::span<char> buffer, std::chrono::m
   }
   due_.reset();
   co_return n;
+}
+
+async::Task<> Session::until_readable(std::chrono::milliseconds limit) {
+  set_due(limit);
+  try {
+    co_await connection_.readable();
+  } catch (const Cancelled&) {
+    due_.reset();
+    if (!late_) throw;
+    throw Error(Code::timeout, "the client sent nothing for too long");
+  }
+  due_.reset();
 }
 
 // Waits for input behind what is unread.

@@ -41,8 +41,8 @@ class Session {
 
   // The current request is the last one: an idle connection ends, a stream is cut, a handler finishes.
   void stop();
-  // No more requests, but for one that has arrived already.
-  void leave();
+  // Ends an idle connection; false when it is none any more, because a request has arrived.
+  bool leave();
   uid_t user() const { return peer_.uid; }
   bool idle() const { return idle_ && !leaving_; }
   bool leaving() const { return leaving_; }
@@ -66,6 +66,7 @@ class Session {
   async::Task<> linger();
 
   async::Task<std::size_t> receive(std::span<char> buffer, std::chrono::milliseconds limit);
+  async::Task<> until_readable(std::chrono::milliseconds limit);
   async::Task<std::size_t> fill(std::chrono::milliseconds limit);
   async::Task<> flush(std::span<std::string_view> pieces, std::chrono::milliseconds limit);
   void set_due(std::chrono::milliseconds limit);
