@@ -171,6 +171,7 @@ class Jobs {
   // Those that an earlier agent left, but for the jobs that still need them.
   void sweep_credentials();
   // --- life.cpp
+  static constexpr int kLaunchTries = 3;  // of an attempt whose supervisor dies before it has started the job
   Task<> prepare(Sequence sequence, unsigned life);
   // Code and environment on this machine, or what ended the job.
   struct Materialized {

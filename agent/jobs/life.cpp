@@ -10,7 +10,6 @@ namespace berth::jobs {
 namespace {
 
 constexpr std::size_t kPreparedAtOnce = 2;
-constexpr int kLaunchTries = 3;
 constexpr auto kClaimPause = std::chrono::milliseconds(5);
 constexpr std::chrono::milliseconds kFirstPreparationPause{200};
 constexpr std::chrono::milliseconds kLongestPreparationPause{60'000};
@@ -71,6 +70,7 @@ Task<> Jobs::prepare(Sequence sequence, unsigned life) {
     auto job = record(sequence);
     brought_credentials = !job.request.container.registries.empty();
     auto materialized = co_await materialize(job);
+    if (find(sequence) == nullptr) environments_.release(sequence);  // canceled just when it was there
     if (!current()) co_return;
     if (materialized.error && note_outage(sequence, *materialized.error)) {
       const auto outage = find(sequence)->outage;

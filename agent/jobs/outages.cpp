@@ -74,7 +74,7 @@ Task<bool> Jobs::postpone(Sequence sequence, int attempt, int launch, Error erro
     co_return true;
   }
   if (!written) throw written.error();
-  workplaces_.discard(find(sequence)->id, launch);
+  for (int tried = launch; tried < launch + kLaunchTries; ++tried) workplaces_.discard(find(sequence)->id, tried);
   model::Attempt nothing;
   nothing.ending = model::StartFailed{125, error.describe()};
   co_await give_back_gpus(sequence, nothing);
