@@ -198,6 +198,7 @@ class Jobs {
   Task<model::JobSecrets> secrets_of(const model::Job& job);
   Task<> set_old_secrets_apart();
   // --- life.cpp
+  static constexpr int kLaunchTries = 3;  // of an attempt whose supervisor dies before it has started the job
   Task<> prepare(Sequence sequence, unsigned life);
   // Code and environment on this machine, or what ended the job.
   struct Materialized {

@@ -37,6 +37,7 @@ Task<> Jobs::prepare(Sequence sequence, unsigned life) {
     if (!current()) co_return;
     auto job = record(sequence);
     auto materialized = co_await materialize(job);
+    if (find(sequence) == nullptr) environments_.release(sequence);  // canceled just when it was there
     if (!current()) co_return;
     if (materialized.error && note_outage(sequence, *materialized.error)) {
       const auto outage = find(sequence)->outage;

@@ -40,6 +40,8 @@ TEST_CASE("endings have words, an exit code and a cause to retry") {
       {Preempted{Preempted::Cause::shutdown}, "preempted", "was stopped because the machine shut down", 125,
        "preempted"},
       {Lost{Lost::Cause::reboot}, "lost", "lost: the machine restarted while it ran", 125, "lost"},
+      {Lost{Lost::Cause::engine_stopped}, "lost", "lost: the container engine stopped, and its container with it", 125,
+       "lost"},
       {Lost{Lost::Cause::shim_killed}, "lost", "lost: its supervisor was killed, so nobody saw it end", 125,
        "lost"},
   };

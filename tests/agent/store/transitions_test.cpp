@@ -105,6 +105,22 @@ TEST_CASE_FIXTURE(Fixture, "an attempt that failed before it was launched is rec
   CHECK(live(db).at(0).attempt == 2);
 }
 
+TEST_CASE_FIXTURE(Fixture, "an attempt that could not start for what the node lacks was never begun") {
+  const auto first = add_running(1);
+  postpone(db, first);
+  CHECK(get(first).state == State::queued);
+  CHECK(get(first).attempts.empty());
+  start_intent(db, {first, 1, 1, "boot-a"});
+  requeue(db, first, attempt_that_exited(1, 3), State::queued);
+  start_intent(db, {first, 2, 2, "boot-a"});
+  postpone(db, first);
+  CHECK(get(first).attempts.size() == 1);  // what has ended stays
+  start_intent(db, {first, 2, 2, "boot-a"});
+  cancel_requested(db, first, "ann");
+  finalized(db, {first, State::canceled, model::Canceled{"ann"}, at(4), attempt_that_exited(2, 143)});
+  CHECK(code_of([&] { postpone(db, first); }) == Code::conflict);
+}
+
 TEST_CASE_FIXTURE(Fixture, "a launch that never began may be repeated under a higher number only") {
   const auto sequence = add_running(1);
   CHECK(code_of([&] { start_intent(db, {sequence, 1, 1, "boot-a"}); }) == Code::conflict);
