@@ -11,6 +11,7 @@
 #include "agent/jobs/registry_secrets.hpp"
 #include "agent/jobs/workplace.hpp"
 #include "agent/model/job.hpp"
+#include "runtime/async/lanes.hpp"
 #include "runtime/async/offload.hpp"
 #include "runtime/environment/environment.hpp"
 
@@ -63,6 +64,7 @@ class JobEnvironments {
   const RegistrySecrets& secrets_;
   async::Pool& pool_;
   Options options_;
+  async::Lanes contexts_{{1, 2}};  // directories of Dockerfiles, as large as their users sent them
   std::unordered_map<std::int64_t, WaitingPtr> waits_;
   std::unordered_map<std::int64_t, environment::Lease> leases_;
 };

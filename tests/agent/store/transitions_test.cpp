@@ -17,6 +17,7 @@ Attempt attempt_that_exited(int number, int code) {
   attempt.ending = model::Exited{code};
   attempt.usage = {std::chrono::microseconds(12), std::chrono::microseconds(34), 56_MiB, 7_MiB, 8_MiB};
   attempt.outputs = digest_of(3);
+  attempt.outputs_left_out = {2, {{"outputs/pipe", "is a pipe"}}};
   return attempt;
 }
 
@@ -57,6 +58,7 @@ TEST_CASE_FIXTURE(Fixture,
   const auto attempt = get(sequence).attempts.at(0);
   CHECK(attempt.started == at(1));
   CHECK(attempt.outputs == digest_of(3));
+  CHECK(attempt.outputs_left_out == model::LeftOut{2, {{"outputs/pipe", "is a pipe"}}});
   CHECK(attempt.launch == 1);
 }
 
