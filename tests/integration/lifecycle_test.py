@@ -22,7 +22,7 @@ JOB_KEYS = {
     "requested_priority", "resources", "retries", "sequence", "snapshot", "started", "state", "stop",
     "submission_id", "submitted", "tags", "timeout_ms", "uid", "user", "working_directory"}
 ATTEMPT_KEYS = {"duration_ms", "ended", "ending", "ending_words", "gpu_peak_memory_bytes", "gpu_time_ms", "gpus",
-                "io_read_bytes", "io_written_bytes", "launch", "number", "outputs", "peak_memory_bytes", "started",
+                "io_read_bytes", "io_written_bytes", "launch", "number", "outputs", "outputs_left_out", "peak_memory_bytes", "started",
                 "system_cpu_ms", "user_cpu_ms"}
 ENDING_KEYS = {"exited": {"kind", "code"}, "signalled": {"kind", "signal", "signal_name"},
                "timed_out": {"kind", "limit_ms"}, "canceled": {"kind", "by"},
