@@ -1,5 +1,6 @@
 #include "agent/cli/job_text.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -259,9 +260,10 @@ void add_left_out(Page& page, const model::LeftOut& left_out) {
   if (left_out.count == 0) return;
   page.line("Left out", std::to_string(left_out.count) + (left_out.count == 1 ? " entry" : " entries") +
                             " not collected as the job left it:", Style::yellow);
-  for (std::size_t i = 0; i < left_out.first.size() && i < kLeftOutShown; ++i)
+  const auto shown = std::min(left_out.first.size(), kLeftOutShown);
+  for (std::size_t i = 0; i < shown; ++i)
     page.line("", printable(left_out.first[i].path) + " " + printable(left_out.first[i].why));
-  if (left_out.count > kLeftOutShown) page.line("", "… and " + std::to_string(left_out.count - kLeftOutShown) + " more");
+  if (left_out.count > shown) page.line("", "… and " + std::to_string(left_out.count - shown) + " more");
 }
 
 void add_outputs(Page& page, const Job& job) {

@@ -105,13 +105,13 @@ Task<> JobEnvironments::make(const model::Job& job, environment::Context whose, 
                              environment::Leased& leased) {
   std::shared_ptr<const BuildDirectory> context;
   if (job.request.environment.context) {
-    auto restore = [&] { return workplaces_.make_context(*job.request.environment.context); };
-    context = co_await async::offload(pool_, restore);
+    auto restore = [&](const std::stop_token&) { return workplaces_.make_context(*job.request.environment.context); };
+    context = co_await async::offload(contexts_, job.uid, restore);
   }
   auto spec = spec_of(job.request.environment, context);
   leased = co_await environments_.ensure(std::move(spec), std::move(whose), waiting);
-  auto let_go = [&] { context.reset(); };
-  if (context) co_await async::offload(pool_, let_go);
+  auto let_go = [&](const std::stop_token&) { context.reset(); };
+  if (context) co_await async::offload(contexts_, job.uid, let_go);
 }
 
 // The log of a build is where the build is; a failed one's goes with it. So the job takes a name of its own for it.

@@ -11,6 +11,7 @@
 #include "agent/jobs/workplace.hpp"
 #include "agent/model/job.hpp"
 #include "agent/model/registry_credentials.hpp"
+#include "runtime/async/lanes.hpp"
 #include "runtime/async/offload.hpp"
 #include "runtime/environment/environment.hpp"
 
@@ -78,6 +79,7 @@ class JobEnvironments {
   Workplaces& workplaces_;
   async::Pool& pool_;
   Options options_;
+  async::Lanes contexts_{{1, 2}};  // directories of Dockerfiles, as large as their users sent them
   std::unordered_map<std::int64_t, WaitingPtr> waits_;
   std::unordered_map<std::int64_t, Holding> leases_;
 };

@@ -104,6 +104,8 @@ Task<> Jobs::sweep_workplaces(std::vector<model::JobId> ended) {
     containers_.tidy();
   };
   co_await async::offload(lanes_.removing, kAgentsOwn, sweep_errands);
+  for (const auto& [id, launch] : store_.past_launches(0))  // of jobs that go on
+    if (const auto job = store_.find(id)) nursery_.spawn(strip_attempt(id, job->uid, launch));
   auto look = [&](const std::stop_token& stop) { return workplaces_.with_leftovers(ended, stop); };
   const auto left = co_await async::offload(lanes_.removing, kAgentsOwn, look);
   unswept_ = std::set<model::JobId>(left.begin(), left.end());

@@ -25,6 +25,7 @@ constexpr const char* kTree = "tree";
 constexpr const char* kTmp = "tmp";
 constexpr const char* kSecrets = "secrets";
 constexpr const char* kContext = "context-";
+constexpr const char* kDiscarded = ".discarded";
 constexpr const char* kScratch = "scratch";
 constexpr const char* kUpper = "upper";
 constexpr const char* kOverlayWork = "overlay-work";
@@ -209,6 +210,9 @@ void Workplaces::strip(const model::JobId& id, const std::stop_token& stop) {
   for (const auto& launch : std::filesystem::directory_iterator(os::join(options_.directory, id), absent))
     if (const int number = std::atoi(launch.path().filename().c_str()); number > 0 && !stop.stop_requested())
       strip(id, number, stop);
+  // What discard() could not finish.
+  for (const auto& entry : std::filesystem::directory_iterator(os::join(options_.directory, id), absent))
+    if (entry.path().extension() == kDiscarded) os::remove_what_can_be(entry.path().string(), stop);
 }
 
 std::vector<model::JobId> Workplaces::with_leftovers(const std::vector<model::JobId>& jobs,
@@ -251,7 +255,7 @@ void Workplaces::discard(const model::JobId& id, int launch) {
   const auto place = directory(id, launch);
   os::unmount_defused(place);  // of an agent that died while it started a container
   // A supervisor that comes late must find all of it or nothing.
-  const auto out_of_the_way = place + ".discarded";
+  const auto out_of_the_way = place + kDiscarded;
   if (::rename(place.c_str(), out_of_the_way.c_str()) < 0 && errno != ENOENT) throw_errno("rename", place);
   os::remove_tree(out_of_the_way);
   const std::lock_guard guard(mutex_);

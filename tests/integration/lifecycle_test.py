@@ -26,7 +26,8 @@ LISTED_KEYS = {
     "log_removed", "name", "outline", "outputs_removed", "priority", "resources", "sequence", "started", "state",
     "submission_id", "submitted", "timeout_ms", "title", "uid", "user"}
 ATTEMPT_KEYS = {"duration_ms", "ended", "ending", "ending_words", "environment_changes", "gpu_peak_memory_bytes", "gpu_time_ms", "gpus",
-                "io_read_bytes", "io_written_bytes", "launch", "number", "outputs", "peak_memory_bytes", "started",
+                "io_read_bytes", "io_written_bytes", "launch", "number", "outputs", "outputs_bytes",
+                "outputs_left_out", "peak_memory_bytes", "started",
                 "system_cpu_ms", "user_cpu_ms"}
 ENDING_KEYS = {"exited": {"kind", "code"}, "signalled": {"kind", "signal", "signal_name"},
                "timed_out": {"kind", "limit_ms"}, "canceled": {"kind", "by"},

@@ -163,3 +163,20 @@ TEST_CASE("show tells what a job changed of its environment, whose alone that is
   CHECK(changed({.unknown = "a directory cannot be read"}) == "not all is known: a directory cannot be read");
   CHECK(changed({.shared = true}) == "the environment itself, while it ran: it is made again for the jobs after it");
 }
+
+TEST_CASE("what of the outputs was not collected as the job left it is told, in brief and whole") {
+  auto job = sample::completed();
+  CHECK(left_out_text(job, 3).empty());
+  REQUIRE_FALSE(job.attempts.empty());
+  auto& left_out = job.attempts.back().outputs_left_out;
+  left_out = {1, {{"outputs/\x1b[31m", "is a socket, a pipe or a device"}}};
+  CHECK(left_out_text(job, 3) ==
+        "1 output was not collected as the job left it: outputs/\\x1b[31m is a socket, a pipe or a device");
+  left_out = {30, {{"a", "is a pipe"}, {"b", "cannot be read"}}};
+  CHECK(left_out_text(job, 1) == "30 outputs were not collected as the job left them: a is a pipe; `berth show " +
+                                     job.id + "` names more");
+  const auto page = job_page({job, "", ""}, sample::noon(), {});
+  CHECK(page.find("30 entries not collected as the job left it") != std::string::npos);
+  CHECK(page.find("b cannot be read") != std::string::npos);
+  CHECK(page.find("and 28 more") != std::string::npos);
+}

@@ -75,6 +75,7 @@ inline Job full_job() {
   second.gpus = {"GPU-0", "GPU-1"};
   second.outputs = digest_of(0xef);
   second.environment_changes = {12, {"idna-3.7"}, {"six-1.16.0"}, true, "looking at all of them takes too long"};
+  second.outputs_left_out = {12, {{"outputs/pipe", "is a socket, a pipe or a device"}, {"outputs/a", "cannot be read"}}};
   job.attempts = {first, second};
   job.ending = Exited{3};
   job.environment_record = R"({"python":"3.11"})";

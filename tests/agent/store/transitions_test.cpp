@@ -18,6 +18,7 @@ Attempt attempt_that_exited(int number, int code) {
   attempt.usage = {std::chrono::microseconds(12), std::chrono::microseconds(34), 56_MiB, 7_MiB, 8_MiB};
   attempt.outputs = digest_of(3);
   attempt.environment_changes = {3, {"idna-3.7"}, {"six-1.16.0"}, false, "there are more than 3 files"};
+  attempt.outputs_left_out = {2, {{"outputs/pipe", "is a pipe"}}};
   return attempt;
 }
 
@@ -58,6 +59,7 @@ TEST_CASE_FIXTURE(Fixture,
   const auto attempt = get(sequence).attempts.at(0);
   CHECK(attempt.started == at(1));
   CHECK(attempt.outputs == digest_of(3));
+  CHECK(attempt.outputs_left_out == model::LeftOut{2, {{"outputs/pipe", "is a pipe"}}});
   CHECK(attempt.launch == 1);
 }
 
