@@ -77,13 +77,14 @@ Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs
       throw Error(Code::invalid, "this job can never run here: it " + *reason, "`berth status` shows what the node has");
     job.state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
   }
-  std::vector<store::Submitted> submitted;
-  if (credentials.empty())
-    submitted = co_await store_.submit(std::move(jobs));
-  else
-    submitted = co_await submit_with(std::move(jobs), std::move(credentials));
+  auto writing = credentials.empty() ? store_.submit(std::move(jobs)) : submit_with(std::move(jobs), std::move(credentials));
+  auto written = co_await async::attempt(std::move(writing));
+  if (!written && !is_refused(written.error().code())) look_for_unknown();
+  auto submitted = std::move(written).value();
   for (const auto& [job, existed] : submitted) {
-    if (existed) continue;
+    // One that was told to have failed may have come to the disk all the same: whoever sends it again gets it to run.
+    if (live_.contains(job.sequence) || model::is_final(job.state)) continue;
+    if (existed && job.state != model::State::queued && job.state != model::State::preparing) continue;
     const bool ready = job.state == model::State::queued;
     admit(job.sequence, job.id, job.state, queue_entry(job, ready));
     log_.info("job submitted", kv("job", job.id), kv("user", job.user));

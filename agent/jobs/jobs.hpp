@@ -231,6 +231,9 @@ class Jobs {
   Task<> sweep_workplaces(std::vector<model::JobId> ended);
   Task<> sweep_containers();
   Task<> finalize_again(Sequence sequence, int launch);
+  // After a submission that failed, which may be on disk all the same: then it is a job like every other.
+  void look_for_unknown();
+  Task<> take_unknown();
 
   static queue::Entry queue_entry(const model::Job& job, bool ready);
   os::Identity identity_of(const model::Job& job);
@@ -259,6 +262,7 @@ class Jobs {
   async::Event prepared_;
   bool swept_ = false;  // what an earlier agent left of ended jobs is gone
   async::Event swept_now_;
+  bool taking_unknown_ = false;
   struct KnownIdentity {
     os::Identity identity;
     Steady until;
