@@ -118,9 +118,13 @@ Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs
     job.state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
   }
   if (!secrets.empty()) co_await close_secrets(jobs, secrets);
-  const auto submitted = co_await store_.submit(std::move(jobs));
+  auto written = co_await async::attempt(store_.submit(std::move(jobs)));
+  if (!written && !is_refused(written.error().code())) look_for_unknown();
+  auto submitted = std::move(written).value();
   for (const auto& [job, existed] : submitted) {
-    if (existed) continue;
+    // One that was told to have failed may have come to the disk all the same: whoever sends it again gets it to run.
+    if (live_.contains(job.sequence) || model::is_final(job.state)) continue;
+    if (existed && job.state != model::State::queued && job.state != model::State::preparing) continue;
     const bool ready = job.state == model::State::queued;
     admit(job.sequence, job.id, job.uid, job.state, queue_entry(job, ready));
     log_.info("job submitted", kv("job", job.id), kv("user", job.user));

@@ -280,6 +280,9 @@ class Jobs {
   Task<> sweep_workplace(model::JobId id);
   Task<> sweep_containers();
   Task<> finalize_again(Sequence sequence, int launch);
+  // After a submission that failed, which may be on disk all the same: then it is a job like every other.
+  void look_for_unknown();
+  Task<> take_unknown();
 
   static queue::Entry queue_entry(const model::Job& job, bool ready);
   os::Identity identity_of(const model::Job& job);
@@ -316,6 +319,7 @@ class Jobs {
   async::Event engine_back_;
   bool sweeping_ = false;
   std::atomic<bool> containers_left_ = false;  // of ended jobs, that could not be removed
+  bool taking_unknown_ = false;
   struct KnownIdentity {
     os::Identity identity;
     Steady until;

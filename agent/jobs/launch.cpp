@@ -130,7 +130,7 @@ Task<Came> Jobs::intend(Run& run) {
   intent.gpus = find(run.sequence)->gpus;
   run.seal = {};
   // Where jobs have the agent's own user, they can write its files. What is in a container has no socket to get a key by.
-  if (!model::in_container(record(run.sequence).request.environment)) {
+  if (!settings_.switch_user && !model::in_container(record(run.sequence).request.environment)) {
     run.seal.key = shim::new_key();
     run.seal.print = intent.seal = shim::print_of(run.seal.key);
   }

@@ -162,6 +162,30 @@ Task<> Jobs::resume(store::LiveJob job) {
   co_await drive(std::move(run));
 }
 
+void Jobs::look_for_unknown() {
+  if (!std::exchange(taking_unknown_, true)) nursery_.spawn(take_unknown());
+}
+
+Task<> Jobs::take_unknown() {
+  async::Backoff pause(std::chrono::milliseconds(500), std::chrono::seconds(30));
+  for (;;) {
+    co_await async::sleep_for(pause.next());
+    const auto look = [this]() -> Task<> {
+      std::vector<model::JobId> none;
+      co_await store_.settle(std::move(none));  // once something can be written again, what is there stays
+      for (const auto& job : store_.live()) {
+        if (live_.contains(job.sequence) || !waits(job.state)) continue;
+        log_.warn("a submission that was told to have failed is on disk; its job is taken", kv("job", job.id));
+        admit(job.sequence, job.id, job.uid, job.state, entry_of(job));
+      }
+    };
+    const auto looked = co_await async::attempt(look());
+    if (looked) break;
+  }
+  taking_unknown_ = false;
+  schedule();
+}
+
 Task<> Jobs::finalize_again(Sequence sequence, int launch) {
   Run run;
   run.sequence = sequence;

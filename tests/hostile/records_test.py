@@ -243,6 +243,63 @@ class InotifyTest(HostileTest):
         agent.stop()
 
 
+@unittest.skipUnless(shutil.which("strace"), "faults are injected with strace")
+class FaultTest(HostileTest):
+    """Calls of the agent that fail while it launches and watches jobs."""
+
+    FAULTS = ("inotify_add_watch:error=ENOSPC:when=1+", "epoll_ctl:error=ENOSPC:when=2+3", "pidfd_open:error=EMFILE:when=1+",
+              "flock:error=ENOLCK:when=1+", "recvmsg:error=EIO:when=1+", "sendto:error=EPIPE:when=1", "fdatasync:error=EIO:when=1+",
+              "openat:error=EMFILE:when=5+7", "clone3,clone,fork,vfork:error=EAGAIN:when=1+", "mkdir:error=ENOSPC:when=1+")
+
+    def test_whatever_fails_a_job_runs_once_at_a_time_and_is_recorded_as_it_was(self):
+        self.start("stop_grace: 1s")
+        ledger = self.place / "drop" / "ledger"
+        ledger.touch()
+        ledger.chmod(0o666)
+        acknowledged = []
+        for fault in self.FAULTS:
+            tracer = self.inject(fault)
+            try:
+                for _ in range(3):
+                    request = self.agent.request_for(
+                        "/bin/sh", "-c", f"echo $BERTH_JOB_ID $BERTH_ATTEMPT >> {ledger}; sleep .4; exit 3",
+                        retries={"start_failed": 1})
+                    try:
+                        answer = self.request(self.victim, "POST", "/v1/jobs", request, timeout=20)
+                    except (OSError, EOFError):  # not acknowledged
+                        continue
+                    if answer.status == 201:
+                        acknowledged.append((fault, json.loads(answer.body)["jobs"][0]["id"]))
+                time.sleep(1)
+            finally:
+                tracer.send_signal(signal.SIGINT)
+                tracer.communicate()
+            self.assertTrue(self.agent.is_running(), fault)
+            for each, job in acknowledged:
+                if each == fault:
+                    self.agent.wait(job, patience=60)
+        # What was not acknowledged, and is on disk all the same, is a job like every other.
+        eventually(lambda: not self.agent.get("/v1/jobs")["jobs"], "every job ends", patience=60)
+        runs = ledger.read_text().splitlines()
+        self.assertGreater(len(acknowledged), len(self.FAULTS))
+        for fault, job in acknowledged:
+            for attempt in self.agent.job(job)["attempts"]:
+                times = runs.count(f"{job} {attempt['number']}")
+                told = (fault, job, attempt["ending"], times)
+                self.assertIn(attempt["ending"]["kind"], ("exited", "start_failed", "disk_full", "lost"), told)
+                self.assertEqual(times, {"exited": 1, "lost": times}.get(attempt["ending"]["kind"], 0), told)
+                self.assertLessEqual(times, 1, told)
+
+    def inject(self, fault):
+        threads = [each for thread in os.listdir(f"/proc/{self.agent.pid}/task") for each in ("-p", thread)]
+        calls = fault.partition(":")[0]
+        tracer = subprocess.Popen(["strace", "-o", str(self.place / "trace"), "-e", f"trace={calls}", "-e", f"inject={fault}", *threads],
+                                  stderr=subprocess.PIPE)
+        for _ in range(len(threads) // 2):
+            tracer.stderr.readline()  # "Process … attached"
+        return tracer
+
+
 class LostDatabaseTest(HostileTest):
     """A database that goes while the agent runs is told, nothing is promised meanwhile, and what runs goes on."""
 

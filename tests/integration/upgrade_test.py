@@ -96,6 +96,9 @@ class AdoptionTest(BerthTest):
         path = agent.launch_directory(job) / "ending.json"
         eventually(path.exists, "the supervisor has written the ending")
         rewrite(path, change)
+        with sqlite3.connect(agent.state / "berth.db") as database:  # an agent of before seals had none on record
+            database.execute("UPDATE attempt SET seal = ''")
+        database.close()
         agent.start()
         return agent.wait(job)
 
