@@ -275,13 +275,13 @@ Task<> Store::set_secrets_apart() {
 }
 
 std::optional<std::string> Store::sealed(Sequence sequence) {
-  return store::sealed(reader_, sequence);
+  return store::sealed(reader(), sequence);
 }
 bool Store::secrets_apart() {
-  return store::secrets_apart(reader_);
+  return store::secrets_apart(reader());
 }
 std::vector<StoredRequest> Store::requests_after(Sequence sequence, std::size_t most) {
-  return store::requests_after(reader_, sequence, most);
+  return store::requests_after(reader(), sequence, most);
 }
 
 std::optional<model::Job> Store::find(std::string_view id) {
@@ -300,10 +300,10 @@ std::optional<Upload> Store::find_upload(const Digest& digest, uid_t uid) {
   return store::find_upload(reader(), digest, uid);
 }
 bool Store::had_environment(const Digest& environment, uid_t uid) {
-  return store::had_environment(reader_, environment, uid);
+  return store::had_environment(reader(), environment, uid);
 }
 bool Store::knows_submission(const std::string& submission_id) {
-  return store::knows_submission(reader_, submission_id);
+  return store::knows_submission(reader(), submission_id);
 }
 bool Store::drained() {
   return store::drained(reader());
