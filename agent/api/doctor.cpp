@@ -175,7 +175,8 @@ async::Task<json> newest_record(Services& services) {
   const auto listed = co_await services.store.listed(std::move(youngest));
   if (listed.empty()) co_return json(nullptr);
   Instant newest = listed.front().job.submitted;
-  for (const auto& [job, title] : listed) newest = std::max({newest, job.submitted, job.finished.value_or(newest)});
+  for (const auto& [job, title, bytes] : listed)
+    newest = std::max({newest, job.submitted, job.finished.value_or(newest)});
   co_return json(to_rfc3339(newest));
 }
 

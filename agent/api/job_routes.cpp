@@ -31,15 +31,33 @@ constexpr std::size_t kPage = 1000;             // jobs of a list, unless said o
 constexpr std::size_t kRows = 50;               // of a list that are worked on at once
 constexpr std::size_t kExplained = 200;         // jobs of a list whose waiting is told
 
-Response job_response(const Services& services, const http::Peer& peer, const model::Job& job) {
-  return Response::json(shown_to(peer, services.access, services.jobs, job).dump());
+// Reading and writing a large record takes as long as many small ones: that is the pool's, in its user's turn.
+async::Task<Response> large_response(Services& services, const http::Peer peer, const store::Sequence sequence) {
+  const auto turn = co_await services.turns.take(peer.uid);
+  auto job = co_await services.store.read(sequence);
+  if (!job) throw Error(Code::not_found, "the job was forgotten meanwhile");
+  services.jobs.complete(*job);
+  const auto shown = shown_to(peer, services.access, services.jobs, *job);
+  auto write = [&] { return shown.dump(); };
+  auto text = co_await async::offload(services.pool, write);
+  co_return Response::json(std::move(text));
 }
 
-Response job_response(const Services& services, const http::Peer& peer, store::Sequence sequence) {
+async::Task<Response> job_response(Services& services, const http::Peer peer, const store::Sequence sequence) {
+  if (services.store.request_bytes(sequence) > kParsedOnLoop)
+    co_return co_await large_response(services, peer, sequence);
   auto job = services.store.find(sequence);
   if (!job) throw Error(Code::not_found, "the job was forgotten meanwhile");
   services.jobs.complete(*job);
-  return job_response(services, peer, *job);
+  co_return Response::json(shown_to(peer, services.access, services.jobs, *job).dump());
+}
+
+// What the peer may see of a job whose columns are here.
+async::Task<Response> show(Services& services, Request& request) {
+  const auto job = services.resolve(request);
+  if (services.access.sight(request.peer, job) == Access::Sight::outline)
+    co_return Response::json(shown_to(request.peer, services.access, services.jobs, job).dump());
+  co_return co_await job_response(services, request.peer, job.sequence);
 }
 
 // Gives freed memory back to the machine when it goes out of scope.
@@ -241,14 +259,14 @@ async::Task<Response> cancel(Services& services, Request& request) {
   const auto job = services.resolve(request);
   services.access.require_control(request.peer, job);
   co_await services.jobs.cancel(job.sequence, os::user_name(request.peer.uid));
-  co_return job_response(services, request.peer, job.sequence);
+  co_return co_await job_response(services, request.peer, job.sequence);
 }
 
 async::Task<Response> set_held(Services& services, Request& request, bool held) {
   const auto job = services.resolve(request);
   services.access.require_control(request.peer, job);
   co_await services.jobs.set_held(job.sequence, held);
-  co_return job_response(services, request.peer, job.sequence);
+  co_return co_await job_response(services, request.peer, job.sequence);
 }
 
 async::Task<Response> set_priority(Services& services, Request& request) {
@@ -262,14 +280,14 @@ async::Task<Response> set_priority(Services& services, Request& request) {
     throw Error(Code::invalid, "'priority' must be a whole number from " + std::to_string(model::kMinPriority) + " to " +
                                    std::to_string(model::kMaxPriority));
   co_await services.jobs.set_priority(job.sequence, static_cast<int>(priority));
-  co_return job_response(services, request.peer, job.sequence);
+  co_return co_await job_response(services, request.peer, job.sequence);
 }
 
 async::Task<Response> retry(Services& services, Request& request) {
   const auto job = services.resolve(request);
   services.access.require_control(request.peer, job);
   co_await services.jobs.retry(job.sequence);
-  co_return job_response(services, request.peer, job.sequence);
+  co_return co_await job_response(services, request.peer, job.sequence);
 }
 
 async::Task<> send_when_final(http::Stream& out, Services& services, http::Peer peer, store::Sequence sequence,
@@ -281,7 +299,7 @@ async::Task<> send_when_final(http::Stream& out, Services& services, http::Peer 
   } else {
     co_await std::move(ended);
   }
-  const auto response = job_response(services, peer, sequence);
+  const auto response = co_await job_response(services, peer, sequence);
   co_await out.write(response.body());
 }
 
@@ -300,9 +318,7 @@ async::Task<Response> wait(Services& services, Request& request) {
 void add_job_routes(http::Router& router, Services& services) {
   router.add("POST", "/v1/jobs", [&](Request& request) { return submit(services, request); });
   router.add("GET", "/v1/jobs", [&](Request& request) { return list(services, request); });
-  router.add("GET", "/v1/jobs/{id}", [&](Request& request) -> async::Task<Response> {
-    co_return job_response(services, request.peer, services.resolve(request));
-  });
+  router.add("GET", "/v1/jobs/{id}", [&](Request& request) { return show(services, request); });
   router.add("POST", "/v1/jobs/{id}/cancel", [&](Request& request) { return cancel(services, request); });
   router.add("POST", "/v1/jobs/{id}/hold", [&](Request& request) { return set_held(services, request, true); });
   router.add("POST", "/v1/jobs/{id}/release", [&](Request& request) { return set_held(services, request, false); });

@@ -3,7 +3,7 @@
 namespace berth::api {
 
 model::Job Services::resolve(const http::Request& request) const {
-  auto job = store.resolve(request.parameter("id"), access.submitter(request.peer));
+  auto job = store.look_up(request.parameter("id"), access.submitter(request.peer));
   jobs.complete(job);
   return job;
 }

@@ -37,7 +37,8 @@ struct Services {
   WatchAllowance log_watches{};
   async::Turns turns{2};  // of each user's work on the pool's threads
 
-  // The job that a path names, by id, prefix or @last. Code::not_found, Code::conflict when ambiguous.
+  // The job that a path names, by id, prefix or @last: what columns tell of it (store::look_up), which is enough to know
+  // whose it is and how it stands. Code::not_found, Code::conflict when ambiguous.
   model::Job resolve(const http::Request& request) const;
 };
 

@@ -121,6 +121,10 @@ ListedJob listed_row(const db::Statement& row) {
   listed.title = row.text(18);
   job.request.resources = resources_columns(row, 19);
   if (const auto timeout = row.optional_integer(24)) job.request.timeout = milliseconds(*timeout);
+  job.request.snapshot = optional_digest_column(row, 30);
+  job.request.diff = optional_digest_column(row, 31);
+  job.environment = optional_digest_column(row, 32);
+  listed.request_bytes = static_cast<std::uint64_t>(row.integer(33));
   if (row.is_null(25)) return listed;
   Attempt attempt;
   attempt.number = static_cast<int>(row.integer(25));
@@ -182,11 +186,29 @@ std::string where_jobs_are(db::Connection& db) {
   return text;
 }
 
-Job last_of(db::Connection& db, uid_t uid) {
-  auto row =
-      db.query(BERTH_JOB_COLUMNS "WHERE job.sequence = (SELECT max(sequence) FROM job WHERE uid = ?)", uid);
-  if (!row.step()) throw Error(Code::not_found, "there is no last job: none of yours is remembered");
-  return job_row(db, row);
+Sequence last_of(db::Connection& db, uid_t uid) {
+  auto row = db.query("SELECT max(sequence) FROM job WHERE uid = ?", uid);
+  if (!row.step() || row.is_null(0)) throw Error(Code::not_found, "there is no last job: none of yours is remembered");
+  return row.integer(0);
+}
+
+std::optional<Sequence> sequence_of(db::Connection& db, std::string_view id) {
+  auto row = db.query("SELECT sequence FROM job WHERE id = ?", id);
+  if (!row.step()) return std::nullopt;
+  return row.integer(0);
+}
+
+Sequence meant(db::Connection& db, std::string_view reference, uid_t uid) {
+  if (reference == "@last") return last_of(db, uid);
+  if (!model::is_job_id(reference))
+    throw Error(Code::invalid, "not the name of a job",
+                "a name has lower-case letters, digits and dashes; @last is your last one");
+  if (const auto sequence = sequence_of(db, reference)) return *sequence;
+  const std::string prefix(reference);
+  const auto names = names_with_prefix(db, prefix);
+  if (names.empty()) throw Error(Code::not_found, "there is no job " + prefix, where_jobs_are(db));
+  if (names.size() > 1) refuse_ambiguous(prefix, names);
+  return *sequence_of(db, names.front());
 }
 
 }  // namespace
@@ -210,17 +232,18 @@ std::vector<model::JobId> jobs_in(db::Connection& db, const Digest& environment)
   return ids;
 }
 
-Job resolve(db::Connection& db, std::string_view reference, uid_t uid) {
-  if (reference == "@last") return last_of(db, uid);
-  if (!model::is_job_id(reference))
-    throw Error(Code::invalid, "not the name of a job",
-                "a name has lower-case letters, digits and dashes; @last is your last one");
-  if (auto job = find(db, reference)) return std::move(*job);
-  const std::string prefix(reference);
-  const auto names = names_with_prefix(db, prefix);
-  if (names.empty()) throw Error(Code::not_found, "there is no job " + prefix, where_jobs_are(db));
-  if (names.size() > 1) refuse_ambiguous(prefix, names);
-  return *find(db, names.front());
+Job resolve(db::Connection& db, std::string_view reference, uid_t uid) { return *find(db, meant(db, reference, uid)); }
+
+Job look_up(db::Connection& db, std::string_view reference, uid_t uid) {
+  const auto sequence = meant(db, reference, uid);
+  auto job = std::move(listed(db, {sequence}).at(0).job);
+  if (!job.attempts.empty()) job.attempts = attempts_of(db, sequence);
+  return job;
+}
+
+std::uint64_t request_bytes(db::Connection& db, Sequence sequence) {
+  auto row = db.query("SELECT request_bytes FROM job WHERE sequence = ?", sequence);
+  return row.step() ? static_cast<std::uint64_t>(row.integer(0)) : 0;
 }
 
 std::vector<Sequence> list(db::Connection& db, const Filter& filter) {
@@ -237,7 +260,8 @@ std::vector<ListedJob> listed(db::Connection& db, const std::vector<Sequence>& j
   auto row = db.prepare(
       "SELECT job.sequence, id, uid, user, state, priority, held, submitted, finished, job.ending, canceled_by,"
       " log_removed, log_removed_why, outputs_removed, outputs_removed_why, experiment, submission_id, name, title,"
-      " cpu_milli, memory, job.gpus, slots, gpu_memory, timeout_ms, number, launch, started, ended, duration_us"
+      " cpu_milli, memory, job.gpus, slots, gpu_memory, timeout_ms, number, launch, started, ended, duration_us,"
+      " job.snapshot, job.diff, job.environment, request_bytes"
       " FROM job LEFT JOIN attempt ON attempt.sequence = job.sequence AND number = job.attempt"
       " WHERE job.sequence = ?");
   for (const auto sequence : jobs) {

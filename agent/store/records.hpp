@@ -93,11 +93,12 @@ struct PastLaunch {
   int launch = 0;
 };
 
-// A job as lists tell of it, from columns alone: its request has only what model::outline_json() shows, experiment and
-// submission id; of its attempts only the last is there.
+// A job as lists tell of it, from columns alone: its request has only what model::outline_json() shows, experiment,
+// submission id and the digests of code and diff; of its attempts only the last is there.
 struct ListedJob {
   model::Job job;
   std::string title;  // of its command, as one would type it: at most about kLongestTitle bytes
+  std::uint64_t request_bytes = 0;  // of the request that was not read
 };
 constexpr std::size_t kLongestTitle = 400;
 
@@ -191,6 +192,9 @@ std::vector<model::JobId> jobs_in(db::Connection& db, const Digest& environment)
 // Code::conflict
 // "'br' is ambiguous: brave-heron-7k2m, bright-owl-22ab".
 model::Job resolve(db::Connection& db, std::string_view reference, uid_t uid);
+// As resolve(), of columns as ListedJob::job, but with all attempts: as quick for a large request as for a small one.
+model::Job look_up(db::Connection& db, std::string_view reference, uid_t uid);
+std::uint64_t request_bytes(db::Connection& db, Sequence sequence);
 // Newest first.
 std::vector<Sequence> list(db::Connection& db, const Filter& filter);
 // In the order given, but for those that are gone.

@@ -109,11 +109,13 @@ ALTER TABLE attempt ADD COLUMN gpu_peak_memory INTEGER NOT NULL DEFAULT 0;
 )sql";
 
 // What lists tell of a request, so that they need not read it: its name, and the beginning of its command as one would
-// type it (model::command_text).
+// type it (model::command_text); and how long it takes to read.
 constexpr std::string_view kSchemaLists = R"sql(
 ALTER TABLE job ADD COLUMN name TEXT NOT NULL DEFAULT '';
 ALTER TABLE job ADD COLUMN title TEXT NOT NULL DEFAULT '';
+ALTER TABLE job ADD COLUMN request_bytes INTEGER NOT NULL DEFAULT 0;
 UPDATE job SET
+  request_bytes = ifnull((SELECT length(json) FROM request WHERE request.sequence = job.sequence), 0),
   name = ifnull((SELECT json_extract(json, '$.name') FROM request WHERE request.sequence = job.sequence), ''),
   title = ifnull((SELECT CASE WHEN length(text) > 400 THEN substr(text, 1, 400) || '…' ELSE text END FROM (
       SELECT group_concat(CASE WHEN value = '' OR value GLOB '*[^-a-zA-Z0-9_@%+=:,./]*'

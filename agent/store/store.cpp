@@ -127,8 +127,9 @@ void Store::reopen_after(const std::exception_ptr& failure) {
   try {
     // Only what is the same file still: another one in its place is for a new agent to judge.
     (void)reader().check_files();
-    const std::lock_guard lock(lists_mutex_);
+    const std::scoped_lock lock(lists_mutex_, views_mutex_);
     lists_.reset();
+    views_.reset();
     reader_.reset();
   } catch (const Error&) {
     return;
@@ -151,7 +152,7 @@ Task<std::invoke_result_t<F&, db::Connection&>> Store::write(Durable durable, F 
 }
 
 template <class F>
-Task<std::invoke_result_t<F&, db::Connection&>> Store::read(F fn) {
+Task<std::invoke_result_t<F&, db::Connection&>> Store::ask(F fn) {
   return async::offload(pool_, [this, fn = std::move(fn)]() mutable {
     const std::lock_guard lock(lists_mutex_);
     return fn(lists());
@@ -293,6 +294,12 @@ std::optional<model::Job> Store::find(Sequence sequence) {
 model::Job Store::resolve(std::string_view reference, uid_t uid) {
   return store::resolve(reader(), reference, uid);
 }
+model::Job Store::look_up(std::string_view reference, uid_t uid) {
+  return store::look_up(reader_, reference, uid);
+}
+std::uint64_t Store::request_bytes(Sequence sequence) {
+  return store::request_bytes(reader_, sequence);
+}
 std::optional<model::JobId> Store::id_of(Sequence sequence) {
   return store::id_of(reader(), sequence);
 }
@@ -320,15 +327,19 @@ std::vector<LiveJob> Store::live() {
 }
 
 Task<std::vector<Sequence>> Store::list(Filter filter) {
-  return read([filter = std::move(filter)](db::Connection& db) { return store::list(db, filter); });
+  return ask([filter = std::move(filter)](db::Connection& db) { return store::list(db, filter); });
+}
+
+Task<std::optional<model::Job>> Store::read(Sequence sequence) {
+  return ask([sequence](db::Connection& db) { return store::find(db, sequence); });
 }
 
 Task<std::vector<ListedJob>> Store::listed(std::vector<Sequence> jobs) {
-  return read([jobs = std::move(jobs)](db::Connection& db) { return store::listed(db, jobs); });
+  return ask([jobs = std::move(jobs)](db::Connection& db) { return store::listed(db, jobs); });
 }
 
 Task<std::vector<model::JobId>> Store::jobs_in(Digest environment) {
-  return read([environment](db::Connection& db) { return store::jobs_in(db, environment); });
+  return ask([environment](db::Connection& db) { return store::jobs_in(db, environment); });
 }
 
 Task<ByteSize> Store::stored_by(uid_t uid) {

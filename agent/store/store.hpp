@@ -61,6 +61,8 @@ class Store {
   std::optional<model::Job> find(std::string_view id);
   std::optional<model::Job> find(Sequence sequence);
   model::Job resolve(std::string_view reference, uid_t uid);
+  model::Job look_up(std::string_view reference, uid_t uid);
+  std::uint64_t request_bytes(Sequence sequence);
   std::optional<model::JobId> id_of(Sequence sequence);
   std::optional<Upload> find_upload(const Digest& digest, uid_t uid);
   bool had_environment(const Digest& environment, uid_t uid);
@@ -83,6 +85,7 @@ class Store {
   std::vector<PastLaunch> past_launches(std::size_t ended_jobs);
 
   Task<std::vector<Sequence>> list(Filter filter);
+  Task<std::optional<model::Job>> read(Sequence sequence);  // find(), for large requests
   Task<std::vector<ListedJob>> listed(std::vector<Sequence> jobs);
   Task<std::vector<model::JobId>> jobs_in(Digest environment);
   Task<ByteSize> stored_by(uid_t uid);
@@ -100,7 +103,7 @@ class Store {
   template <class F>
   Task<std::invoke_result_t<F&, db::Connection&>> write(db::Durable durable, F fn);
   template <class F>
-  Task<std::invoke_result_t<F&, db::Connection&>> read(F fn);
+  Task<std::invoke_result_t<F&, db::Connection&>> ask(F fn);
   Task<> commit(db::Durable durable, std::function<void(db::Connection&)> work);
   db::Connection& lists();
   db::Connection& reader();

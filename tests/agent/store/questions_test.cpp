@@ -78,7 +78,8 @@ TEST_CASE_FIXTURE(Fixture, "a list tells of jobs what their columns hold, in the
   REQUIRE(rows.size() == 2);
   CHECK(rows[0].job.sequence == second);
   CHECK(rows[0].job.attempts.size() == 1);
-  const auto& [job, title] = rows[1];
+  const auto& job = rows[1].job;
+  const auto& title = rows[1].title;
   CHECK(job.request.display_name == "digits");
   CHECK(job.request.resources == wanted.request.resources);
   CHECK(job.request.timeout == wanted.request.timeout);
@@ -86,6 +87,10 @@ TEST_CASE_FIXTURE(Fixture, "a list tells of jobs what their columns hold, in the
   CHECK(job.request.command.empty());
   CHECK(job.request.environment_variables.empty());
   CHECK(job.submitted == first.submitted);
+  CHECK(rows[1].request_bytes > 100'000);
+  CHECK(request_bytes(db, first.sequence) == rows[1].request_bytes);
+  CHECK(look_up(db, first.id, 0).request.display_name == "digits");
+  CHECK(look_up(db, "@last", 1000).attempts.size() == 1);
   CHECK(title.starts_with(R"(python train.py 'it'\''s' xxx)"));
   CHECK(title.ends_with("x…"));
   CHECK(title.size() <= kLongestTitle + 3);
