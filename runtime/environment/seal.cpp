@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::uint64_t kBlock = 512;  // stat(2)'s unit, whatever the file system's is
 constexpr std::size_t kDeepest = 128;  // each takes a descriptor; real environments have some 30
+constexpr std::size_t kMostOfLinks = 16U << 20;  // of memory; what real ones have is linked from a cache, which is gone
 constexpr mode_t kNotKept = S_ISUID | S_ISGID | S_ISVTX | S_IWGRP | S_IWOTH;
 constexpr const char* kCopy = ".berth-copy";
 
@@ -103,6 +104,9 @@ class Sealing {
     auto& link = links_[{info.st_dev, info.st_ino}];
     link.info = info;
     link.names.push_back(path_.empty() ? name : path_);
+    link_bytes_ += sizeof(Link) + link.names.back().size();
+    if (link_bytes_ > kMostOfLinks)
+      throw Error(Code::invalid, "the build made too many files that have several names", "look at what the packages install");
   }
 
   void settle(const Link& link) {
@@ -168,6 +172,7 @@ class Sealing {
   std::optional<uid_t> builder_;
   std::string path_;  // of what is being visited, relative to the tree
   std::map<std::pair<dev_t, ino_t>, Link> links_;
+  std::size_t link_bytes_ = 0;
   std::uint64_t bytes_ = 0;
 };
 

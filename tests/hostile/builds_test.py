@@ -9,14 +9,12 @@ import json
 import os
 import socket
 import stat
-import subprocess
 import tarfile
 import threading
 import time
-import unittest
 from pathlib import Path
 
-from hostile import HostileTest, eventually, harness, main
+from hostile import HostileTest, eventually, main
 
 FIRST_UID, LAST_UID = 1900000000, 1900004095
 
@@ -282,6 +280,21 @@ class BuildsTest(HostileTest):
         self.assertLess(len(found["processes"]), 12)
         self.assertLessEqual(len(found["state"]), 2)  # its own, and its cache
         self.assertFalse(os.path.exists("/dev/shm/berth-evil") or os.path.exists("/tmp/berth-evil"))
+
+    def test_a_users_own_agent_hides_the_user_from_builds_too(self):
+        (self.drop / "mark").write_text("x")
+        self.agent = self.start_agent(config=f"uv: ''\nfind_links: [{self.packages}]\noffline: true")
+        places = {"directories": ["/home", "/root", "/run", str(self.drop)], "files": [str(self.drop / "mark"), f"/proc/{os.getpid()}/environ"],
+                  "sockets": [self.agent.socket_path]}
+        make_sdist(self.packages, "looks", "1.0", LOOK_AROUND.format(places=places, pid=os.getpid(), state=str(self.agent.state)))
+        job = self.agent.submit("python", "-c", "import json, looks; print(json.dumps(looks.FOUND))",
+                                environment=self.requirements("looks==1.0"))
+        ended = self.agent.wait(job, 120)
+        self.assertEqual(ended["state"], "Completed", ended.get("ending_words"))
+        found = json.loads(self.agent.log_of(job))
+        self.assertNotIn("failed", found)
+        self.assertEqual({path: names for path, names in found["files"].items() if names}, {}, found)
+        self.assertEqual((found["read"], found["sockets"], found["killed"], found["caps"]), ([], [], False, []))
 
     def test_a_password_and_a_half_made_environment_are_not_within_reach_of_other_builds(self):
         packages = self.directory("private")
