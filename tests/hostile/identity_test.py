@@ -219,7 +219,7 @@ class IdentityTest(HostileTest):
 
     def test_trees_of_any_depth_are_removed_and_hold_nobody_up(self):
         self.start()
-        jobs = [self.submit_code(self.attacker, DEEP.format(where=where, depth=6000)) for where in ("tmp", "tree", "outputs")]
+        jobs = [self.submit_code(self.attacker, DEEP.format(where=where, depth=3000)) for where in ("tmp", "tree", "outputs")]
         for job in jobs:
             self.assertEqual(self.ended(self.attacker, job)["state"], "Completed", self.record(self.attacker, job))
         job = self.submit_code(self.victim, "mkdir outputs; echo hi > outputs/x")
@@ -236,7 +236,7 @@ class IdentityTest(HostileTest):
         job = self.script_of(self.attacker, """exec python3 -c '
 import os
 os.chdir(os.environ["TMPDIR"])
-for i in range(60000): os.close(os.open(str(i), os.O_CREAT | os.O_WRONLY))'""")
+for i in range(30000): os.close(os.open(str(i), os.O_CREAT | os.O_WRONLY))'""")
         self.ended(self.attacker, job)
         get_on()
         self.nothing_left(job)
