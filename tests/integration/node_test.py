@@ -15,7 +15,7 @@ import harness
 import processes
 from harness import BIN, BerthTest, eventually
 
-STATUS_KEYS = {"gpus", "nvidia", "capacity", "cgroup", "controllers", "disk", "drained", "health", "in_use", "jobs", "mode", "name", "overlays", "pid",
+STATUS_KEYS = {"gpus", "nvidia", "capacity", "cgroup", "controllers", "disk", "drained", "health", "in_use", "jobs", "mode", "environment_changes", "name", "overlays", "pid",
                "remarks", "started", "state_dir", "uptime_ms", "version"}
 
 
