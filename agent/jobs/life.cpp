@@ -262,8 +262,12 @@ Task<std::optional<shim::Supervisor>> Jobs::start_supervisor(Sequence sequence, 
     if (live->stopping) co_return std::nullopt;
   }
   if (!settings_.cgroup_base.empty() && !site.container) site.cgroup = settings_.cgroup_base + "/" + job.id + "-" + std::to_string(launch);
-  auto plan =
-      plan_launch(job, attempt, site, ground->environment, identity, settings_.switch_user, settings_.defaults);
+  shim::Launch plan;
+  try {
+    plan = plan_launch(job, attempt, site, ground->environment, identity, settings_.switch_user, settings_.defaults);
+  } catch (const Error& error) {  // which may repeat what is secret of docker_args
+    throw masked(error, ground->secrets);
+  }
   if (!ground->secrets.empty()) set_secrets_apart(plan, job.request, shown_command, site, ground->secrets);
   std::optional<shim::Supervisor> supervisor;
   const auto directory = workplaces_.directory(job.id, launch);
