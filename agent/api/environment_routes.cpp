@@ -112,7 +112,7 @@ async::Task<Response> read_log(Services& services, Request& request) {
   const auto index = entry.log + ".index";
   http::Response::Writer writer = [log = entry.log, index](http::Stream& out) { return send_log(out, log, index, 0); };
   auto mask = co_await services.jobs.mask_of(entry.digest);
-  if (mask) writer = masked(std::move(writer), std::move(mask), "");
+  if (mask) writer = masked(std::move(writer), std::move(mask), "", services.pool);
   co_return Response::stream("text/plain; charset=utf-8", std::move(writer));
 }
 

@@ -122,7 +122,7 @@ async::Task<Response> read_log(Services& services, Request& request) {
   auto mask = co_await mask_for(services, request, job);
   if (mask) {
     auto before = log_before(place.log, offset, *mask);
-    writer = masked(std::move(writer), std::move(mask), std::move(before));
+    writer = masked(std::move(writer), std::move(mask), std::move(before), services.pool);
   }
   auto response = Response::stream("text/plain; charset=utf-8", std::move(writer));
   response.set("Berth-Log-Offset", std::to_string(offset));

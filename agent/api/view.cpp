@@ -23,7 +23,10 @@ void explain_waiting(json& out, Sight sight, const jobs::Jobs& jobs, const model
 json shown_to(const http::Peer& peer, const Access& access, const jobs::Jobs& jobs, const model::Job& job) {
   const auto sight = access.sight(peer, job);
   auto out = sight == Sight::outline ? model::outline_json(job, model::Reasons::no) : model::to_json(job);
-  if (sight == Sight::readable) out["environment_variables"] = json::object();
+  if (sight == Sight::readable) {
+    out["environment_variables"] = json::object();
+    for (const auto* apart : {"secrets", "hidden"}) out.erase(apart);
+  }
   explain_waiting(out, sight, jobs, job);
   return out;
 }

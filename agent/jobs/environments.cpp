@@ -59,11 +59,9 @@ class JobEnvironments::Wait {
   WaitingPtr waiting_ = std::make_shared<environment::Waiting>();
 };
 
-JobEnvironments::JobEnvironments(environment::Environments& environments, Workplaces& workplaces,
-                                 async::Pool& pool, Options options)
+JobEnvironments::JobEnvironments(environment::Environments& environments, Workplaces& workplaces, Options options)
     : environments_(environments),
       workplaces_(workplaces),
-      pool_(pool),
       options_(std::move(options)) {}
 
 environment::Context JobEnvironments::context_of(const model::Job& job, const os::Identity& identity) const {

@@ -30,8 +30,7 @@ class JobEnvironments {
     bool guard = false;        // nothing keeps jobs from changing environments: they are looked at before and after
   };
   // All given by reference outlive this.
-  JobEnvironments(environment::Environments& environments, Workplaces& workplaces, async::Pool& pool,
-                  Options options);
+  JobEnvironments(environment::Environments& environments, Workplaces& workplaces, Options options);
 
   // Makes it, however long that takes, and holds it for the job until release(). The build's output is the job's build
   // log from its first line on, and stays so when the build fails. Cancelled after abandon().
@@ -77,7 +76,6 @@ class JobEnvironments {
 
   environment::Environments& environments_;
   Workplaces& workplaces_;
-  async::Pool& pool_;
   Options options_;
   async::Lanes contexts_{{1, 2}};  // directories of Dockerfiles, as large as their users sent them
   std::unordered_map<std::int64_t, WaitingPtr> waits_;

@@ -169,8 +169,12 @@ Task<Came> Jobs::launch(Run& run) {
     co_return Came::canceled;
   }
   if (!site.container) site.cgroup = group_of(job.id, run.launch);
-  auto plan =
-      plan_launch(job, run.attempt, site, run.ground->environment, identity, settings_.switch_user, settings_.defaults);
+  shim::Launch plan;
+  try {
+    plan = plan_launch(job, run.attempt, site, run.ground->environment, identity, settings_.switch_user, settings_.defaults);
+  } catch (const Error& error) {  // which may repeat what is secret of docker_args
+    throw masked(error, run.ground->secrets);
+  }
   if (!run.ground->secrets.empty()) set_secrets_apart(plan, job.request, shown_command, site, run.ground->secrets);
   const auto directory = workplaces_.directory(job.id, run.launch);
   std::optional<shim::Supervisor> supervisor;

@@ -25,9 +25,6 @@ queue::Entry entry_of(const store::LiveJob& job) {
 
 constexpr auto kAgentsOwn = ~async::Lanes::Owner{0};
 
-// The agent may have died between recording an ending and clearing up after it; more end at a time never do.
-constexpr std::size_t kEndedJobsLookedAt = 256;
-
 std::string name_of_group(const model::JobId& id, int launch) { return id + "-" + std::to_string(launch); }
 
 // Groups of launches, but for those of live jobs.

@@ -42,7 +42,6 @@ void add_base64(std::vector<std::string>& spellings, const std::string& text) {
 }
 
 void add_spellings(std::vector<std::string>& spellings, const std::string& text) {
-  spellings.push_back(text);
   if (text.size() < logs::Mask::kLeast || text.size() > kLongestSpelled) return;
   spellings.push_back(percent_encoded(text, "0123456789ABCDEF"));
   spellings.push_back(percent_encoded(text, "0123456789abcdef"));
@@ -58,13 +57,15 @@ void add_spellings(std::vector<std::string>& spellings, const std::string& text)
 logs::Mask mask_of(const model::JobSecrets& secrets) { return mask_of(std::vector{secrets}); }
 
 logs::Mask mask_of(const std::vector<model::JobSecrets>& several) {
-  std::vector<std::string> spellings;
-  for (const auto& secrets : several) {
-    for (const auto& value : model::values_to_mask(secrets)) {
-      add_spellings(spellings, value);
-      if (const auto decoded = percent_decoded(value); decoded != value) add_spellings(spellings, decoded);
+  std::vector<std::string> values;
+  for (const auto& secrets : several)
+    for (auto& value : model::values_to_mask(secrets)) {
+      auto decoded = percent_decoded(value);
+      if (decoded != value) values.push_back(std::move(decoded));
+      values.push_back(std::move(value));
     }
-  }
+  auto spellings = values;  // first: there may be more than a mask takes
+  for (const auto& value : values) add_spellings(spellings, value);
   return logs::Mask(spellings);
 }
 

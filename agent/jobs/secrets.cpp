@@ -45,7 +45,9 @@ Task<model::JobSecrets> Jobs::secrets_of(const model::Job& job) {
 Task<std::shared_ptr<const logs::Mask>> Jobs::mask_of(model::Job job) {
   if (!model::has_secrets(job.request)) co_return nullptr;
   const auto secrets = co_await secrets_of(job);
-  auto mask = std::make_shared<const logs::Mask>(jobs::mask_of(secrets));
+  std::shared_ptr<const logs::Mask> mask;
+  auto make = [&] { mask = std::make_shared<const logs::Mask>(jobs::mask_of(secrets)); };
+  co_await async::offload(pool_, make);
   if (mask->empty()) co_return nullptr;
   co_return mask;
 }
@@ -60,7 +62,10 @@ Task<std::shared_ptr<const logs::Mask>> Jobs::mask_of(Digest environment) {
     if (!secrets.empty()) all.push_back(std::move(secrets));
   }
   if (all.empty()) co_return nullptr;
-  co_return std::make_shared<const logs::Mask>(jobs::mask_of(all));
+  std::shared_ptr<const logs::Mask> mask;
+  auto make = [&] { mask = std::make_shared<const logs::Mask>(jobs::mask_of(all)); };
+  co_await async::offload(pool_, make);
+  co_return mask;
 }
 
 namespace {

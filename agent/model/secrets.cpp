@@ -23,7 +23,9 @@ constexpr const char* kHidden = "hidden";
 constexpr const char* kMark = "secrets_mark";
 constexpr const char* kDockerArgs = "/resources/docker_args";
 constexpr std::size_t kMostSecrets = 100;
-constexpr std::size_t kMostBytes = 1U << 20;  // of all together
+constexpr std::size_t kMostBytes = 1U << 20;      // of all values together
+constexpr std::size_t kMostTexts = 1000;
+constexpr std::size_t kMostTextBytes = 4U << 20;  // of all texts together
 constexpr std::size_t kLongestName = 255;
 constexpr int kDeepest = 32;
 
@@ -116,16 +118,46 @@ Assignment assignment_at(std::string_view text, std::size_t equals) {
   const bool quoted_value = after == '"' || after == '\'';
   const auto begin = equals + 1 + (!quoted_whole && quoted_value ? 1U : 0U);
   const char quote = quoted_whole ? before : quoted_value ? after : '\0';
-  return {text.substr(name, equals - name), begin, value_end(text, begin, quote)};
+  const auto named = text.substr(name, equals - name);
+  return {named, begin, names_secret(named) ? value_end(text, begin, quote) : begin};
 }
 
+// Of those to secrets' names; what is within a value is part of it, so that this is linear whatever the text.
 void for_each_assignment(std::string_view text, const std::function<void(const Assignment&)>& tell) {
-  for (auto equals = text.find('='); equals != std::string_view::npos; equals = text.find('=', equals + 1)) {
+  for (auto equals = text.find('='); equals != std::string_view::npos;) {
     const auto found = assignment_at(text, equals);
-    if (found.end > found.begin && names_secret(found.name) &&
-        !only_counts(found.name, text.substr(found.begin, found.end - found.begin)))
-      tell(found);
+    if (found.end > found.begin && !only_counts(found.name, text.substr(found.begin, found.end - found.begin))) tell(found);
+    equals = text.find('=', std::max(equals + 1, found.end));
   }
+}
+
+// --- logins that a blank or the like cuts in two
+
+// "https://me:pa ss@host" → "https://host"; tells what is left out. A port may be a variable ("tcp://$HOST:$PORT"), so only
+// what an '@' follows on its line is one.
+std::string without_broken_logins(std::string_view text, const std::function<void(std::string_view)>& tell) {
+  std::string plain;
+  std::size_t copied = 0;
+  while (copied < text.size()) {
+    const auto slashes = text.find("://", copied);
+    if (slashes == std::string_view::npos) break;
+    const auto begin = slashes + 3;
+    plain += text.substr(copied, begin - copied);
+    copied = begin;
+    auto rest = text.substr(begin, text.find("://", begin) - begin);  // up to the next one, of which it is no part
+    rest = rest.substr(0, rest.find('\n'));
+    const auto word = rest.substr(0, rest.find_first_of(" \t"));
+    const auto at = rest.rfind('@');
+    if (at == std::string_view::npos || at < word.size() || !has_broken_login("://" + std::string(word))) continue;
+    tell(text.substr(begin, at));
+    copied = begin + at + 1;
+  }
+  return plain += text.substr(copied);
+}
+
+std::string without_urls_secrets(std::string_view text) {
+  if (text.find("://") == std::string_view::npos) return std::string(text);
+  return without_broken_logins(without_credentials(text), [](std::string_view) {});
 }
 
 // --- taking
@@ -225,10 +257,10 @@ void take_variables(json& request, JobSecrets& secrets, json& shown) {
 
 void take_text(json& value, const std::string& pointer, JobSecrets& secrets) {
   auto& text = value.get_ref<std::string&>();
-  std::string plain = text;
-  if (text.find("://") != std::string::npos) plain = without_credentials(text);
+  auto plain = without_urls_secrets(text);
   if (pointer == kDockerArgs) plain = without_assigned_secrets(plain);
   if (plain == text) return;
+  if (secrets.texts.size() == kMostTexts) refuse("command", "and the other texts have more than 1000 logins in URLs");
   secrets.texts[pointer] = std::move(text);
   value = std::move(plain);
 }
@@ -254,6 +286,9 @@ void check_size(const JobSecrets& secrets) {
   std::size_t bytes = 0;
   for (const auto& [name, value] : secrets.values) bytes += name.size() + value.size() + 2;
   if (bytes > kMostBytes) refuse(kSecrets, "are over 1 MiB together");
+  bytes = 0;
+  for (const auto& [pointer, text] : secrets.texts) bytes += text.size();
+  if (bytes > kMostTextBytes) refuse("command", "and the other texts with logins in URLs are over 4 MiB together");
 }
 
 }  // namespace
@@ -266,7 +301,7 @@ bool names_secret(std::string_view name) {
 bool is_secret(std::string_view name, std::string_view value) {
   if (value.empty()) return false;
   if (names_secret(name) && !only_counts(name, value)) return true;
-  if (value.find("://") != std::string_view::npos && has_credentials(value)) return true;
+  if (without_urls_secrets(value) != value) return true;
   bool any = false;
   for_each_assignment(value, [&](const Assignment&) { any = true; });
   return any;
@@ -276,7 +311,6 @@ std::string without_assigned_secrets(std::string_view text) {
   std::string plain;
   std::size_t copied = 0;
   for_each_assignment(text, [&](const Assignment& found) {
-    if (found.begin < copied) return;  // within the value before
     (plain += text.substr(copied, found.begin - copied)) += "***";
     copied = found.end;
   });
@@ -303,9 +337,9 @@ JobSecrets take_secrets(json& request) {
   auto shown = json::object();
   take_given(request, secrets, shown);
   take_variables(request, secrets, shown);
-  check_size(secrets);
   request.erase(kSecrets);
   take_texts(request, "", secrets, 0);
+  check_size(secrets);
   if (!shown.empty()) request[kSecrets] = std::move(shown);
   if (secrets.texts.empty()) return secrets;
   auto& hidden = request[kHidden] = json::array();
@@ -351,6 +385,7 @@ std::vector<std::string> values_to_mask(const JobSecrets& secrets) {
   std::vector<std::string> values;
   const auto take_urls = [&](const std::string& text) {
     for (auto& secret : secrets_in_urls(text)) values.push_back(std::move(secret));
+    without_broken_logins(text, [&](std::string_view login) { values.emplace_back(login.substr(login.find(':') + 1)); });
   };
   const auto take_assignments = [&](const std::string& text) {
     for_each_assignment(text, [&](const Assignment& found) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <set>
 
 namespace berth::logs {
 namespace {
@@ -10,14 +11,25 @@ namespace {
 constexpr std::size_t kLongest = 4096;  // a longer one is hidden in parts
 constexpr char kStar = '*';
 
-void add_line(std::vector<std::string>& texts, std::string_view line) {
-  while (line.ends_with('\r')) line.remove_suffix(1);
-  while (line.size() > kLongest) {
-    texts.emplace_back(line.substr(0, kLongest));
-    line.remove_prefix(kLongest);
+// Up to the bounds.
+class Lines {
+ public:
+  void add(std::string_view line) {
+    while (line.ends_with('\r')) line.remove_suffix(1);
+    for (; line.size() > kLongest; line.remove_prefix(kLongest)) take(line.substr(0, kLongest));
+    if (line.size() >= Mask::kLeast) take(line);
   }
-  if (line.size() >= Mask::kLeast) texts.emplace_back(line);
-}
+  bool full() const { return texts_.size() == Mask::kMost || bytes_ >= Mask::kMostBytes; }
+  std::vector<std::string> sorted() const { return {texts_.begin(), texts_.end()}; }
+
+ private:
+  void take(std::string_view text) {
+    if (!full() && texts_.emplace(text).second) bytes_ += text.size();
+  }
+
+  std::set<std::string> texts_;
+  std::size_t bytes_ = 0;
+};
 
 std::size_t find_in(std::string_view text, std::string_view part, std::size_t from) {
   if (from > text.size()) return text.npos;
@@ -35,15 +47,15 @@ std::size_t begun(std::string_view text, std::string_view part) {
 }  // namespace
 
 Mask::Mask(const std::vector<std::string>& hidden) {
+  Lines lines;
   for (std::string_view text : hidden) {
-    for (std::size_t at = 0; at < text.size();) {
+    for (std::size_t at = 0; at < text.size() && !lines.full();) {
       const auto end = std::min(text.find('\n', at), text.size());
-      add_line(texts_, text.substr(at, end - at));
+      lines.add(text.substr(at, end - at));
       at = end + 1;
     }
   }
-  std::sort(texts_.begin(), texts_.end());
-  texts_.erase(std::unique(texts_.begin(), texts_.end()), texts_.end());
+  texts_ = lines.sorted();
   for (const auto& text : texts_) longest_ = std::max(longest_, text.size());
 }
 

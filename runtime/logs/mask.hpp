@@ -11,9 +11,12 @@
 namespace berth::logs {
 
 // The texts to hide. Each is hidden line by line; what is shorter than kLeast is no secret, and would hide half of the log.
+// The time that it takes is bounded, so the texts are: of more than kMost lines, or kMostBytes, the first ones are hidden.
 class Mask {
  public:
   static constexpr std::size_t kLeast = 6;
+  static constexpr std::size_t kMost = 512;
+  static constexpr std::size_t kMostBytes = 64U << 10;
 
   explicit Mask(const std::vector<std::string>& hidden);
 

@@ -67,9 +67,10 @@ TEST_CASE("a value that carries a login is secret, whatever its name") {
   for (const auto* value :
        {"postgres://me:pw@db/x", "-i https://me:pw@host/simple https://other/", "https://token@host",
         "https://host/t/tk-1/channel", "host=db user=me password=hunter2", "Endpoint=sb://x/;SharedAccessKey=abc",
-        "https://host/x?api_key=abc"})
+        "https://host/x?api_key=abc", "postgres://me:p w@db/x"})
     CHECK_MESSAGE(is_secret("WHERE", value), value);
-  for (const auto* value : {"https://host:8443/x", "git+ssh://git@host/a.git", "a=b", "sort=key", "model.width=8", "me@host"})
+  for (const auto* value : {"https://host:8443/x", "git+ssh://git@host/a.git", "a=b", "sort=key", "model.width=8", "me@host", "tcp://$HOST:$PORT",
+                            "tcp://h:$PORT\nme@host2 x"})
     CHECK_MESSAGE(!is_secret("WHERE", value), value);
 }
 
@@ -127,6 +128,34 @@ TEST_CASE("of a request's secrets the names stay, and it is whole again when the
   CHECK(whole.tags.at("see/it~") == "https://tok-5@host/");
   CHECK(whole.environment.files.at("requirements.txt") == "-i https://me:index-pw@host/simple\nnumpy\n");
   CHECK(whole.properties.at("mlflow.source.git.repoURL") == "https://me:gitpw@host/r.git");
+}
+
+TEST_CASE("a login that a blank cuts in two is one") {
+  auto shown = submission({{"command", {"pip", "-i https://me:p1-w 2x@host/simple -i https://a:b@c d@e"}}});
+  const auto secrets = take_secrets(shown);
+  CHECK(shown.dump().find("p1-w") == std::string::npos);
+  CHECK(shown.dump().find("2x@") == std::string::npos);
+  const auto masked = values_to_mask(secrets);
+  CHECK(std::find(masked.begin(), masked.end(), "p1-w 2x") != masked.end());
+  // A port may be a variable.
+  auto plain = submission({{"command", {"run", "--master", "tcp://$HOST:$PORT"}}});
+  CHECK(take_secrets(plain).empty());
+}
+
+TEST_CASE("hostile texts are looked at in linear time, and bounded in number and size") {
+  std::string assignments;
+  std::string urls;
+  for (int i = 0; i < 60'000; ++i) {
+    assignments += "KEY=";
+    urls += "x://a:b";
+  }
+  for (const auto& text : {assignments, urls, std::string(900'000, '='), std::string(900'000, 'K') + "=x", urls + "@", " " + urls})
+    is_secret("X", text);
+  auto many = submission();
+  for (int i = 0; i < 1001; ++i) many["command"].push_back("https://token-" + std::to_string(i) + "@host");
+  CHECK(refusal(many).find("more than 1000 logins") != std::string::npos);
+  CHECK(refusal(submission({{"tags", {{"a", "https://" + std::string(5 << 20, 'x') + "@host"}}}})).find("over 4 MiB") !=
+        std::string::npos);
 }
 
 TEST_CASE("a request without secrets stays as it is") {

@@ -79,6 +79,17 @@ TEST_CASE("each line of a secret is hidden, and short ones are none") {
   CHECK(Mask({"", "short", "\n\n"}).empty());
 }
 
+TEST_CASE("what is looked for is bounded, whatever is to be hidden") {
+  std::string lines;
+  for (int i = 0; i < 100'000; ++i) lines += "line-" + std::to_string(i) + "\n";
+  const Mask many({"first-of-all", lines});
+  CHECK(many.texts().size() == Mask::kMost);
+  CHECK(many.apply("first-of-all line-0 line-1") == "************ ****** ******");
+  std::string bytes;
+  for (int i = 0; i < 100; ++i) bytes += std::string(4000, static_cast<char>('a' + i % 26)) + std::to_string(i) + "\n";
+  CHECK(Mask({bytes}).texts().size() < 20);
+}
+
 TEST_CASE("a very long secret is hidden in parts") {
   std::string value;
   std::mt19937 random(3);
