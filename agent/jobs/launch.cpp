@@ -14,7 +14,6 @@
 namespace berth::jobs {
 namespace {
 
-constexpr int kLaunchTries = 3;
 constexpr std::chrono::milliseconds kFirstFailurePause{50};
 constexpr std::chrono::milliseconds kLongestFailurePause{10'000};
 // A supervisor that was killed just when it started the job leaves the claim to a child that is about to end.

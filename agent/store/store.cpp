@@ -295,10 +295,10 @@ model::Job Store::resolve(std::string_view reference, uid_t uid) {
   return store::resolve(reader(), reference, uid);
 }
 model::Job Store::look_up(std::string_view reference, uid_t uid) {
-  return store::look_up(reader_, reference, uid);
+  return store::look_up(reader(), reference, uid);
 }
 std::uint64_t Store::request_bytes(Sequence sequence) {
-  return store::request_bytes(reader_, sequence);
+  return store::request_bytes(reader(), sequence);
 }
 std::optional<model::JobId> Store::id_of(Sequence sequence) {
   return store::id_of(reader(), sequence);
@@ -343,7 +343,7 @@ Task<std::vector<model::JobId>> Store::jobs_in(Digest environment) {
 }
 
 Task<ByteSize> Store::stored_by(uid_t uid) {
-  return read([uid](db::Connection& db) { return store::stored_by(db, uid); });
+  return ask([uid](db::Connection& db) { return store::stored_by(db, uid); });
 }
 
 bool Store::may_use(Upload::Kind kind, const Digest& digest, const Viewer& viewer) {
