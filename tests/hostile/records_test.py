@@ -289,6 +289,7 @@ class FaultTest(HostileTest):
                 self.assertIn(attempt["ending"]["kind"], ("exited", "start_failed", "disk_full", "lost"), told)
                 self.assertEqual(times, {"exited": 1, "lost": times}.get(attempt["ending"]["kind"], 0), told)
                 self.assertLessEqual(times, 1, told)
+        self.agent.restart()  # which clears away what could not be removed meanwhile
 
     def inject(self, fault):
         threads = [each for thread in os.listdir(f"/proc/{self.agent.pid}/task") for each in ("-p", thread)]
