@@ -29,7 +29,7 @@ struct Node {
   jobs::CollectSettings collecting{BERTH_COLLECT, ""};
 
   jobs::Workplaces workplaces(bool overlays = false) {
-    return jobs::Workplaces({directory / "jobs", overlays, false, "", collecting}, store, checkouts);
+    return jobs::Workplaces({directory / "jobs", overlays, false, {}, {}, "", collecting}, store, checkouts);
   }
 
   // Stores a tree as a client's snapshot would be.
