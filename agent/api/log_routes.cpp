@@ -90,7 +90,7 @@ async::Task<std::shared_ptr<const logs::Mask>> mask_for(Services& services, Requ
     services.access.require_control(request.peer, job);
     co_return nullptr;
   }
-  auto mask = co_await async::attempt(services.jobs.mask_of(job));
+  auto mask = co_await async::attempt(services.jobs.mask_of(job.sequence));
   if (mask) co_return std::move(*mask);
   auto error = mask.error();
   error.add_context("hiding them in its log; its owner reads it as it is with `berth logs --no-mask`");

@@ -136,7 +136,7 @@ class Jobs {
   // The jobs that have a supervisor, oldest first.
   std::vector<RunningLaunch> running() const;
   // What its readers must not see of a job's logs; nothing where that is nothing.
-  Task<std::shared_ptr<const logs::Mask>> mask_of(model::Job job);
+  Task<std::shared_ptr<const logs::Mask>> mask_of(Sequence job);
   // The same of an environment's build: what the jobs brought along that have it.
   Task<std::shared_ptr<const logs::Mask>> mask_of(Digest environment);
   // What keeps the agent from doing its work as it should, in words.

@@ -42,9 +42,11 @@ Task<model::JobSecrets> Jobs::secrets_of(const model::Job& job) {
   co_return secrets;
 }
 
-Task<std::shared_ptr<const logs::Mask>> Jobs::mask_of(model::Job job) {
-  if (!model::has_secrets(job.request)) co_return nullptr;
-  const auto secrets = co_await secrets_of(job);
+Task<std::shared_ptr<const logs::Mask>> Jobs::mask_of(Sequence job) {
+  if (!store_.sealed(job)) co_return nullptr;
+  const auto whole = co_await store_.read(job);
+  if (!whole || !model::has_secrets(whole->request)) co_return nullptr;
+  const auto secrets = co_await secrets_of(*whole);
   std::shared_ptr<const logs::Mask> mask;
   auto make = [&] { mask = std::make_shared<const logs::Mask>(jobs::mask_of(secrets)); };
   co_await async::offload(pool_, make);

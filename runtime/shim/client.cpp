@@ -51,6 +51,11 @@ auto read_contract(const std::string& path, Parse parse)
   }
 }
 
+bool has_ended(const os::Fd& pidfd) {
+  pollfd ask{pidfd.get(), POLLIN, 0};
+  return ::poll(&ask, 1, 0) > 0;
+}
+
 std::optional<Started> read_started(const std::string& directory) {
   return read_contract(join(directory, kStartedFile), started_from_text);
 }
@@ -190,7 +195,9 @@ Supervisor Launcher::launch(const std::string& directory, const Launch& launch, 
   const auto path = canonical(directory);
   const auto request = key.empty() ? path : path + '\0' + key;
   if (request.size() > kLongestRequest) throw Error(Code::invalid, "the path " + printable(path) + " is too long");
-  if (!server_ || server_->cgroup_parent != os::parent_of(launch.cgroup)) start_server(launch.cgroup);
+  // With a server that was killed its idle supervisors end: none of them may be given work any more.
+  const bool serves = server_ && server_->cgroup_parent == os::parent_of(launch.cgroup) && !has_ended(server_->child.pidfd);
+  if (!serves) start_server(launch.cgroup);
   if (!send(request)) {  // the server was killed; nobody has heard of this launch
     start_server(launch.cgroup);
     if (!send(request)) throw Error(Code::unavailable, "the supervisors' server does not take work");

@@ -190,7 +190,7 @@ TEST_CASE("when the supervisors' server is killed, its jobs run on and the next 
   REQUIRE(os::read_file("/proc/" + std::to_string(server) + "/cmdline").find("--server") != std::string::npos);
   REQUIRE(::kill(server, SIGKILL) == 0);
   wait_until("the server is dead", [&] { return !alive(server); });
-  // Its idle supervisors serve on; then there is a new server.
+  // Its idle supervisors have ended with it; there is a new server.
   for (int i = 0; i < 4; ++i) {
     ShimJob next(shell("echo next"));
     const auto supervisor = launcher.launch(next.directory, next.launch);
