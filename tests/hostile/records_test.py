@@ -170,6 +170,7 @@ open({str(kept)!r}, 'w').write(content)"""])
 
     def test_killed_supervisors_and_records_that_are_gone_are_told(self):
         for gone in ("os.unlink(place + '/started.json'); put('started.json', 'x'); os.kill(shim, 9)",
+                     "os.unlink(place + '/started.json'); os.kill(shim, 9)",
                      "os.kill(shim, 9); shutil.rmtree(place, ignore_errors=True)"):  # which the agent clears away, too
             ended, remarks = self.outcome(gone)
             self.assertEqual(ended["ending"]["kind"], "lost", gone)
