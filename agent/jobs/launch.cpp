@@ -209,7 +209,8 @@ Task<Came> Jobs::wait_for_news(Run& run) {
       run.watch = watcher_.watch(directory, IN_MOVED_TO);
     } catch (const Error&) {  // somebody has taken the directory away: then its end tells
     }
-    if (run.watch && os::exists(os::join(directory, shim::kEndingFile))) co_return Came::done;
+    for (const auto* file : {shim::kStartedFile, shim::kEndingFile})  // that came before the watch
+      if (run.watch && os::exists(os::join(directory, file))) co_return Came::done;
   }
   auto gone = async::readable(run.supervisor->get());
   if (!run.watch) {
@@ -238,6 +239,7 @@ Task<Came> Jobs::look_at_files(Run& run) {
   try {
     if (alive) {  // it has the last word, whoever else writes there
       auto ended = shim::ending_in(directory, run.seal);
+      run.seen_started = run.seen_started || os::exists(os::join(directory, shim::kStartedFile));
       if (!ended) co_return Came::running;
       run.condition = shim::Over{std::move(*ended)};
       co_return Came::ended;
@@ -294,6 +296,7 @@ Task<Came> Jobs::adopt(Run& run, shim::Running running) {
   }
   live = find(run.sequence);
   live->started = running.started->time;
+  run.seen_started = true;
   log_.info("job adopted", kv("job", live->id), kv("shim", running.started->shim.pid));
   run.supervisor = live->supervisor = std::make_shared<os::Fd>(std::move(*running.shim));
   // It may have been canceled by an agent that died before it could say so.
@@ -304,6 +307,7 @@ Task<Came> Jobs::adopt(Run& run, shim::Running running) {
 // It is revoked, so that it never will.
 Came Jobs::never_ran(Run& run) {
   const auto* live = find(run.sequence);
+  if (run.seen_started) return lost(run, "what told that it was started was removed");
   // Whose job took its records away, and its supervisor, did run.
   const auto group = model::in_container(record(run.sequence).request.environment) ? "" : group_of(live->id, run.launch);
   if (shim::has_processes(workplaces_.directory(live->id, run.launch), group))
@@ -318,6 +322,7 @@ Came Jobs::lost(Run& run, std::string changed) {
   return Came::ended;
 }
 
+// Up to the change of the number it may be done again.
 Task<> Jobs::relaunch(Run& run) {
   auto* live = find(run.sequence);
   const auto id = live->id;
@@ -336,7 +341,12 @@ Task<> Jobs::relaunch(Run& run) {
   run.adopted = false;
   run.supervisor.reset();
   run.unwatched_since.reset();
-  workplaces_.discard(id, before);
+  run.seen_started = false;
+  try {
+    workplaces_.discard(id, before);
+  } catch (const Error& error) {  // it is revoked, and in nobody's way
+    log_.warn("what a launch left stays", kv("job", id), kv("launch", before), kv("error", error.describe()));
+  }
 }
 
 }  // namespace berth::jobs

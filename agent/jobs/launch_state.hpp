@@ -19,7 +19,7 @@
 //   looking      reads what the files tell            –            looking       running → watching
 //                                                                                ended → settling
 //                                                                                never ran → relaunching, else settling
-//   relaunching  clears the revoked launch away       intending    intending     with the next launch's number
+//   relaunching  clears the revoked launch away       intending    relaunching   with the next launch's number
 //   settling     ends what is left of it              releasing    settling     postponed → over
 //   releasing    gives back slots and GPUs            noting       releasing
 //   noting       puts the end on record               gathering    noting
@@ -70,7 +70,7 @@ constexpr Stage next(Stage stage, Came came, Again again) {
       if (came == Came::never_ran) return again == Again::yes ? Stage::relaunching : Stage::settling;
       return Stage::looking;
     case Stage::relaunching:
-      return Stage::intending;
+      return came == Came::done ? Stage::intending : Stage::relaunching;
     case Stage::settling:
       if (came == Came::postponed) return Stage::over;
       return came == Came::done ? Stage::releasing : Stage::settling;

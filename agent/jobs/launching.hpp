@@ -42,6 +42,7 @@ struct Jobs::Run {
   std::unique_ptr<async::Watcher::Watch> watch;
   async::Backoff pause{std::chrono::milliseconds(5), std::chrono::milliseconds(1000)};  // where nobody can be waited for
   std::optional<Steady> unwatched_since;  // somebody holds the claim who is not its supervisor
+  bool seen_started = false;              // by its files; whoever removes them later does not undo it
   unsigned unreadable = 0;                // how often its files could not be read
   bool told = false;
   std::string changed;  // how its records were changed; "" where they were not

@@ -250,14 +250,15 @@ Task<> Jobs::strip(model::JobId id, uid_t uid, int launch, std::optional<environ
 // What a moment is enough for. The next agent does the rest.
 void Jobs::strip_the_last() noexcept {
   std::stop_source enough;
-  const std::jthread timer([&](const std::stop_token& done) {
+  const auto wait = [&](const std::stop_token& done) {
     std::mutex mutex;
     std::unique_lock lock(mutex);
     std::condition_variable_any never;
     never.wait_for(lock, done, kLastStrips, [] { return false; });
     enough.request_stop();
-  });
+  };
   try {
+    const std::jthread timer(wait);
     for (const auto& [id, launch] : stripping_) workplaces_.strip(id, launch, enough.get_token());
   } catch (const std::exception&) {
     log_.warn("what ended jobs left stays until the agent starts again");

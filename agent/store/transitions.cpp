@@ -70,11 +70,14 @@ int last_launch(db::Connection& db, Sequence sequence) {
   return static_cast<int>(row.integer(0));
 }
 
-// A write that failed may have come to the disk all the same, and is repeated.
+// A commit that was told to have failed may have come to the disk all the same, and is repeated: here and below, what is
+// as it is to become is no reason to refuse.
 bool is_written(db::Connection& db, const StartIntent& intent) {
-  auto row = db.query("SELECT 1 FROM attempt WHERE sequence = ? AND number = ? AND launch = ? AND boot_id = ? AND seal = ?",
-                      intent.sequence, intent.attempt, intent.launch, intent.boot_id, intent.seal);
-  return !intent.seal.empty() && row.step();
+  auto row = db.query(
+      "SELECT 1 FROM attempt WHERE sequence = ? AND number = ? AND launch = ? AND boot_id = ? AND seal = ?"
+      " AND started IS NULL AND ending IS NULL",
+      intent.sequence, intent.attempt, intent.launch, intent.boot_id, intent.seal);
+  return row.step();
 }
 
 // What the node keeps under a name.
@@ -88,7 +91,8 @@ void set_of_node(db::Connection& db, const char* name, const std::string& value)
 }  // namespace
 
 void prepared(db::Connection& db, Sequence sequence, const Prepared& prepared) {
-  check_step(current(db, sequence), State::queued);
+  const auto job = current(db, sequence);
+  if (job.state != State::queued) check_step(job, State::queued);
   db.run("UPDATE job SET state = ?, environment_record = ?, environment = ? WHERE sequence = ?",
          model::name(State::queued), prepared.environment_record, to_column(prepared.environment), sequence);
   if (prepared.environment)
@@ -151,7 +155,8 @@ void requeue(db::Connection& db, Sequence sequence, const Attempt& attempt, Stat
 }
 
 void postpone(db::Connection& db, Sequence sequence) {
-  check_step(current(db, sequence), State::queued);
+  const auto job = current(db, sequence);
+  if (job.state != State::queued) check_step(job, State::queued);
   db.run("DELETE FROM attempt WHERE sequence = ? AND started IS NULL AND ending IS NULL", sequence);
   db.run(
       "UPDATE job SET state = ?, attempt = (SELECT ifnull(max(number), 0) FROM attempt WHERE sequence = job.sequence)"

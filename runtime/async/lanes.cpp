@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include "runtime/async/no_thread.hpp"
 #include "runtime/base/error.hpp"
 
 namespace berth::async {
@@ -96,10 +97,11 @@ void Lanes::enqueue(Job& job) {
   if (line.running >= bounds_.per_owner) return;  // a thread that works for him goes on with it
   try {
     start_thread();
-  } catch (...) {
+  } catch (const std::exception& why) {
     std::erase(line.waiting, &job);
     forget_if_idle(job.owner);
-    throw;
+    job.failure = no_thread(why);  // nothing may leave this function, which the loop calls
+    job.done();
   }
 }
 

@@ -39,7 +39,8 @@ class Lanes {
 
   // Runs the work on a thread of its own once it is the owner's turn; its exception is rethrown here. A stop of the
   // caller, or of `stop` (of which somebody else may keep a copy), is told to work that has begun, which should look
-  // for it often and end; what has not begun is dropped, which is Cancelled.
+  // for it often and end; what has not begun is dropped, which is Cancelled. Code::unavailable where not one thread can
+  // be had.
   Task<> run(Owner owner, Work work, std::stop_source stop = {});
 
   std::size_t running() const;

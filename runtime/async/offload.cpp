@@ -5,6 +5,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include "runtime/async/no_thread.hpp"
 #include "runtime/base/error.hpp"
 
 namespace berth::async {
@@ -72,11 +73,23 @@ Task<> Pool::run(std::function<void()> work) {
 void Pool::enqueue(Job& job) {
   const std::lock_guard lock(mutex_);
   queue_.push_back(&job);
-  if (free_ < queue_.size() && threads_.size() < most_) {
+  if (free_ < queue_.size() && threads_.size() < most_ && !start_thread(job)) return;
+  available_.notify_one();
+}
+
+// False where nobody will do the job: it has been told so. Nothing may be thrown here, which the loop calls.
+bool Pool::start_thread(Job& job) {
+  try {
     threads_.emplace_back([this] { serve(); });
     ++free_;
+  } catch (const std::exception& why) {
+    if (!threads_.empty()) return true;  // another one does it in its turn
+    std::erase(queue_, &job);
+    job.failure = no_thread(why);
+    job.done();
+    return false;
   }
-  available_.notify_one();
+  return true;
 }
 
 bool Pool::withdraw(Job& job) {

@@ -26,13 +26,15 @@ class Pool {
   ~Pool();
 
   // Runs `work` on a thread; its exception is rethrown here. Work that has begun cannot be stopped: a stop of
-  // the caller takes effect when it is done. Work still queued is dropped.
+  // the caller takes effect when it is done. Work still queued is dropped. Code::unavailable where not one thread can be
+  // had.
   Task<> run(std::function<void()> work);
   std::size_t threads() const;  // started so far
 
  private:
   struct Job;
   void enqueue(Job& job);
+  bool start_thread(Job& job);
   bool withdraw(Job& job);
   void serve();
 

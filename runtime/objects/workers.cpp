@@ -39,7 +39,10 @@ void parallel_for(unsigned workers, std::size_t count,
   };
   {
     std::vector<std::jthread> threads;
-    for (unsigned i = 1; i < workers; ++i) threads.emplace_back([&loop, i] { loop(i); });
+    try {
+      for (unsigned i = 1; i < workers; ++i) threads.emplace_back([&loop, i] { loop(i); });
+    } catch (const std::exception&) {  // those that could be started do it
+    }
     loop(0);
   }
   if (failure) std::rethrow_exception(failure);

@@ -41,7 +41,11 @@ class Pipeline {
       std::vector<std::jthread> threads;
       try {
         for (unsigned i = 0; i < workers; ++i) threads.emplace_back([this, i] { produce(i); });
-        drain(workers);
+      } catch (const std::exception&) {  // as many as could be started do it
+      }
+      if (threads.empty()) return run_inline();
+      try {
+        drain(static_cast<unsigned>(threads.size()));
       } catch (...) {
         fail();
       }

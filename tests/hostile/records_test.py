@@ -1,5 +1,5 @@
-"""Records: a job that has the agent's own user cannot forge its ending, nor hang or confuse the agent, and a user who
-uses up his inotify watches keeps nobody from knowing what runs."""
+"""Records: a job of the agent's own user, and what else this user runs, cannot forge its ending, nor hang or confuse the
+agent, and a user who uses up his inotify watches keeps nobody from knowing what runs."""
 
 import json
 import os
@@ -16,10 +16,19 @@ from hostile import HostileTest, eventually, harness, main
 BIN = harness.BIN
 PYTHON = "/usr/bin/python3"
 
-# What each attack starts with: the launch directory, and the supervisor, which is the job's parent.
+# What a job begins with, until the attack is done.
+JOB = """
+import os, shutil, signal, sys, time
+shim = os.getppid()
+print('up', flush=True)
+while not os.path.exists(sys.argv[1]): time.sleep(.01)
+"""
+
+# What an attack begins with: the launch directory, and the job's supervisor. A job cannot write where its own launch is,
+# so this is another process of its user's, outside of the job.
 PREAMBLE = """
-import json, os, shutil, signal, subprocess, sys, time
-place, shim = os.environ['BERTH_LAUNCH'], os.getppid()
+import fcntl, json, os, shutil, signal, subprocess, sys, time
+place, shim = sys.argv[1], int(sys.argv[2])
 def ending(code, **more):
     return json.dumps({'version': {'major': 1, 'minor': 2}, 'outcome': {'exited': code}, 'stopped_because': '',
                        'started': '2026-01-01T00:00:00.000000Z', 'ended': '2026-01-01T00:00:01.000000Z', 'duration_us': 1000000,
@@ -31,7 +40,7 @@ def put(name, content):
 
 
 class OwnUserTest(HostileTest):
-    """The agent of somebody who is not root: its jobs have its user."""
+    """The agent of somebody who is not root: its jobs have its user, as has whatever else he runs."""
 
     def setUp(self):
         super().setUp()
@@ -49,139 +58,202 @@ class OwnUserTest(HostileTest):
         self.agent = self.start_agent(cgroup=False, programs=programs / "bin", prefix=self.prefix,
                                       config="cpus: 16\nmax_parallel: 16")
 
-    def attack(self, code, **fields):
-        return self.agent.submit(PYTHON, "-c", PREAMBLE + code, **fields)
+    def job_until(self, then, **fields):
+        """A job that runs, and goes on with `then` once the file is there that comes second."""
+        go = self.place / "work" / f"go-{harness.new_submission_id()}"
+        job = self.agent.submit(PYTHON, "-c", JOB + then, str(go), **fields)
+        eventually(lambda: b"up" in self.agent.log_of(job), "the job runs")
+        return job, go
+
+    def forge(self, job, code):
+        """Runs it outside of the job; what it printed."""
+        place, shim = self.agent.launch_directory(job), self.agent.started_record(job)["shim"]["pid"]
+        done = harness.family.run([*self.prefix, PYTHON, "-c", PREAMBLE + code, str(place), str(shim)], 30)
+        self.assertEqual(done.returncode, 0, done.stderr.decode())
+        return done.stdout.decode()
+
+    def attack(self, code, then="time.sleep(60)", **fields):
+        job, go = self.job_until(then, **fields)
+        self.forge(job, code)
+        go.touch()
+        return job
 
     def remarks(self, job):
         return self.agent.log_of(job, stream="agent").decode()
 
-    def outcome(self, code, **fields):
-        job = self.attack(code, **fields)
+    def outcome(self, code, *then, **fields):
+        job = self.attack(code, *then, **fields)
         ended = self.agent.wait(job)
         return ended, self.remarks(job)
 
-    def assert_told_as_changed(self, code, **fields):
-        ended, remarks = self.outcome(code, **fields)
+    def assert_told_as_changed(self, code, *then, **fields):
+        ended, remarks = self.outcome(code, *then, **fields)
         self.assertEqual(ended["ending"], {"kind": "lost", "cause": "records_changed"}, remarks)
         self.assertIn("its records were changed", remarks)
         self.assertEqual(len(ended["attempts"]), 1)
         return ended, remarks
 
+    def test_from_within_the_job_nothing_of_its_launch_can_be_written(self):
+        if self.agent.get("/v1/status")["environment_changes"] == "shared":
+            self.skipTest("no mounts of one's own here")
+        job, go = self.job_until("""
+place = os.environ['BERTH_LAUNCH']
+def attempt(what, act, *arguments):
+    try: act(*arguments)
+    except OSError as error: print('refused', what, error.errno)
+    else: print('DONE', what, *arguments)
+for name in ('launch.json', 'started.json', 'ending.json', 'stop.json', 'stop-reason', 'claim', 'ending.part', 'anything'):
+    path = os.path.join(place, name)
+    attempt('write', open, path, 'a')
+    attempt('make', os.mkdir, path)
+    attempt('remove', os.unlink, path)
+    attempt('rename', os.rename, path, path + '.old')
+    attempt('chmod', os.chmod, path, 0o777)
+attempt('replace', os.rename, place, place + '.old')
+attempt('make', os.mkdir, place + '.new')
+attempt('open the database', open, os.path.join(place, '../../../berth.db'), 'r+b')
+sys.exit(7)
+""")
+        go.touch()
+        self.assertEqual(self.agent.wait(job)["ending"], {"kind": "exited", "code": 7})
+        log = self.agent.log_of(job).decode()
+        self.assertEqual([line for line in log.splitlines() if line.startswith("DONE")], [])
+        self.assertEqual(log.count("refused"), 8 * 5 + 3)
+        self.assertEqual(self.remarks(job), "")
+
     def test_a_forged_ending_is_not_believed_when_its_supervisor_is_killed(self):
-        self.assert_told_as_changed("put('ending.json', ending(0)); os.kill(shim, 9); time.sleep(60)")
+        self.assert_told_as_changed("put('ending.json', ending(0)); os.kill(shim, 9)")
+
+    def test_a_supervisor_killed_by_its_own_job_is_told(self):
+        ended, remarks = self.outcome("", "os.kill(shim, 9); time.sleep(60)")
+        self.assertEqual(ended["ending"]["kind"], "lost", remarks)
 
     def test_an_ending_of_another_launch_is_not_believed(self):
-        first = self.agent.sh("sleep 1; exit 0")
-        place = self.agent.launch_directory(first)
+        first, go = self.job_until("sys.exit(0)")
         kept = self.place / "work" / "kept"
-        genuine = self.agent.submit(PYTHON, "-c", PREAMBLE + f"""
-while True:
-    try: content = open({str(place / 'ending.json')!r}).read(); break
+        copier = harness.family.popen([*self.prefix, PYTHON, "-c", f"""
+import time
+until = time.monotonic() + 30
+while time.monotonic() < until:
+    try: content = open({str(self.agent.launch_directory(first) / 'ending.json')!r}).read(); break
     except FileNotFoundError: pass
-open({str(kept)!r}, 'w').write(content)""")
+else: raise SystemExit(1)
+open({str(kept)!r}, 'w').write(content)"""])
+        time.sleep(.5)
+        go.touch()
         self.agent.wait(first)
         try:
             eventually(kept.exists, "an ending was copied", patience=2)
         except AssertionError:
-            self.agent.cancel(genuine)
             self.skipTest("the ending was gone before it could be copied")
-        self.assert_told_as_changed(f"put('ending.json', open({str(kept)!r}).read()); os.kill(shim, 9); time.sleep(60)")
+        finally:
+            copier.kill()
+            copier.wait()
+        self.assert_told_as_changed(f"put('ending.json', open({str(kept)!r}).read()); os.kill(shim, 9)")
 
     def test_a_forged_ending_beside_a_living_supervisor_is_replaced_by_its_own(self):
         for forged in ("put('ending.json', ending(0))", "put('ending.json', '{garbage')", "os.mkdir(place + '/ending.json')",
                        "os.mkfifo(place + '/ending.json')", "os.symlink('/dev/zero', place + '/ending.json')",
                        "put('ending.json', 'x' * 100_000_000)", "os.mkdir(place + '/ending.json'); open(place + '/ending.json/x', 'w')",
                        "os.unlink(place + '/ending.part')", "put('stop-reason', 'x')"):
-            ended, _ = self.outcome(f"{forged}; time.sleep(.5); sys.exit(7)")
+            ended, _ = self.outcome(f"{forged}; time.sleep(.3)", "sys.exit(7)")
             self.assertEqual(ended["ending"], {"kind": "exited", "code": 7}, forged)
 
     def test_other_forged_files_neither_hang_the_agent_nor_end_the_job_otherwise(self):
         for forged in ("os.unlink(place + '/started.json'); os.mkfifo(place + '/started.json')",
                        "put('started.json', 'x')", "os.unlink(place + '/launch.json'); os.mkfifo(place + '/launch.json')",
                        "put('launch.json', '{}')", "os.unlink(place + '/claim')"):
-            ended, _ = self.outcome(f"{forged}; time.sleep(.3); sys.exit(7)")
+            ended, _ = self.outcome(f"{forged}; time.sleep(.3)", "sys.exit(7)")
             self.assertEqual(ended["ending"], {"kind": "exited", "code": 7}, forged)
             self.assertEqual(self.agent.request("GET", "/v1/usage").status, 200)
             self.assertEqual(self.agent.request("GET", "/v1/doctor").status, 200)
 
     def test_killed_supervisors_and_records_that_are_gone_are_told(self):
-        for gone in ("os.unlink(place + '/started.json'); put('started.json', 'x'); os.kill(shim, 9); time.sleep(60)",
-                     "os.kill(shim, 9); shutil.rmtree(place); time.sleep(60)"):
+        for gone in ("os.unlink(place + '/started.json'); put('started.json', 'x'); os.kill(shim, 9)",
+                     "os.kill(shim, 9); shutil.rmtree(place, ignore_errors=True)"):  # which the agent clears away, too
             ended, remarks = self.outcome(gone)
             self.assertEqual(ended["ending"]["kind"], "lost", gone)
             self.assertEqual(len(ended["attempts"]), 1)
 
     def test_a_removed_directory_loses_the_ending_and_says_so(self):
-        self.assert_told_as_changed("shutil.rmtree(place); time.sleep(.5)")
+        self.assert_told_as_changed("shutil.rmtree(place)", "time.sleep(.5)")
 
     def test_a_claim_that_is_held_is_not_waited_for_for_ever(self):
-        ended, remarks = self.outcome("""
-file = open(place + '/claim')
-import fcntl
-holder = subprocess.Popen([sys.executable, '-c', 'import fcntl, sys, time\\nwhile True:\\n try: fcntl.flock(0, fcntl.LOCK_EX); break\\n except OSError: pass\\ntime.sleep(100)'], stdin=open(place + '/claim'), start_new_session=True)
-os.kill(shim, 9); time.sleep(60)""")
-        self.assertEqual(ended["ending"]["kind"], "lost", remarks)
+        job, go = self.job_until("time.sleep(60)")
+        holder = int(self.forge(job, """
+holder = subprocess.Popen([sys.executable, '-c', 'import fcntl, time\\nfcntl.flock(0, fcntl.LOCK_EX)\\ntime.sleep(100)'],
+                          stdin=open(place + '/claim'), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          start_new_session=True)
+print(holder.pid)
+time.sleep(.3)
+os.kill(shim, 9)"""))
+        try:
+            self.assertEqual(self.agent.wait(job)["ending"]["kind"], "lost", self.remarks(job))
+            self.assertTrue(os.path.exists(f"/proc/{holder}"))
+        finally:
+            os.kill(holder, signal.SIGKILL)
 
     def test_a_supervisor_that_is_stopped_goes_on_and_tells(self):
-        ended, remarks = self.outcome("os.kill(shim, signal.SIGSTOP); time.sleep(.2); sys.exit(3)")
+        ended, remarks = self.outcome("os.kill(shim, signal.SIGSTOP); time.sleep(.2)", "sys.exit(3)")
         self.assertEqual(ended["ending"], {"kind": "exited", "code": 3})
         self.assertIn("its supervisor was stopped from outside", remarks)
 
     def test_a_job_that_stops_all_of_them_can_still_be_canceled(self):
-        job = self.attack("""
+        job, go = self.job_until("""
 for pid in os.listdir('/proc'):
     try:
         if pid.isdigit() and open(f'/proc/{pid}/comm').read() == 'berth-shim\\n': os.kill(int(pid), signal.SIGSTOP)
     except (FileNotFoundError, PermissionError, ProcessLookupError): pass
 print('done', flush=True)
 time.sleep(300)""", stop={"signal": 15, "grace_ms": 200})
+        go.touch()
         eventually(lambda: b"done" in self.agent.log_of(job), "all are stopped")
         self.agent.cancel(job)
         self.assertIn(self.agent.wait(job)["state"], ("Canceled", "Failed"))
 
-    def test_a_stop_file_of_its_own_making_is_no_cancellation(self):
+    def test_a_stop_file_that_is_not_the_agents_is_no_cancellation(self):
         ended, remarks = self.outcome("""
-put('stop.json', json.dumps({'version': {'major': 1, 'minor': 2}, 'signal': 15, 'grace_ms': 100, 'reason': 'canceled'}))
-time.sleep(60)""")
+put('stop.json', json.dumps({'version': {'major': 1, 'minor': 2}, 'signal': 15, 'grace_ms': 100, 'reason': 'canceled'}))""")
         self.assertEqual(ended["state"], "Failed")
         self.assertIn("its records were changed", remarks)
 
     def test_a_huge_stop_file_stops_nothing_but_the_job(self):
-        ended, _ = self.outcome("put('stop.json', 'x' * 5_000_000); time.sleep(60)", stop={"signal": 15, "grace_ms": 100})
+        ended, _ = self.outcome("put('stop.json', 'x' * 5_000_000)", stop={"signal": 15, "grace_ms": 100})
         self.assertEqual(ended["state"], "Failed")
         self.assertEqual(self.agent.request("GET", "/v1/status").status, 200)
 
     def test_a_forged_ending_is_not_believed_by_the_next_agent_either(self):
-        job = self.attack("print('up', flush=True); time.sleep(1.5); put('ending.json', ending(0)); os.kill(shim, 9); time.sleep(60)")
-        eventually(lambda: b"up" in self.agent.log_of(job), "the job runs")
+        job, go = self.job_until("time.sleep(60)")
         self.agent.kill()
-        time.sleep(2)
+        self.forge(job, "put('ending.json', ending(0)); os.kill(shim, 9)")
         self.agent.start()
         ended = self.agent.wait(job)
         self.assertEqual(ended["ending"], {"kind": "lost", "cause": "records_changed"})
 
     def test_a_genuine_ending_is_believed_by_the_next_agent(self):
-        job = self.attack("print('up', flush=True); time.sleep(1); sys.exit(7)")
-        eventually(lambda: b"up" in self.agent.log_of(job), "the job runs")
+        job, go = self.job_until("sys.exit(7)")
         self.agent.kill()
-        time.sleep(1.5)
+        go.touch()
+        time.sleep(1)
         self.agent.start()
         self.assertEqual(self.agent.wait(job)["ending"], {"kind": "exited", "code": 7})
 
     def test_neither_supervisor_nor_agent_can_be_looked_into(self):
-        job = self.attack("""
-for pid in (shim, int(open(sys.argv[1]).read()) if len(sys.argv) > 1 else shim):
-    for what in ('mem', 'environ', 'fd'):
-        path = f'/proc/{pid}/{what}'
-        try:
-            os.listdir(path) if what == 'fd' else open(path, 'rb').read(1)
-            print('OPEN', path)
-        except OSError as error: print('closed', what)
-""")
+        looks = """
+for what in ('mem', 'environ', 'fd'):
+    path = f'/proc/{shim}/{what}'
+    try:
+        os.listdir(path) if what == 'fd' else open(path, 'rb').read(1)
+        print('OPEN', path)
+    except OSError as error: print('closed', what)
+"""
+        job, go = self.job_until(looks)
+        outside = self.forge(job, looks)
+        go.touch()
         self.agent.wait(job)
-        log = self.agent.log_of(job)
-        self.assertNotIn(b"OPEN", log)
-        self.assertIn(b"closed mem", log)
+        for seen in (outside, self.agent.log_of(job).decode()):
+            self.assertNotIn("OPEN", seen)
+            self.assertIn("closed mem", seen)
         with self.assertRaises(PermissionError):
             self.acting(self.who, read_memory, self.agent.pid)
 

@@ -126,17 +126,16 @@ Came perform(World& world, Fault fault) {
     case Stage::looking:
       return failed() ? Came::failed : look(world);
     case Stage::relaunching:
-      effect([&] {
-        // What comes late of the old launch finds it revoked.
-        if (world.shim == Shim::starting) world.late = Shim::starting;
-        world.shim = Shim::none;
-        world.revoked = world.started_file = world.ending_file = world.stop_file = false;
-        world.knows_supervisor = false;
-      });
+      if (failed()) return Came::failed;  // a launch's number is never used again, so the next one's is taken last
+      // What comes late of the old launch finds it revoked.
+      if (world.shim == Shim::starting) world.late = Shim::starting;
+      world.shim = Shim::none;
+      world.revoked = world.started_file = world.ending_file = world.stop_file = false;
+      world.knows_supervisor = false;
       ++world.launch;
       if (!world.adopted) ++world.tries;
       world.adopted = false;
-      return failed() ? Came::failed : Came::done;
+      return Came::done;
     case Stage::settling:
       return failed() ? Came::failed : Came::done;
     case Stage::releasing:

@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <stdexcept>
+
+#include "runtime/async/no_thread.hpp"
 #include "runtime/docker/engine_error.hpp"
 #include "runtime/docker/reference.hpp"
 
@@ -25,6 +28,8 @@ TEST_CASE("what may be back in a moment is an outage, and told by what is away")
   CHECK(outage_of(Error(Code::no_space, "no space left"), false) == "disk space");
   CHECK(outage_of(Error(Code::unavailable, "the environment failed, for the package index does not answer"), false) ==
         "the package index");
+  for (const bool contained : {true, false})
+    CHECK(outage_of(error_from(async::no_thread(std::runtime_error("no more"))), contained) == "room for one more process");
 }
 
 TEST_CASE("what comes again however often it is tried is none") {

@@ -125,10 +125,31 @@ TEST_CASE_FIXTURE(Fixture, "an attempt that could not start for what the node la
 
 TEST_CASE_FIXTURE(Fixture, "a launch that never began may be repeated under a higher number only") {
   const auto sequence = add_running(1);
-  CHECK(code_of([&] { start_intent(db, {sequence, 1, 1, "boot-a"}); }) == Code::conflict);
+  CHECK(code_of([&] { start_intent(db, {sequence, 1, 1, "boot-b"}); }) == Code::conflict);
   start_intent(db, {sequence, 1, 2, "boot-b"});
   CHECK(live(db).at(0).launch == 2);
   CHECK(live(db).at(0).boot_id == "boot-b");
+  CHECK(code_of([&] { start_intent(db, {sequence, 1, 1, "boot-a"}); }) == Code::conflict);
+}
+
+TEST_CASE_FIXTURE(Fixture, "what is written though it was told to have failed can be written again") {
+  const auto sequence = add(new_job(1)).sequence;
+  prepared(db, sequence, {"{}", std::nullopt});
+  prepared(db, sequence, {"{}", std::nullopt});
+  for (const auto* seal : {"", "a seal"}) {
+    const StartIntent intent{sequence, 1, 1, "boot-a", {}, seal};
+    start_intent(db, intent);
+    start_intent(db, intent);
+    CHECK(get(sequence).attempts.size() == 1);
+    postpone(db, sequence);
+    postpone(db, sequence);
+    CHECK(get(sequence).state == State::queued);
+    CHECK(get(sequence).attempts.empty());
+  }
+  start_intent(db, {sequence, 1, 1, "boot-a"});
+  ended(db, sequence, attempt_that_exited(1, 0));
+  ended(db, sequence, attempt_that_exited(1, 0));
+  CHECK(code_of([&] { start_intent(db, {sequence, 1, 1, "boot-a"}); }) == Code::conflict);
 }
 
 TEST_CASE_FIXTURE(Fixture, "a cancellation is remembered with who asked first, from any live state") {

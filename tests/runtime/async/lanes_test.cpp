@@ -12,6 +12,7 @@
 #include "runtime/async/run.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/base/error.hpp"
+#include "tests/runtime/async/no_threads.hpp"
 
 namespace berth::async {
 namespace {
@@ -182,6 +183,34 @@ TEST_CASE("somebody else may stop the work without stopping whoever waits for it
       cancelled = true;
     }
     CHECK(cancelled != ran);
+  }(lanes));
+}
+
+TEST_CASE("where no thread can be had the work of a lane fails, and goes on with what threads there are") {
+  Lanes lanes({1, 3});
+  run([](Lanes& all) -> Task<> {
+    {
+      const NoThreads none;
+      const auto code = co_await failure_code(offload(all, kAnn, [](const std::stop_token&) {}));
+      CHECK(code == Code::unavailable);
+      CHECK(all.waiting() == 0);
+    }
+    std::atomic<bool> go = false;
+    std::atomic<int> done = 0;
+    co_await with_nursery(rethrow, [&](Nursery& nursery) -> Task<> {
+      nursery.spawn([&]() -> Task<> {
+        co_await offload(all, kAnn, [&](const std::stop_token&) {
+          while (!go) std::this_thread::sleep_for(1ms);
+        });
+      });
+      co_await until([&] { return all.running() == 1; });
+      const NoThreads no_more;
+      for (int i = 0; i < 5; ++i)
+        nursery.spawn([&]() -> Task<> { co_await offload(all, kBob, [&](const std::stop_token&) { ++done; }); });
+      co_await until([&] { return all.waiting() == 5; });
+      go = true;
+      co_await until([&] { return done == 5; });
+    });
   }(lanes));
 }
 

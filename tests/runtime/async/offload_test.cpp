@@ -10,6 +10,7 @@
 #include "runtime/async/run.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/base/error.hpp"
+#include "tests/runtime/async/no_threads.hpp"
 
 namespace berth::async {
 namespace {
@@ -89,6 +90,27 @@ TEST_CASE("a stop waits for work that has begun and drops what is queued") {
     CHECK(count == 1);
   }(pool, finished));
   CHECK(finished == 1);
+}
+
+TEST_CASE("where no thread can be had the work fails, and goes on with what threads there are") {
+  Pool pool(2);
+  run([](Pool& workers) -> Task<> {
+    {
+      const NoThreads none;
+      const auto code = co_await failure_code(offload(workers, [] {}));
+      CHECK(code == Code::unavailable);
+      CHECK(workers.threads() == 0);
+    }
+    co_await offload(workers, [] {});
+    const NoThreads no_more;
+    std::atomic<int> done = 0;
+    co_await with_nursery(rethrow, [&](Nursery& nursery) -> Task<> {
+      for (int i = 0; i < 5; ++i) nursery.spawn([&]() -> Task<> { co_await offload(workers, [&] { ++done; }); });
+      co_return;
+    });
+    CHECK(done == 5);
+    CHECK(workers.threads() == 1);
+  }(pool));
 }
 
 }  // namespace berth::async
