@@ -82,15 +82,14 @@ async::Task<Entry> resolve(Services& services, const http::Peer peer, const std:
 
 async::Task<Response> list(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
+  const bool all = services.access.may_read_all(request.peer);
   json environments = json::array();
   const auto entries = co_await services.environments.list();
   for (const auto& entry : entries)
     if (is_shown(services, request.peer, entry.digest, entry.owner)) environments.push_back(entry_json(entry));
   json building = json::array();
   for (const auto& build : services.environments.building())
-    if (is_shown(services, request.peer, build.digest, build.owner) ||
-        (may_see(request.peer, build.owner) && services.jobs.builds_for(uid, build.digest)))
-      building.push_back(build_json(build));
+    if (may_see(request.peer, build.owner) && (all || build.wanted_by.contains(uid))) building.push_back(build_json(build));
   co_return Response::json(json{{"environments", std::move(environments)}, {"building", std::move(building)}}.dump());
 }
 
@@ -132,6 +131,8 @@ async::Task<> send_line(http::Stream& out, json line) {
 
 // What making an environment came to, once it did.
 struct Making {
+  explicit Making(uid_t uid) : waiting(uid) {}
+
   environment::Waiting waiting;
   std::optional<Result<environment::Leased>> outcome;
   bool over = false;  // with an outcome, or stopped
@@ -174,7 +175,7 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
                          uid_t uid, std::shared_ptr<const model::JobSecrets> secrets) {
   constexpr std::string_view kNothing;
   co_await out.write(kNothing);
-  Making making;
+  Making making(uid);
   auto make = [&]() -> async::Task<> {
     struct Over {
       Making& made;

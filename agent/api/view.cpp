@@ -10,11 +10,13 @@ namespace {
 using nlohmann::json;
 using Sight = Access::Sight;
 
-// What is being made for a job is its owner's business.
+// What is being made for a job, or what it lacks of that, is its owner's business.
 void explain_waiting(json& out, Sight sight, const jobs::Jobs& jobs, const model::Job& job) {
   const auto waiting = jobs.why_waiting(job.sequence);
   if (!waiting) return;
-  const bool told = sight != Sight::outline || job.state != model::State::preparing;
+  const auto reason = jobs.queue().why(job.sequence, std::chrono::steady_clock::now()).reason;
+  const bool told = sight != Sight::outline ||
+                    (job.state != model::State::preparing && reason != queue::Waiting::Reason::preparing);
   out["waiting"] = told ? *waiting : "is being prepared";
 }
 

@@ -44,7 +44,10 @@ environment::Spec spec_of(const model::EnvironmentRequest& request,
 // One wait, on record for as long as it lasts.
 class JobEnvironments::Wait {
  public:
-  Wait(JobEnvironments& all, std::int64_t job) : all_(all), job_(job) { all_.waits_[job_] = waiting_; }
+  Wait(JobEnvironments& all, const model::Job& job)
+      : all_(all), job_(job.sequence), waiting_(std::make_shared<environment::Waiting>(job.uid)) {
+    all_.waits_[job_] = waiting_;
+  }
   Wait(const Wait&) = delete;
   Wait& operator=(const Wait&) = delete;
   ~Wait() {
@@ -56,7 +59,7 @@ class JobEnvironments::Wait {
  private:
   JobEnvironments& all_;
   std::int64_t job_;
-  WaitingPtr waiting_ = std::make_shared<environment::Waiting>();
+  WaitingPtr waiting_;
 };
 
 JobEnvironments::JobEnvironments(environment::Environments& environments, Workplaces& workplaces, Options options)
@@ -79,7 +82,7 @@ Task<Ready> JobEnvironments::ensure(model::Job job, os::Identity identity, model
     leased.ready.record = R"({"kind":"none"})";
     co_return std::move(leased.ready);
   }
-  Wait wait(*this, job.sequence);
+  Wait wait(*this, job);
   auto whose = context_of(job, identity);
   for (auto& one : credentials)
     whose.credentials[one.registry] = {std::move(one.username), std::move(one.password), std::move(one.identity_token)};
@@ -184,12 +187,6 @@ environment::Lease JobEnvironments::lease_of(std::int64_t job) const {
 
 void JobEnvironments::abandon(std::int64_t job) {
   if (const auto found = waits_.find(job); found != waits_.end()) found->second->abandon();
-}
-
-std::optional<Digest> JobEnvironments::builds(std::int64_t job) const {
-  const auto found = waits_.find(job);
-  if (found == waits_.end() || !found->second->build()) return std::nullopt;
-  return found->second->build()->digest;
 }
 
 std::optional<std::string> JobEnvironments::words(std::int64_t job, Instant now) const {

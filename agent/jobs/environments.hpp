@@ -52,8 +52,6 @@ class JobEnvironments {
   environment::Lease lease_of(std::int64_t job) const;
   // "waits for the conda environment 3fa9c1… (python=3.11), building for 40 seconds"; nothing for other jobs.
   std::optional<std::string> words(std::int64_t job, Instant now) const;
-  // Of the environment that is built for the job at this moment.
-  std::optional<Digest> builds(std::int64_t job) const;
   bool any_waits() const { return !waits_.empty(); }
 
  private:

@@ -340,12 +340,6 @@ std::optional<std::string> Jobs::why_waiting(Sequence sequence) const {
   });
 }
 
-bool Jobs::builds_for(uid_t uid, const Digest& environment) const {
-  return std::any_of(live_.begin(), live_.end(), [&](const auto& job) {
-    return job.second.uid == uid && environments_.builds(job.first) == environment;
-  });
-}
-
 Counts Jobs::counts() const {
   auto counts = ended_;
   for (const auto& [sequence, live] : live_) {

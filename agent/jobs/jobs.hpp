@@ -123,8 +123,6 @@ class Jobs {
   void complete(model::Job& job) const;
   // Why a live job waits, in words; nothing for one that does not.
   std::optional<std::string> why_waiting(Sequence job) const;
-  // Whether this environment is being built for a job of the user's.
-  bool builds_for(uid_t uid, const Digest& environment) const;
   Counts counts() const;
   // At most so many live jobs: those that run or finalize, oldest first, then the waiting ones in the order in which
   // the queue considers them, the held ones last.

@@ -68,8 +68,12 @@ class Flights {
   bool contains(const std::string& name) const { return flights_.contains(name); }
   std::vector<Waiting::Build> building() const {
     std::vector<Waiting::Build> builds;
-    for (const auto& [name, flight] : flights_)
-      if (flight->build) builds.push_back(*flight->build);
+    for (const auto& [name, flight] : flights_) {
+      if (!flight->build) continue;
+      auto& build = builds.emplace_back(*flight->build);
+      for (const auto* rider : flight->riders)
+        if (rider->who()) build.wanted_by.insert(*rider->who());
+    }
     return builds;
   }
 

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <optional>
+#include <set>
 #include <string>
 
 #include "runtime/async/event.hpp"
@@ -25,12 +26,15 @@ class Waiting {
     // The file that its output goes to; "" before there is one. Make a hard link of it: it grows on under
     // that name, and stays when the build has failed and its directory is gone.
     std::string log;
+    std::set<uid_t> wanted_by;  // who waits for it; told of all builds together, not to each who waits
   };
 
   Waiting() = default;
+  explicit Waiting(uid_t who) : who_(who) {}  // on whose behalf
   Waiting(const Waiting&) = delete;
   Waiting& operator=(const Waiting&) = delete;
 
+  const std::optional<uid_t>& who() const { return who_; }
   // Nothing while no build is waited for. After the wait it tells of the last one.
   const std::optional<Build>& build() const { return build_; }
   // "waits for the conda environment 3fa9c1… (python=3.11), building for 40 seconds"; "" without a build.
@@ -48,6 +52,7 @@ class Waiting {
   void tell(Build build);
 
  private:
+  std::optional<uid_t> who_;
   std::optional<Build> build_;
   bool abandoned_ = false;
   async::Event changed_;

@@ -1,38 +1,15 @@
-"""Builds of environments run code that nobody trusts: it sees nothing of others, and nobody else runs what it wrote.
-
-Real pip and real sdists, whose build backends attack and put what they found into the module that they build."""
+"""Builds of environments run code that nobody trusts: it sees nothing of others, and nobody else runs what it wrote."""
 
 import base64
 import http.server
-import io
 import json
 import os
 import socket
-import stat
-import tarfile
 import threading
-import time
 from pathlib import Path
 
-from hostile import HostileTest, eventually, main
-
-FIRST_UID, LAST_UID = 1900000000, 1900004095
-
-BACKEND = """
-import json, os, subprocess, sys, time, zipfile
-{code}
-def build_wheel(d, config_settings=None, metadata_directory=None):
-    found = {{}}
-    try: payload(found)
-    except BaseException as e: found['failed'] = repr(e)
-    n = '{name}-{version}-py3-none-any.whl'
-    with zipfile.ZipFile(d + '/' + n, 'w') as z:
-        z.writestr('{name}.py', 'import json\\nWHO = "the genuine {name}"\\nFOUND = json.loads(%r)\\n' % json.dumps(found))
-        z.writestr('{name}-{version}.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n')
-        z.writestr('{name}-{version}.dist-info/WHEEL', 'Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')
-        z.writestr('{name}-{version}.dist-info/RECORD', '')
-    return n
-"""
+from builds import BuildsCase, make_sdist
+from hostile import BUILD_UIDS, HostileTest, eventually, main
 
 # What is within reach of a build.
 LOOK_AROUND = """
@@ -78,47 +55,6 @@ def payload(found):
     found['wrote'] = os.environ['PIP_CACHE_DIR']
 """
 
-# Leaves in its prefix what it shall not leave there, and somebody to go on.
-LEAVE_BEHIND = """
-def payload(found):
-    site = os.path.join(os.environ['PREFIX'], 'left')
-    os.makedirs(site)
-    subprocess.run(['cp', '/bin/sh', site + '/shell'], check=True); os.chmod(site + '/shell', 0o6755)
-    open(site + '/linked', 'w').write('first'); os.chmod(site + '/linked', 0o666)
-    for n, place in enumerate((os.environ['CACHE'], os.environ['HOME'], os.environ['TMPDIR'])):
-        try: os.link(site + '/linked', place + '/link%d' % n)
-        except OSError: open(place + '/kept%d' % n, 'w').close(); 
-        try: os.link(place + '/kept%d' % n, site + '/kept%d' % n)
-        except OSError: pass
-    os.mkdir(site + '/open'); os.chmod(site + '/open', 0o7777)
-    os.mkfifo(site + '/pipe')
-    import socket
-    s = socket.socket(socket.AF_UNIX); os.chdir(site); s.bind('socket')
-    os.symlink('/etc/shadow', site + '/symlink')
-    if os.fork() == 0:
-        os.setsid()
-        for fd in range(64):
-            try: os.close(fd)
-            except OSError: pass
-        if os.fork() == 0:
-            import signal
-            for n in range(1, 32):
-                try: signal.signal(n, signal.SIG_IGN)
-                except (OSError, ValueError): pass
-            end = time.time() + 60
-            while time.time() < end:
-                try: open(site + '/linked', 'a').write('EVIL')
-                except OSError: pass
-                time.sleep(0.01)
-        os._exit(0)
-"""
-
-DEEP = """
-def payload(found):
-    os.chdir(os.environ['PREFIX'])
-    for n in range(500): os.mkdir('d'); os.chdir('d')
-"""
-
 SPY = """
 def payload(found):
     import glob
@@ -134,20 +70,6 @@ def payload(found):
         time.sleep(0.02)
 """
 
-
-def make_sdist(directory, name, version, code="def payload(found): pass"):
-    """Of a package whose backend runs payload(found) before it builds."""
-    path = directory / f"{name}-{version}.tar.gz"
-    with tarfile.open(path, "w:gz") as archive:
-        def add(file, text):
-            info = tarfile.TarInfo(f"{name}-{version}/{file}")
-            info.size, info.mode = len(text.encode()), 0o644
-            archive.addfile(info, io.BytesIO(text.encode()))
-        add("PKG-INFO", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        add("pyproject.toml", '[build-system]\nrequires=[]\nbuild-backend="be"\nbackend-path=["."]\n')
-        add("be.py", BACKEND.format(name=name, version=version, code=code))
-    path.chmod(0o644)
-    return path
 
 
 class Index:
@@ -193,68 +115,7 @@ class Index:
         self.server.server_close()
 
 
-class BuildsTest(HostileTest):
-    def setUp(self):
-        super().setUp()
-        self.place.chmod(0o755)
-        self.packages = self.directory("packages")  # everybody's, as an index is
-        self.own = self.directory("own")            # what the attacker alone points to
-        for path in (self.packages, self.own):
-            path.chmod(0o755)
-        self.good = make_sdist(self.packages, "goodpkg", "1.0")
-        self.index = None
-        self.threads = []
-
-    def dismantle(self):
-        if self.index:
-            self.index.close()
-        for thread in self.threads:
-            thread.join(60)
-
-    def start(self, config="", **options):
-        return super().start(f"uv: ''\nfind_links: [{self.packages}]\noffline: true\n{config}", **options)
-
-    # --- environments
-
-    def requirements(self, *lines):
-        return {"kind": "venv", "file": "requirements.txt", "files": {"requirements.txt": "".join(f"{line}\n" for line in lines)}}
-
-    def build(self, who, *lines):
-        """The digest of an environment that is built for `who`, or the error."""
-        last = self.request(who, "POST", "/v1/environments", self.requirements(*lines), timeout=120).body.splitlines()[-1]
-        answer = json.loads(last)
-        return answer["environment"]["digest"] if "environment" in answer else answer["error"]
-
-    def background(self, who, *lines):
-        results = []
-        thread = threading.Thread(target=lambda: results.append(self.build(who, *lines)))
-        thread.start()
-        self.threads.append(thread)
-        return results
-
-    def module(self, who, package, *lines, expect="Completed"):
-        """WHO and FOUND of a package, as a job of `who` in that environment sees them."""
-        job = self.job_of(who, "python", "-c", f"import json, {package} as p; print(json.dumps([p.WHO, getattr(p, 'FOUND', None)]))",
-                          environment=self.requirements(*lines))
-        ended = self.agent.wait(job, 120)
-        self.assertEqual(ended["state"], expect, ended.get("ending_words"))
-        return json.loads(self.ask(who, "GET", f"/v1/jobs/{job}/log"))
-
-    def prefix(self, digest):
-        return Path(self.agent.state) / "environments" / digest / "made/prefix"
-
-    def digests(self, who):
-        return {one["digest"] for one in self.ask(who, "GET", "/v1/environments")["environments"]}
-
-    def processes_of_builds(self):
-        return [entry for entry in os.listdir("/proc") if entry.isdigit() and self.is_builds(entry)]
-
-    def is_builds(self, pid):
-        try:
-            return FIRST_UID <= os.stat(f"/proc/{pid}").st_uid <= LAST_UID
-        except OSError:
-            return False
-
+class BuildsTest(BuildsCase):
     # --- what a build sees
 
     def test_a_build_sees_its_own_directory_and_nothing_else(self):
@@ -273,7 +134,7 @@ class BuildsTest(HostileTest):
         make_sdist(self.packages, "looks", "1.0", LOOK_AROUND.format(places=places, pid=os.getpid(), state=str(self.agent.state)))
         found = self.module(self.attacker, "looks", "looks==1.0", f"--find-links {self.own}")[1]
         self.assertNotIn("failed", found)
-        self.assertTrue(FIRST_UID <= found["uid"] <= LAST_UID, found)
+        self.assertIn(found["uid"], BUILD_UIDS, found)
         self.assertEqual({path: names for path, names in found["files"].items() if names}, {}, found)
         self.assertEqual((found["read"], found["sockets"], found["killed"], found["caps"], found["wrote"]), ([], [], False, [], []))
         self.assertEqual(found["privileges"], ["1"])
@@ -309,9 +170,9 @@ class BuildsTest(HostileTest):
         self.index.open.clear()
         built = self.background(self.victim, *private)
         self.assertTrue(self.index.asked.wait(60))
-        building = self.ask(self.victim, "GET", "/v1/environments")["building"]
-        self.assertEqual(len(building), 1)
-        self.assertEqual(self.ask(self.attacker, "GET", "/v1/environments")["building"], [])
+        self.assertEqual(len(self.building(self.victim)), 1)
+        self.assertEqual(self.agent.building(), self.building(self.victim))
+        self.assertEqual((self.building(self.attacker), self.building(self.third)), ([], []))
         found = self.module(self.attacker, "spy", "spy==1.0", f"--find-links {self.packages}", f"--find-links {self.own}", "--no-index")[1]
         self.assertEqual(found, {"read": []})
         self.index.open.set()
@@ -368,62 +229,6 @@ class BuildsTest(HostileTest):
         self.assertEqual(len(digests & self.digests(self.third)), 0)
         everything = {one["digest"] for one in self.agent.get("/v1/environments")["environments"]}
         self.assertLessEqual(digests, everything)
-
-    def test_what_a_build_leaves_behind_is_harmless(self):
-        self.start()
-        make_sdist(self.packages, "leaves", "1.0", LEAVE_BEHIND)
-        digest = self.build(self.attacker, "leaves==1.0")
-        self.assertIsInstance(digest, str, digest)
-        self.assertEqual(self.processes_of_builds(), [])
-        left = self.prefix(digest) / "left"
-        self.assertEqual(self.owners_and_rights(self.prefix(digest)), [])
-        self.assertTrue((left / "symlink").is_symlink())
-        self.assertFalse((left / "pipe").exists() or (left / "socket").exists())
-        before = (left / "linked").read_bytes()
-        time.sleep(0.2)
-        self.assertEqual((left / "linked").read_bytes(), before)
-        self.assertIn("the genuine leaves", self.module(self.victim, "leaves", "leaves==1.0")[0])
-
-    @staticmethod
-    def owners_and_rights(tree):
-        """What is not root's alone to change."""
-        wrong = []
-        names = {}
-        for directory, folders, files in os.walk(tree):
-            for path in [directory, *(os.path.join(directory, name) for name in folders + files)]:
-                info = os.lstat(path)
-                if info.st_uid != 0 or (not stat.S_ISLNK(info.st_mode) and info.st_mode & 0o7022):
-                    wrong.append((path, info.st_uid, oct(info.st_mode)))
-                if stat.S_ISREG(info.st_mode):
-                    names.setdefault((info.st_dev, info.st_ino), [info.st_nlink, set()])[1].add(path)
-        return wrong + [paths for links, paths in names.values() if links != len(paths)]
-
-    def test_directories_without_end_fail_their_own_build(self):
-        self.start()
-        make_sdist(self.packages, "deep", "1.0", DEEP)
-        error = self.build(self.attacker, "deep==1.0")
-        self.assertIsInstance(error, dict, error)
-        self.assertIn("nested", error["message"])
-        eventually(lambda: self.ask(self.attacker, "GET", "/v1/environments")["building"] == [], "it is over")
-        self.assertEqual(self.module(self.victim, "goodpkg", "goodpkg==1.0")[0], "the genuine goodpkg")
-
-    # --- turns
-
-    def test_builds_that_hang_keep_nobody_out(self):
-        self.start()
-        for number in range(4):
-            make_sdist(self.packages, f"hangs{number}", "1.0", "def payload(found): time.sleep(300)")
-        jobs = [self.job_of(self.attacker, "true", environment=self.requirements(f"hangs{number}==1.0")) for number in range(4)]
-        eventually(lambda: sum(one["running"] for one in self.ask(self.attacker, "GET", "/v1/environments")["building"]) == 2,
-                   "two of them run", 60)
-        self.assertEqual(self.module(self.victim, "goodpkg", "goodpkg==1.0")[0], "the genuine goodpkg")
-        same = [self.background(self.third, "goodpkg==1.0", "--only-binary :none:") for _ in range(3)]
-        eventually(lambda: all(same), "the third has it too", 60)
-        self.assertEqual(len({one[0] for one in same}), 1)
-        for job in jobs:
-            self.ask(self.attacker, "POST", f"/v1/jobs/{job}/cancel", {})
-        eventually(lambda: self.ask(self.attacker, "GET", "/v1/environments")["building"] == [], "they are over", 60)
-        self.assertEqual(self.processes_of_builds(), [])
 
 
 if __name__ == "__main__":

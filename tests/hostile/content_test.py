@@ -170,8 +170,8 @@ class TheftTest(Content):
                              bytes.fromhex(digest), bytes.fromhex("0123abcd" + digest[8:]))
             self.assertEqual(self.request(self.victim, "GET", path).status, 200)
         shown = self.ask(self.attacker, "GET", f"/v1/jobs/{job}")
-        self.assertIsNone(shown["environment_digest"])
-        self.assertIsNone(shown["environment_record"])
+        self.assertNotIn(digest, json.dumps(shown))
+        self.assertIsNone(shown.get("environment_record"))
 
     @property
     def root(self):
@@ -339,7 +339,7 @@ class LimitsTest(Content):
         self.agent.submit("/bin/true")  # root is not bound
 
     def test_code_that_is_larger_than_the_disk_fills_nothing(self):
-        self.start()
+        self.start("outage_patience: 1s")
         chunk, times = bytes(1 << 20), 1 << 16  # sent once: each file is 64 GiB
         recipe = packs.recipe([(packs.sha(chunk), len(chunk))] * times)
         files = {f"f{i}": (len(chunk) * times, packs.sha(recipe)) for i in range(200)}

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "integration"))
 
 import harness  # noqa: E402
 from client import Client, Refused, as_user  # noqa: E402,F401
-from harness import BerthTest, eventually, family, main, new_submission_id  # noqa: E402,F401
+from harness import BUILD_UIDS, BerthTest, eventually, family, main, new_submission_id  # noqa: E402,F401
 
 from people import People  # noqa: E402
 

@@ -79,7 +79,11 @@ hold()
 """
 SLOW_HEADERS = """
 keep = [connect() for _ in range(N)]
-for s in keep: s.sendall(b"GET /v1/st")
+for s in keep:
+    try:
+        s.sendall(b"GET /v1/st")
+    except OSError:
+        pass
 hold()
 """
 BODIES = """

@@ -212,7 +212,7 @@ class SecretsTest(HostileTest):
 
     def test_a_failure_tells_none(self):
         """What a tool says of an index goes into the ending, the journal and the build's log."""
-        self.start()
+        self.start("outage_patience: 1s")
         requirements = f"--index-url http://me:{CODED}@127.0.0.1:9/simple\nnothing-4711\n"
         job = self.job_of(self.victim, "true", environment={"kind": "venv", "file": "r.txt", "files": {"r.txt": requirements}})
         record = self.agent.wait(job, 120)

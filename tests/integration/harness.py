@@ -84,6 +84,11 @@ def new_submission_id():
     return f"{random.SystemRandom().getrandbits(128):032x}"
 
 
+# As whom agents of machines build: each test module's own, since an agent kills whatever still runs as a user that it has
+# given to a build.
+BUILD_UIDS = range(1910000000 + 48 * os.getpid(), 1910000000 + 48 * os.getpid() + 48)
+
+
 class Agent(Client):
     """One berthd, started, stopped, killed and started again on the same state directory."""
 
@@ -110,6 +115,8 @@ class Agent(Client):
             lines.append(f"cgroup: {self.cgroup}")
         if self.machine:
             lines += [f"state_dir: {self.state}", f"socket: {self.socket_path}"]
+            if "build_uids:" not in text:
+                lines.append(f"build_uids: {BUILD_UIDS[0]}-{BUILD_UIDS[-1]}")
         self.config.write_text("\n".join(lines) + "\n")
 
     def arguments(self):

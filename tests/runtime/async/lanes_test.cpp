@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <latch>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -100,6 +101,39 @@ TEST_CASE("who was served longest ago is next: a long queue of one owner delays 
   }(lanes, mutex, order, all_wait));
   REQUIRE(order.size() == 11);
   CHECK(std::find(order.begin(), order.end(), "bob") - order.begin() <= 2);
+}
+
+TEST_CASE("of fifty owners one has five hundred pieces of work: the others' are done as if he had one of each round") {
+  constexpr int kOwners = 50;
+  constexpr int kRounds = 3;
+  constexpr std::size_t kThreads = 1;  // so that the order in which they begin is that in which they end
+  Lanes lanes({1, kThreads});
+  std::mutex mutex;
+  std::vector<Lanes::Owner> order;
+  std::latch all_wait(1);
+  run([](Lanes& all, std::mutex& guard, std::vector<Lanes::Owner>& done, std::latch& go) -> Task<> {
+    const auto piece = [&](Lanes::Owner owner) -> Task<> {
+      co_await offload(all, owner, [&, owner](const std::stop_token&) {
+        go.wait();
+        const std::lock_guard lock(guard);
+        done.push_back(owner);
+      });
+    };
+    co_await with_nursery(rethrow, [&](Nursery& nursery) -> Task<> {
+      for (int i = 0; i < 500; ++i) nursery.spawn(piece(0));
+      for (Lanes::Owner owner = 1; owner < kOwners; ++owner)
+        for (int round = 0; round < kRounds; ++round) nursery.spawn(piece(owner));
+      co_await until([&] { return all.running() == kThreads; });
+      go.count_down();
+    });
+  }(lanes, mutex, order, all_wait));
+  REQUIRE(order.size() == 500 + (kOwners - 1) * kRounds);
+  std::vector<int> served(kOwners, 0);
+  for (std::size_t at = 0; at < order.size(); ++at) {
+    if (order[at] == 0) continue;
+    const auto round = static_cast<std::size_t>(++served[order[at]]);
+    CHECK(at < round * kOwners + 2 * kThreads);
+  }
 }
 
 TEST_CASE("a stop is told to work that has begun, and what waits is dropped") {

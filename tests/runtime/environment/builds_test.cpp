@@ -264,15 +264,17 @@ TEST_CASE("a build that nobody waits for any more is stopped, and who comes late
   const auto recipe = toy("unwanted", while_held(place));
   hold(place);
   with_agent(place.settings(), [&](Agent& agent) -> Task<> {
-    Waiting first;
-    Waiting second;
+    Waiting first(1001);
+    Waiting second(1002);
     int cancelled = 0;
     agent.jobs.spawn(expect_cancelled(agent.builds, recipe, first, cancelled));
     agent.jobs.spawn(expect_cancelled(agent.builds, recipe, second, cancelled));
     co_await until("it has begun", [&] { return lines_of(place.mark("begun")).size() == 1; });
+    CHECK(agent.builds.building().at(0).wanted_by == std::set<uid_t>{1001, 1002});
     first.abandon();
     co_await until("the first has left", [&] { return cancelled == 1; });
-    CHECK(agent.builds.building().size() == 1);
+    REQUIRE(agent.builds.building().size() == 1);
+    CHECK(agent.builds.building()[0].wanted_by == std::set<uid_t>{1002});
     second.abandon();
     co_await until("the second has left", [&] { return cancelled == 2; });
     let_go(place);

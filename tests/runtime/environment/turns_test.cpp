@@ -59,3 +59,21 @@ TEST_CASE("the users who get a place beyond those for all are as many as there a
   const Turns::Ticket third(turns, 3);
   CHECK(!third.may_begin());
 }
+
+TEST_CASE("of fifty users one has a hundred builds that hang: each of the others has his turn in the round") {
+  Turns turns(2);
+  std::vector<std::unique_ptr<Turns::Ticket>> hanging;
+  for (int at = 0; at < 100; ++at) hanging.push_back(std::make_unique<Turns::Ticket>(turns, 0));
+  hanging[0]->leave();
+  turns.begin(0);  // and it never ends
+  std::vector<std::unique_ptr<Turns::Ticket>> others;
+  for (uid_t user = 1; user < 50; ++user) others.push_back(std::make_unique<Turns::Ticket>(turns, user));
+  for (uid_t user = 1; user < 50; ++user) {
+    CAPTURE(user);
+    auto& ticket = *others[user - 1];
+    REQUIRE(ticket.may_begin());
+    ticket.leave();
+    turns.begin(user);
+    turns.end(user);
+  }
+}
