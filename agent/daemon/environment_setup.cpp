@@ -105,7 +105,7 @@ environment::BuildSettings build_settings(const Config& config, const std::strin
   settings.hidden = config.state_dir;
   if (settings.identity) settings.users = asked.build_users;
   const auto user = settings.users ? std::optional(environment::build_identity_of(settings.users->first)) : std::nullopt;
-  settings.why_no_sandbox = os::why_no_sandbox(user);
+  settings.why_no_sandbox = os::why_no_sandbox(user, config.state_dir);
   settings.sandbox = settings.why_no_sandbox.empty();
   return settings;
 }

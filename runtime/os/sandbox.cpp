@@ -376,8 +376,7 @@ void enter_sandbox(const Sandbox& sandbox, const std::optional<Identity>& identi
   if (!becomes_another && ::geteuid() == 0) give_up_capabilities();
 }
 
-std::string why_no_sandbox(const std::optional<Identity>& identity) {
-  const TempDir own("berth-sandbox");
+std::string why_no_sandbox(const std::optional<Identity>& identity, const std::string& place) {
   auto word = make_pipe();
   const pid_t pid = ::fork();
   if (pid < 0) return "no process can be started";
@@ -385,7 +384,7 @@ std::string why_no_sandbox(const std::optional<Identity>& identity) {
     std::string reason;
     try {
       Sandbox sandbox;
-      sandbox.writable = {own.path()};
+      sandbox.writable = {place};
       enter_sandbox(sandbox, identity);
       if (identity && ::geteuid() == 0 && !become(*identity)) throw_errno("become", "the user of a build");
     } catch (const Error& error) {

@@ -32,8 +32,9 @@ struct Sandbox {
 // to become it has given up all capabilities. The user may have 4096 processes. Throws before or after the fork.
 void enter_sandbox(const Sandbox& sandbox, const std::optional<Identity>& identity);
 
-// "" where that works on this machine, else the reason: tried in a child process.
-std::string why_no_sandbox(const std::optional<Identity>& identity);
+// "" where that works on this machine, else the reason: tried in a child process, with the directory `place` to write
+// to, of which nothing changes. Whoever is killed meanwhile leaves nothing.
+std::string why_no_sandbox(const std::optional<Identity>& identity, const std::string& place);
 
 // Kills all processes of a user that nobody but this process starts programs as, until there are none.
 void kill_processes_of(uid_t user);

@@ -24,7 +24,8 @@ constexpr uid_t kAnn = 1'900'200'001;
 constexpr uid_t kBob = 1'900'200'002;
 
 bool can_be_tested() {
-  if (::geteuid() == 0 && os::why_no_sandbox(environment::build_identity_of(kFirst)).empty()) return true;
+  const os::TempDir place;
+  if (::geteuid() == 0 && os::why_no_sandbox(environment::build_identity_of(kFirst), place.path()).empty()) return true;
   MESSAGE("skipped: needs root, and namespaces");
   return false;
 }
