@@ -141,6 +141,7 @@ class Agent {
         signals_(signals),
         overlays_(os::overlay_works(config_.state_dir)),
         protections_(protections(config_.state_dir)),
+        build_settings_(build_settings(config_, options.shim_program, groups.base(), build_identity(options.machine_agent))),
         store_(os::join(config_.state_dir, "berth.db"), system_clock(), pool_),
         objects_(os::join(config_.state_dir, "objects")),
         checkouts_(os::join(config_.state_dir, "checkouts"),
@@ -149,8 +150,7 @@ class Agent {
                      jobs::shared_places(config_.state_dir), os::join(config_.state_dir, kIncoming), collect_settings(options, groups)},
                     objects_, checkouts_),
         watcher_(executor, [this](std::exception_ptr failure) { report("watching files failed", failure); }),
-        builds_(executor, watcher_,
-                build_settings(config_, options.shim_program, groups.base(), build_identity(options.machine_agent))),
+        builds_(executor, watcher_, build_settings_),
         gpus_(executor, gpu_settings(config_, groups), store_, system_clock(), log_),
         image_settings_(image_settings(config_, [this] { return gpus_.machine(); })),
         images_(executor, image_settings_),
@@ -353,7 +353,7 @@ class Agent {
     node.reserved_space = config_.reserved_space;
     node.overlays = overlays_;
     node.environment_changes = jobs::environment_changes_are(protections_, options.machine_agent);
-    node.why_no_sandbox = builds_.settings().why_no_sandbox;
+    node.why_no_sandbox = build_settings_.why_no_sandbox;
     node.docker_socket = config_.environments.docker_socket;
     return node;
   }
@@ -361,8 +361,10 @@ class Agent {
   Config config_;
   os::Signals& signals_;
   Log log_;
+  // What the kernel lets this process do is tried in children, which is safe only while there are no threads.
   bool overlays_;
   os::Protections protections_;
+  environment::BuildSettings build_settings_;
   async::Pool pool_;
   store::Store store_;
   objects::Store objects_;

@@ -32,7 +32,8 @@ struct Sandbox {
 // to become it has given up all capabilities. The user may have 4096 processes. Throws before or after the fork.
 void enter_sandbox(const Sandbox& sandbox, const std::optional<Identity>& identity);
 
-// "" where that works on this machine, else the reason: tried in a child process, with the directory `place` to write
+// "" where that works on this machine, else the reason: tried in a child process (so: before there are threads, whose locks
+// it could find taken), with the directory `place` to write
 // to, of which nothing changes. Whoever is killed meanwhile leaves nothing.
 std::string why_no_sandbox(const std::optional<Identity>& identity, const std::string& place);
 

@@ -245,6 +245,7 @@ TEST_CASE("a private image is reached through a Dockerfile by no spelling") {
     const auto plain = site.context("plain", "FROM " + secret + "\n");
     CHECK((co_await images.ensure(docker_build(plain.context), own, waiting)).lease);
   });
+  site.remove_steps();
 }
 
 TEST_CASE("a build that takes too long ends") {

@@ -2,6 +2,9 @@
 
 // Images against a real engine, whose namespace's registries this thread reaches.
 
+#include <doctest/doctest.h>
+
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "build_site.hpp"
@@ -27,6 +30,12 @@ struct Site {
     remove_pulled(engine, {"layers:1", "layers:multi", "base:1"});
     remove_made(engine);
     for (const auto* name : {"arm64", "amd64"}) remove_pulled(engine, {"layers@" + real.digests.at(name)});
+  }
+  // The steps of builds that were broken off, which the engine may go on with for a moment; until it makes no more.
+  void remove_steps() const {
+    const auto prune = "docker -H unix://" + settings.socket + " image prune -f";
+    const auto script = "n=0; while [ $n -lt 3 ]; do if " + prune + " | grep -q deleted:; then n=0; else n=$((n + 1)); sleep 0.3; fi; done";
+    CHECK(std::system(script.c_str()) == 0);
   }
   void remove_pulled(const docker::Engine& engine, const std::vector<std::string>& names) const {
     for (const auto* registry : {"plain", "dying", "basic"})
