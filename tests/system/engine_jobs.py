@@ -124,15 +124,21 @@ class EngineTests(EngineTest):
         self.assertEqual(self.machine.log(job), "up\nheard\n")
         self.assert_nothing_is_left()
 
-    def test_what_a_dead_agent_left_is_swept(self):
+    def test_what_a_dead_agent_left_is_swept_and_what_only_looks_like_it_stays(self):
+        job = self.in_image("echo up; sleep 100000")
+        self.process_of(job)
         self.machine.systemctl("stop", "berthd.socket", "berthd.service")
-        labels = ("--label", f"io.berth.state={_STATE}", "--label", "io.berth.job=unknown")
-        self.engine("run", "-d", *labels, "--network", "none", IMAGE, "sleep", "100000")
-        self.engine("run", "-d", "--name", "bystander", "--network", "none", IMAGE, "sleep", "100000")
+        left = self.engine("ps", "-aq", "--filter", f"label=io.berth.state={_STATE}").split()
+        self.assertEqual(len(left), 1)
+        labels = ("--label", f"io.berth.state={_STATE}", "--label", f"io.berth.job={job}")
+        self.engine("run", "-d", "--name", "lookalike", *labels, "--network", "none", IMAGE, "sleep", "100000")
+        self.engine("kill", *left)
         self.machine.systemctl("start", "berthd.socket", "berthd.service")
+        self.assertEqual(self.end_of(job)["ending"]["kind"], "lost")
+        eventually(lambda: left[0] not in self.engine("ps", "-aq").split(), "its container is gone", 120)
+        self.assertIn("lookalike", self.engine("ps", "--format", "{{.Names}}"))
+        self.engine("rm", "-f", "lookalike")
         self.assert_nothing_is_left()
-        self.assertIn("bystander", self.engine("ps", "--format", "{{.Names}}"))
-        self.engine("rm", "-f", "bystander")
 
     def test_a_dockerfile_is_built_once(self):
         # By root: what users build upon has to come from a registry, and here is none.
