@@ -144,7 +144,7 @@ class EnvironmentsTest(ContainerTest):
         self.machine.systemctl("stop", "berthd.socket", "berthd.service")
         self.assertAlive(process)
         self.open_page()
-        eventually(lambda: self.machine.sh("pgrep -u berth || true") == "", "the build has ended")
+        eventually(lambda: not self.machine.processes_with("UV_PYTHON_DOWNLOADS=never"), "the build has ended")
         self.close_page()
         self.machine.systemctl("start", "berthd.socket", "berthd.service")
         self.succeeded(job)
