@@ -1,6 +1,5 @@
 // berthd: the node agent.
 
-#include <malloc.h>
 #include <sys/prctl.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -78,19 +77,10 @@ int check_config(bool user, const std::string& file) {
   return 0;
 }
 
-// What a large request needed goes back to the machine when it is answered. By default the C library raises these
-// limits with the first large block that is freed, and keeps what fits below them.
-void keep_little_freed_memory() {
-  ::mallopt(M_MMAP_THRESHOLD, 256 << 10);
-  ::mallopt(M_TRIM_THRESHOLD, 512 << 10);
-  ::mallopt(M_ARENA_MAX, 2);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
   berth::os::open_standard_files();
-  keep_little_freed_memory();
   CLI::App app("berthd: runs training jobs on this machine. It queues, prepares, supervises and records them;\n"
                "`berth` is the command line to it.");
   bool user = false;
