@@ -12,6 +12,7 @@
 #include "agent/jobs/quota.hpp"
 #include "agent/jobs/workplace.hpp"
 #include "agent/store/store.hpp"
+#include "runtime/async/lanes.hpp"
 #include "runtime/async/offload.hpp"
 #include "runtime/async/turns.hpp"
 #include "runtime/http/router.hpp"
@@ -36,6 +37,7 @@ struct Services {
   ByteSize max_upload{};  // of one pack
   WatchAllowance log_watches{};
   async::Turns turns{2};  // of each user's work on the pool's threads
+  async::Lanes transfers{{2, 4}};  // packs stored and made
 
   // The job that a path names, by id, prefix or @last: what columns tell of it (store::look_up), which is enough to know
   // whose it is and how it stands. Code::not_found, Code::conflict when ambiguous.

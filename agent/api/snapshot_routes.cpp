@@ -59,14 +59,14 @@ async::Task<Response> take_pack(Services& services, Request& request) {
   co_await spool_pack(services, request, file);
   const auto hold = co_await services.governor.hold();
   const auto storage = co_await services.quota.storage(viewer.uid);
-  auto receive = [&] {
+  auto receive = [&](const std::stop_token&) {
     os::rewind(file);
     snapshot::FdSource source(file);
     snapshot::ReceiveLimits limits;
     if (storage) limits.allow = [&](std::uint64_t bytes) { storage->require(bytes); };
     return snapshot::receive_pack(services.objects, store::View(services.store, viewer), source, limits);
   };
-  const auto received = co_await async::offload(services.pool, receive);
+  const auto received = co_await async::offload(services.transfers, viewer.uid, receive);
   store::Upload upload;
   upload.digest = received.manifest.id();
   upload.uid = viewer.uid;
@@ -94,15 +94,15 @@ async::Task<> send_file(http::Stream& out, const os::Fd& file) {
   }
 }
 
-async::Task<Response> send_pack(Services& services, const Digest& digest) {
+async::Task<Response> send_pack(Services& services, const Digest digest, uid_t reader) {
   const auto hold = co_await services.governor.hold();
   const auto file = std::make_shared<const os::Fd>(nameless_file(services.incoming));
-  auto write = [&] {
+  auto write = [&](const std::stop_token&) {
     const auto manifest = snapshot::load_manifest(services.objects, digest);
     snapshot::StoreContent content(services.objects);
     snapshot::write_pack(manifest, {}, content, [&](std::string_view bytes) { os::write_all(*file, bytes); });
   };
-  co_await async::offload(services.pool, write);
+  co_await async::offload(services.transfers, reader, write);
   co_return Response::stream("application/x-berth-pack", [file](http::Stream& out) { return send_file(out, *file); });
 }
 
@@ -137,7 +137,7 @@ async::Task<Response> send_outputs(Services& services, Request& request) {
     throw Error(Code::not_found, job.id + " has no outputs",
                 services.jobs.is_final(job.sequence) ? why_none(attempt)
                                                      : "they are collected when it has ended");
-  co_return co_await send_pack(services, *attempt->outputs);
+  co_return co_await send_pack(services, *attempt->outputs, request.peer.uid);
 }
 
 async::Task<Response> send_code(Services& services, Request& request) {
@@ -145,7 +145,7 @@ async::Task<Response> send_code(Services& services, Request& request) {
   services.access.require_content(request.peer, job);
   if (!job.request.snapshot)
     throw Error(Code::not_found, job.id + " has no code snapshot", "it was submitted with --no-code");
-  co_return co_await send_pack(services, *job.request.snapshot);
+  co_return co_await send_pack(services, *job.request.snapshot, request.peer.uid);
 }
 
 async::Task<Response> send_diff(Services& services, Request& request) {
@@ -164,14 +164,15 @@ async::Task<Response> take_diff(Services& services, Request& request) {
   const auto diff = co_await request.read_body(kLargestDiff);
   const auto storage = co_await services.quota.storage(uid);
   if (storage) storage->require(diff.size());
-  const auto digest = objects::sha256(diff);
-  auto keep = [&] {
+  Digest digest;
+  auto keep = [&](const std::stop_token&) {
+    digest = objects::sha256(diff);
     auto batch = services.objects.begin();
     batch.append(digest, diff);  // whoever has sent the same: it takes as long
     batch.commit(os::Durable::yes);
   };
   const auto hold = co_await services.governor.hold();
-  co_await async::offload(services.pool, keep);
+  co_await async::offload(services.transfers, uid, keep);
   store::Upload upload;
   upload.kind = store::Upload::Kind::diff;
   upload.digest = digest;

@@ -28,6 +28,7 @@
 #include "runtime/os/file.hpp"
 #include "runtime/os/lock.hpp"
 #include "runtime/os/mount.hpp"
+#include "runtime/os/priority.hpp"
 #include "runtime/os/process.hpp"
 #include "runtime/os/signals.hpp"
 #include "runtime/os/systemd.hpp"
@@ -40,6 +41,8 @@ using namespace std::chrono_literals;
 constexpr const char* kIncoming = "incoming";  // below the state directory
 constexpr auto kLockPatience = 2000ms;
 constexpr auto kLockPause = 20ms;
+// Without a cpu controller nothing else tells jobs from the commands that people type.
+constexpr int kJobsNiceness = 5;
 
 // Who holds the state directory, as it wrote itself.
 std::string holder_of(const std::string& lock_file) {
@@ -334,6 +337,8 @@ class Agent {
     settings.defaults.shm_size = options.config.shm_size;
     settings.defaults.network = options.config.network;
     settings.defaults.core_dumps = options.config.core_dumps;
+    const auto& controllers = groups.controllers();
+    if (std::find(controllers.begin(), controllers.end(), "cpu") == controllers.end()) settings.defaults.nice = kJobsNiceness;
     return settings;
   }
 
@@ -405,6 +410,7 @@ void run_agent(Options options) {
   ::umask(0022);
   raise_descriptor_limit();
   keep_heap_small();
+  if (options.machine_agent) os::be_prompt();  // whatever jobs do, who asks is answered
   options.shim_program = find_shim(options.shim_program);
   JobGroups groups(config.cgroup, options.machine_agent, options.shim_program);
   async::run_to_end(run_parts(options, groups, signals));

@@ -148,6 +148,7 @@ shim::Launch plan_launch(const model::Job& job, int attempt, const Site& site, c
   if (job.request.limits.tmp) launch.tmp = shim::Tmp{site.tmp, *job.request.limits.tmp};
   launch.network = job.request.limits.network && defaults.network;
   launch.core_dumps = defaults.core_dumps;
+  launch.nice = defaults.nice;
   launch.protection = site.protection;
   launch.timeout = job.request.timeout;
   launch.stop_signal = job.request.stop.signal;

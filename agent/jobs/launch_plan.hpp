@@ -40,6 +40,7 @@ struct NodeDefaults {
   std::optional<ByteSize> tmp;        // likewise
   ByteSize shm_size = 2_GiB;          // of containers whose job does not say
   bool network = true;                // false: no job has any
+  int nice = 0;             // where control groups share out no CPUs
   bool core_dumps = false;
 };
 

@@ -1,14 +1,12 @@
 #include "runtime/async/lanes.hpp"
 
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include "runtime/async/no_thread.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/os/priority.hpp"
 
 namespace berth::async {
 namespace asio = boost::asio;
@@ -17,9 +15,6 @@ namespace {
 using Handler = asio::async_result<asio::use_awaitable_t<>, void()>::handler_type;
 
 constexpr int kNiceness = 5;
-
-// Of this thread and those that it starts. That it cannot be had costs nothing but speed elsewhere.
-void be_less_urgent() { ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNiceness); }
 
 }  // namespace
 
@@ -159,7 +154,7 @@ void Lanes::perform(std::unique_lock<std::mutex>& lock, Job& job) {
 }
 
 void Lanes::serve(std::list<std::thread>::iterator self) {
-  be_less_urgent();
+  os::be_nice(kNiceness);
   std::unique_lock lock(mutex_);
   while (Job* job = next()) perform(lock, *job);
   ended_.splice(ended_.end(), threads_, self);

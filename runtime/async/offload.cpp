@@ -7,6 +7,7 @@
 
 #include "runtime/async/no_thread.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/os/priority.hpp"
 
 namespace berth::async {
 namespace asio = boost::asio;
@@ -98,6 +99,7 @@ bool Pool::withdraw(Job& job) {
 }
 
 void Pool::serve() {
+  os::be_usual();
   std::unique_lock lock(mutex_);
   while (true) {
     available_.wait(lock, [this] { return closing_ || !queue_.empty(); });

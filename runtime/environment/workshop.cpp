@@ -27,6 +27,7 @@ constexpr const char* kScriptFile = "build-script";
 constexpr std::uint64_t kLongestResult = 64U << 20;
 constexpr std::uint64_t kLogTail = 64U << 10;
 constexpr std::size_t kFailedLogsKept = 100;
+constexpr int kNiceness = 10;  // nobody waits for a build as one does for a command
 constexpr std::uint64_t kFull = 1U << 20;  // with less, not even the log may have been written
 
 void check_name(const std::string& name) {
@@ -117,6 +118,7 @@ shim::Launch Workshop::prepare(const Digest& digest, const Recipe& recipe) {
   if (settings_.sandbox) launch.sandbox = sandbox(digest, recipe, tools_cache);
   if (!settings_.cgroup_base.empty()) launch.cgroup = join(settings_.cgroup_base, launch.job_id);
   launch.limits = settings_.limits;
+  launch.nice = kNiceness;
   launch.timeout = settings_.time_limit;
   launch.stop_grace = settings_.stop_grace;
   launch.log_cap = settings_.log_cap;

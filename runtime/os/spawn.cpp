@@ -20,6 +20,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/os/child.hpp"
+#include "runtime/os/priority.hpp"
 
 namespace berth::os {
 namespace {
@@ -73,6 +74,7 @@ bool connect_standard_files(const SpawnOptions& options) {
 }
 
 constexpr rlim_t kOpenFiles = 4096;
+constexpr int kErrandsNiceness = 5;
 
 // Before the change of user: afterwards some of it is not allowed any more. What fails makes nothing unsafe but for the
 // first.
@@ -90,7 +92,7 @@ bool be_for_user() {
     files.rlim_cur = files.rlim_max < kOpenFiles ? files.rlim_max : kOpenFiles;
     ::setrlimit(RLIMIT_NOFILE, &files);
   }
-  ::setpriority(PRIO_PROCESS, 0, 5);
+  be_nice(kErrandsNiceness);
   ::umask(022);
   return true;
 }
@@ -98,6 +100,7 @@ bool be_for_user() {
 [[noreturn]] void child(const ChildPlan& plan) {
   const auto& options = *plan.options;
   reset_signals();
+  be_usual();
   if (options.new_session) ::setsid();
   if (!connect_standard_files(options)) fail(plan, kStepFiles);
   if (options.for_user && !be_for_user()) fail(plan, kStepIdentity);

@@ -20,6 +20,7 @@
 #include "runtime/os/child.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/mount.hpp"
+#include "runtime/os/priority.hpp"
 #include "runtime/os/sandbox.hpp"
 #include "runtime/os/spawn.hpp"
 #include "runtime/shim/apart.hpp"
@@ -125,6 +126,7 @@ void set_process_limits(const Plan& plan) {
   if (fd >= 0 && ::getuid() == 0) [[maybe_unused]]
     const auto written = ::write(fd, "0", 1);
   ::close(fd);
+  if (plan.launch.nice > 0) os::be_nice(plan.launch.nice);
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = std::min(files.rlim_max, kOpenFiles);

@@ -74,7 +74,7 @@ TEST_CASE("a newer minor version with unknown fields runs") {
   ShimJob job({});
   os::make_directories(job.directory);
   os::write_file(job.file(kLaunchFile),
-                 R"({"version": {"major": 1, "minor": 7, "patch": 3}, "command": ["echo", "ran"], "nice": -5,
+                 R"({"version": {"major": 1, "minor": 7, "patch": 3}, "command": ["echo", "ran"], "urgency": -5,
                      "environment": ["PATH=/bin"], "working_directory": "/", "devices": {"a": [1, 2]}})",
                  0600, os::Durable::no);
   await(start_shim(job.directory));

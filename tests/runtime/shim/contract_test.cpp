@@ -41,6 +41,7 @@ Launch full_launch() {
   launch.devices = {{195, {0, 254, 255}}, {236, {}}};
   launch.tmp = Tmp{"/srv/jobs/1/tmp", 2_GiB};
   launch.network = false;
+  launch.nice = 5;
   launch.core_dumps = true;
   launch.protection = Protection{{"/srv/state"}, {"/srv/jobs/1/tree"},
                                  os::Overlay{{"/srv/env"}, "/srv/jobs/1/environment/upper", "/srv/jobs/1/environment/work", "/srv/env"},

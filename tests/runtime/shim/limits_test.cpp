@@ -72,6 +72,15 @@ TEST_CASE("a job does not inherit the agent's many descriptors, nor its safety f
   CHECK(job.log() == std::to_string(std::min<rlim_t>(ours.rlim_max, 65'536)) + "\n0\n");
 }
 
+TEST_CASE("a job is as urgent as its launch says") {
+  ShimJob usual({"nice"});
+  CHECK(exited_well(usual.run()));
+  ShimJob nicer({"nice"});
+  nicer.launch.nice = 3;
+  CHECK(exited_well(nicer.run()));
+  CHECK(std::stoi(nicer.log()) == std::stoi(usual.log()) + 3);
+}
+
 TEST_CASE("a limit that its group's controllers do not know is left out" * doctest::skip(no_cgroup())) {
   ShimJob job({"true"});
   job.use_cgroup();
