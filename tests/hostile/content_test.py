@@ -140,9 +140,9 @@ class TheftTest(Content):
         code = self.sent(self.victim, {"secret": SECRET})
         diff = self.send_diff(self.victim, b"their diff\n")
         job = self.job_with_outputs(self.victim, snapshot=code.hex(), working_directory="", diff=diff.hex(),
-                                    environment_variables={"PASSWORD": "tiger"}, properties={"repository": "their-remote"})
+                                    environment_variables={"PASSWORD": "s3same-0pen"}, properties={"repository": "their-remote"})
         waiting = self.job_of(self.victim, "/bin/echo", "their-word", snapshot=code.hex(), working_directory="", held=True)
-        secrets = [code.hex(), diff.hex(), job["attempts"][0]["outputs"], "tiger", "PASSWORD", "their-remote", "their-word", "secret"]
+        secrets = [code.hex(), diff.hex(), job["attempts"][0]["outputs"], "s3same-0pen", "PASSWORD", "their-remote", "their-word", "secret"]
         views = [f"/v1/jobs/{job['id']}", f"/v1/jobs/{job['id']}/wait", f"/v1/jobs/{waiting}", "/v1/jobs?all=true", "/v1/jobs",
                  "/v1/jobs?order=queue", f"/v1/jobs/{waiting}/wait?timeout_ms=1", "/v1/status", "/v1/environments", "/metrics", "/v1/doctor"]
         for view in views:

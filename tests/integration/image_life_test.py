@@ -99,7 +99,7 @@ class ImageLifeTest(EngineTest):
         environments = self.environments(agent)
         self.assertEqual(len(environments), 3)
         self.assertGreater(environments[pulled]["bytes"], 24 * MIB)
-        self.assertRegex(agent.berth("env", "ls").out, rf"{pulled[:12]} +image +2\d\.?\d* MiB +.*ago.*image 127")
+        self.assertRegex(agent.berth("env", "ls").out, rf"{pulled[:12]} +image +2\d\.?\d* MiB +(just now|.* ago) +image 127")
         job = self.submit(agent, "sleep 1000", image=self.layers)
         agent.wait_state(job, "Running", patience=LONG)
         self.assertEqual(agent.job(job)["environment_digest"], pulled)
