@@ -210,9 +210,9 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
 // What a Dockerfile was sent with.
 async::Task<std::shared_ptr<const jobs::BuildDirectory>> context_of(Services& services, const Digest context,
                                                                     const store::Viewer viewer) {
+  const auto pin = services.objects.pin({context, true});
   if (!services.store.may_use(store::Upload::Kind::snapshot, context, viewer))
     throw Error(Code::not_found, "snapshot " + context.brief() + " is not here", "send it before the request");
-  const auto hold = co_await services.governor.hold();
   auto restore = [&] { return services.workplaces.make_context(context); };
   co_return co_await async::offload(services.pool, restore);
 }

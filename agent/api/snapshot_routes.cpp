@@ -57,7 +57,6 @@ async::Task<Response> take_pack(Services& services, Request& request) {
   co_await services.quota.require_storage(viewer.uid, 0);
   const auto file = nameless_file(services.incoming);
   co_await spool_pack(services, request, file);
-  const auto hold = co_await services.governor.hold();
   const auto storage = co_await services.quota.storage(viewer.uid);
   auto receive = [&](const std::stop_token&) {
     os::rewind(file);
@@ -95,7 +94,7 @@ async::Task<> send_file(http::Stream& out, const os::Fd& file) {
 }
 
 async::Task<Response> send_pack(Services& services, const Digest digest, uid_t reader) {
-  const auto hold = co_await services.governor.hold();
+  const auto pin = services.objects.pin({digest, true});
   const auto file = std::make_shared<const os::Fd>(nameless_file(services.incoming));
   auto write = [&](const std::stop_token&) {
     const auto manifest = snapshot::load_manifest(services.objects, digest);
@@ -165,13 +164,14 @@ async::Task<Response> take_diff(Services& services, Request& request) {
   const auto storage = co_await services.quota.storage(uid);
   if (storage) storage->require(diff.size());
   Digest digest;
+  objects::Store::Pin pin;
   auto keep = [&](const std::stop_token&) {
     digest = objects::sha256(diff);
+    pin = services.objects.pin({digest});
     auto batch = services.objects.begin();
     batch.append(digest, diff);  // whoever has sent the same: it takes as long
     batch.commit(os::Durable::yes);
   };
-  const auto hold = co_await services.governor.hold();
   co_await async::offload(services.transfers, uid, keep);
   store::Upload upload;
   upload.kind = store::Upload::Kind::diff;

@@ -32,24 +32,20 @@ Task<Jobs::MaybeCollected> Jobs::collect(model::Job job, int launch, std::stop_s
   co_return collected;
 }
 
-Task<std::optional<objects::Store::Hold>> Jobs::gather_outputs(model::Job job, int launch, model::Attempt& attempt) {
-  std::optional<objects::Store::Hold> hold;
-  if (!workplaces_.anything_to_collect(job, launch)) co_return hold;
+Task<objects::Store::Pin> Jobs::gather_outputs(model::Job job, int launch, model::Attempt& attempt) {
+  if (!workplaces_.anything_to_collect(job, launch)) co_return objects::Store::Pin();
   const auto allowed = co_await async::attempt(quota_.require_storage(job.uid, 0));  // one job's may be too much
   if (!allowed) {
     note_not_collected(job, allowed.error().describe(), attempt);
-    co_return hold;
+    co_return objects::Store::Pin();
   }
-  hold.emplace(co_await governor_.hold());
   std::stop_source stop;
   find(job.sequence)->collecting = stop;
   auto outputs = co_await collect(job, launch, stop);
   if (outputs && !*outputs && outputs->error().code() == Code::no_space) {
-    hold.reset();  // the cleaning sweeps, too
     Cleaning wanted;
     const auto cleaned = co_await async::attempt(governor_.clean(std::move(wanted)));
     if (cleaned) workplaces_.remark(job.id, "the disk was full; the outputs are stored after a cleaning");
-    hold.emplace(co_await governor_.hold());
     outputs = co_await collect(job, launch, stop);
   }
   const auto live = find(job.sequence);
@@ -58,11 +54,11 @@ Task<std::optional<objects::Store::Hold>> Jobs::gather_outputs(model::Job job, i
     attempt.outputs = (*outputs)->outputs;
     attempt.outputs_size = (*outputs)->size;
     note_left_out(job.id, (*outputs)->left_out, attempt);
-    co_return hold;
+    co_return std::move((*outputs)->pin);
   }
   const auto why = outputs ? outputs->error().describe() : "canceled by " + live->collecting_canceled_by;
   note_not_collected(job, why, attempt);
-  co_return hold;
+  co_return objects::Store::Pin();
 }
 
 void Jobs::note_left_out(const model::JobId& id, const snapshot::LeftOuts& left_out, model::Attempt& attempt) {

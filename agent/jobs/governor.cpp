@@ -192,15 +192,6 @@ std::optional<std::string> Governor::refusal(ByteSize incoming) const {
          to_text(ByteSize(budget));
 }
 
-Task<objects::Store::Hold> Governor::hold() {
-  async::Backoff pause(milliseconds(2), milliseconds(50));
-  for (;;) {
-    auto held = objects_.try_hold();
-    if (held) co_return std::move(*held);
-    co_await async::sleep_for(pause.next());
-  }
-}
-
 DiskState Governor::state(ByteSize incoming, std::uint64_t logs) const {
   const auto space = os::space_of(state_dir_);
   DiskState state;
@@ -331,7 +322,7 @@ Task<> Governor::sweep(objects::Thorough thorough) {
   auto work = [&] { return objects_.sweep([this] { return live_objects(); }, objects::DryRun::no, thorough); };
   auto report = co_await async::offload(pool_, work);
   if (report.no_space && reserve_.release()) report = co_await async::offload(pool_, work);
-  if (!report.busy && !report.no_space) co_await store_.swept();
+  if (!report.no_space) co_await store_.swept();
 }
 
 }  // namespace berth::jobs

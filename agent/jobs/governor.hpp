@@ -53,8 +53,6 @@ class Governor {
   Task<DiskReport> clean(Cleaning wanted);
   // Returns when so much more may be written; cleans up first where it must. Else Code::no_space, told in words.
   Task<> make_room(ByteSize incoming = ByteSize());
-  // Keeps stored objects from being swept away until the root that needs them is on record; waits for a sweep.
-  Task<objects::Store::Hold> hold();
   // A job's attempt is over, and so many bytes of log are kept of it.
   void job_ended(std::uint64_t log_bytes);
 

@@ -20,7 +20,6 @@ struct Governor::Plan {
   WholeChoice choice;
   std::uint64_t logs = 0;       // bytes, of ended jobs
   std::uint64_t leftovers = 0;  // bytes of stored objects that nothing refers to
-  bool busy = false;            // a transfer is under way: nothing is swept
 
   std::ptrdiff_t going() const { return static_cast<std::ptrdiff_t>(choice.going); }
 };

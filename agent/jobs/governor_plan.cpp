@@ -44,14 +44,13 @@ std::uint64_t bytes_of_ended(const Holding& holding) {
 }
 
 std::vector<std::string> remarks_of(const DiskState& state, const DiskLimits& limits, const Choice& choice,
-                                    const std::vector<Need>& needs, bool busy) {
+                                    const std::vector<Need>& needs) {
   std::vector<std::string> remarks;
   if (needs.empty()) remarks.push_back(fullness(state, limits));
   for (const auto& need : needs) remarks.push_back(need.why + ": " + to_text(ByteSize(need.bytes)) + " are wanted");
   for (const auto* need : choice.hopeless)
     remarks.push_back("all that Berth could give back is less than the " + to_text(ByteSize(need->least)) +
                       " that would help, so logs, outputs and records stay: free some space by other means");
-  if (busy) remarks.emplace_back("a transfer is under way: stored code and outputs are given back by a later cleaning");
   return remarks;
 }
 
@@ -127,10 +126,10 @@ void Governor::note_leftovers(Plan& plan, const Price& price) const {
   const auto needed = [&] {
     objects::DigestSet all;
     for (const auto& [digest, owner] : price.owner_of) all.insert(digest);
+    snapshot::add_pinned(objects_, all);
     return all;
   };
   const auto swept = objects_.sweep(needed, objects::DryRun::yes);
-  plan.busy = swept.busy;
   plan.leftovers = swept.bytes_freed;
 }
 
@@ -140,6 +139,7 @@ objects::DigestSet Governor::live_objects() const {
   snapshots.insert(snapshots.end(), roots.outputs.begin(), roots.outputs.end());
   auto live = snapshot::closure(objects_, snapshots);
   live.insert(roots.diffs.begin(), roots.diffs.end());
+  snapshot::add_pinned(objects_, live);
   return live;
 }
 
@@ -201,7 +201,7 @@ std::vector<std::string> Governor::image_remarks(const Plan& plan) {
 DiskReport Governor::report(const Plan& plan) const {
   DiskReport report;
   report.state = plan.state;
-  report.remarks = remarks_of(plan.state, limits_, plan.choice, plan.needs, plan.busy);
+  report.remarks = remarks_of(plan.state, limits_, plan.choice, plan.needs);
   auto of_images = image_remarks(plan);
   report.remarks.insert(report.remarks.begin(), of_images.begin(), of_images.end());
   report.kinds = kinds_of(plan);

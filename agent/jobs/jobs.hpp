@@ -229,7 +229,7 @@ class Jobs {
   void note_not_collected(const model::Job& job, const std::string& why, model::Attempt& attempt);
   void note_left_out(const model::JobId& id, const snapshot::LeftOuts& left_out, model::Attempt& attempt);
   // Stores the outputs and names them in the attempt; nothing sweeps them away while what is returned is held.
-  Task<std::optional<objects::Store::Hold>> gather_outputs(model::Job job, int launch, model::Attempt& attempt);
+  Task<objects::Store::Pin> gather_outputs(model::Job job, int launch, model::Attempt& attempt);
   // --- life.cpp
   Task<> end(Sequence sequence, std::optional<model::Attempt> attempt, model::Ending ending);
   // --- launch.cpp: an attempt's way through launch_state.hpp

@@ -49,7 +49,7 @@ struct Jobs::Run {
   shim::Condition condition = shim::NeverRan{};
   bool out_of_memory = false;  // an engine told so
   model::Attempt record;
-  std::optional<objects::Store::Hold> hold;
+  objects::Store::Pin outputs;  // until they are on record
   bool recorded = false;
 };
 

@@ -32,6 +32,7 @@ struct Collected {
   std::optional<Digest> outputs;  // nothing where the job left nothing
   ByteSize size;                  // of all its files
   snapshot::LeftOuts left_out;
+  objects::Store::Pin pin;  // of the outputs, until they are on record
 };
 
 // Where from, and as whom.

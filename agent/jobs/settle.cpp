@@ -137,10 +137,7 @@ Task<> Jobs::note_end(Run& run) {
 Task<> Jobs::gather(Run& run) {
   const auto job = record(run.sequence);
   if (!run.record.started) co_return;
-  if (collects_outputs(job)) {
-    auto held = co_await gather_outputs(job, run.launch, run.record);
-    if (held) run.hold.emplace(std::move(*held));
-  }
+  if (collects_outputs(job)) run.outputs = co_await gather_outputs(job, run.launch, run.record);
   co_await look_at_environment(job, run.launch, run.record);
 }
 
@@ -158,7 +155,7 @@ Task<> Jobs::conclude(Run& run) {
     live->asked_to_stop = false;
     live->supervisor.reset();
     live->started.reset();
-    run.hold.reset();
+    run.outputs = {};
     nursery_.spawn(strip_attempt(job.id, job.uid, run.launch));
     if (live->stopping) {  // canceled while that was written
       const auto by = canceled_by_.find(run.sequence);

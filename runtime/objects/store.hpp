@@ -5,9 +5,9 @@
 // decides what may go: sweep() is told what is alive. What a crash leaves behind is either a complete
 // container or swept away when the store is next opened.
 
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -71,6 +71,12 @@ class Batch {
   Buffer pending_bytes_;
 };
 
+// What is alive: an object by itself, or one that names others, which whoever tells what is alive follows.
+struct Root {
+  Digest digest;
+  bool names_others = false;
+};
+
 struct Usage {
   std::uint64_t containers = 0;
   std::uint64_t objects = 0;
@@ -78,7 +84,6 @@ struct Usage {
 };
 
 struct SweepReport {
-  bool busy = false;      // a transfer held the store: nothing was looked at
   bool no_space = false;  // the disk is too full to rewrite what is partly alive; the rest was done
   std::uint64_t objects_removed = 0;
   std::uint64_t bytes_freed = 0;
@@ -113,28 +118,36 @@ class Store {
 
   Batch begin() { return Batch(*this); }
 
-  // While one is alive nothing is swept. Take it before a transfer checks what is here already, and keep it
-  // until the new root is on record where sweep()'s `live` finds it. Waits for a sweep in progress.
-  class Hold {
+  // A root that is needed though it may be on no record: one that a transfer relies on (pin it before looking whether
+  // it is here) or brings (pin it before it is published, until it is on record where sweep()'s `live` finds it). Never
+  // waits, and keeps nothing else from being swept.
+  class Pin {
    public:
-    explicit Hold(Store& store);
-    Hold(Hold&& other) noexcept : store_(std::exchange(other.store_, nullptr)) {}
-    Hold& operator=(Hold&&) = delete;
-    ~Hold();
+    Pin() = default;
+    Pin(Pin&& other) noexcept : store_(std::exchange(other.store_, nullptr)), at_(other.at_) {}
+    Pin& operator=(Pin&& other) noexcept {
+      std::swap(store_, other.store_);
+      std::swap(at_, other.at_);
+      return *this;
+    }
+    ~Pin() {
+      if (store_ != nullptr) store_->release(at_);
+    }
 
    private:
     friend class Store;
-    struct Taken {};
-    Hold(Store& store, Taken) : store_(&store) {}
-    Store* store_;
+    Pin(Store& store, std::list<Root>::iterator at) : store_(&store), at_(at) {}
+    Store* store_ = nullptr;
+    std::list<Root>::iterator at_;
   };
-  Hold hold() { return Hold(*this); }
-  // Nothing while a sweep is in progress.
-  std::optional<Hold> try_hold();
+  Pin pin(const Root& root);
+  // What is pinned; while a sweep is in progress, what was at any time since it began.
+  std::vector<Root> pinned() const;
 
-  // Removes what is not in `live`, which is asked only once nothing is held, and what is large and stored twice. Small remains inside of a
-  // container that is mostly alive stay until they add up. What is wholly dead goes first, since that takes no
-  // space; then one container after the other is rewritten.
+  // Removes what is not in `live`, which counts the roots on record first and then those of pinned(), and what is large
+  // and stored twice. Small remains inside of a container that is mostly alive stay until they add up. What is wholly
+  // dead goes first, since that takes no space; then one container after the other is rewritten. Nothing is published
+  // meanwhile.
   SweepReport sweep(const std::function<DigestSet()>& live, DryRun dry_run, Thorough thorough = Thorough::no);
 
   Usage usage() const;
@@ -164,6 +177,7 @@ class Store {
   void merge_small(os::Durable durable);
   std::shared_ptr<const Container> adopt(ContainerWriter& writer, os::Durable durable);
   void drop(const Containers& gone, Containers added);
+  void release(std::list<Root>::iterator pinned);
   struct Doomed;
   std::vector<Doomed> doomed(DigestSet alive, Thorough thorough) const;
   void rewrite(const Doomed& container);
@@ -180,8 +194,8 @@ class Store {
   mutable std::shared_ptr<const CachedFrame> cached_;
   DigestSet complete_;
   std::uint64_t temporaries_ = 0;
-  std::condition_variable free_;
-  unsigned holds_ = 0;
+  std::list<Root> pinned_;
+  std::list<Root> released_;  // since the sweep in progress began
   bool sweeping_ = false;
 };
 

@@ -174,23 +174,19 @@ void Store::rewrite(const Doomed& doomed) {
 
 SweepReport Store::sweep(const std::function<DigestSet()>& live, DryRun dry_run, Thorough thorough) {
   SweepReport report;
+  const std::lock_guard writing(writing_);
   {
     const std::lock_guard lock(mutex_);
-    if (holds_ > 0 || sweeping_) {
-      report.busy = true;
-      return report;
-    }
     sweeping_ = true;
   }
   const auto ended = [this](void*) {
     const std::lock_guard lock(mutex_);
     sweeping_ = false;
+    released_.clear();
     complete_.clear();
-    free_.notify_all();
   };
   const std::unique_ptr<void, decltype(ended)> end(this, ended);
 
-  const std::lock_guard writing(writing_);
   for (const auto& one : doomed(live(), thorough)) {
     try {
       if (dry_run == DryRun::no) one.is_dead() ? drop({one.container}, {}) : rewrite(one);
@@ -217,23 +213,26 @@ void Store::visit(const std::function<void(const Digest&, std::uint64_t bytes)>&
   }
 }
 
-std::optional<Store::Hold> Store::try_hold() {
+Store::Pin Store::pin(const Root& root) {
   const std::lock_guard lock(mutex_);
-  if (sweeping_) return std::nullopt;
-  ++holds_;
-  return Hold(*this, Hold::Taken{});
+  return {*this, pinned_.insert(pinned_.end(), root)};
 }
 
-Store::Hold::Hold(Store& store) : store_(&store) {
-  std::unique_lock lock(store.mutex_);
-  store.free_.wait(lock, [&] { return !store.sweeping_; });
-  ++store.holds_;
+// Whoever reads the roots on record and then the pinned ones sees what went from here to there meanwhile, and what a
+// transfer looked for while it was still on record.
+void Store::release(std::list<Root>::iterator pinned) {
+  const std::lock_guard lock(mutex_);
+  if (sweeping_)
+    released_.splice(released_.end(), pinned_, pinned);
+  else
+    pinned_.erase(pinned);
 }
 
-Store::Hold::~Hold() {
-  if (store_ == nullptr) return;
-  const std::lock_guard lock(store_->mutex_);
-  --store_->holds_;
+std::vector<Root> Store::pinned() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Root> roots(pinned_.begin(), pinned_.end());
+  roots.insert(roots.end(), released_.begin(), released_.end());
+  return roots;
 }
 
 }  // namespace berth::objects

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "runtime/base/error.hpp"
 #include "runtime/snapshot/recipe.hpp"
 
 namespace berth::snapshot {
@@ -63,9 +64,27 @@ objects::DigestSet closure(const objects::Store& store, const std::vector<Digest
   return live;
 }
 
+void add_pinned(const objects::Store& store, objects::DigestSet& live) {
+  Looked looked;
+  for (const auto& root : store.pinned()) {
+    live.insert(root.digest);
+    if (!root.names_others) continue;
+    try {
+      visit_closure(store, root.digest, looked, [&](const Digest& digest) { live.insert(digest); });
+    } catch (const Error& error) {  // who sends a snapshot may name what is none
+      if (error.code() != Code::corrupt) throw;
+    }
+  }
+}
+
 objects::SweepReport sweep(objects::Store& store, const std::function<std::vector<Digest>()>& roots,
                            objects::DryRun dry_run) {
-  return store.sweep([&] { return closure(store, roots()); }, dry_run);
+  const auto live = [&] {
+    auto needed = closure(store, roots());
+    add_pinned(store, needed);
+    return needed;
+  };
+  return store.sweep(live, dry_run);
 }
 
 }  // namespace berth::snapshot

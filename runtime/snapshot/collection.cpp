@@ -446,9 +446,10 @@ Collection receive_collection(objects::Store& store, ByteSource& answer, const R
   collection.left_out = read_report(answer);
   Ahead pack(answer);
   if (pack.at_end()) return collection;
-  const auto manifest = receive_pack(store, WithoutBases(), pack, limits).manifest;
-  collection.snapshot = manifest.id();
-  collection.bytes = manifest.totals().bytes;
+  auto received = receive_pack(store, WithoutBases(), pack, limits);
+  collection.snapshot = received.manifest.id();
+  collection.bytes = received.manifest.totals().bytes;
+  collection.pin = std::move(received.pin);
   return collection;
 }
 

@@ -48,9 +48,10 @@ struct Collection {
   std::optional<Digest> snapshot;  // nothing where nothing was left
   std::uint64_t bytes = 0;         // of its files
   LeftOuts left_out;
+  objects::Store::Pin pin;  // keep it until the snapshot is on record
 };
 
-// Code::corrupt, Code::too_large for an answer that is none. Take a Store::Hold first.
+// Code::corrupt, Code::too_large for an answer that is none.
 Collection receive_collection(objects::Store& store, ByteSource& answer, const ReceiveLimits& limits);
 
 }  // namespace berth::snapshot

@@ -86,6 +86,7 @@ struct Received {
   Manifest manifest;
   std::uint64_t objects = 0;    // that came
   std::uint64_t raw_bytes = 0;  // of these, before compression
+  objects::Store::Pin pin;      // keep it until the snapshot is on record
 };
 
 // Publishes the snapshot with one sync, or nothing. The snapshot may be made only of what is in the pack and of what
@@ -94,7 +95,7 @@ struct Received {
 // sweep merges what is large.)
 //
 // Code::not_found where a base is not here: the sender then sends a pack without bases. Code::corrupt, Code::too_large
-// for what is malformed or incomplete. Take a Store::Hold first.
+// for what is malformed or incomplete.
 Received receive_pack(objects::Store& store, const OwnersView& view, ByteSource& source,
                       const ReceiveLimits& limits = {});
 

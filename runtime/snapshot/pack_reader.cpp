@@ -134,16 +134,18 @@ class Receiver {
                                      ", a part of " + printable(target_.path(wanted.entry)));
     }
     // His own again is not stored twice; that others have it makes no difference.
-    if (view_.may_use(target_.id()) && is_complete(store_, target_.id())) return {target_, objects_, raw_bytes_};
+    if (view_.may_use(target_.id()) && is_complete(store_, target_.id())) return received();
     // Mostly digests, which do not shrink.
     const objects::Item item{target_.id(), static_cast<std::uint32_t>(target_.bytes().size())};
     batch_.add_frame({&item, 1}, objects::Encoding::raw, target_.bytes());
     batch_.commit(os::Durable::yes);
     store_.note_complete(target_.id());  // only now is it here for good
-    return {target_, objects_, raw_bytes_};
+    return received();
   }
 
  private:
+  Received received() { return {target_, objects_, raw_bytes_, std::move(pin_)}; }
+
   struct Wanted {
     std::uint32_t entry;
     std::uint64_t size;  // of the object
@@ -164,6 +166,7 @@ class Receiver {
     const auto count = input_.number_up_to(kMostBases, "the number of base snapshots");
     for (std::uint64_t i = 0; i < count; ++i) {
       const auto base = input_.digest();
+      pins_of_bases_.push_back(store_.pin({base, true}));
       // One that lost objects is no base either: the whole snapshot, sent again, mends it.
       if (!view_.may_use(base) || !is_complete(store_, base))
         throw Error(Code::not_found, "base snapshot " + base.brief() + " is not here",
@@ -172,6 +175,7 @@ class Receiver {
     }
     target_ = read_manifest();
     if (target_.id() != target) malformed("the manifest is not the one announced");
+    pin_ = store_.pin({target, true});
     if (target_.totals().bytes > limits_.most_bytes || target_.entries().size() > limits_.most_entries)
       throw Error(Code::too_large, "the snapshot has " + std::to_string(target_.entries().size()) +
                                        " entries and " + std::to_string(target_.totals().bytes) +
@@ -401,7 +405,9 @@ class Receiver {
   Input input_;
   const ReceiveLimits& limits_;
   objects::Batch batch_;
+  std::vector<objects::Store::Pin> pins_of_bases_;
   std::vector<Manifest> bases_;
+  objects::Store::Pin pin_;  // of the target
   Manifest target_;
   std::unordered_map<Digest, Named> named_;  // by files that the first base does not have at their place
   std::unordered_map<Digest, Wanted> missing_;

@@ -308,6 +308,20 @@ for i in range(30000): os.close(os.open(str(i), os.O_CREAT | os.O_WRONLY))'""")
         self.agent.start()
         self.assertIsNotNone(self.attempt(self.attacker, other)["outputs"])
 
+    def test_collecting_that_does_not_end_keeps_no_space_from_being_given_back(self):
+        self.start("keep_at_least: 0s\nreserved_space: 1MiB")
+        theirs = self.submit_code(self.victim, "mkdir outputs; head -c 20000000 /dev/urandom > outputs/large")
+        self.assertIsNotNone(self.attempt(self.victim, theirs)["outputs"])
+        self.stopped_collectors(self.attacker)
+        job = self.submit_code(self.attacker, "mkdir outputs; head -c 60000000 /dev/urandom > outputs/large")
+        self.agent.wait_state(job, "Finalizing")
+        eventually(lambda: self.collectors_of(self.attacker), "it is being collected")
+        stored = lambda: sum(file.stat().st_size for file in (self.agent.state / "objects").rglob("*") if file.is_file())
+        self.assertGreater(stored(), 20_000_000)
+        self.agent.berth("gc", "--free", "15MiB")
+        self.assertLess(stored(), 5_000_000)
+        self.assertIn(self.record(self.attacker, job)["state"], LIVE)
+
     def test_an_agent_that_ends_time_and_again_does_not_collect_for_ever(self):
         self.start()
         self.stopped_collectors(self.attacker)

@@ -58,3 +58,37 @@ TEST_CASE("a file that is, byte for byte, a recipe or a manifest of somebody els
   CHECK(is_complete(store, file.manifest.id()));
   CHECK(is_complete(store, alike.id()));
 }
+
+TEST_CASE("what is pinned stays with all it needs, and what only claims to be a snapshot stops no sweep") {
+  const os::TempDir directory;
+  objects::Store store(directory.path());
+  const LargeFile file;
+  const auto received = receive(store, file.pack());  // and its pin, until the snapshot is on record
+  const std::string other = "no manifest";
+  auto batch = store.begin();
+  batch.append(objects::sha256(other), other);
+  batch.append(objects::sha256("gone"), "gone");
+  batch.commit(os::Durable::no);
+  const auto claimed = store.pin({objects::sha256(other), true});
+  const auto nowhere = store.pin({objects::sha256("nowhere"), true});
+  const auto nothing = [] { return std::vector<Digest>(); };
+  CHECK(sweep(store, nothing, objects::DryRun::yes).objects_removed == 1);
+  sweep(store, nothing, objects::DryRun::no);
+  CHECK(is_complete(store, file.manifest.id()));
+  CHECK(store.read(objects::sha256(other)) == other);
+}
+
+TEST_CASE("a pinned manifest that calls a file a recipe stops no sweep") {
+  const os::TempDir directory;
+  objects::Store store(directory.path());
+  ManifestBuilder builder;
+  builder.file("large", false, 1'200'000, objects::sha256("no recipe"));
+  const auto forged = builder.finish();
+  auto batch = store.begin();
+  batch.append(objects::sha256("no recipe"), "no recipe");
+  batch.append(forged.id(), forged.bytes());
+  batch.commit(os::Durable::no);
+  const auto pin = store.pin({forged.id(), true});
+  sweep(store, [] { return std::vector<Digest>(); }, objects::DryRun::no);
+  CHECK(store.has(forged.id()));
+}
