@@ -209,6 +209,7 @@ bool knows_submission(db::Connection& db, const std::string& submission_id);
 // --- secrets: agent/store/secrets.cpp
 // What was given with the job; nothing where it has none.
 std::optional<std::string> sealed(db::Connection& db, Sequence sequence);
+bool anything_sealed(db::Connection& db);
 // Of a database in which requests may have secrets in them: the next requests after one, as they are stored.
 struct StoredRequest {
   Sequence sequence = 0;

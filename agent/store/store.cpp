@@ -278,6 +278,9 @@ Task<> Store::set_secrets_apart() {
 std::optional<std::string> Store::sealed(Sequence sequence) {
   return store::sealed(reader(), sequence);
 }
+bool Store::anything_sealed() {
+  return store::anything_sealed(reader());
+}
 bool Store::secrets_apart() {
   return store::secrets_apart(reader());
 }

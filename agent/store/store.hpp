@@ -68,6 +68,7 @@ class Store {
   bool had_environment(const Digest& environment, uid_t uid);
   bool knows_submission(const std::string& submission_id);
   std::optional<std::string> sealed(Sequence sequence);
+  bool anything_sealed();
   bool secrets_apart();
   std::vector<StoredRequest> requests_after(Sequence sequence, std::size_t most);
   bool drained();
