@@ -158,7 +158,7 @@ async::Task<Response> submit(Services& services, Request& request) {
   } else {
     parse();
   }
-  const auto user = os::user_name(uid);
+  const auto user = co_await services.jobs.user_name(uid);
   std::vector<store::NewJob> jobs;
   jobs.reserve(submission.requests.size());
   for (auto& each : submission.requests) {
@@ -258,7 +258,8 @@ async::Task<Response> list(Services& services, Request& request) {
 async::Task<Response> cancel(Services& services, Request& request) {
   const auto job = services.resolve(request);
   services.access.require_control(request.peer, job);
-  co_await services.jobs.cancel(job.sequence, os::user_name(request.peer.uid));
+  auto by = co_await services.jobs.user_name(request.peer.uid);
+  co_await services.jobs.cancel(job.sequence, std::move(by));
   co_return co_await job_response(services, request.peer, job.sequence);
 }
 

@@ -14,14 +14,12 @@ constexpr std::size_t kTold = 20;  // in the agent's remarks; the record names m
 // Nothing where somebody canceled it, be it before it began.
 Task<Jobs::MaybeCollected> Jobs::collect(model::Job job, int launch, std::stop_source stop) {
   MaybeCollected collected;
-  os::Identity identity;
-  try {
-    identity = identity_of(job);
-  } catch (const Error& error) {  // the user is gone
-    collected.emplace(error);
+  const auto identity = co_await async::attempt(identity_of(job.uid));
+  if (!identity) {  // the user is gone
+    collected.emplace(identity.error());
     co_return collected;
   }
-  auto work = [&](const std::stop_token& token) { return workplaces_.collect(job, launch, identity, token); };
+  auto work = [&](const std::stop_token& token) { return workplaces_.collect(job, launch, *identity, token); };
   try {
     auto task = async::attempt(async::offload(lanes_.collecting, job.uid, work, stop));
     auto result = co_await std::move(task);

@@ -124,6 +124,8 @@ class Jobs {
   // Why a live job waits, in words; nothing for one that does not.
   std::optional<std::string> why_waiting(Sequence job) const;
   Counts counts() const;
+  // What the user databases call him; the number as text where they cannot be asked, or know none.
+  Task<std::string> user_name(uid_t uid);
   // At most so many live jobs: those that run or finalize, oldest first, then the waiting ones in the order in which
   // the queue considers them, the held ones last.
   std::vector<Sequence> in_order(std::size_t most) const;
@@ -212,9 +214,9 @@ class Jobs {
   Task<> lay_ground(Sequence sequence, int launch, std::shared_ptr<Ground> ground);
   Task<> make_ground(Sequence sequence, int launch, Ground& ground);
   // Of a container; nothing where it runs no more.
-  Task<std::optional<os::Fd>> supervisor_inside(model::JobId id, int launch);
+  Task<std::optional<os::Fd>> supervisor_inside(model::JobId id, uid_t uid, int launch);
   // What became of a launch in a container, with what only the engine knows; the container is gone then.
-  Task<> leave_container(model::JobId id, int launch, shim::Condition& condition);
+  Task<> leave_container(model::JobId id, uid_t uid, int launch, shim::Condition& condition);
   bool remove_container(const model::JobId& id, int launch) noexcept;
   Task<> strip(model::JobId id, uid_t uid, int launch, std::optional<environment::Lease> image);
   void strip_the_last() noexcept;
@@ -283,7 +285,7 @@ class Jobs {
   Task<> take_unknown();
 
   static queue::Entry queue_entry(const model::Job& job, bool ready);
-  os::Identity identity_of(const model::Job& job);
+  Task<os::Identity> identity_of(uid_t uid);
   model::Job record(Sequence sequence);
 
   async::Executor executor_;

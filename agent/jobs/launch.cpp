@@ -156,7 +156,7 @@ Task<Came> Jobs::launch(Run& run) {
   auto job = record(run.sequence);
   const auto shown_command = job.request.command;
   model::put_back(job.request, run.ground->secrets);
-  const auto identity = identity_of(job);
+  const auto identity = co_await identity_of(job.uid);
   auto& site = run.ground->site;
   if (!settings_.cgroup_base.empty() && !os::exists(settings_.cgroup_base)) {
     auto renew = [&] { settings_.renew_cgroup_base(); };
@@ -179,8 +179,10 @@ Task<Came> Jobs::launch(Run& run) {
   std::optional<shim::Supervisor> supervisor;
   if (site.container) {
     live->launch = run.launch;  // whom a cancellation asks from now on
-    auto start = [&] { return containers_.launch(job.id, run.launch, directory, plan, site, run.ground->environment.image); };
-    supervisor = co_await async::offload(pool_, start);
+    auto start = [&](const std::stop_token&) {
+      return containers_.launch(job.id, run.launch, directory, plan, site, run.ground->environment.image);
+    };
+    supervisor = co_await async::offload(lanes_.engine, job.uid, start);
     live = find(run.sequence);
   } else {
     live->launch = run.launch;
@@ -285,7 +287,7 @@ Task<Came> Jobs::adopt(Run& run, shim::Running running) {
   }
   if (!running.started) co_return Came::running;  // it will within moments
   if (!running.shim && model::in_container(record(run.sequence).request.environment)) {
-    auto inside = co_await async::attempt(supervisor_inside(live->id, run.launch));
+    auto inside = co_await async::attempt(supervisor_inside(live->id, live->uid, run.launch));
     if (inside && *inside) running.shim = std::move(**inside);  // its number is the container's own
     if (!running.shim) co_return Came::running;                 // it ended this very moment
   }
@@ -326,6 +328,7 @@ Came Jobs::lost(Run& run, std::string changed) {
 Task<> Jobs::relaunch(Run& run) {
   auto* live = find(run.sequence);
   const auto id = live->id;
+  const auto uid = live->uid;
   live->launch = 0;  // there is nobody to ask to stop
   live->asked_to_stop = false;
   live->supervisor.reset();
@@ -335,18 +338,17 @@ Task<> Jobs::relaunch(Run& run) {
     log_.warn("supervisor died before it started the job; trying again", kv("job", id));
   // Whatever its files tell: no two launches of a job run at once.
   co_await kill_leftovers(id, run.launch);
-  if (model::in_container(record(run.sequence).request.environment)) co_await leave_container(id, run.launch, run.condition);
+  if (model::in_container(record(run.sequence).request.environment)) co_await leave_container(id, uid, run.launch, run.condition);
   const int before = run.launch++;
   if (!run.adopted) ++run.tries;
   run.adopted = false;
   run.supervisor.reset();
   run.unwatched_since.reset();
   run.seen_started = false;
-  try {
-    workplaces_.discard(id, before);
-  } catch (const Error& error) {  // it is revoked, and in nobody's way
-    log_.warn("what a launch left stays", kv("job", id), kv("launch", before), kv("error", error.describe()));
-  }
+  auto discard = [&](const std::stop_token&) { workplaces_.discard(id, before); };
+  const auto discarded = co_await async::attempt(async::offload(lanes_.removing, uid, discard));
+  if (!discarded)  // it is revoked, and in nobody's way
+    log_.warn("what a launch left stays", kv("job", id), kv("launch", before), kv("error", discarded.error().describe()));
 }
 
 }  // namespace berth::jobs

@@ -80,8 +80,14 @@ Task<> Jobs::end_unprepared(Sequence sequence, model::Attempt failed) {
 }
 
 Task<Jobs::Materialized> Jobs::materialize(model::Job job) {
-  const auto identity = identity_of(job);
   Materialized result;
+  const auto known = co_await async::attempt(identity_of(job.uid));
+  if (!known) {
+    result.failure = model::StartFailed{125, known.error().describe()};
+    result.error = known.error();
+    co_return result;
+  }
+  const auto& identity = *known;
   if (job.request.snapshot) {
     const auto code = co_await async::attempt(prepare_code(job, identity));
     if (!code) {
@@ -138,7 +144,7 @@ Task<> Jobs::lay_ground(Sequence sequence, int launch, std::shared_ptr<Ground> g
 Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   if (find(sequence)->stopping) co_return;
   auto job = record(sequence);
-  const auto identity = identity_of(job);
+  const auto identity = co_await identity_of(job.uid);
   ground.without_secrets = true;
   ground.secrets = co_await secrets_of(job);
   ground.without_secrets = false;
@@ -165,21 +171,21 @@ Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   ground.site.container = true;
   if (job.request.container.shm_size) ground.site.shm_size = *job.request.container.shm_size;
   ground.site.docker_args = {job.request.container.docker_args};
-  auto look = [&] { return containers_.image(ground.environment.image); };
-  const auto image = co_await async::offload(pool_, look);
+  auto look = [&](const std::stop_token&) { return containers_.image(ground.environment.image); };
+  const auto image = co_await async::offload(lanes_.engine, job.uid, look);
   ground.site.image_environment = image.environment;
   ground.site.image_directory = image.working_directory;
 }
 
-Task<std::optional<os::Fd>> Jobs::supervisor_inside(model::JobId id, int launch) {
-  auto look = [&] { return containers_.supervisor(id, launch); };
-  co_return co_await async::offload(pool_, look);
+Task<std::optional<os::Fd>> Jobs::supervisor_inside(model::JobId id, uid_t uid, int launch) {
+  auto look = [&](const std::stop_token&) { return containers_.supervisor(id, launch); };
+  co_return co_await async::offload(lanes_.engine, uid, look);
 }
 
-Task<> Jobs::leave_container(model::JobId id, int launch, shim::Condition& condition) {
+Task<> Jobs::leave_container(model::JobId id, uid_t uid, int launch, shim::Condition& condition) {
   bool out_of_memory = false;
-  auto leave = [&] { out_of_memory = remove_container(id, launch); };
-  co_await async::offload(pool_, leave);
+  auto leave = [&](const std::stop_token&) { out_of_memory = remove_container(id, launch); };
+  co_await async::offload(lanes_.engine, uid, leave);
   sweep_if_left();
   if (auto* over = std::get_if<shim::Over>(&condition); over != nullptr && out_of_memory)
     over->ended.out_of_memory_kills = std::max<std::uint64_t>(over->ended.out_of_memory_kills, 1);
@@ -223,17 +229,19 @@ Task<> Jobs::look_at_environment(const model::Job& job, int launch, model::Attem
   const auto changed = co_await environments_.was_changed(job);
   if (changed) attempt.environment_changes.emplace().shared = *changed;
   if (changed || !workplaces_.has_layer(job.id, launch)) co_return;
-  auto look = [&] { attempt.environment_changes = workplaces_.environment_changes(job.id, launch); };
-  co_await async::offload(pool_, look);
+  auto look = [&](const std::stop_token&) {
+    attempt.environment_changes = workplaces_.environment_changes(job.id, launch);
+  };
+  co_await async::offload(lanes_.collecting, job.uid, look);
 }
 
 // Nobody has to wait for it; what an agent that ends meanwhile leaves, the next one clears away.
 Task<> Jobs::strip(model::JobId id, uid_t uid, int launch, std::optional<environment::Lease> image) {
   // Of earlier launches, too: an engine may have begun with one just when its agent died.
-  auto leave = [&] {
+  auto leave = [&](const std::stop_token&) {
     for (int each = launch; each > 0; --each) remove_container(id, each);
   };
-  if (image) co_await async::offload(pool_, leave);
+  if (image) co_await async::offload(lanes_.engine, uid, leave);
   sweep_if_left();
   image.reset();
   std::uint64_t log_bytes = 0;

@@ -69,7 +69,10 @@ Task<bool> Jobs::postpone(Run& run, Error error) {
   const auto outage = find(sequence)->outage;
   co_await persist([&] { return store_.postpone(sequence); }, "a wait");
   if (find(sequence)->stopping) co_return false;
-  workplaces_.discard(find(sequence)->id, run.launch);
+  auto discard = [this, id = find(sequence)->id, launch = run.launch](const std::stop_token&) {
+    workplaces_.discard(id, launch);
+  };
+  co_await async::offload(lanes_.removing, find(sequence)->uid, discard);
   model::Attempt nothing;
   nothing.ending = model::StartFailed{125, error.describe()};
   co_await give_back_gpus(sequence, nothing);
@@ -114,8 +117,8 @@ void Jobs::watch_engine() {
 Task<> Jobs::look_for_engine() {
   async::Backoff pause(kFirstLook, kLongestLook);
   for (;;) {
-    auto ask = [&] { containers_.ask_engine(); };
-    const auto asked = co_await async::attempt(async::offload(pool_, ask));
+    auto ask = [&](const std::stop_token&) { containers_.ask_engine(); };
+    const auto asked = co_await async::attempt(async::offload(lanes_.engine, kAgentsOwn, ask));
     if (asked) break;
     co_await async::sleep_for(pause.next());
   }
@@ -145,8 +148,8 @@ void Jobs::sweep_if_left() {
 // What the engine's stop did to a job is told as that.
 Task<bool> Jobs::engine_went_away() {
   for (int looks = 0; looks < kLooksAfterLoss; ++looks) {
-    auto ask = [&] { containers_.ask_engine(); };
-    const auto asked = co_await async::attempt(async::offload(pool_, ask));
+    auto ask = [&](const std::stop_token&) { containers_.ask_engine(); };
+    const auto asked = co_await async::attempt(async::offload(lanes_.engine, kAgentsOwn, ask));
     if (!asked) co_return true;
     co_await async::sleep_for(kLookAfterLoss);
   }

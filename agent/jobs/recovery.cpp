@@ -23,7 +23,6 @@ queue::Entry entry_of(const store::LiveJob& job) {
   return entry;
 }
 
-constexpr auto kAgentsOwn = ~async::Lanes::Owner{0};
 
 std::string name_of_group(const model::JobId& id, int launch) { return id + "-" + std::to_string(launch); }
 
@@ -141,10 +140,11 @@ Task<> Jobs::sweep_containers() {
   std::set<model::JobId> live;
   for (const auto& [sequence, job] : live_) live.insert(job.id);
   std::erase_if(left, [&](const Containers::Launched& each) { return live.contains(each.job); });
-  auto remove = [&] {
-    for (const auto& each : left) containers_.remove(each.job, each.launch);
+  auto remove = [&](const std::stop_token& stop) {
+    for (const auto& each : left)
+      if (!stop.stop_requested()) containers_.remove(each.job, each.launch);
   };
-  if (!left.empty()) co_await async::offload(pool_, remove);
+  if (!left.empty()) co_await async::offload(lanes_.engine, kAgentsOwn, remove);
 }
 
 Task<> Jobs::resume(store::LiveJob job) {

@@ -64,7 +64,7 @@ std::string Jobs::group_of(const model::JobId& id, int launch) const {
 Task<Came> Jobs::settle(Run& run) {
   auto job = record(run.sequence);
   const bool contained = model::in_container(job.request.environment);
-  if (contained && !ended_well(run.condition)) co_await leave_container(job.id, run.launch, run.condition);
+  if (contained && !ended_well(run.condition)) co_await leave_container(job.id, job.uid, run.launch, run.condition);
   // The supervisor may be quicker than the record of who canceled.
   if (const auto by = canceled_by_.find(run.sequence); by != canceled_by_.end()) job.canceled_by = by->second;
   model::Attempt record_of;
