@@ -47,10 +47,8 @@ struct Jobs::Run {
   bool told = false;
   std::string changed;  // how its records were changed; "" where they were not
   shim::Condition condition = shim::NeverRan{};
-  bool out_of_memory = false;  // an engine told so
   model::Attempt record;
   objects::Store::Pin outputs;  // until they are on record
-  bool recorded = false;
 };
 
 }  // namespace berth::jobs

@@ -253,8 +253,6 @@ EngineInfo Engine::info() const {
   const auto json = parse(answer.body);
   EngineInfo info;
   info.root_directory = text_of(json, "DockerRootDir");
-  info.storage_driver = text_of(json, "Driver");
-  info.cgroup_version = text_of(json, "CgroupVersion");
   info.live_restore = member(json, "LiveRestoreEnabled") == true;
   const auto runtimes = member(json, "Runtimes");
   for (const auto& [name, runtime] : runtimes.items()) info.runtimes.push_back(name);

@@ -91,24 +91,6 @@ std::string percent_decode(std::string_view text) {
   return decoded;
 }
 
-std::string percent_encode(std::string_view text) {
-  constexpr std::string_view kHex = "0123456789ABCDEF";
-  std::string encoded;
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       std::string_view("-._~").find(c) != std::string_view::npos;
-    if (plain) {
-      encoded += c;
-      continue;
-    }
-    const auto byte = static_cast<unsigned char>(c);
-    encoded += '%';
-    encoded += kHex[byte >> 4U];
-    encoded += kHex[byte & 15U];
-  }
-  return encoded;
-}
-
 Target parse_target(std::string_view text) {
   if (!text.starts_with('/')) malformed("it must begin with /");
   if (text.find('#') != std::string_view::npos) malformed("a fragment");

@@ -13,6 +13,7 @@
 #include "runtime/http/request_parser.hpp"
 #include "runtime/http/response_reader.hpp"
 #include "runtime/http/target.hpp"
+#include "runtime/http/url.hpp"
 
 namespace {
 
@@ -72,7 +73,7 @@ void target(std::string_view text) {
     const auto parsed = parse_target(text);
     for (const auto& segment : parsed.segments) {
       require(!segment.empty() && segment != "." && segment != ".." && segment.size() <= kLongestSegment);
-      require(percent_decode(percent_encode(segment)) == segment);
+      require(percent_decode(percent_encoded(segment)) == segment);
     }
   } catch (const Error&) {
   }

@@ -4,6 +4,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/http/headers.hpp"
+#include "runtime/http/url.hpp"
 
 namespace berth::http {
 
@@ -34,8 +35,8 @@ TEST_CASE("hostile targets are refused") {
 TEST_CASE("percent encoding is undone by decoding") {
   std::string all;
   for (int i = 0; i < 256; ++i) all += static_cast<char>(i);
-  CHECK(percent_decode(percent_encode(all)) == all);
-  CHECK(percent_encode("a b/ü~") == "a%20b%2F%C3%BC~");
+  CHECK(percent_decode(percent_encoded(all)) == all);
+  CHECK(percent_encoded("a b/ü~") == "a%20b%2F%C3%BC~");
 }
 
 TEST_CASE("header names are compared without regard to case") {
