@@ -153,6 +153,7 @@ class Jobs {
     bool stopping = false;             // canceled: whoever works on it leaves it alone or stops it
     bool asked_to_stop = false;        // its supervisor, by this agent
     unsigned life = 0;                 // tells a coroutine that the job it works on was ended and started anew
+    Stage stage = Stage::intending;    // of its attempt
     int launch = 0;                    // whose supervisor may be asked to stop; 0 before
     std::optional<Instant> started;
     std::vector<std::string> gpus;     // that it holds

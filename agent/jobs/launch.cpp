@@ -42,7 +42,7 @@ Task<> Jobs::run(Sequence sequence, int attempt, int launch) {
 Task<> Jobs::drive(Run run) {
   async::Backoff pause(kFirstFailurePause, kLongestFailurePause);
   while (run.stage != Stage::over && find(run.sequence) != nullptr) {
-    const auto stage = run.stage;
+    const auto stage = find(run.sequence)->stage = run.stage;
     auto came = co_await async::attempt(perform(run));
     if (!came) note_failure(run, stage, came.error());
     const bool again = run.adopted || (!run.error && run.tries < kLaunchTries);

@@ -65,6 +65,7 @@ Task<> Jobs::recover() {
     ++running;
     auto& live = live_[job.sequence];
     live.gpus = job.gpus;
+    live.stage = Stage::looking;
     live.launch = job.launch;
     live.stopping = job.state == model::State::cancel_requested;
     if (job.state == model::State::finalizing) {

@@ -175,7 +175,7 @@ Task<> Jobs::conclude(Run& run) {
 
 Task<> Jobs::stop_supervisor(Sequence sequence, std::string reason) {
   const auto* live = find(sequence);
-  if (live == nullptr || live->launch == 0) co_return;
+  if (live == nullptr || live->launch == 0 || !may_be_supervised(live->stage)) co_return;
   const auto job = record(sequence);
   const auto launch = live->launch;
   find(sequence)->asked_to_stop = true;
