@@ -188,7 +188,10 @@ class Jobs {
   void schedule();
   void take_devices(std::vector<queue::Device> devices);
   void note_gpu_failure(const model::JobId& job, const model::GpuError& failure);
-  // Repeats a write that must not be lost until the disk takes it.
+  static queue::Entry queue_entry(const model::Job& job, bool ready);
+  os::Identity identity_of(const model::Job& job);
+  model::Job record(Sequence sequence);
+  // In persist.hpp: repeats a write that must not be lost until the disk takes it.
   template <class MakeTask>
   Task<> persist(MakeTask make, std::string what);
 
@@ -196,6 +199,7 @@ class Jobs {
   Task<> close_secrets(std::vector<store::NewJob>& jobs, const SubmittedSecrets& secrets);
   Task<model::JobSecrets> secrets_of(const model::Job& job);
   Task<> set_old_secrets_apart();
+
   // --- life.cpp
   static constexpr int kLaunchTries = 3;  // of an attempt whose supervisor dies before it has started the job
   Task<> prepare(Sequence sequence, unsigned life);
@@ -224,6 +228,8 @@ class Jobs {
   // Another job may have the GPUs only when this one's memory on them is back. Adds what it made of them.
   Task<> give_back_gpus(Sequence sequence, model::Attempt& attempt);
   Task<> look_at_environment(const model::Job& job, int launch, model::Attempt& attempt);
+  Task<> end(Sequence sequence, std::optional<model::Attempt> attempt, model::Ending ending);
+
   // --- gather.cpp
   using MaybeCollected = std::optional<Result<Collected>>;
   Task<MaybeCollected> collect(model::Job job, int launch, std::stop_source stop);
@@ -231,8 +237,7 @@ class Jobs {
   void note_left_out(const model::JobId& id, const snapshot::LeftOuts& left_out, model::Attempt& attempt);
   // Stores the outputs and names them in the attempt; nothing sweeps them away while what is returned is held.
   Task<objects::Store::Pin> gather_outputs(model::Job job, int launch, model::Attempt& attempt);
-  // --- life.cpp
-  Task<> end(Sequence sequence, std::optional<model::Attempt> attempt, model::Ending ending);
+
   // --- launch.cpp: an attempt's way through launch_state.hpp
   struct Run;
   Task<> run(Sequence sequence, int attempt, int launch);
@@ -248,6 +253,7 @@ class Jobs {
   Came never_ran(Run& run);
   Came lost(Run& run, std::string changed);
   Task<> relaunch(Run& run);
+
   // --- settle.cpp
   Task<Came> settle(Run& run);
   Task<> release(Run& run);
@@ -282,10 +288,6 @@ class Jobs {
   // After a submission that failed, which may be on disk all the same: then it is a job like every other.
   void look_for_unknown();
   Task<> take_unknown();
-
-  static queue::Entry queue_entry(const model::Job& job, bool ready);
-  os::Identity identity_of(const model::Job& job);
-  model::Job record(Sequence sequence);
 
   async::Executor executor_;
   Settings settings_;

@@ -1,5 +1,6 @@
-// One job's life: prepared, started, watched, recorded. Every function here may be overtaken by a cancellation at a
-// co_await, so each looks at the job again afterwards.
+// A job's life but for its attempts' way, which launch.cpp and settle.cpp go: its preparation, the ground of a launch, what
+// a launch leaves, and the job's end. Every function here may be overtaken by a cancellation at a co_await, so each looks
+// at the job again afterwards.
 
 #include <condition_variable>
 #include <mutex>

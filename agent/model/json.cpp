@@ -18,7 +18,7 @@ using std::chrono::duration_cast;
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-constexpr std::size_t kMaxText = 64U << 20;  // a list of ten thousand jobs fits
+constexpr std::size_t kMaxText = 64U << 20;  // for the agent's lists; a submission's is read job by job (elements_of)
 constexpr int kMaxDepth = 32;
 
 template <class T, class F>

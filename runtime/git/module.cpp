@@ -66,9 +66,9 @@ std::string hex(const git_oid& id) {
   return text;
 }
 
-// The facts of one work tree, told to the sink one after the other.
 struct SeenIndex;
 
+// The facts of one work tree, told to the sink one after the other.
 class Teller {
  public:
   Teller(const char* directory, std::size_t diff_limit, BerthGitSink sink, void* context)
