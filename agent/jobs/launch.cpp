@@ -1,7 +1,6 @@
 // An attempt's way from the intent to its record: one step of launch_state.hpp after the other. Every step may be
 // overtaken by a cancellation at a co_await, so each looks at the job again afterwards.
 
-#include <poll.h>
 #include <sys/inotify.h>
 
 #include "agent/jobs/launching.hpp"
@@ -19,11 +18,6 @@ constexpr std::chrono::milliseconds kLongestFailurePause{10'000};
 // A supervisor that was killed just when it started the job leaves the claim to a child that is about to end.
 constexpr auto kClaimPatience = std::chrono::seconds(5);
 constexpr unsigned kMostUnreadable = 12;  // with the pauses in between, about a minute
-
-bool has_ended(const os::Fd& supervisor) {
-  pollfd ask{supervisor.get(), POLLIN, 0};
-  return ::poll(&ask, 1, 0) > 0;
-}
 
 // What the disk or a limit may take away for a moment, as against what is not what it should be.
 bool may_pass(const Error& error) { return error.code() == Code::io || error.code() == Code::no_space; }
@@ -199,7 +193,7 @@ Task<Came> Jobs::launch(Run& run) {
 // Until the supervisor has written the ending, or is gone. It needs many milliseconds more to exit, which nobody has to
 // wait for.
 Task<Came> Jobs::wait_for_news(Run& run) {
-  if (!run.supervisor || has_ended(*run.supervisor)) {
+  if (!run.supervisor || os::has_ended(*run.supervisor)) {
     co_await async::sleep_for(run.pause.next());
     co_return Came::done;
   }
@@ -234,7 +228,7 @@ Task<Came> Jobs::look(Run& run) {
 Task<Came> Jobs::look_at_files(Run& run) {
   const auto id = find(run.sequence)->id;
   const auto directory = workplaces_.directory(id, run.launch);
-  const bool alive = run.supervisor && !has_ended(*run.supervisor);
+  const bool alive = run.supervisor && !os::has_ended(*run.supervisor);
   std::optional<Error> unreadable;
   try {
     if (alive) {  // it has the last word, whoever else writes there
