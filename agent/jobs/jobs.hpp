@@ -162,6 +162,14 @@ class Jobs {
     std::shared_ptr<os::Fd> supervisor;  // of the launch
     std::shared_ptr<async::Event> changed;  // made when somebody waits
     std::shared_ptr<Outage> outage;    // what it waits for, or is just trying again
+
+    // The launch is no more: there is nobody to ask to stop.
+    void leave_launch() {
+      launch = 0;
+      asked_to_stop = false;
+      supervisor.reset();
+      started.reset();
+    }
   };
 
   // Where a launch happens and what with; made while the intent to launch is being written.
@@ -212,6 +220,8 @@ class Jobs {
   Task<Materialized> materialize(model::Job job);
   Task<> prepare_code(const model::Job& job, const os::Identity& identity);
   Task<> end_unprepared(Sequence sequence, model::Attempt failed);
+  // "" where nobody did.
+  std::string canceled_by(Sequence sequence);
   // Of a job that was canceled before its command ran.
   model::Attempt canceled_attempt(Sequence sequence, int attempt, int launch);
   Task<> lay_ground(Sequence sequence, int launch, std::shared_ptr<Ground> ground);
@@ -250,6 +260,7 @@ class Jobs {
   Task<Came> look(Run& run);
   Task<Came> look_at_files(Run& run);
   Task<Came> adopt(Run& run, shim::Running running);
+  Came held_by_another(Run& run, const std::string& supervisor);
   Came never_ran(Run& run);
   Came lost(Run& run, std::string changed);
   Task<> relaunch(Run& run);

@@ -96,10 +96,8 @@ void Jobs::note_failure(Run& run, Stage stage, const Error& error) {
     run.record.launch = run.launch;
     if (live->stopping)  // a cancellation was on record before the start
       run.record = canceled_attempt(run.sequence, run.attempt, run.launch);
-    else if (error.code() == Code::no_space)
-      run.record.ending = model::DiskFull{error.describe()};
     else
-      run.record.ending = model::StartFailed{125, error.describe()};
+      run.record.ending = ending_by<model::StartFailed>(error);
     return;
   }
   if (stage == Stage::gathering) workplaces_.remark(live->id, "outputs were not collected: " + error.describe());
@@ -140,7 +138,7 @@ Task<Came> Jobs::intend(Run& run) {
   run.record.number = run.attempt;  // what was prepared is there no more
   run.record.launch = run.launch;
   run.record.ending = job.request.environment.kind == model::EnvironmentRequest::Kind::none
-                          ? preparation_failed<model::SnapshotFailed>(*run.ground->failure)
+                          ? ending_by<model::SnapshotFailed>(*run.ground->failure)
                           : environment_failed(job, *run.ground->failure);
   throw *run.ground->failure;
 }
@@ -272,22 +270,14 @@ Task<Came> Jobs::look_at_files(Run& run) {
 // Of a launch whose claim somebody holds, though no supervisor is known yet.
 Task<Came> Jobs::adopt(Run& run, shim::Running running) {
   auto* live = find(run.sequence);
-  if (run.supervisor) {  // ours has ended
-    if (!run.unwatched_since) run.unwatched_since = clock_.steady();
-    if (clock_.steady() - *run.unwatched_since < kClaimPatience) co_return Came::running;
-    co_return lost(run, "its supervisor was killed, and something else holds its claim");
-  }
+  if (run.supervisor) co_return held_by_another(run, "was killed");  // ours, which has ended
   if (!running.started) co_return Came::running;  // it will within moments
   if (!running.shim && model::in_container(record(run.sequence).request.environment)) {
     auto inside = co_await async::attempt(supervisor_inside(live->id, run.launch));
     if (inside && *inside) running.shim = std::move(**inside);  // its number is the container's own
     if (!running.shim) co_return Came::running;                 // it ended this very moment
   }
-  if (!running.shim) {
-    if (!run.unwatched_since) run.unwatched_since = clock_.steady();
-    if (clock_.steady() - *run.unwatched_since < kClaimPatience) co_return Came::running;
-    co_return lost(run, "its supervisor is gone, and something else holds its claim");
-  }
+  if (!running.shim) co_return held_by_another(run, "is gone");
   live = find(run.sequence);
   live->started = running.started->time;
   run.seen_started = true;
@@ -296,6 +286,13 @@ Task<Came> Jobs::adopt(Run& run, shim::Running running) {
   // It may have been canceled by an agent that died before it could say so.
   if (live->stopping) co_await stop_supervisor(run.sequence, shim::kStoppedCanceled);
   co_return Came::running;
+}
+
+// The claim of its supervisor: for a moment, or for good.
+Came Jobs::held_by_another(Run& run, const std::string& supervisor) {
+  if (!run.unwatched_since) run.unwatched_since = clock_.steady();
+  if (clock_.steady() - *run.unwatched_since < kClaimPatience) return Came::running;
+  return lost(run, "its supervisor " + supervisor + ", and something else holds its claim");
 }
 
 // It is revoked, so that it never will.
@@ -320,9 +317,7 @@ Came Jobs::lost(Run& run, std::string changed) {
 Task<> Jobs::relaunch(Run& run) {
   auto* live = find(run.sequence);
   const auto id = live->id;
-  live->launch = 0;  // there is nobody to ask to stop
-  live->asked_to_stop = false;
-  live->supervisor.reset();
+  live->leave_launch();
   if (run.adopted)
     log_.info("job had not started; starting it", kv("job", id));
   else

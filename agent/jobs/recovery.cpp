@@ -25,8 +25,6 @@ queue::Entry entry_of(const store::LiveJob& job) {
 
 constexpr auto kAgentsOwn = ~async::Lanes::Owner{0};
 
-std::string name_of_group(const model::JobId& id, int launch) { return id + "-" + std::to_string(launch); }
-
 // Groups of launches, but for those of live jobs.
 std::vector<std::string> groups_left(const std::string& base, const std::set<std::string>& kept) {
   std::vector<std::string> left;
@@ -95,7 +93,7 @@ Task<> Jobs::recover() {
 // job could come into being or be retried. Each in its owner's lane: what one left keeps nobody else waiting.
 Task<> Jobs::sweep_workplaces(std::vector<model::JobId> ended) {
   std::set<std::string> groups;  // of live jobs
-  for (const auto& [sequence, job] : live_) groups.insert(name_of_group(job.id, job.launch));
+  for (const auto& [sequence, job] : live_) groups.insert(group_name(job.id, job.launch));
   const auto left_groups = groups_left(settings_.cgroup_base, groups);  // before anything is launched
   auto sweep_errands = [&](const std::stop_token&) {
     os::remove_left_errands(settings_.cgroup_base);
