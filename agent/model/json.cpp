@@ -9,6 +9,7 @@
 #include "agent/model/environment_json.hpp"
 #include "agent/model/json_reader.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/text.hpp"
 
 namespace berth::model {
 namespace {
@@ -204,11 +205,7 @@ constexpr std::size_t kLongestReason = 300;  // in an outline
 Ending with_bounded_reason(Ending ending, Reasons reasons) {
   const auto bound = [&](std::string& reason) {
     if (reasons == Reasons::no) reason.clear();
-    if (reason.size() <= kLongestReason) return;
-    auto end = kLongestReason;
-    while (end > 0 && (static_cast<unsigned char>(reason[end]) & 0xC0U) == 0x80U) --end;  // whole characters
-    reason.resize(end);
-    reason += "…";
+    reason = shortened(std::move(reason), kLongestReason);
   };
   std::visit(
       [&](auto& each) {
