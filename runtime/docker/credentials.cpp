@@ -7,9 +7,9 @@
 #include <optional>
 #include <vector>
 
+#include "runtime/base/base64.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
-#include "runtime/docker/base64.hpp"
 #include "runtime/docker/json.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/spawn.hpp"
@@ -92,14 +92,14 @@ std::optional<std::string> find_on(std::string_view path, const std::string& pro
 }  // namespace
 
 std::string registry_auth(const Credentials& credentials, const std::string& registry) {
-  return base64(credentials.empty() ? "{}" : to_json(credentials, registry).dump(), Alphabet::url);
+  return base64(credentials.empty() ? "{}" : to_json(credentials, registry).dump(), Base64::url);
 }
 
 std::string registry_config(const std::map<std::string, Credentials>& credentials) {
   auto all = Json::object();
   for (const auto& [registry, own] : credentials)
     if (!own.empty()) all[key_of(registry)] = to_json(own, registry);
-  return base64(all.dump(), Alphabet::url);
+  return base64(all.dump(), Base64::url);
 }
 
 Credentials Keychain::find(const std::string& registry) const {

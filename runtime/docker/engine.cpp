@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "runtime/base/error.hpp"
+#include "runtime/base/percent.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/docker/engine_error.hpp"
 #include "runtime/docker/json.hpp"
@@ -13,7 +14,6 @@
 namespace berth::docker {
 namespace {
 
-using http::percent_encoded;
 
 // The newest API that this code was written against; an engine that no longer speaks it is asked in its
 // oldest.

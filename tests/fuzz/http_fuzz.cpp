@@ -9,11 +9,11 @@
 #include <string_view>
 
 #include "runtime/base/error.hpp"
+#include "runtime/base/percent.hpp"
 #include "runtime/http/error_json.hpp"
 #include "runtime/http/request_parser.hpp"
 #include "runtime/http/response_reader.hpp"
 #include "runtime/http/target.hpp"
-#include "runtime/http/url.hpp"
 
 namespace {
 

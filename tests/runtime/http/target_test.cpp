@@ -4,7 +4,6 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/http/headers.hpp"
-#include "runtime/http/url.hpp"
 
 namespace berth::http {
 
@@ -30,13 +29,6 @@ TEST_CASE("hostile targets are refused") {
   }
   CHECK_THROWS_AS(parse_target("/" + std::string(kLongestSegment + 1, 'a')), Error);
   CHECK(parse_target("/" + std::string(kLongestSegment, 'a')).segments.front().size() == kLongestSegment);
-}
-
-TEST_CASE("percent encoding is undone by decoding") {
-  std::string all;
-  for (int i = 0; i < 256; ++i) all += static_cast<char>(i);
-  CHECK(percent_decode(percent_encoded(all)) == all);
-  CHECK(percent_encoded("a b/ü~") == "a%20b%2F%C3%BC~");
 }
 
 TEST_CASE("header names are compared without regard to case") {
