@@ -29,7 +29,7 @@ TEST_CASE("text is cut between characters, and tells that it was") {
   CHECK(shortened("abc", 3) == "abc");
   CHECK(shortened("abcd", 3) == "abc…");
   CHECK(shortened("a€b", 4) == "a€…");
-  for (const std::size_t most : {1, 2, 3}) CHECK(shortened("a€b", most) == "a…");
+  for (const std::size_t most : {1U, 2U, 3U}) CHECK(shortened("a€b", most) == "a…");
   CHECK(shortened("€", 2) == "…");
   CHECK(shortened("\x80\x80\x80", 2) == "…");  // no characters at all
   CHECK(shortened("a", 0) == "…");
