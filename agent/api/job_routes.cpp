@@ -33,7 +33,7 @@ constexpr std::size_t kExplained = 200;         // jobs of a list whose waiting 
 
 // Reading and writing a large record takes as long as many small ones: that is the pool's, in its user's turn.
 async::Task<Response> large_response(Services& services, const http::Peer peer, const store::Sequence sequence) {
-  const auto turn = co_await services.turns.take(peer.uid);
+  const auto share = co_await services.shares.take(peer.uid);
   auto job = co_await services.store.read(sequence);
   if (!job) throw Error(Code::not_found, "the job was forgotten meanwhile");
   services.jobs.complete(*job);
@@ -153,7 +153,7 @@ async::Task<Response> submit(Services& services, Request& request) {
     submission = parse_submission(unread);
   };
   if (text.size() > kParsedOnLoop) {
-    const auto turn = co_await services.turns.take(request.peer.uid);
+    const auto share = co_await services.shares.take(request.peer.uid);
     co_await async::offload(services.pool, parse);
   } else {
     parse();
@@ -197,7 +197,7 @@ async::Task<> send_rows(http::Stream& out, Services& services, http::Peer peer, 
     std::vector<store::Sequence> some(first, first + static_cast<std::ptrdiff_t>(count));
     std::vector<store::ListedJob> rows;
     {
-      const auto turn = co_await services.turns.take(peer.uid);
+      const auto share = co_await services.shares.take(peer.uid);
       rows = co_await services.store.listed(std::move(some));
     }
     for (auto& row : rows) {
@@ -243,7 +243,7 @@ async::Task<Response> list(Services& services, Request& request) {
                      model::State::cancel_requested};
   std::vector<store::Sequence> sequences;
   {
-    const auto turn = co_await services.turns.take(request.peer.uid);
+    const auto share = co_await services.shares.take(request.peer.uid);
     sequences = co_await services.store.list(std::move(filter));
   }
   json next;

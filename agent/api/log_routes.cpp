@@ -70,7 +70,7 @@ async::Task<Start> start_of(Services& services, const Request& request, const Lo
     const auto offset = lines ? reader.tail(static_cast<std::uint64_t>(*lines)) : reader.since(*time);
     return Start{offset, reader.gave_up()};
   };
-  const auto turn = co_await services.turns.take(request.peer.uid);
+  const auto share = co_await services.shares.take(request.peer.uid);
   co_return co_await async::offload(services.pool, search);
 }
 
@@ -144,7 +144,7 @@ async::Task<Response> read_index(Services& services, Request& request) {
     }
     return text.empty() ? std::string("[]") : text + "]";
   };
-  const auto turn = co_await services.turns.take(request.peer.uid);
+  const auto share = co_await services.shares.take(request.peer.uid);
   auto entries = co_await async::offload(services.pool, read);
   co_return Response::json(R"({"entries":)" + std::move(entries) + "}");
 }

@@ -155,6 +155,7 @@ class Jobs {
     bool stopping = false;             // canceled: whoever works on it leaves it alone or stops it
     bool asked_to_stop = false;        // its supervisor, by this agent
     unsigned life = 0;                 // tells a coroutine that the job it works on was ended and started anew
+    Stage stage = Stage::intending;    // of its attempt
     int launch = 0;                    // whose supervisor may be asked to stop; 0 before
     std::optional<Instant> started;
     std::vector<std::string> gpus;     // that it holds
@@ -163,6 +164,14 @@ class Jobs {
     std::shared_ptr<os::Fd> supervisor;  // of the launch
     std::shared_ptr<async::Event> changed;  // made when somebody waits
     std::shared_ptr<Outage> outage;    // what it waits for, or is just trying again
+
+    // The launch is no more: there is nobody to ask to stop.
+    void leave_launch() {
+      launch = 0;
+      asked_to_stop = false;
+      supervisor.reset();
+      started.reset();
+    }
   };
 
   // Where a launch happens and what with; made while the intent to launch is being written.
@@ -189,7 +198,10 @@ class Jobs {
   void schedule();
   void take_devices(std::vector<queue::Device> devices);
   void note_gpu_failure(const model::JobId& job, const model::GpuError& failure);
-  // Repeats a write that must not be lost until the disk takes it.
+  static queue::Entry queue_entry(const model::Job& job, bool ready);
+  Task<os::Identity> identity_of(uid_t uid);
+  model::Job record(Sequence sequence);
+  // In persist.hpp: repeats a write that must not be lost until the disk takes it.
   template <class MakeTask>
   Task<> persist(MakeTask make, std::string what);
 
@@ -197,6 +209,7 @@ class Jobs {
   Task<> close_secrets(std::vector<store::NewJob>& jobs, const SubmittedSecrets& secrets);
   Task<model::JobSecrets> secrets_of(const model::Job& job);
   Task<> set_old_secrets_apart();
+
   // --- life.cpp
   static constexpr int kLaunchTries = 3;  // of an attempt whose supervisor dies before it has started the job
   Task<> prepare(Sequence sequence, unsigned life);
@@ -209,6 +222,8 @@ class Jobs {
   Task<Materialized> materialize(model::Job job);
   Task<> prepare_code(const model::Job& job, const os::Identity& identity);
   Task<> end_unprepared(Sequence sequence, model::Attempt failed);
+  // "" where nobody did.
+  std::string canceled_by(Sequence sequence);
   // Of a job that was canceled before its command ran.
   model::Attempt canceled_attempt(Sequence sequence, int attempt, int launch);
   Task<> lay_ground(Sequence sequence, int launch, std::shared_ptr<Ground> ground);
@@ -225,6 +240,8 @@ class Jobs {
   // Another job may have the GPUs only when this one's memory on them is back. Adds what it made of them.
   Task<> give_back_gpus(Sequence sequence, model::Attempt& attempt);
   Task<> look_at_environment(const model::Job& job, int launch, model::Attempt& attempt);
+  Task<> end(Sequence sequence, std::optional<model::Attempt> attempt, model::Ending ending);
+
   // --- gather.cpp
   using MaybeCollected = std::optional<Result<Collected>>;
   Task<MaybeCollected> collect(model::Job job, int launch, std::stop_source stop);
@@ -232,8 +249,7 @@ class Jobs {
   void note_left_out(const model::JobId& id, const snapshot::LeftOuts& left_out, model::Attempt& attempt);
   // Stores the outputs and names them in the attempt; nothing sweeps them away while what is returned is held.
   Task<objects::Store::Pin> gather_outputs(model::Job job, int launch, model::Attempt& attempt);
-  // --- life.cpp
-  Task<> end(Sequence sequence, std::optional<model::Attempt> attempt, model::Ending ending);
+
   // --- launch.cpp: an attempt's way through launch_state.hpp
   struct Run;
   Task<> run(Sequence sequence, int attempt, int launch);
@@ -246,9 +262,11 @@ class Jobs {
   Task<Came> look(Run& run);
   Task<Came> look_at_files(Run& run);
   Task<Came> adopt(Run& run, shim::Running running);
+  Came held_by_another(Run& run, const std::string& supervisor);
   Came never_ran(Run& run);
   Came lost(Run& run, std::string changed);
   Task<> relaunch(Run& run);
+
   // --- settle.cpp
   Task<Came> settle(Run& run);
   Task<> release(Run& run);
@@ -283,10 +301,6 @@ class Jobs {
   // After a submission that failed, which may be on disk all the same: then it is a job like every other.
   void look_for_unknown();
   Task<> take_unknown();
-
-  static queue::Entry queue_entry(const model::Job& job, bool ready);
-  Task<os::Identity> identity_of(uid_t uid);
-  model::Job record(Sequence sequence);
 
   async::Executor executor_;
   Settings settings_;

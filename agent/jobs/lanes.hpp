@@ -1,7 +1,7 @@
 #pragma once
 
 // The long work that the agent does for the owners of jobs, each kind apart, so that nobody's wait for one is a wait
-// for another. Owners are uids, or the agent.
+// for another. Owners are uids, and the agent, which clears away what nobody owns and asks after the engine.
 
 #include "runtime/async/lanes.hpp"
 

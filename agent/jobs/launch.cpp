@@ -1,7 +1,6 @@
 // An attempt's way from the intent to its record: one step of launch_state.hpp after the other. Every step may be
 // overtaken by a cancellation at a co_await, so each looks at the job again afterwards.
 
-#include <poll.h>
 #include <sys/inotify.h>
 
 #include "agent/jobs/launching.hpp"
@@ -20,11 +19,6 @@ constexpr std::chrono::milliseconds kLongestFailurePause{10'000};
 constexpr auto kClaimPatience = std::chrono::seconds(5);
 constexpr unsigned kMostUnreadable = 12;  // with the pauses in between, about a minute
 
-bool has_ended(const os::Fd& supervisor) {
-  pollfd ask{supervisor.get(), POLLIN, 0};
-  return ::poll(&ask, 1, 0) > 0;
-}
-
 // What the disk or a limit may take away for a moment, as against what is not what it should be.
 bool may_pass(const Error& error) { return error.code() == Code::io || error.code() == Code::no_space; }
 
@@ -42,7 +36,7 @@ Task<> Jobs::run(Sequence sequence, int attempt, int launch) {
 Task<> Jobs::drive(Run run) {
   async::Backoff pause(kFirstFailurePause, kLongestFailurePause);
   while (run.stage != Stage::over && find(run.sequence) != nullptr) {
-    const auto stage = run.stage;
+    const auto stage = find(run.sequence)->stage = run.stage;
     auto came = co_await async::attempt(perform(run));
     if (!came) note_failure(run, stage, came.error());
     const bool again = run.adopted || (!run.error && run.tries < kLaunchTries);
@@ -102,10 +96,8 @@ void Jobs::note_failure(Run& run, Stage stage, const Error& error) {
     run.record.launch = run.launch;
     if (live->stopping)  // a cancellation was on record before the start
       run.record = canceled_attempt(run.sequence, run.attempt, run.launch);
-    else if (error.code() == Code::no_space)
-      run.record.ending = model::DiskFull{error.describe()};
     else
-      run.record.ending = model::StartFailed{125, error.describe()};
+      run.record.ending = ending_by<model::StartFailed>(error);
     return;
   }
   if (stage == Stage::gathering) workplaces_.remark(live->id, "outputs were not collected: " + error.describe());
@@ -146,7 +138,7 @@ Task<Came> Jobs::intend(Run& run) {
   run.record.number = run.attempt;  // what was prepared is there no more
   run.record.launch = run.launch;
   run.record.ending = job.request.environment.kind == model::EnvironmentRequest::Kind::none
-                          ? preparation_failed<model::SnapshotFailed>(*run.ground->failure)
+                          ? ending_by<model::SnapshotFailed>(*run.ground->failure)
                           : environment_failed(job, *run.ground->failure);
   throw *run.ground->failure;
 }
@@ -201,7 +193,7 @@ Task<Came> Jobs::launch(Run& run) {
 // Until the supervisor has written the ending, or is gone. It needs many milliseconds more to exit, which nobody has to
 // wait for.
 Task<Came> Jobs::wait_for_news(Run& run) {
-  if (!run.supervisor || has_ended(*run.supervisor)) {
+  if (!run.supervisor || os::has_ended(*run.supervisor)) {
     co_await async::sleep_for(run.pause.next());
     co_return Came::done;
   }
@@ -236,7 +228,7 @@ Task<Came> Jobs::look(Run& run) {
 Task<Came> Jobs::look_at_files(Run& run) {
   const auto id = find(run.sequence)->id;
   const auto directory = workplaces_.directory(id, run.launch);
-  const bool alive = run.supervisor && !has_ended(*run.supervisor);
+  const bool alive = run.supervisor && !os::has_ended(*run.supervisor);
   std::optional<Error> unreadable;
   try {
     if (alive) {  // it has the last word, whoever else writes there
@@ -280,22 +272,14 @@ Task<Came> Jobs::look_at_files(Run& run) {
 // Of a launch whose claim somebody holds, though no supervisor is known yet.
 Task<Came> Jobs::adopt(Run& run, shim::Running running) {
   auto* live = find(run.sequence);
-  if (run.supervisor) {  // ours has ended
-    if (!run.unwatched_since) run.unwatched_since = clock_.steady();
-    if (clock_.steady() - *run.unwatched_since < kClaimPatience) co_return Came::running;
-    co_return lost(run, "its supervisor was killed, and something else holds its claim");
-  }
+  if (run.supervisor) co_return held_by_another(run, "was killed");  // ours, which has ended
   if (!running.started) co_return Came::running;  // it will within moments
   if (!running.shim && model::in_container(record(run.sequence).request.environment)) {
     auto inside = co_await async::attempt(supervisor_inside(live->id, live->uid, run.launch));
     if (inside && *inside) running.shim = std::move(**inside);  // its number is the container's own
     if (!running.shim) co_return Came::running;                 // it ended this very moment
   }
-  if (!running.shim) {
-    if (!run.unwatched_since) run.unwatched_since = clock_.steady();
-    if (clock_.steady() - *run.unwatched_since < kClaimPatience) co_return Came::running;
-    co_return lost(run, "its supervisor is gone, and something else holds its claim");
-  }
+  if (!running.shim) co_return held_by_another(run, "is gone");
   live = find(run.sequence);
   live->started = running.started->time;
   run.seen_started = true;
@@ -304,6 +288,13 @@ Task<Came> Jobs::adopt(Run& run, shim::Running running) {
   // It may have been canceled by an agent that died before it could say so.
   if (live->stopping) co_await stop_supervisor(run.sequence, shim::kStoppedCanceled);
   co_return Came::running;
+}
+
+// The claim of its supervisor: for a moment, or for good.
+Came Jobs::held_by_another(Run& run, const std::string& supervisor) {
+  if (!run.unwatched_since) run.unwatched_since = clock_.steady();
+  if (clock_.steady() - *run.unwatched_since < kClaimPatience) return Came::running;
+  return lost(run, "its supervisor " + supervisor + ", and something else holds its claim");
 }
 
 // It is revoked, so that it never will.
@@ -329,9 +320,7 @@ Task<> Jobs::relaunch(Run& run) {
   auto* live = find(run.sequence);
   const auto id = live->id;
   const auto uid = live->uid;
-  live->launch = 0;  // there is nobody to ask to stop
-  live->asked_to_stop = false;
-  live->supervisor.reset();
+  live->leave_launch();
   if (run.adopted)
     log_.info("job had not started; starting it", kv("job", id));
   else

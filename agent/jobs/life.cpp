@@ -1,5 +1,6 @@
-// One job's life: prepared, started, watched, recorded. Every function here may be overtaken by a cancellation at a
-// co_await, so each looks at the job again afterwards.
+// A job's life but for its attempts' way, which launch.cpp and settle.cpp go: its preparation, the ground of a launch, what
+// a launch leaves, and the job's end. Every function here may be overtaken by a cancellation at a co_await, so each looks
+// at the job again afterwards.
 
 #include <condition_variable>
 #include <mutex>
@@ -91,7 +92,7 @@ Task<Jobs::Materialized> Jobs::materialize(model::Job job) {
   if (job.request.snapshot) {
     const auto code = co_await async::attempt(prepare_code(job, identity));
     if (!code) {
-      result.failure = preparation_failed<model::SnapshotFailed>(code.error());
+      result.failure = ending_by<model::SnapshotFailed>(code.error());
       result.error = code.error();
       co_return result;
     }
@@ -125,12 +126,17 @@ Task<> Jobs::prepare_code(const model::Job& job, const os::Identity& identity) {
   co_await async::offload(lanes_.preparing, job.uid, work);
 }
 
-model::Attempt Jobs::canceled_attempt(Sequence sequence, int attempt, int launch) {
+// The record of who canceled may come later than what came of it.
+std::string Jobs::canceled_by(Sequence sequence) {
   const auto by = canceled_by_.find(sequence);
+  return by != canceled_by_.end() ? by->second : record(sequence).canceled_by;
+}
+
+model::Attempt Jobs::canceled_attempt(Sequence sequence, int attempt, int launch) {
   model::Attempt canceled;
   canceled.number = attempt;
   canceled.launch = launch;
-  canceled.ending = model::Canceled{by != canceled_by_.end() ? by->second : record(sequence).canceled_by};
+  canceled.ending = model::Canceled{canceled_by(sequence)};
   return canceled;
 }
 

@@ -74,14 +74,11 @@ Task<bool> Jobs::postpone(Run& run, Error error) {
   };
   co_await async::offload(lanes_.removing, find(sequence)->uid, discard);
   model::Attempt nothing;
-  nothing.ending = model::StartFailed{125, error.describe()};
+  nothing.ending = start_failed(error.describe());
   co_await give_back_gpus(sequence, nothing);
   auto* live = find(sequence);
   if (live->stopping) co_return false;
-  live->launch = 0;
-  live->asked_to_stop = false;
-  live->supervisor.reset();
-  live->started.reset();
+  live->leave_launch();
   queue_.finish(sequence);
   queue_.add(queue_entry(record(sequence), false));
   enter(sequence, model::State::queued);

@@ -24,8 +24,6 @@ queue::Entry entry_of(const store::LiveJob& job) {
 }
 
 
-std::string name_of_group(const model::JobId& id, int launch) { return id + "-" + std::to_string(launch); }
-
 // Groups of launches, but for those of live jobs.
 std::vector<std::string> groups_left(const std::string& base, const std::set<std::string>& kept) {
   std::vector<std::string> left;
@@ -64,6 +62,7 @@ Task<> Jobs::recover() {
     ++running;
     auto& live = live_[job.sequence];
     live.gpus = job.gpus;
+    live.stage = Stage::looking;
     live.launch = job.launch;
     live.stopping = job.state == model::State::cancel_requested;
     if (job.state == model::State::finalizing) {
@@ -93,7 +92,7 @@ Task<> Jobs::recover() {
 // job could come into being or be retried. Each in its owner's lane: what one left keeps nobody else waiting.
 Task<> Jobs::sweep_workplaces(std::vector<model::JobId> ended) {
   std::set<std::string> groups;  // of live jobs
-  for (const auto& [sequence, job] : live_) groups.insert(name_of_group(job.id, job.launch));
+  for (const auto& [sequence, job] : live_) groups.insert(group_name(job.id, job.launch));
   const auto left_groups = groups_left(settings_.cgroup_base, groups);  // before anything is launched
   auto sweep_errands = [&](const std::stop_token&) {
     os::remove_left_errands(settings_.cgroup_base);

@@ -8,6 +8,7 @@
 
 #include "agent/model/json.hpp"
 #include "agent/model/json_reader.hpp"
+#include "runtime/base/base64.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/base/url_credentials.hpp"
@@ -171,37 +172,6 @@ bool is_name(std::string_view text) {
          std::ranges::all_of(text, [](char c) { return is_upper(c) || is_lower(c) || is_digit(c) || c == '_'; });
 }
 
-// RFC 4648; nothing for what is none.
-std::optional<std::string> from_base64(std::string_view text) {
-  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  while (text.ends_with('=')) text.remove_suffix(1);
-  std::string bytes;
-  unsigned bits = 0;
-  unsigned have = 0;
-  for (const char c : text) {
-    const auto value = kLetters.find(c);
-    if (value == std::string_view::npos) return std::nullopt;
-    bits = (bits << 6 | static_cast<unsigned>(value)) & 0xffffff;
-    if ((have += 6) < 8) continue;
-    have -= 8;
-    bytes += static_cast<char>(bits >> have & 0xff);
-  }
-  return bytes;
-}
-
-std::string to_base64(std::string_view bytes) {
-  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  unsigned bits = 0;
-  unsigned have = 0;
-  for (const char c : bytes) {
-    bits = (bits << 8 | static_cast<unsigned char>(c)) & 0xffffff;
-    for (have += 8; have >= 6;) text += kLetters[bits >> (have -= 6) & 63];
-  }
-  if (have > 0) text += kLetters[bits << (6 - have) & 63];
-  return text;
-}
-
 void add(JobSecrets& secrets, json& shown, const std::string& name, std::string value, SecretUse use) {
   if (secrets.values.size() == kMostSecrets) refuse(kSecrets, "has more than 100 entries, variables named like one included");
   secrets.values[name] = std::move(value);
@@ -324,7 +294,7 @@ void attach(json& request, const Attachments& attachments) {
     if (is_utf8(secret.value))
       entry["value"] = secret.value;
     else
-      entry["base64"] = to_base64(secret.value);
+      entry["base64"] = base64(secret.value);
   }
 }
 
@@ -363,7 +333,7 @@ bool has_secrets(const JobRequest& request) {
 
 std::string to_text(const JobSecrets& secrets) {
   auto values = json::object();
-  for (const auto& [name, value] : secrets.values) values[name] = to_base64(value);
+  for (const auto& [name, value] : secrets.values) values[name] = base64(value);
   return json{{"values", std::move(values)}, {"texts", secrets.texts}, {"registries", to_json(secrets.registries)}}.dump();
 }
 

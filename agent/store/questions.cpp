@@ -57,7 +57,8 @@ std::optional<model::Removal> removal_columns(const db::Statement& row, int firs
   return model::Removal{*time, std::string(row.text(first + 1))};
 }
 
-Job job_row(db::Connection& db, const db::Statement& row) {
+// 0 to 9, of a job and of a row of a list.
+Job first_columns(const db::Statement& row) {
   Job job;
   job.sequence = row.integer(0);
   job.id = row.text(1);
@@ -69,6 +70,11 @@ Job job_row(db::Connection& db, const db::Statement& row) {
   job.submitted = *instant_column(row, 7);
   job.finished = instant_column(row, 8);
   job.ending = ending_column(row, 9);
+  return job;
+}
+
+Job job_row(db::Connection& db, const db::Statement& row) {
+  auto job = first_columns(row);
   job.environment_record = row.text(10);
   job.canceled_by = row.text(11);
   if (row.integer(12) > 0) job.attempts = attempts_of(db, job.sequence);
@@ -101,17 +107,7 @@ LiveJob live_row(const db::Statement& row) {
 
 ListedJob listed_row(const db::Statement& row) {
   ListedJob listed;
-  auto& job = listed.job;
-  job.sequence = row.integer(0);
-  job.id = row.text(1);
-  job.uid = static_cast<uid_t>(row.integer(2));
-  job.user = row.text(3);
-  job.state = state_column(row, 4);
-  job.priority = static_cast<int>(row.integer(5));
-  job.held = row.integer(6) != 0;
-  job.submitted = *instant_column(row, 7);
-  job.finished = instant_column(row, 8);
-  job.ending = ending_column(row, 9);
+  auto& job = listed.job = first_columns(row);
   job.canceled_by = row.text(10);
   job.log_removed = removal_columns(row, 11);
   job.outputs_removed = removal_columns(row, 13);

@@ -1,14 +1,14 @@
 #include "agent/store/store.hpp"
 
-#include <sys/random.h>
-
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cstring>
 
 #include "runtime/base/error.hpp"
+#include "runtime/os/random.hpp"
 
 namespace berth::store {
 namespace {
@@ -60,7 +60,8 @@ Store::~Store() = default;
 
 std::uint64_t Store::system_random() {
   std::uint64_t value = 0;
-  if (::getrandom(&value, sizeof value, 0) != sizeof value) throw_errno("read", "random numbers");
+  const auto bytes = os::random_bytes(sizeof value);
+  std::memcpy(&value, bytes.data(), sizeof value);
   return value;
 }
 

@@ -138,16 +138,4 @@ bool has_credentials(std::string_view text) {
   return without_credentials(text) != text;
 }
 
-std::string percent_decoded(std::string_view text) {
-  std::string result;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    const auto hex = text.substr(at + 1, 2);
-    const bool coded = text[at] == '%' && hex.size() == 2 &&
-                       hex.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
-    result += coded ? static_cast<char>(std::stoi(std::string(hex), nullptr, 16)) : text[at];
-    if (coded) at += 2;
-  }
-  return result;
-}
-
 }  // namespace berth

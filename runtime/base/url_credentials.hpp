@@ -29,7 +29,4 @@ std::vector<std::string> secrets_in_urls(std::string_view text);
 // Whether a URL has a password that a blank or the like cuts off, so that it cannot be taken out as a whole.
 bool has_broken_login(std::string_view text);
 
-// "a%20b" → "a b"; what is no code stays.
-std::string percent_decoded(std::string_view text);
-
 }  // namespace berth

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "runtime/base/error.hpp"
+#include "runtime/base/percent.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/docker/engine_error.hpp"
 #include "runtime/docker/json.hpp"
@@ -13,7 +14,6 @@
 namespace berth::docker {
 namespace {
 
-using http::percent_encoded;
 
 // The newest API that this code was written against; an engine that no longer speaks it is asked in its
 // oldest.
@@ -253,8 +253,6 @@ EngineInfo Engine::info() const {
   const auto json = parse(answer.body);
   EngineInfo info;
   info.root_directory = text_of(json, "DockerRootDir");
-  info.storage_driver = text_of(json, "Driver");
-  info.cgroup_version = text_of(json, "CgroupVersion");
   info.live_restore = member(json, "LiveRestoreEnabled") == true;
   const auto runtimes = member(json, "Runtimes");
   for (const auto& [name, runtime] : runtimes.items()) info.runtimes.push_back(name);

@@ -36,8 +36,6 @@ struct EngineVersion {
 
 struct EngineInfo {
   std::string root_directory;         // where images and volumes are, on this machine
-  std::string storage_driver;         // "overlay2"
-  std::string cgroup_version;         // "1", "2"
   std::vector<std::string> runtimes;  // "runc", "nvidia"
   bool rootless = false;  // its root is a plain user: ids in its containers are not this machine's
   bool live_restore = false;  // its containers go on while it is restarted

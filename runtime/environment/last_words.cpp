@@ -70,12 +70,7 @@ std::string as_shown(std::string_view line) {
   const auto first = plain.find_first_not_of(" \t");
   if (first == std::string::npos) return {};
   plain = plain.substr(first, plain.find_last_not_of(" \t") + 1 - first);
-  if (plain.size() > kLongestLine) {
-    std::size_t cut = kLongestLine;
-    while (cut > 0 && (static_cast<unsigned char>(plain[cut]) & 0xC0) == 0x80) --cut;
-    plain = plain.substr(0, cut) + "…";
-  }
-  return printable(plain);
+  return printable(shortened(std::move(plain), kLongestLine));
 }
 
 std::vector<std::string> lines_of(std::string_view log) {

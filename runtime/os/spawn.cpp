@@ -20,6 +20,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/os/child.hpp"
+#include "runtime/os/file.hpp"
 #include "runtime/os/priority.hpp"
 
 namespace berth::os {
@@ -281,6 +282,17 @@ Finished run_program(SpawnOptions options, int seconds, std::size_t limit,
   }
   finished.exit = reap(process.pidfd);
   return finished;
+}
+
+std::optional<std::string> find_program(std::string_view path, std::string_view name) {
+  while (!path.empty()) {
+    const auto end = std::min(path.find(':'), path.size());
+    const auto directory = path.substr(0, end);
+    const auto program = join(directory, name);
+    if (directory.starts_with('/') && ::access(program.c_str(), X_OK) == 0) return program;
+    path.remove_prefix(std::min(end + 1, path.size()));
+  }
+  return std::nullopt;
 }
 
 }  // namespace berth::os

@@ -1,7 +1,6 @@
 #include "runtime/secrets/key.hpp"
 
 #include <fcntl.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 #include "runtime/base/text.hpp"
 #include "runtime/os/fd.hpp"
 #include "runtime/os/file.hpp"
+#include "runtime/os/random.hpp"
 
 namespace berth::secrets {
 namespace {
@@ -52,9 +52,7 @@ std::optional<Key> key_in(const std::string& path) {
 }
 
 void make_key(const std::string& path) {
-  std::string bytes(Key{}.size(), '\0');
-  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
-    throw_errno("read", "random numbers");
+  const auto bytes = os::random_bytes(Key{}.size());
   os::make_directories(os::parent_of(path), 0700);
   os::write_new_file(path, bytes, 0600, os::Durable::yes);
 }

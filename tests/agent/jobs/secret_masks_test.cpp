@@ -2,7 +2,8 @@
 
 #include <doctest/doctest.h>
 
-#include "runtime/docker/base64.hpp"
+#include "runtime/base/base64.hpp"
+
 
 using namespace berth;
 
@@ -30,7 +31,7 @@ TEST_CASE("secrets are hidden however they are written") {
 TEST_CASE("secrets are hidden in Base64, wherever they begin") {
   const auto mask = jobs::mask_of(some());
   for (const std::string around : {"", "a", "me", "me:", "user:"}) {
-    const auto shown = mask.apply(docker::base64(around + "hf_Ab/12+x" + around));
+    const auto shown = mask.apply(base64(around + "hf_Ab/12+x" + around));
     CAPTURE(shown);
     CHECK(shown.find("**********") != std::string::npos);
   }
