@@ -20,6 +20,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr std::size_t kRemovedAtOnce = 500;
+constexpr milliseconds kFirstRemovalPause{500};
+constexpr milliseconds kLongestRemovalPause{600'000};
 constexpr auto kFruitlessFor = std::chrono::seconds(30);
 constexpr milliseconds kShortestDatePause{1'000};
 constexpr milliseconds kLongestDatePause{std::chrono::hours(6)};
@@ -305,16 +307,35 @@ Task<std::vector<std::int64_t>> Governor::remove(Governed& kind, std::vector<std
 Task<> Governor::remove_doomed() {
   const auto doomed = store_.doomed();
   if (doomed.empty()) co_return;
+  std::vector<std::pair<model::JobId, Error>> left;
   auto work = [&] {
     std::vector<model::JobId> gone;
     for (const auto& one : doomed) {
-      workplaces_.remove(one.job, one.launch);
-      gone.push_back(one.job);
+      try {
+        workplaces_.remove(one.job, one.launch);
+        gone.push_back(one.job);
+      } catch (const Error& error) {
+        left.emplace_back(one.job, error);
+      }
     }
     return gone;
   };
   auto gone = co_await async::offload(pool_, work);
+  for (const auto& job : gone) stuck_.erase(job);
+  for (const auto& [job, error] : left)
+    if (stuck_.insert(job).second)
+      log_.warn("what a job left cannot be removed now", kv("job", job), kv("error", error.describe()));
   co_await store_.settle(std::move(gone));
+  if (!left.empty() && !std::exchange(removing_again_, true)) nursery_.spawn(keep_removing());
+}
+
+Task<> Governor::keep_removing() {
+  async::Backoff pause(kFirstRemovalPause, kLongestRemovalPause);
+  while (!store_.doomed().empty()) {
+    co_await async::sleep_for(pause.next());
+    co_await remove_doomed();
+  }
+  removing_again_ = false;
 }
 
 // What a transfer keeps from being swept now is swept later.

@@ -235,6 +235,8 @@ class Jobs {
   bool remove_container(const model::JobId& id, int launch) noexcept;
   Task<> strip(model::JobId id, uid_t uid, int launch, std::optional<environment::Lease> image);
   void strip_the_last() noexcept;
+  // What could not be removed is told, and tried again until it is gone.
+  Task<> strip_again(model::JobId id, async::Lanes::Owner owner, int launch, os::Removal left);
   // Of an attempt that is over, while the job goes on.
   Task<> strip_attempt(model::JobId id, uid_t uid, int launch);
   // Another job may have the GPUs only when this one's memory on them is back. Adds what it made of them.

@@ -17,6 +17,8 @@ namespace berth::jobs {
 namespace {
 
 constexpr auto kLastStrips = std::chrono::seconds(2);
+constexpr std::chrono::milliseconds kFirstStripPause{500};
+constexpr std::chrono::milliseconds kLongestStripPause{600'000};
 constexpr std::chrono::milliseconds kFirstPreparationPause{200};
 constexpr std::chrono::milliseconds kLongestPreparationPause{60'000};
 
@@ -251,14 +253,27 @@ Task<> Jobs::strip(model::JobId id, uid_t uid, int launch, std::optional<environ
   sweep_if_left();
   image.reset();
   std::uint64_t log_bytes = 0;
+  os::Removal removal;
   auto work = [&](const std::stop_token& stop) {
     log_bytes = workplaces_.log_bytes(id, launch);
-    workplaces_.strip(id, launch, stop);
+    removal = workplaces_.strip(id, launch, stop);
   };
   const auto not_done = stripping_.emplace(stripping_.end(), id, launch);
   co_await async::offload(lanes_.removing, uid, work);
   if (!nursery_.stopping()) stripping_.erase(not_done);
   governor_.job_ended(log_bytes);
+  if (removal.left > 0) co_await strip_again(std::move(id), uid, launch, std::move(removal));
+}
+
+Task<> Jobs::strip_again(model::JobId id, async::Lanes::Owner owner, int launch, os::Removal left) {
+  workplaces_.remark(id, "what it left cannot be removed: " + std::to_string(left.left) + " entries; " + left.first_failure);
+  log_.warn("what a job left cannot be removed now", kv("job", id), kv("entries", left.left), kv("error", left.first_failure));
+  async::Backoff pause(kFirstStripPause, kLongestStripPause);
+  auto work = [&](const std::stop_token& stop) { left = workplaces_.strip_up_to(id, launch, stop); };
+  while (left.left > 0) {
+    co_await async::sleep_for(pause.next());
+    co_await async::offload(lanes_.removing, owner, work);
+  }
 }
 
 // What a moment is enough for. The next agent does the rest.
@@ -281,8 +296,10 @@ void Jobs::strip_the_last() noexcept {
 }
 
 Task<> Jobs::strip_attempt(model::JobId id, uid_t uid, int launch) {
-  auto work = [&](const std::stop_token& stop) { workplaces_.strip(id, launch, stop); };
+  os::Removal removal;
+  auto work = [&](const std::stop_token& stop) { removal = workplaces_.strip(id, launch, stop); };
   co_await async::offload(lanes_.removing, uid, work);
+  if (removal.left > 0) co_await strip_again(std::move(id), uid, launch, std::move(removal));
 }
 
 Task<> Jobs::end(Sequence sequence, std::optional<model::Attempt> attempt, model::Ending ending) {

@@ -30,7 +30,7 @@ struct Jobs::Outage {
 // False where it is none, or has lasted for longer than the configuration says.
 bool Jobs::note_outage(Sequence sequence, const Error& error) {
   auto* live = find(sequence);
-  const auto what = live == nullptr ? std::nullopt : outage_of(error, model::in_container(record(sequence).request.environment));
+  const auto what = live == nullptr ? std::nullopt : outage_of(error);
   if (!what) return false;
   if (!live->outage) {
     live->outage = std::make_shared<Outage>();

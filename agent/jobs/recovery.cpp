@@ -124,13 +124,20 @@ Task<> Jobs::sweep_workplace(model::JobId id) {
   const auto job = store_.find(id);
   const auto owner = job ? async::Lanes::Owner{job->uid} : kAgentsOwn;
   bool supervised = false;
-  auto sweep = [&](const std::stop_token& stop) { supervised = !workplaces_.strip_unsupervised(id, stop); };
+  int launch = 0;
+  os::Removal removal;
+  auto sweep = [&](const std::stop_token& stop) {
+    supervised = workplaces_.is_supervised(id);
+    launch = workplaces_.last_launch(id);
+    if (!supervised) removal = workplaces_.strip_up_to(id, launch, stop);
+  };
   const auto done = co_await async::attempt(async::offload(lanes_.removing, owner, sweep));
   if (!done) log_.warn("what an ended job left stays", kv("job", id), kv("error", done.error().describe()));
   if (supervised)
     log_.warn("a job runs without a record and is left alone; nobody collects what becomes of it", kv("job", id));
   unswept_.erase(id);
   swept_now_.notify_all();
+  if (removal.left > 0) co_await strip_again(std::move(id), owner, launch, std::move(removal));
 }
 
 Task<> Jobs::sweep_containers() {

@@ -57,6 +57,7 @@ Error masked(const Error& error, const model::JobSecrets& secrets) {
   const auto mask = mask_of(secrets);
   const auto hide = [&](const std::string& text) { return mask.apply(without_credentials(text)); };
   Error hidden(error.code(), hide(error.message()), hide(error.hint()));
+  hidden.for_lack_of(error.lack());
   for (const auto& context : error.context()) hidden.add_context(hide(context));
   return hidden;
 }

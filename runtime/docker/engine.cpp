@@ -216,6 +216,7 @@ http::Client Engine::client(http::Patience patience, std::stop_token stop) const
       "install and start one (apt install docker.io; systemctl start docker), or name its socket in the "
       "agent's "
       "configuration";
+  options.absence = Lack::engine;
   options.patience = patience;
   options.largest_answer = kLargestAnswer;
   options.stop = std::move(stop);

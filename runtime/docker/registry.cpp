@@ -87,6 +87,7 @@ class Session {
   http::Client client(const Url& url) const {
     http::Client::Options options;
     options.server_name = "registry " + url.authority();
+    options.absence = Lack::registry;
     options.patience = options_.patience;
     options.largest_answer = kLargestManifest;
     options.host = url.authority();
@@ -212,8 +213,11 @@ class Session {
       throw Error(Code::not_found, what + "the registry has no such image" + said, "check name and tag");
     if (answer.status == 429)
       throw Error(Code::unavailable, what + "the registry limits its clients" + said,
-                  "log in to it, or try again later");
-    throw Error(answer.status >= 500 ? Code::unavailable : Code::invalid, what + "the registry fails" + said);
+                  "log in to it, or try again later")
+          .for_lack_of(Lack::registry);
+    if (answer.status >= 500)
+      throw Error(Code::unavailable, what + "the registry fails" + said).for_lack_of(Lack::registry);
+    throw Error(Code::invalid, what + "the registry fails" + said);
   }
 
   const Reference& reference_;

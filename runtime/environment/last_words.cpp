@@ -130,7 +130,8 @@ Error build_failure(const std::string& words, const shim::Ended& ended, std::str
                  "`berth gc` gives back what is not needed, `berth env ls` shows the environments");
   if (has_one_of(said, kNoNetwork))
     return Error(Code::unavailable, what + " failed, for the package index does not answer" + tail,
-                 "check the network and the index or channel in the agent's configuration");
+                 "check the network and the index or channel in the agent's configuration")
+        .for_lack_of(Lack::index);
   return Error(Code::invalid, what + " " + how(ended) + tail,
                "`berth logs --build` shows all that it printed");
 }

@@ -207,7 +207,10 @@ Child spawn(const SpawnOptions& options) {
   if (pid == 0) child(plan);
   const int fork_error = errno;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (pid < 0) throw errno_error(fork_error, "start", printable(options.arguments.front()));
+  if (pid < 0) {
+    auto error = errno_error(fork_error, "start", printable(options.arguments.front()));
+    throw fork_error == EAGAIN ? error.for_lack_of(Lack::processes) : error;
+  }
 
   failure.write.reset();
   Failure failed{};
