@@ -88,6 +88,7 @@ class Restoration {
   void make_directories_and_links() {
     for (std::uint32_t i = 0; i < chosen_.size(); ++i) {
       if (!chosen_[i]) continue;
+      go_on();
       const auto& entry = manifest_[i];
       const Name name(entry.name);
       if (entry.is_directory()) {
@@ -161,8 +162,10 @@ class Restoration {
     std::vector<OpenDirectory> last(workers);
     store_.read_each(digests, workers, [&](std::span<const objects::Store::Piece> pieces, unsigned worker) {
       for (const auto& piece : pieces)
-        for (auto k = starts[piece.index]; k < starts[piece.index + 1]; ++k)
+        for (auto k = starts[piece.index]; k < starts[piece.index + 1]; ++k) {
+          go_on();
           os::write_all(create(files[k], last[worker]), piece.bytes);
+        }
     });
   }
 
@@ -202,6 +205,7 @@ class Restoration {
       Run run(file);
       for (const auto& piece : pieces)
         for (auto k = starts[piece.index]; k < starts[piece.index + 1]; ++k) {
+          go_on();
           if (piece.bytes.size() != chunks[k].size) damaged(i);
           run.add(piece.bytes, chunks[k].offset);
         }
@@ -230,6 +234,10 @@ class Restoration {
     std::string_view bytes_;
     std::uint64_t offset_ = 0;
   };
+
+  void go_on() const {
+    if (options_.stop.stop_requested()) throw Cancelled();
+  }
 
   [[noreturn]] void damaged(std::uint32_t i) const {
     throw Error(Code::corrupt, "the chunks of " + printable(manifest_.path(i)) + " do not fit together");
