@@ -154,7 +154,7 @@ CollectFrom Workplaces::collect_from(const model::Job& job, int launch) const {
   }
   // An overlay's upper layer is just what the job wrote.
   const auto* tree = !job.request.snapshot ? kScratch : options_.overlays ? kUpper : kTree;
-  from.tree = os::open(os::join(place, tree), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  from.tree = os::open_directory(os::join(place, tree));
   from.request.known_as = os::join(place, job.request.snapshot ? kTree : kScratch);
   if (job.request.snapshot) from.request.base = job.request.working_directory;
   return from;

@@ -14,6 +14,7 @@
 #include "runtime/base/text.hpp"
 #include "runtime/base/units.hpp"
 #include "runtime/objects/workers.hpp"
+#include "runtime/os/beneath.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/snapshot/recipe.hpp"
 #include "runtime/snapshot/tree.hpp"
@@ -122,7 +123,7 @@ class Restoration {
   const os::Fd& directory(std::uint32_t index, OpenDirectory& last) const {
     if (index == kNone) return target_;
     if (last.fd && last.index == index) return last.fd;
-    last.fd = open_beneath(target_, manifest_.path(index), O_PATH | O_DIRECTORY);
+    last.fd = os::try_open_beneath(target_, manifest_.path(index), O_PATH | O_DIRECTORY);
     if (!last.fd) fail("open directory", index);
     last.index = index;
     return last.fd;
@@ -276,7 +277,7 @@ void restore(const objects::Store& store, const Manifest& manifest, const os::Fd
 void restore(const objects::Store& store, const Manifest& manifest, const std::string& target,
              const RestoreOptions& options) {
   if (::mkdir(target.c_str(), 0755) < 0) throw_errno("make directory", printable(target));
-  const auto fd = os::open(target, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const auto fd = os::open_directory(target);
   if (::fchmod(fd.get(), 0755) < 0) throw_errno("set the mode of", printable(target));
   if (options.owner && ::fchown(fd.get(), options.owner->uid, options.owner->gid) < 0)
     throw_errno("give away", printable(target));
