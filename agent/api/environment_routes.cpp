@@ -52,15 +52,10 @@ json build_json(const environment::Waiting::Build& build) {
           {"since", to_rfc3339(build.since)}};
 }
 
-// To all others what is a user's alone is not there.
-bool may_see(const http::Peer& peer, const std::optional<uid_t>& owner) {
-  return !owner || peer.uid == 0 || peer.uid == *owner;
-}
-
 // An environment tells what somebody works with: it is shown to those whose jobs were given it, or who asked for it.
 bool is_shown(const Services& services, const http::Peer& peer, const Digest& environment,
               const std::optional<uid_t>& owner) {
-  return may_see(peer, owner) && (services.access.may_read_all(peer) ||
+  return services.access.may_see(peer, owner) && (services.access.may_read_all(peer) ||
                                   services.store.had_environment(environment, services.access.submitter(peer)));
 }
 
@@ -89,7 +84,8 @@ async::Task<Response> list(Services& services, Request& request) {
     if (is_shown(services, request.peer, entry.digest, entry.owner)) environments.push_back(entry_json(entry));
   json building = json::array();
   for (const auto& build : services.environments.building())
-    if (may_see(request.peer, build.owner) && (all || build.wanted_by.contains(uid))) building.push_back(build_json(build));
+    if (services.access.may_see(request.peer, build.owner) && (all || build.wanted_by.contains(uid)))
+      building.push_back(build_json(build));
   co_return Response::json(json{{"environments", std::move(environments)}, {"building", std::move(building)}}.dump());
 }
 
@@ -187,10 +183,12 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
     auto ensuring = services.environments.ensure(std::move(spec), std::move(context), making.waiting);
     making.outcome = co_await async::attempt(std::move(ensuring));
   };
-  const auto mask = jobs::mask_of(*secrets);
+  std::optional<logs::Mask> mask;
+  auto make_mask = [&] { mask.emplace(jobs::mask_of(*secrets)); };
+  co_await async::offload(services.pool, make_mask);
   auto both = [&](async::Nursery& nursery) -> async::Task<> {
     nursery.spawn(make());
-    co_await send_output(out, making, mask);
+    co_await send_output(out, making, *mask);
   };
   auto nobody = [](std::exception_ptr) {};
   co_await async::with_nursery(nobody, both);
@@ -199,7 +197,7 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
     co_await services.store.note_environment((**making.outcome).ready.digest, uid);
   json last;
   if (const auto& made = *making.outcome; !made)
-    last = json::parse(http::to_json(jobs::masked(made.error(), *secrets)));
+    last = json::parse(http::to_json(jobs::masked(made.error(), *mask)));
   else
     last = line_of("environment", {{"digest", (*made).ready.digest.hex()},
                                    {"image", (*made).ready.image},
@@ -213,8 +211,8 @@ async::Task<std::shared_ptr<const jobs::BuildDirectory>> context_of(Services& se
   const auto pin = services.objects.pin({context, true});
   if (!services.store.may_use(store::Upload::Kind::snapshot, context, viewer))
     throw Error(Code::not_found, "snapshot " + context.brief() + " is not here", "send it before the request");
-  auto restore = [&] { return services.workplaces.make_context(context); };
-  co_return co_await async::offload(services.pool, restore);
+  environment::Waiting waiting;  // for as long as the request lasts
+  co_return co_await services.jobs.build_directory(context, viewer.uid, waiting);
 }
 
 // Makes an environment before a job needs it. Its output line by line, then what it came to.
