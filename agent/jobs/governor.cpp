@@ -76,6 +76,7 @@ Governor::Governor(async::Executor executor, std::string state_dir, DiskLimits l
       }) {
   limits_.reserved = reserve_.least();
   kinds_.push_back(checkouts_of_code(checkouts_, pool_));
+  kinds_.push_back(downloads_of_builds(builds_));
   kinds_.push_back(built_environments(builds_));
   kinds_.push_back(images_of_engine(images_, state_dir_, clock_));
   kinds_.push_back(unused_uploads(store_));
@@ -200,7 +201,8 @@ DiskState Governor::state(ByteSize incoming, std::uint64_t logs) const {
   state.free = space.free;
   state.total = space.total;
   if (limits_.budget) {
-    state.kept = objects_.usage().stored_bytes + checkouts_.usage() + builds_.cache().bytes() + logs + records_bytes();
+    state.kept = objects_.usage().stored_bytes + checkouts_.usage() + builds_.downloads().bytes() +
+                 builds_.cache().bytes() + logs + records_bytes();
     if (const auto images = image_disk(images_, state_dir_); images.shared) state.kept += images.state.kept;
   }
   state.incoming = incoming.bytes();
@@ -212,11 +214,12 @@ DiskUse Governor::use() const {
   use.state = state(ByteSize(), logs_);
   use.stored = objects_.usage().stored_bytes;
   use.checkouts = checkouts_.usage();
+  use.downloads = builds_.downloads().bytes();
   use.environments = builds_.cache().bytes();
   use.logs = logs_;
   use.records = records_bytes();
   use.images = image_disk(images_, state_dir_);
-  use.state.kept = use.stored + use.checkouts + use.environments + use.logs + use.records;
+  use.state.kept = use.stored + use.checkouts + use.downloads + use.environments + use.logs + use.records;
   if (use.images.shared) use.state.kept += use.images.state.kept;
   if (limits_.budget) use.budget = limits_.budget->of(use.state.total);
   use.refusal = refusal(ByteSize());

@@ -88,6 +88,13 @@ std::string user_name(uid_t uid) {
   return std::to_string(uid);
 }
 
+bool has_no_account(uid_t uid) {
+  std::array<char, 16384> buffer;
+  passwd entry{};
+  passwd* found = nullptr;
+  return ::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found == nullptr;
+}
+
 ActAs::ActAs(uid_t uid, gid_t gid) {
   if (::geteuid() != 0 || uid == 0) return;
   ::setfsgid(gid);  // before the user: afterwards the right to change it is gone

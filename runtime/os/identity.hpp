@@ -25,6 +25,8 @@ struct Identity {
 std::optional<Identity> identity_of(uid_t uid);
 std::optional<Identity> identity_of(const std::string& name);
 std::optional<gid_t> group_id(const std::string& name);
+// Whether no account has that number; false also where the user database does not answer.
+bool has_no_account(uid_t uid);
 // The name, or the number as text where there is none.
 std::string user_name(uid_t uid);
 
