@@ -55,7 +55,6 @@ Task<Leased> Builds::ensure(Recipe recipe, Waiting& waiting) {
 // Nobody waits for it any more.
 void Builds::give_up(const Waiting::Build& build) {
   log_.info("build stopped: nobody waits for it any more", kv("environment", build.digest.brief()));
-  places_.look_again();
   if (!build.running) return;
   shim::Stop stop;
   stop.grace = settings_.stop_grace;

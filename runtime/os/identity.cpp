@@ -89,10 +89,11 @@ std::string user_name(uid_t uid) {
 }
 
 bool has_no_account(uid_t uid) {
-  std::array<char, 16384> buffer;
-  passwd entry{};
-  passwd* found = nullptr;
-  return ::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found == nullptr;
+  try {
+    return !user(uid);
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 ActAs::ActAs(uid_t uid, gid_t gid) {
