@@ -31,9 +31,12 @@ constexpr std::array<std::string_view, 8> kNoSpace{"no space left on device",
                                                    "errno 122",
                                                    "enospc",
                                                    "not enough space"};
-constexpr std::array<std::string_view, 8> kNoNetwork{
-    "name resolution", "name or service not known", "connection refused", "connection timed out",
-    "dns error",       "network is unreachable",    "newconnectionerror", "could not connect"};
+// The last of pip's tries; what uv, curl and the resolver say.
+constexpr std::array<std::string_view, 16> kNoNetwork{
+    "retry(total=0",      "newconnectionerror",  "read timed out",       "name resolution",    "name or service not known",
+    "connection refused", "connection reset",    "connection timed out", "operation timed out", "timeout was reached",
+    "dns error",          "could not resolve host", "couldn't resolve host", "network is unreachable", "could not connect",
+    "couldn't connect"};
 
 std::string lower(std::string_view text) {
   std::string result(text);

@@ -25,11 +25,20 @@ class Index:
         self.port = server.server_port
         server.server_close()
         self.server = None
+        self.silent = False
 
     def _server(self, port):
+        index = self
+
         class Handler(http.server.SimpleHTTPRequestHandler):
             def __init__(self, *arguments, directory=str(self.place)):
                 super().__init__(*arguments, directory=directory)
+
+            def do_GET(self):
+                if index.silent:
+                    self.close_connection = True
+                    return
+                super().do_GET()
 
             def log_message(self, *_):
                 pass
@@ -135,6 +144,15 @@ class NodeOutageTest(BerthTest):
         self.index.open()
         self.completed_at_once(agent, job)
         self.assertEqual(agent.log_of(job), b"1.0\n")
+
+    def test_jobs_wait_for_a_package_index_that_takes_requests_and_does_not_answer(self):
+        self.make_index().open()
+        self.index.silent = True
+        agent = self.start_agent(config=f"{self.config}\nuv: ''")
+        job = self.job_of_index(agent, "127.0.0.1")
+        self.await_waiting(agent, job, "waits for the package index: ")
+        self.index.silent = False
+        self.completed_at_once(agent, job)
 
     def test_jobs_wait_for_the_name_of_a_package_index(self):
         self.make_index().open()
