@@ -7,6 +7,8 @@
 namespace berth::jobs {
 namespace {
 
+constexpr std::chrono::milliseconds kFirstLook{200};  // for a name service that is away
+constexpr std::chrono::milliseconds kLongestLook{5'000};
 constexpr std::size_t kTold = 20;  // in the agent's remarks; the record names more
 
 }  // namespace
@@ -14,7 +16,14 @@ constexpr std::size_t kTold = 20;  // in the agent's remarks; the record names m
 // Nothing where somebody canceled it, be it before it began.
 Task<Jobs::MaybeCollected> Jobs::collect(model::Job job, int launch, std::stop_source stop) {
   MaybeCollected collected;
-  const auto identity = co_await async::attempt(identity_of(job.uid));
+  auto identity = co_await async::attempt(identity_of(job.uid));
+  const auto began = clock_.steady();
+  async::Backoff pause(kFirstLook, kLongestLook);
+  while (!identity && identity.error().lack() == Lack::names && !stop.stop_requested() &&
+         clock_.steady() - began < settings_.outage_patience) {
+    co_await async::sleep_for(pause.next());
+    identity = co_await async::attempt(identity_of(job.uid));
+  }
   if (!identity) {  // the user is gone
     collected.emplace(identity.error());
     co_return collected;

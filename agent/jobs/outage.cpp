@@ -23,6 +23,8 @@ std::optional<std::string> outage_of(const Error& error) {
       return "the package index";
     case Lack::driver:
       return "the GPU driver";
+    case Lack::names:
+      return "the name service";
   }
   return std::nullopt;
 }

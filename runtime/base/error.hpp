@@ -37,7 +37,7 @@ Code code_from_name(std::string_view name);
 
 // What the node lacked for a moment, where a failure is only that: the same will succeed when it is back. Told where the
 // failure is met, by who knows what was asked; nobody reads it out of the words.
-enum class Lack { nothing, disk, processes, engine, registry, index, driver };
+enum class Lack { nothing, disk, processes, engine, registry, index, driver, names };
 
 // What failed, on which object, why, and what to do. `message` is one sentence without a trailing full stop;
 // `hint` tells the remedy; contexts collect on the way up ("while restoring snapshot 3f2a…"), innermost first.

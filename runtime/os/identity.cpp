@@ -40,7 +40,8 @@ std::optional<Looked<Entry>> look_up(const std::string& what, Ask ask) {
     }
     if (result == 0 || result == ENOENT || result == ESRCH || result == EBADF || result == EPERM) return std::nullopt;
     throw Error(Code::unavailable, "the name service does not answer for " + what + ": " + std::generic_category().message(result),
-                "is its daemon (sssd, nslcd, winbind) running?");
+                "is its daemon (sssd, nslcd, winbind) running?")
+        .for_lack_of(Lack::names);
   }
 }
 

@@ -1,4 +1,5 @@
-"""What a node lacks for a moment, besides its container engine (outage_test.py): disk space, a package index, its name.
+"""What a node lacks for a moment, besides its container engine (outage_test.py): disk space, a package index, its name,
+the name service that users are known by.
 
 Jobs wait, say so, and complete at their first attempt when it is back. Real pip; needs root for mounts."""
 
@@ -6,6 +7,7 @@ import http.server
 import os
 import threading
 import unittest
+from pathlib import Path
 
 import harness
 from harness import BerthTest, eventually
@@ -13,6 +15,7 @@ from small_disk import SmallDisk
 from wheels import make_wheel
 
 LONG = 90
+NO_NAMES = Path(os.environ.get("BERTH_TEST_LIB", harness.BIN.parent / "lib")) / "no_names.so"
 ONE = "import needed; print(needed.version)"
 
 
@@ -119,6 +122,27 @@ class NodeOutageTest(BerthTest):
         self.free()
         self.assertEqual(ended["ending"]["kind"], "disk_full", ended)
         self.assertEqual(len(ended["attempts"]), 2)
+
+    # --- the name service
+
+    def test_jobs_wait_for_the_name_service_and_outputs_too(self):
+        away = self.place / "names-away"
+        agent = self.start_agent(environment={"LD_PRELOAD": str(NO_NAMES), "BERTH_NAMES_AWAY": str(away)})
+        code = self.directory("code")
+        (code / "main.sh").write_text("mkdir outputs; echo kept > outputs/file; until [ -e $GO ]; do sleep 0.05; done")
+        runs = agent.berth("submit", "--env", f"GO={self.place / 'go'}", "--", "sh", "main.sh", cwd=code).out.strip()
+        agent.wait_state(runs, "Running")
+        agent.kill()
+        agent.start()  # which has not asked for anybody yet
+        away.touch()
+        waits = agent.submit("true")
+        self.await_waiting(agent, waits, "waits for the name service: ")
+        (self.place / "go").touch()
+        agent.wait_state(runs, "Finalizing")
+        away.unlink()
+        self.completed_at_once(agent, runs, waits)
+        self.assertEqual(agent.job(runs)["attempts"][0]["outputs_left_out"], None)
+        self.assertIsNotNone(agent.job(runs)["attempts"][0]["outputs"])
 
     # --- a package index
 
