@@ -112,11 +112,6 @@ Container container_from(const Json& json) {
   return container;
 }
 
-std::string label_filter(const std::string& label) {
-  const Json filters = {{"label", Json::array({label})}};
-  return "filters=" + percent_encoded(filters.dump());
-}
-
 [[noreturn]] void fail(const http::Answer& answer, const std::string& action, const std::string& object) {
   throw call_error(answer.status, action, object, message_of(answer.body));
 }
@@ -368,18 +363,6 @@ bool Engine::remove_image(const std::string& image, bool force) const {
   return check_or_absent(ask("DELETE", target), "remove the image", image);
 }
 
-std::vector<ImageSummary> Engine::list_images(const std::string& label) const {
-  const auto answer = ask("GET", "/images/json?" + label_filter(label));
-  check(answer, "list the images with", label);
-  std::vector<ImageSummary> images;
-  for (const auto& json : parse(answer.body)) {
-    const auto created = std::chrono::system_clock::from_time_t(number_of(json, "Created"));
-    images.push_back(
-        {text_of(json, "Id"), familiar(strings_of(json, "RepoTags")), labels_of(json), size_of(json), created});
-  }
-  return images;
-}
-
 std::optional<std::string> Engine::use_of_image(const std::string& id) const {
   const Json ancestor = {{"ancestor", Json::array({id})}};
   const auto users = ask("GET", "/containers/json?all=1&filters=" + percent_encoded(ancestor.dump()));
@@ -433,19 +416,6 @@ bool Engine::remove_container(const std::string& container, bool force) const {
   return check_or_absent(ask("DELETE", target), "remove the container", container);
 }
 
-std::vector<ContainerSummary> Engine::list_containers(const std::string& label) const {
-  const auto answer = ask("GET", "/containers/json?all=1&" + label_filter(label));
-  check(answer, "list the containers with", label);
-  std::vector<ContainerSummary> containers;
-  for (const auto& json : parse(answer.body)) {
-    const auto names = strings_of(json, "Names");
-    auto name = names.empty() ? std::string() : names.front();
-    if (name.starts_with('/')) name.erase(0, 1);
-    containers.push_back({text_of(json, "Id"), std::move(name), labels_of(json), text_of(json, "State")});
-  }
-  return containers;
-}
-
 void Engine::create_overlay_volume(const std::string& name, const std::vector<std::string>& lower,
                                    const std::string& upper, const std::string& work,
                                    const Labels& labels) const {
@@ -460,14 +430,6 @@ void Engine::create_overlay_volume(const std::string& name, const std::vector<st
 
 bool Engine::remove_volume(const std::string& name) const {
   return check_or_absent(ask("DELETE", "/volumes/" + in_path(name)), "remove the volume", name);
-}
-
-std::vector<std::string> Engine::list_volumes(const std::string& label) const {
-  const auto answer = ask("GET", "/volumes?" + label_filter(label));
-  check(answer, "list the volumes with", label);
-  std::vector<std::string> names;
-  for (const auto& volume : member(parse(answer.body), "Volumes")) names.push_back(text_of(volume, "Name"));
-  return names;
 }
 
 }  // namespace berth::docker
