@@ -124,7 +124,7 @@ async::Task<Response> read_log(Services& services, Request& request) {
   if (!os::exists(entry.log)) co_return Response::text("");
   const auto index = entry.log + ".index";
   http::Response::Writer writer = [log = entry.log, index](http::Stream& out) { return send_log(out, log, index, 0); };
-  const auto turn = co_await services.turns.take(request.peer.uid);
+  const auto share = co_await services.shares.take(request.peer.uid);
   auto mask = co_await services.jobs.mask_of(entry.digest, request.peer.uid);
   if (!mask->empty())
     writer = masked(std::move(writer), std::move(mask), "", MaskingLane{services.jobs.masks().lanes(), request.peer.uid});

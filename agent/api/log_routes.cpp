@@ -90,7 +90,7 @@ async::Task<std::shared_ptr<const logs::Mask>> mask_for(Services& services, Requ
     services.access.require_control(request.peer, job);
     co_return nullptr;
   }
-  const auto turn = co_await services.turns.take(request.peer.uid);
+  const auto share = co_await services.shares.take(request.peer.uid);
   auto mask = co_await async::attempt(services.jobs.mask_of(job.sequence, request.peer.uid));
   if (mask) co_return std::move(*mask);
   auto error = mask.error();

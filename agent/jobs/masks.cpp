@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kMostOfReader = 8U << 20;
 constexpr std::size_t kMostInAll = 24U << 20;
+constexpr async::Shares::Owner kAll = 0;  // readers wait for each other
 static_assert(model::kMostMasked * kMostSpelled * logs::Mask::kBytesPerByte < kMostOfReader);
 
 }  // namespace
@@ -63,7 +64,7 @@ Task<Masks::Kept> Masks::of(std::int64_t job, uid_t reader, std::function<Task<V
   if (!place) place = std::make_shared<Entry>();
   const auto entry = place;
   if (auto mask = entry->mask.lock()) co_return mask;
-  const auto turn = co_await entry->making.take(reader);
+  const auto share = co_await entry->making.take(kAll);
   if (auto mask = entry->mask.lock()) co_return mask;
   auto values = co_await open();
   auto mask = co_await make(std::move(values), reader);

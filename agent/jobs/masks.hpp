@@ -12,7 +12,7 @@
 
 #include "agent/jobs/secret_masks.hpp"
 #include "runtime/async/lanes.hpp"
-#include "runtime/async/turns.hpp"
+#include "runtime/async/shares.hpp"
 
 namespace berth::jobs {
 
@@ -43,7 +43,7 @@ class Masks {
   struct Charged;
   struct Entry {
     std::weak_ptr<const logs::Mask> mask;
-    async::Turns making{1};
+    async::Shares making{1};
   };
 
   void check_room(uid_t reader, std::size_t bytes) const;
