@@ -22,6 +22,7 @@
 #include "agent/jobs/gpus.hpp"
 #include "agent/jobs/lanes.hpp"
 #include "agent/jobs/launch_state.hpp"
+#include "agent/jobs/masks.hpp"
 #include "agent/jobs/outage.hpp"
 #include "agent/jobs/quota.hpp"
 #include "agent/jobs/secret_box.hpp"
@@ -135,10 +136,12 @@ class Jobs {
   };
   // The jobs that have a supervisor, oldest first.
   std::vector<RunningLaunch> running() const;
-  // What its readers must not see of a job's logs; nothing where that is nothing.
-  Task<std::shared_ptr<const logs::Mask>> mask_of(Sequence job);
-  // The same of an environment's build: what the jobs brought along that have it.
-  Task<std::shared_ptr<const logs::Mask>> mask_of(Digest environment);
+  // What its readers must not see of a job's logs.
+  Task<Masks::Kept> mask_of(Sequence job, uid_t reader);
+  // The same of an environment's build: what the reader's own jobs brought along for it, to root all of them. What others
+  // brought along hides nothing, or he could try what it is.
+  Task<Masks::Kept> mask_of(Digest environment, uid_t reader);
+  Masks& masks() { return masks_; }
 
   // As of JobEnvironments, for what is made before a job needs it.
   Task<std::shared_ptr<const BuildDirectory>> build_directory(Digest snapshot, uid_t owner, environment::Waiting& waiting) {
@@ -214,6 +217,8 @@ class Jobs {
   // --- secrets.cpp
   Task<> close_secrets(std::vector<store::NewJob>& jobs, const SubmittedSecrets& secrets);
   Task<model::JobSecrets> secrets_of(const model::Job& job);
+  Task<Masks::Values> values_of(Sequence job, uid_t reader);
+  Task<Masks::Values> values_of(Digest environment, uid_t reader);
   Task<> set_old_secrets_apart();
 
   // --- life.cpp
@@ -324,6 +329,7 @@ class Jobs {
   async::Watcher& watcher_;
   async::Pool& pool_;
   JobLanes lanes_;
+  Masks masks_;
   const Clock& clock_;
   Log log_;
   queue::Queue queue_;

@@ -6,7 +6,6 @@
 #include "agent/jobs/launching.hpp"
 #include "agent/jobs/outage.hpp"
 #include "agent/jobs/persist.hpp"
-#include "agent/jobs/secret_masks.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/os/file.hpp"
 
@@ -161,10 +160,15 @@ Task<Came> Jobs::launch(Run& run) {
   }
   if (!site.container) site.cgroup = group_of(job.id, run.launch);
   shim::Launch plan;
+  std::optional<Error> failure;
   try {
     plan = plan_launch(job, run.attempt, site, run.ground->environment, identity, settings_.switch_user, settings_.defaults);
   } catch (const Error& error) {  // which may repeat what is secret of docker_args
-    throw masked(error, run.ground->secrets);
+    failure = error;
+  }
+  if (failure) {
+    const auto hidden = co_await masks_.hide(std::move(*failure), run.ground->secrets, job.uid);
+    throw hidden;
   }
   if (!run.ground->secrets.empty()) set_secrets_apart(plan, job.request, shown_command, site, run.ground->secrets);
   const auto directory = workplaces_.directory(job.id, run.launch);

@@ -9,7 +9,6 @@
 #include "agent/jobs/jobs.hpp"
 #include "agent/jobs/launching.hpp"
 #include "agent/jobs/persist.hpp"
-#include "agent/jobs/secret_masks.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/os/file.hpp"
 
@@ -110,7 +109,7 @@ Task<Jobs::Materialized> Jobs::materialize(model::Job job) {
   if (environment)
     result.environment = std::move(*environment);
   else {
-    result.error = masked(environment.error(), secrets);
+    result.error = co_await masks_.hide(environment.error(), secrets, job.uid);
     result.failure = environment_failed(job, *result.error);
   }
   co_return result;
@@ -169,7 +168,10 @@ Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   if (settings_.switch_user) ground.site.devices = gpus_.ledger().rules_for(ground.site.gpus);
   if (job.request.environment.kind != model::EnvironmentRequest::Kind::none) {
     auto ready = co_await async::attempt(environments_.for_launch(job, identity, ground.secrets.registries));
-    if (!ready) throw masked(ready.error(), ground.secrets);
+    if (!ready) {
+      const auto failure = co_await masks_.hide(ready.error(), ground.secrets, job.uid);
+      throw failure;
+    }
     ground.environment = std::move(*ready);
   }
   if (ground.environment.image.empty()) {

@@ -5,6 +5,7 @@
 #include "runtime/base/base64.hpp"
 #include "runtime/base/percent.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/base/units.hpp"
 #include "runtime/base/url_credentials.hpp"
 
 namespace berth::jobs {
@@ -38,24 +39,19 @@ void add_spellings(std::vector<std::string>& spellings, const std::string& text)
 
 }  // namespace
 
-logs::Mask mask_of(const model::JobSecrets& secrets) { return mask_of(std::vector{secrets}); }
+void check_size(const std::vector<std::string>& values) {
+  if (model::bytes_of(values) > model::kMostMasked)
+    throw Error(Code::too_large, "there are more secrets than can be masked, which is " + to_text(ByteSize(model::kMostMasked)));
+}
 
-logs::Mask mask_of(const std::vector<model::JobSecrets>& several) {
-  std::vector<std::string> values;
-  for (const auto& secrets : several)
-    for (auto& value : model::values_to_mask(secrets)) {
-      auto decoded = percent_decoded(value);
-      if (decoded != value) values.push_back(std::move(decoded));
-      values.push_back(std::move(value));
-    }
-  auto spellings = values;  // first: there may be more than a mask takes
+logs::Mask mask_of(const std::vector<std::string>& values) {
+  check_size(values);
+  auto spellings = values;
   for (const auto& value : values) add_spellings(spellings, value);
   return logs::Mask(spellings);
 }
 
-Error masked(const Error& error, const model::JobSecrets& secrets) {
-  return masked(error, mask_of(secrets));
-}
+logs::Mask mask_of(const model::JobSecrets& secrets) { return mask_of(model::values_to_mask(secrets)); }
 
 Error masked(const Error& error, const logs::Mask& mask) {
   const auto hide = [&](const std::string& text) { return mask.apply(without_credentials(text)); };

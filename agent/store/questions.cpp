@@ -221,11 +221,26 @@ std::optional<Job> find(db::Connection& db, Sequence sequence) {
   return job_row(db, row);
 }
 
-std::vector<model::JobId> jobs_in(db::Connection& db, const Digest& environment) {
-  std::vector<model::JobId> ids;
-  auto rows = db.query("SELECT id FROM job WHERE environment = ? ORDER BY sequence DESC LIMIT 100", to_column(environment));
-  while (rows.step()) ids.emplace_back(rows.text(0));
-  return ids;
+// How many jobs others have in it makes no difference to who sees his own only: they are found among his.
+std::vector<Sequence> jobs_in(db::Connection& db, const Digest& environment, const Viewer& viewer) {
+  const std::string which = viewer.reads_jobs ? "environment = ?1" : "uid = ?2 AND +environment = ?1";
+  auto rows = db.prepare("SELECT sequence FROM job WHERE " + which + " ORDER BY sequence DESC LIMIT 100");
+  rows.bind(1, to_column(environment));
+  if (!viewer.reads_jobs) rows.bind(2, viewer.uid);
+  std::vector<Sequence> jobs;
+  while (rows.step()) jobs.push_back(rows.integer(0));
+  return jobs;
+}
+
+std::map<Digest, EnvironmentUse> environments_of(db::Connection& db, uid_t uid) {
+  auto rows = db.query(
+      "SELECT environment, max(ifnull(finished, ifnull((SELECT max(started) FROM attempt"
+      " WHERE attempt.sequence = job.sequence), submitted))), max(finished IS NULL)"
+      " FROM job WHERE uid = ? AND environment IS NOT NULL GROUP BY environment",
+      uid);
+  std::map<Digest, EnvironmentUse> uses;
+  while (rows.step()) uses[*optional_digest_column(rows, 0)] = {*instant_column(rows, 1), rows.integer(2) != 0};
+  return uses;
 }
 
 Job resolve(db::Connection& db, std::string_view reference, uid_t uid) { return *find(db, meant(db, reference, uid)); }

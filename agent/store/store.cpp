@@ -342,8 +342,16 @@ Task<std::vector<ListedJob>> Store::listed(std::vector<Sequence> jobs) {
   return ask([jobs = std::move(jobs)](db::Connection& db) { return store::listed(db, jobs); });
 }
 
-Task<std::vector<model::JobId>> Store::jobs_in(Digest environment) {
-  return ask([environment](db::Connection& db) { return store::jobs_in(db, environment); });
+Task<std::vector<Sequence>> Store::jobs_in(Digest environment, Viewer viewer) {
+  return ask([environment, viewer](db::Connection& db) { return store::jobs_in(db, environment, viewer); });
+}
+
+Task<std::map<Digest, EnvironmentUse>> Store::environments_of(uid_t uid) {
+  return ask([uid](db::Connection& db) { return store::environments_of(db, uid); });
+}
+
+Task<std::optional<std::string>> Store::read_sealed(Sequence sequence) {
+  return ask([sequence](db::Connection& db) { return store::sealed(db, sequence); });
 }
 
 Task<ByteSize> Store::stored_by(uid_t uid) {

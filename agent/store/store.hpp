@@ -88,7 +88,9 @@ class Store {
   Task<std::vector<Sequence>> list(Filter filter);
   Task<std::optional<model::Job>> read(Sequence sequence);  // find(), for large requests
   Task<std::vector<ListedJob>> listed(std::vector<Sequence> jobs);
-  Task<std::vector<model::JobId>> jobs_in(Digest environment);
+  Task<std::vector<Sequence>> jobs_in(Digest environment, Viewer viewer);
+  Task<std::map<Digest, EnvironmentUse>> environments_of(uid_t uid);
+  Task<std::optional<std::string>> read_sealed(Sequence sequence);  // sealed(), for readers
   Task<ByteSize> stored_by(uid_t uid);
 
   // Why nothing can be written, as far as that is known; nothing while all is well.

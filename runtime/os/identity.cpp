@@ -5,6 +5,7 @@
 #include <sys/fsuid.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <system_error>
 
