@@ -5,7 +5,6 @@
 #include <sys/fsuid.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <system_error>
 
@@ -13,7 +12,6 @@
 #include "runtime/base/text.hpp"
 
 namespace berth::os {
-
 namespace {
 
 constexpr std::size_t kLargestEntry = 16U << 20;
