@@ -123,6 +123,7 @@ shim::Launch Workshop::prepare(const Digest& digest, const Recipe& recipe) {
   if (!settings_.cgroup_base.empty()) launch.cgroup = join(settings_.cgroup_base, launch.job_id);
   launch.limits = settings_.limits;
   launch.nice = kNiceness;
+  launch.goes_first = true;  // a job's memory is counted before it starts, a build's is not
   launch.timeout = settings_.time_limit;
   launch.stop_grace = settings_.stop_grace;
   launch.log_cap = settings_.log_cap;

@@ -257,6 +257,7 @@ std::string to_text(const Launch& launch) {
   if (launch.sandbox) json["sandbox"] = sandbox_json(*launch.sandbox);
   json["network"] = launch.network;
   if (launch.nice != 0) json["nice"] = launch.nice;
+  if (launch.goes_first) json["goes_first"] = true;
   json["core_dumps"] = launch.core_dumps;
   if (launch.protection) json["protection"] = protection_json(*launch.protection);
   if (launch.timeout) json["timeout_ms"] = launch.timeout->count();
@@ -286,6 +287,7 @@ Launch launch_from_text(std::string_view text) {
     if (json.contains("sandbox")) launch.sandbox = sandbox_from(json["sandbox"]);
     read(json, "network", launch.network);
     read(json, "nice", launch.nice);
+    read(json, "goes_first", launch.goes_first);
     read(json, "core_dumps", launch.core_dumps);
     if (json.contains("protection")) launch.protection = protection_from(json["protection"]);
     if (json.contains("timeout_ms")) read(json, "timeout_ms", launch.timeout.emplace());
