@@ -13,6 +13,7 @@
 #include "runtime/async/deadline.hpp"
 #include "runtime/async/event.hpp"
 #include "runtime/async/nursery.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/http/error_json.hpp"
@@ -98,8 +99,8 @@ async::Task<Response> show(Services& services, Request& request) {
   const auto entry = co_await resolve(services, request.peer, request.parameter("digest"));
   auto out = entry_json(entry);
   const auto record = co_await services.environments.show(entry.digest);
-  out["record"] = json::parse(record, nullptr, false);
-  out["lock"] = json::parse(entry.lock, nullptr, false);
+  out["record"] = json_or_null(record);
+  out["lock"] = out["record"].is_object() ? out["record"].value("lock", json()) : json();
   out["jobs"] = co_await services.store.jobs_in(entry.digest);
   co_return Response::json(out.dump());
 }
@@ -199,11 +200,11 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
     co_await services.store.note_environment((**making.outcome).ready.digest, uid);
   json last;
   if (const auto& made = *making.outcome; !made)
-    last = json::parse(http::to_json(jobs::masked(made.error(), *secrets)));
+    last = json_or_null(http::to_json(jobs::masked(made.error(), *secrets)));
   else
     last = line_of("environment", {{"digest", (*made).ready.digest.hex()},
                                    {"image", (*made).ready.image},
-                                   {"record", json::parse((*made).ready.record, nullptr, false)}});
+                                   {"record", json_or_null((*made).ready.record)}});
   co_await send_line(out, std::move(last));
 }
 

@@ -9,6 +9,7 @@
 #include "agent/model/environment_json.hpp"
 #include "agent/model/json_reader.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 
 namespace berth::model {
 namespace {
@@ -18,8 +19,8 @@ using std::chrono::duration_cast;
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-constexpr std::size_t kMaxText = 64U << 20;  // a list of ten thousand jobs fits
-constexpr int kMaxDepth = 32;
+constexpr const char* kLockOfImage = "lock_of_image";  // in stored requests alone
+constexpr JsonBounds kBounds{.bytes = 64U << 20, .values = 2'000'000, .depth = 32};  // a list of ten thousand jobs fits
 
 template <class T, class F>
 json or_null(const std::optional<T>& value, F show) {
@@ -232,8 +233,8 @@ std::vector<Attempt> attempt_of_outline(JsonReader& fields) {
 // Stored text that is JSON itself is shown as such.
 json embedded(const std::string& text) {
   if (text.empty()) return nullptr;
-  auto value = json::parse(text, nullptr, false);
-  return value.is_discarded() ? json(text) : value;
+  auto value = json_or_null(text);
+  return value.is_null() ? json(text) : value;
 }
 
 }  // namespace
@@ -321,6 +322,7 @@ json to_json(const JobRequest& request) {
   json object = json::object();
   write_request(object, request);
   if (!request.secrets_mark.empty()) object["secrets_mark"] = request.secrets_mark;
+  if (request.environment.of_image) object[kLockOfImage] = *request.environment.of_image;
   object["priority"] = request.priority;
   object["held"] = request.held;
   return object;
@@ -336,6 +338,10 @@ JobRequest request_from_json(const json& value) {
   JsonReader fields(value, "job request");
   fields.require("command");
   auto request = read_request(fields);
+  auto& environment = request.environment;
+  const bool known = fields.find(kLockOfImage) != nullptr;
+  if (environment.kind == EnvironmentRequest::Kind::lock)
+    environment.of_image = known ? fields.flag(kLockOfImage, false) : is_lock_of_image(environment);
   fields.refuse_others();
   return request;
 }
@@ -526,28 +532,6 @@ json parse_json(std::string_view text) {
   return parse_json(text, budget);
 }
 
-json parse_json(std::string_view text, JsonBudget& budget) {
-  if (text.size() > kMaxText)
-    throw Error(Code::too_large, "JSON of " + to_text(ByteSize(text.size())) + " is over the limit of " +
-                                     to_text(ByteSize(kMaxText)));
-  const auto bounded = [&](int depth, json::parse_event_t event, json&) {
-    const bool opens =
-        event == json::parse_event_t::object_start || event == json::parse_event_t::array_start;
-    if (opens && depth >= kMaxDepth) throw Error(Code::invalid, "JSON is nested too deeply");
-    const bool closes = event == json::parse_event_t::object_end || event == json::parse_event_t::array_end;
-    if (!closes && budget.values-- == 0) {
-      budget.values = 0;
-      throw Error(Code::too_large, "JSON with more values than are read here");
-    }
-    return true;
-  };
-  try {
-    return json::parse(text, bounded);
-  } catch (const json::parse_error& error) {
-    throw Error(Code::invalid, "malformed JSON at byte " + std::to_string(error.byte));
-  } catch (const json::exception&) {  // a number that no double holds
-    throw Error(Code::invalid, "JSON with a number out of range");
-  }
-}
+json parse_json(std::string_view text, JsonBudget& budget) { return read_json(text, kBounds, budget.values); }
 
 }  // namespace berth::model
