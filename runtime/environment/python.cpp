@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/errand.hpp"
@@ -128,7 +129,7 @@ os::Finished ask(const std::string& path, const std::optional<os::Identity>& ide
 }
 
 Python parse(std::string_view answer) {
-  const auto json = nlohmann::json::parse(answer);
+  const auto json = read_json(answer, {.bytes = 4U << 20, .values = 100'000, .depth = 8});
   Python python;
   json.at("version").get_to(python.version);
   json.at("implementation").get_to(python.implementation);

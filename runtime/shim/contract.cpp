@@ -6,6 +6,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/hex.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 
 namespace berth::shim {
@@ -233,9 +234,11 @@ std::string text_of(const Json& json) {
 template <class Convert>
 auto from_text(std::string_view text, Convert convert) {
   try {
-    return convert(Json::parse(text));
+    return convert(read_ordered_json(text));
   } catch (const Json::exception& error) {
     throw Error(Code::corrupt, std::string("not what it should be: ") + error.what());
+  } catch (const Error& error) {
+    throw Error(Code::corrupt, "not what it should be: " + error.message());
   }
 }
 
