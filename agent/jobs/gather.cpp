@@ -2,6 +2,7 @@
 
 #include "agent/jobs/jobs.hpp"
 #include "runtime/async/attempt.hpp"
+#include "runtime/async/wait.hpp"
 #include "runtime/base/text.hpp"
 
 namespace berth::jobs {

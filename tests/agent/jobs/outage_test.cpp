@@ -58,7 +58,8 @@ TEST_CASE("the cause outlives what is added to an error and taken out of it, and
   error.add_context("asking");
   model::JobSecrets secrets;
   secrets.values["PASSWORD"] = "sesame";
-  CHECK(outage_of(masked(error, secrets)) == "the registry");
+  const auto mask = mask_of(secrets);
+  CHECK(outage_of(masked(error, mask)) == "the registry");
   for (const char* words : {"registry", "cannot pull", "image's build failed", "package index does not answer",
                             "cannot start a thread", "no container engine listens"})
     CHECK_FALSE(outage_of(Error(Code::unavailable, words)));
