@@ -31,6 +31,7 @@ using nlohmann::json;
 constexpr std::size_t kLeastDigits = 4;  // of a digest's beginning
 constexpr ByteSize kLargestRequest = 8_MiB;
 constexpr std::size_t kMostValues = 50'000;  // of its JSON
+constexpr std::size_t kParsedOnLoop = 64U << 10;  // larger bodies are parsed on the pool
 constexpr auto kLookAgain = std::chrono::milliseconds(100);
 
 json entry_json(const Entry& entry) {
@@ -171,8 +172,34 @@ async::Task<> send_output(http::Stream& out, Making& making, const logs::Mask& m
   }
 }
 
+// What is asked for, and what of it is secret.
+struct Wanted {
+  model::EnvironmentRequest environment;
+  model::JobSecrets secrets;
+  logs::Mask mask;
+};
+
+// Sizes come first: what is too large is looked into no further.
+Wanted parse_wanted(std::string_view text) {
+  model::JsonBudget budget{kMostValues};
+  auto body = model::parse_json(text, budget);
+  auto environment = model::environment_request_from_json(body);
+  json request{{"environment", std::move(body)}};
+  auto secrets = model::take_secrets(request);
+  auto mask = jobs::mask_of(secrets);
+  return {std::move(environment), std::move(secrets), std::move(mask)};
+}
+
+async::Task<std::shared_ptr<const Wanted>> wanted_by(Services& services, Request& request) {
+  const auto text = co_await request.read_body(kLargestRequest);
+  auto parse = [&] { return std::make_shared<const Wanted>(parse_wanted(text)); };
+  if (text.size() <= kParsedOnLoop) co_return parse();
+  const auto turn = co_await services.turns.take(request.peer.uid);
+  co_return co_await async::offload(services.pool, parse);
+}
+
 async::Task<> send_build(http::Stream& out, Services& services, environment::Spec spec, environment::Context context,
-                         uid_t uid, std::shared_ptr<const model::JobSecrets> secrets) {
+                         uid_t uid, std::shared_ptr<const Wanted> wanted) {
   constexpr std::string_view kNothing;
   co_await out.write(kNothing);
   Making making(uid);
@@ -187,10 +214,9 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
     auto ensuring = services.environments.ensure(std::move(spec), std::move(context), making.waiting);
     making.outcome = co_await async::attempt(std::move(ensuring));
   };
-  const auto mask = jobs::mask_of(*secrets);
   auto both = [&](async::Nursery& nursery) -> async::Task<> {
     nursery.spawn(make());
-    co_await send_output(out, making, mask);
+    co_await send_output(out, making, wanted->mask);
   };
   auto nobody = [](std::exception_ptr) {};
   co_await async::with_nursery(nobody, both);
@@ -199,7 +225,7 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
     co_await services.store.note_environment((**making.outcome).ready.digest, uid);
   json last;
   if (const auto& made = *making.outcome; !made)
-    last = json::parse(http::to_json(jobs::masked(made.error(), *secrets)));
+    last = json::parse(http::to_json(jobs::masked(made.error(), wanted->secrets)));
   else
     last = line_of("environment", {{"digest", (*made).ready.digest.hex()},
                                    {"image", (*made).ready.image},
@@ -220,21 +246,16 @@ async::Task<std::shared_ptr<const jobs::BuildDirectory>> context_of(Services& se
 // Makes an environment before a job needs it. Its output line by line, then what it came to.
 async::Task<Response> build(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
-  const auto text = co_await request.read_body(kLargestRequest);
-  model::JsonBudget budget{kMostValues};
-  const auto body = model::parse_json(text, budget);
-  const auto wanted = model::environment_request_from_json(body);
-  json request_of_it{{"environment", body}};
-  const auto secrets = std::make_shared<const model::JobSecrets>(model::take_secrets(request_of_it));
+  const auto wanted = co_await wanted_by(services, request);
   environment::Context context;
   context.identity = services.node.machine_agent ? os::identity_of(uid) : std::nullopt;
   co_await services.governor.make_room();
   std::shared_ptr<const jobs::BuildDirectory> directory;
   const auto viewer = services.access.viewer(request.peer);
-  if (wanted.context) directory = co_await context_of(services, *wanted.context, viewer);
-  auto spec = jobs::spec_of(wanted, directory);
-  co_return Response::stream("application/x-ndjson", [&services, spec, context, uid, secrets](http::Stream& out) {
-    return send_build(out, services, spec, context, uid, secrets);
+  if (wanted->environment.context) directory = co_await context_of(services, *wanted->environment.context, viewer);
+  auto spec = jobs::spec_of(wanted->environment, directory);
+  co_return Response::stream("application/x-ndjson", [&services, spec, context, uid, wanted](http::Stream& out) {
+    return send_build(out, services, spec, context, uid, wanted);
   });
 }
 

@@ -159,12 +159,15 @@ class Jobs {
     std::optional<std::stop_source> collecting;  // of its outputs, at this moment
     std::string collecting_canceled_by;
     std::shared_ptr<os::Fd> supervisor;  // of the launch
+    std::shared_ptr<const model::Job> job;  // with its request, while an attempt is under way
     std::shared_ptr<async::Event> changed;  // made when somebody waits
     std::shared_ptr<Outage> outage;    // what it waits for, or is just trying again
   };
 
   // Where a launch happens and what with; made while the intent to launch is being written.
   struct Ground {
+    std::shared_ptr<const model::Job> job;
+    model::Job whole;  // with its secrets where they belong
     Site site;
     environment::Ready environment;
     model::JobSecrets secrets;
@@ -261,7 +264,7 @@ class Jobs {
   Task<> enforce_stop(Sequence sequence, int launch, std::chrono::milliseconds grace);
 
   // --- outages.cpp
-  bool note_outage(Sequence sequence, const Error& error);
+  bool note_outage(const model::Job& job, const Error& error);
   Task<> sit_out(std::shared_ptr<Outage> outage);
   Task<bool> postpone(Run& run, Error error);
   Task<> start_again(Sequence sequence, unsigned life, std::shared_ptr<Outage> outage);
@@ -284,7 +287,9 @@ class Jobs {
 
   static queue::Entry queue_entry(const model::Job& job, bool ready);
   os::Identity identity_of(const model::Job& job);
-  model::Job record(Sequence sequence);
+  // The job as it is on record: what columns tell of it, and, off the loop, all of it.
+  model::Job columns(Sequence sequence);
+  Task<std::shared_ptr<const model::Job>> read(Sequence sequence);
 
   async::Executor executor_;
   Settings settings_;

@@ -35,11 +35,13 @@ Task<> Jobs::prepare(Sequence sequence, unsigned life) {
   store::Prepared prepared;
   for (;;) {
     if (!current()) co_return;
-    auto job = record(sequence);
+    const auto read_job = co_await read(sequence);
+    const auto& job = *read_job;
+    if (!current()) co_return;
     auto materialized = co_await materialize(job);
     if (find(sequence) == nullptr) environments_.release(sequence);  // canceled just when it was there
     if (!current()) co_return;
-    if (materialized.error && note_outage(sequence, *materialized.error)) {
+    if (materialized.error && note_outage(job, *materialized.error)) {
       const auto outage = find(sequence)->outage;
       co_await sit_out(outage);
       continue;
@@ -124,7 +126,7 @@ model::Attempt Jobs::canceled_attempt(Sequence sequence, int attempt, int launch
   model::Attempt canceled;
   canceled.number = attempt;
   canceled.launch = launch;
-  canceled.ending = model::Canceled{by != canceled_by_.end() ? by->second : record(sequence).canceled_by};
+  canceled.ending = model::Canceled{by != canceled_by_.end() ? by->second : columns(sequence).canceled_by};
   return canceled;
 }
 
@@ -137,12 +139,16 @@ Task<> Jobs::lay_ground(Sequence sequence, int launch, std::shared_ptr<Ground> g
 
 Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   if (find(sequence)->stopping) co_return;
-  auto job = record(sequence);
-  const auto identity = identity_of(job);
+  const auto identity = identity_of(*ground.job);
   ground.without_secrets = true;
-  ground.secrets = co_await secrets_of(job);
+  ground.secrets = co_await secrets_of(*ground.job);
   ground.without_secrets = false;
-  model::put_back(job.request, ground.secrets);
+  auto complete = [&] {
+    ground.whole = *ground.job;
+    model::put_back(ground.whole.request, ground.secrets);
+  };
+  co_await async::offload(pool_, complete);
+  const auto& job = ground.whole;
   auto make = [&] { ground.site = workplaces_.make(job, launch, identity); };
   auto make_copy = [&](const std::stop_token&) { make(); };
   if (job.request.snapshot && !workplaces_.overlays())

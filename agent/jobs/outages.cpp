@@ -28,9 +28,9 @@ struct Jobs::Outage {
 };
 
 // False where it is none, or has lasted for longer than the configuration says.
-bool Jobs::note_outage(Sequence sequence, const Error& error) {
-  auto* live = find(sequence);
-  const auto what = live == nullptr ? std::nullopt : outage_of(error, model::in_container(record(sequence).request.environment));
+bool Jobs::note_outage(const model::Job& job, const Error& error) {
+  auto* live = find(job.sequence);
+  const auto what = live == nullptr ? std::nullopt : outage_of(error, model::in_container(job.request.environment));
   if (!what) return false;
   if (!live->outage) {
     live->outage = std::make_shared<Outage>();
@@ -65,7 +65,7 @@ Task<> Jobs::sit_out(std::shared_ptr<Outage> outage) {
 // Of an attempt that has not run: gives the slot back. False where it is no outage, or the job was canceled meanwhile.
 Task<bool> Jobs::postpone(Run& run, Error error) {
   const auto sequence = run.sequence;
-  if (find(sequence)->stopping || !note_outage(sequence, error)) co_return false;
+  if (find(sequence)->stopping || !note_outage(*run.job, error)) co_return false;
   const auto outage = find(sequence)->outage;
   co_await persist([&] { return store_.postpone(sequence); }, "a wait");
   if (find(sequence)->stopping) co_return false;
@@ -79,8 +79,9 @@ Task<bool> Jobs::postpone(Run& run, Error error) {
   live->asked_to_stop = false;
   live->supervisor.reset();
   live->started.reset();
+  live->job.reset();
   queue_.finish(sequence);
-  queue_.add(queue_entry(record(sequence), false));
+  queue_.add(queue_entry(*run.job, false));
   enter(sequence, model::State::queued);
   nursery_.spawn(start_again(sequence, live->life, outage));
   schedule();

@@ -58,7 +58,7 @@ Task<std::shared_ptr<const logs::Mask>> Jobs::mask_of(Digest environment) {
   std::vector<model::JobSecrets> all;
   const auto ids = co_await store_.jobs_in(environment);
   for (const auto& id : ids) {
-    const auto job = store_.find(id);
+    const auto job = co_await store_.read(id);
     if (!job || !model::has_secrets(job->request)) continue;
     auto secrets = co_await secrets_of(*job);
     if (!secrets.empty()) all.push_back(std::move(secrets));

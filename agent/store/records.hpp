@@ -194,6 +194,10 @@ std::vector<model::JobId> jobs_in(db::Connection& db, const Digest& environment)
 model::Job resolve(db::Connection& db, std::string_view reference, uid_t uid);
 // As resolve(), of columns as ListedJob::job, but with all attempts: as quick for a large request as for a small one.
 model::Job look_up(db::Connection& db, std::string_view reference, uid_t uid);
+// The same of one whose number is known.
+std::optional<model::Job> columns(db::Connection& db, Sequence sequence);
+// Whose job it is; nothing where there is none of that name.
+std::optional<uid_t> owner_of(db::Connection& db, std::string_view id);
 std::uint64_t request_bytes(db::Connection& db, Sequence sequence);
 // Newest first.
 std::vector<Sequence> list(db::Connection& db, const Filter& filter);
