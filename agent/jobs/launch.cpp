@@ -166,19 +166,22 @@ Task<Came> Jobs::launch(Run& run) {
     auto renew = [&] { settings_.renew_cgroup_base(); };
     co_await async::offload(pool_, renew);
   }
+  if (!site.container) site.cgroup = group_of(job.id, run.launch);
+  shim::Launch plan;
+  auto make_plan = [&] {
+    plan = plan_launch(job, run.attempt, site, run.ground->environment, identity, settings_.switch_user, settings_.defaults);
+    if (!run.ground->secrets.empty()) set_secrets_apart(plan, job.request, shown_command, site, run.ground->secrets);
+  };
+  try {
+    co_await async::offload(pool_, make_plan);
+  } catch (const Error& error) {  // which may repeat what is secret of docker_args
+    throw masked(error, run.ground->secrets);
+  }
   auto* live = find(run.sequence);
   if (live->stopping) {
     run.record = canceled_attempt(run.sequence, run.attempt, run.launch);
     co_return Came::canceled;
   }
-  if (!site.container) site.cgroup = group_of(job.id, run.launch);
-  shim::Launch plan;
-  try {
-    plan = plan_launch(job, run.attempt, site, run.ground->environment, identity, settings_.switch_user, settings_.defaults);
-  } catch (const Error& error) {  // which may repeat what is secret of docker_args
-    throw masked(error, run.ground->secrets);
-  }
-  if (!run.ground->secrets.empty()) set_secrets_apart(plan, job.request, shown_command, site, run.ground->secrets);
   const auto directory = workplaces_.directory(job.id, run.launch);
   std::optional<shim::Supervisor> supervisor;
   if (site.container) {
