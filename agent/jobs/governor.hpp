@@ -80,6 +80,7 @@ class Governor {
   void note_what_went(Plan& plan, const std::vector<bool>& stays);
   Task<std::vector<std::int64_t>> remove(Governed& kind, std::vector<std::int64_t> numbers, std::string why);
   Task<> remove_doomed();
+  Task<> recount();
   Task<> sweep(objects::Thorough thorough);
 
   // --- governor_plan.cpp: all block
@@ -92,6 +93,7 @@ class Governor {
   DiskReport report(const Plan& plan) const;
   std::vector<KindReport> kinds_of(const Plan& plan) const;
   objects::DigestSet live_objects() const;
+  ByteSize held_by(const store::Roots& roots) const;
 
   std::string state_dir_;
   DiskLimits limits_;

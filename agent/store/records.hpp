@@ -243,9 +243,22 @@ bool may_use(db::Connection& db, Upload::Kind kind, const Digest& digest, const 
 // Whether a job of his was given this environment, or he asked for it.
 bool had_environment(db::Connection& db, const Digest& environment, uid_t uid);
 void note_environment(db::Connection& db, const Digest& environment, uid_t uid);
-// What a user sent and what his jobs put out, before compression, and whoever else has the same.
+// What a user sent and what his jobs put out, before compression, and whoever else has the same; and what others of his
+// hold of what is forgotten (recounted).
 ByteSize stored_by(db::Connection& db, uid_t uid);
+// Whose storage is to be looked at again: what was forgotten may be held by others of his still.
+std::vector<uid_t> to_recount(db::Connection& db);
+// All that keeps content stored for him, and what is counted of it without looking.
+struct Holdings {
+  Roots roots;
+  ByteSize counted;
+  std::int64_t due = 0;  // as of when
+};
+Holdings holdings(db::Connection& db, uid_t uid);
+// Once `held`, of these holdings, has been looked at.
+void recounted(db::Connection& db, uid_t uid, const Holdings& seen, ByteSize held);
 Roots roots(db::Connection& db);
+void recount_later(db::Connection& db, uid_t uid);
 
 // --- giving disk space back: agent/store/remains.cpp
 // By sequence.

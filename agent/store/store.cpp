@@ -266,6 +266,10 @@ Task<> Store::swept() {
   return write(Durable::no, [](db::Connection& db) { store::swept(db); });
 }
 
+Task<> Store::recounted(uid_t uid, Holdings seen, ByteSize held) {
+  return write(Durable::no, [=, seen = std::move(seen)](db::Connection& db) { store::recounted(db, uid, seen, held); });
+}
+
 Task<> Store::set_apart(std::vector<std::pair<StoredRequest, std::string>> requests) {
   return write(Durable::yes, [requests = std::move(requests)](db::Connection& db) {
     for (const auto& [request, sealed] : requests) store::set_apart(db, request, sealed);
@@ -383,6 +387,16 @@ std::vector<Remains> Store::remains() {
 std::vector<UploadUse> Store::uploads() {
   const std::lock_guard lock(lists_mutex_);
   return store::uploads(lists());
+}
+
+std::vector<uid_t> Store::to_recount() {
+  const std::lock_guard lock(lists_mutex_);
+  return store::to_recount(lists());
+}
+
+Holdings Store::holdings(uid_t uid) {
+  const std::lock_guard lock(lists_mutex_);
+  return store::holdings(lists(), uid);
 }
 
 }  // namespace berth::store

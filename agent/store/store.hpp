@@ -55,6 +55,7 @@ class Store {
   Task<std::vector<Upload>> forget_uploads(std::vector<Upload> unused);
   Task<> settle(std::vector<model::JobId> gone);
   Task<> swept();
+  Task<> recounted(uid_t uid, Holdings seen, ByteSize held);
   Task<> set_apart(std::vector<std::pair<StoredRequest, std::string>> requests);
   Task<> set_secrets_apart();
 
@@ -79,6 +80,8 @@ class Store {
   Roots roots();
   std::vector<Remains> remains();
   std::vector<UploadUse> uploads();
+  std::vector<uid_t> to_recount();
+  Holdings holdings(uid_t uid);
   // At start: blocks for as long as reading all of them takes.
   std::vector<LiveJob> live();
   std::vector<PastLaunch> past_launches(std::size_t ended_jobs);
