@@ -23,8 +23,8 @@ bool Access::may_read(const http::Peer& peer, const model::Job& job) const {
   return others_may_read_ || owns(peer, job);
 }
 
-bool Access::owns(const http::Peer& peer, const model::Job& job) const {
-  return peer.uid == 0 || peer.uid == job.uid;
+bool Access::may_see(const http::Peer& peer, const std::optional<uid_t>& owner) const {
+  return !owner || owns(peer, *owner);
 }
 
 Access::Sight Access::sight(const http::Peer& peer, const model::Job& job) const {

@@ -4,6 +4,8 @@
 
 #include <sys/types.h>
 
+#include <optional>
+
 #include "agent/model/job.hpp"
 #include "agent/store/records.hpp"
 #include "runtime/http/request.hpp"
@@ -23,6 +25,8 @@ class Access {
   store::Viewer viewer(const http::Peer& peer) const;
   // Whether all that is on the node is shown: to who runs it, and where everybody may read.
   bool may_read_all(const http::Peer& peer) const;
+  // What is `owner`'s alone, or everybody's where there is none: to all others it is not there.
+  bool may_see(const http::Peer& peer, const std::optional<uid_t>& owner) const;
   // Whether the content of a job is shown: its log, files, command.
   bool may_read(const http::Peer& peer, const model::Job& job) const;
 
@@ -37,7 +41,8 @@ class Access {
   void require_node(const http::Peer& peer) const;
 
  private:
-  bool owns(const http::Peer& peer, const model::Job& job) const;
+  bool owns(const http::Peer& peer, uid_t owner) const { return peer.uid == 0 || peer.uid == owner; }
+  bool owns(const http::Peer& peer, const model::Job& job) const { return owns(peer, job.uid); }
 
   uid_t agent_;
   bool switch_user_;

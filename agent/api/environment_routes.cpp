@@ -53,15 +53,10 @@ json build_json(const environment::Waiting::Build& build) {
           {"since", to_rfc3339(build.since)}};
 }
 
-// To all others what is a user's alone is not there.
-bool may_see(const http::Peer& peer, const std::optional<uid_t>& owner) {
-  return !owner || peer.uid == 0 || peer.uid == *owner;
-}
-
 // An environment tells what somebody works with: it is shown to those whose jobs were given it, or who asked for it.
 bool is_shown(const Services& services, const http::Peer& peer, const Digest& environment,
               const std::optional<uid_t>& owner) {
-  return may_see(peer, owner) && (services.access.may_read_all(peer) ||
+  return services.access.may_see(peer, owner) && (services.access.may_read_all(peer) ||
                                   services.store.had_environment(environment, services.access.submitter(peer)));
 }
 
@@ -90,7 +85,8 @@ async::Task<Response> list(Services& services, Request& request) {
     if (is_shown(services, request.peer, entry.digest, entry.owner)) environments.push_back(entry_json(entry));
   json building = json::array();
   for (const auto& build : services.environments.building())
-    if (may_see(request.peer, build.owner) && (all || build.wanted_by.contains(uid))) building.push_back(build_json(build));
+    if (services.access.may_see(request.peer, build.owner) && (all || build.wanted_by.contains(uid)))
+      building.push_back(build_json(build));
   co_return Response::json(json{{"environments", std::move(environments)}, {"building", std::move(building)}}.dump());
 }
 
@@ -172,10 +168,9 @@ async::Task<> send_output(http::Stream& out, Making& making, const logs::Mask& m
   }
 }
 
-// What is asked for, and what of it is secret.
+// What is asked for, and what hides what of it is secret.
 struct Wanted {
   model::EnvironmentRequest environment;
-  model::JobSecrets secrets;
   logs::Mask mask;
 };
 
@@ -185,9 +180,8 @@ Wanted parse_wanted(std::string_view text) {
   auto body = model::parse_json(text, budget);
   auto environment = model::environment_request_from_json(body);
   json request{{"environment", std::move(body)}};
-  auto secrets = model::take_secrets(request);
-  auto mask = jobs::mask_of(secrets);
-  return {std::move(environment), std::move(secrets), std::move(mask)};
+  auto mask = jobs::mask_of(model::take_secrets(request));
+  return {std::move(environment), std::move(mask)};
 }
 
 async::Task<std::shared_ptr<const Wanted>> wanted_by(Services& services, Request& request) {
@@ -225,7 +219,7 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
     co_await services.store.note_environment((**making.outcome).ready.digest, uid);
   json last;
   if (const auto& made = *making.outcome; !made)
-    last = json::parse(http::to_json(jobs::masked(made.error(), wanted->secrets)));
+    last = json::parse(http::to_json(jobs::masked(made.error(), wanted->mask)));
   else
     last = line_of("environment", {{"digest", (*made).ready.digest.hex()},
                                    {"image", (*made).ready.image},
@@ -239,8 +233,8 @@ async::Task<std::shared_ptr<const jobs::BuildDirectory>> context_of(Services& se
   const auto pin = services.objects.pin({context, true});
   if (!services.store.may_use(store::Upload::Kind::snapshot, context, viewer))
     throw Error(Code::not_found, "snapshot " + context.brief() + " is not here", "send it before the request");
-  auto restore = [&] { return services.workplaces.make_context(context); };
-  co_return co_await async::offload(services.pool, restore);
+  environment::Waiting waiting;  // for as long as the request lasts
+  co_return co_await services.jobs.build_directory(context, viewer.uid, waiting);
 }
 
 // Makes an environment before a job needs it. Its output line by line, then what it came to.

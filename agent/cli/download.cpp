@@ -15,6 +15,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/objects/store.hpp"
+#include "runtime/os/beneath.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/snapshot/pack.hpp"
 #include "runtime/snapshot/restore.hpp"
@@ -77,10 +78,6 @@ class Transfer : public snapshot::ByteSource {
   std::exception_ptr failure_;
 };
 
-os::Fd open_directory(const os::Fd& parent, const std::string& name) {
-  return os::Fd(::openat(parent.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-}
-
 // Moves a tree into one that is there. First the whole of it is looked at, so that a refusal leaves nothing
 // half done.
 class Mover {
@@ -120,7 +117,7 @@ class Mover {
  private:
   std::string path(std::uint32_t index) const { return printable(os::join(into_, manifest_.path(index))); }
   os::Fd open_or_throw(const os::Fd& parent, std::uint32_t index) const {
-    auto opened = open_directory(parent, std::string(manifest_[index].name));
+    auto opened = os::try_open_beneath(parent, std::string(manifest_[index].name), O_RDONLY | O_DIRECTORY);
     if (!opened) throw_errno("open directory", path(index));
     return opened;
   }

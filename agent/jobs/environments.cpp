@@ -3,6 +3,7 @@
 #include "runtime/async/deadline.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/log.hpp"
 
 namespace berth::jobs {
 
@@ -14,6 +15,10 @@ namespace {
 
 constexpr int kRetireTries = 50;
 constexpr std::chrono::milliseconds kRetirePause{100};
+
+void report(std::exception_ptr failure) {
+  Log().warn("what a Dockerfile was built in cannot be removed", kv("error", error_from(std::move(failure)).describe()));
+}
 
 }  // namespace
 
@@ -62,10 +67,17 @@ class JobEnvironments::Wait {
   WaitingPtr waiting_;
 };
 
-JobEnvironments::JobEnvironments(environment::Environments& environments, Workplaces& workplaces, Options options)
+JobEnvironments::JobEnvironments(async::Executor executor, environment::Environments& environments, Workplaces& workplaces,
+                                 Options options)
     : environments_(environments),
       workplaces_(workplaces),
-      options_(std::move(options)) {}
+      options_(std::move(options)),
+      removals_(std::make_shared<async::Nursery>(std::move(executor), report)) {}
+
+Task<> JobEnvironments::stop() {
+  const auto removals = std::exchange(removals_, nullptr);
+  co_await removals->stop_and_join();
+}
 
 environment::Context JobEnvironments::context_of(const model::Job& job, const os::Identity& identity) const {
   environment::Context context;
@@ -105,14 +117,29 @@ Task<Ready> JobEnvironments::ensure(model::Job job, os::Identity identity, model
 Task<> JobEnvironments::make(const model::Job& job, environment::Context whose, environment::Waiting& waiting,
                              environment::Leased& leased) {
   std::shared_ptr<const BuildDirectory> context;
-  if (job.request.environment.context) {
-    auto restore = [&](const std::stop_token&) { return workplaces_.make_context(*job.request.environment.context); };
-    context = co_await async::offload(contexts_, job.uid, restore);
-  }
+  if (const auto& sent = job.request.environment.context) context = co_await build_directory(*sent, job.uid, waiting);
   auto spec = spec_of(job.request.environment, context);
   leased = co_await environments_.ensure(std::move(spec), std::move(whose), waiting);
-  auto let_go = [&](const std::stop_token&) { context.reset(); };
-  if (context) co_await async::offload(contexts_, job.uid, let_go);
+}
+
+Task<std::shared_ptr<const BuildDirectory>> JobEnvironments::build_directory(Digest snapshot, uid_t owner,
+                                                                             environment::Waiting& waiting) {
+  std::unique_ptr<const BuildDirectory> made;
+  auto restore = [&](const std::stop_token& stop) { made = workplaces_.make_context(snapshot, stop); };
+  auto restoring = async::offload(contexts_, owner, restore);
+  auto unwanted = waiting.until_abandoned();
+  co_await async::run_until(std::move(restoring), std::move(unwanted));
+  if (!made) throw Cancelled();
+  const auto let_go = [this, owner, alive = std::weak_ptr(removals_)](const BuildDirectory* directory) {
+    std::unique_ptr<const BuildDirectory> last(directory);
+    if (const auto removals = alive.lock()) removals->spawn(remove(std::move(last), owner));
+  };
+  co_return std::shared_ptr<const BuildDirectory>(made.release(), let_go);
+}
+
+Task<> JobEnvironments::remove(std::unique_ptr<const BuildDirectory> directory, uid_t owner) {
+  auto work = [&](const std::stop_token&) { directory.reset(); };
+  co_await async::offload(contexts_, owner, work);
 }
 
 // The log of a build is where the build is; a failed one's goes with it. So the job takes a name of its own for it.

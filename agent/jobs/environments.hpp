@@ -12,6 +12,7 @@
 #include "agent/model/job.hpp"
 #include "agent/model/registry_credentials.hpp"
 #include "runtime/async/lanes.hpp"
+#include "runtime/async/nursery.hpp"
 #include "runtime/async/offload.hpp"
 #include "runtime/environment/environment.hpp"
 
@@ -30,13 +31,19 @@ class JobEnvironments {
     bool guard = false;        // nothing keeps jobs from changing environments: they are looked at before and after
   };
   // All given by reference outlive this.
-  JobEnvironments(environment::Environments& environments, Workplaces& workplaces, Options options);
+  JobEnvironments(async::Executor executor, environment::Environments& environments, Workplaces& workplaces, Options options);
+  // Needed before the end.
+  async::Task<> stop();
 
   // Makes it, however long that takes, and holds it for the job until release(). The build's output is the job's build
   // log from its first line on, and stays so when the build fails. Cancelled after abandon().
   // `credentials` are the job's own for registries.
   async::Task<environment::Ready> ensure(model::Job job, os::Identity identity,
                                          model::AllRegistryCredentials credentials);
+  // What a Dockerfile is built in, brought to disk in the lane of the user `owner`, in which it also goes once nobody
+  // holds it. The snapshot must stay meanwhile. Cancelled when `waiting` is abandoned.
+  async::Task<std::shared_ptr<const BuildDirectory>> build_directory(Digest snapshot, uid_t owner,
+                                                                     environment::Waiting& waiting);
   // What the job was prepared with, as it is now, or made again where it is gone.
   async::Task<environment::Ready> for_launch(model::Job job, os::Identity identity,
                                              model::AllRegistryCredentials credentials);
@@ -70,11 +77,13 @@ class JobEnvironments {
   async::Task<> make(const model::Job& job, environment::Context whose, environment::Waiting& waiting,
                      environment::Leased& leased);
   async::Task<> keep_log(model::JobId job, environment::Waiting& waiting);
+  async::Task<> remove(std::unique_ptr<const BuildDirectory> directory, uid_t owner);
   void link_log(const model::JobId& job, const std::string& log) const;
 
   environment::Environments& environments_;
   Workplaces& workplaces_;
   Options options_;
+  std::shared_ptr<async::Nursery> removals_;  // until the stop
   async::Lanes contexts_{{1, 2}};  // directories of Dockerfiles, as large as their users sent them
   std::unordered_map<std::int64_t, WaitingPtr> waits_;
   std::unordered_map<std::int64_t, Holding> leases_;

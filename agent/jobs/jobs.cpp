@@ -55,7 +55,7 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
       store_(store),
       workplaces_(workplaces),
       box_(settings_.secrets_key),
-      environments_(environments, workplaces,
+      environments_(executor, environments, workplaces,
                     {settings_.switch_user, settings_.defaults.path, settings_.cgroup_base, settings_.guard_environments}),
       containers_(settings_.containers),
       governor_(governor),
@@ -74,6 +74,7 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
 
 Task<> Jobs::stop() {
   co_await nursery_.stop_and_join();
+  co_await environments_.stop();
   strip_the_last();
 }
 

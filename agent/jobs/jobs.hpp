@@ -137,6 +137,12 @@ class Jobs {
   Task<std::shared_ptr<const logs::Mask>> mask_of(Sequence job);
   // The same of an environment's build: what the jobs brought along that have it.
   Task<std::shared_ptr<const logs::Mask>> mask_of(Digest environment);
+
+  // As of JobEnvironments, for what is made before a job needs it.
+  Task<std::shared_ptr<const BuildDirectory>> build_directory(Digest snapshot, uid_t owner, environment::Waiting& waiting) {
+    return environments_.build_directory(snapshot, owner, waiting);
+  }
+
   // What keeps the agent from doing its work as it should, in words.
   std::vector<std::string> troubles() const;
   // Jobs that have not ended.

@@ -7,6 +7,7 @@
 #include "agent/jobs/environment_changes.hpp"
 #include "agent/jobs/workplace.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/os/beneath.hpp"
 #include "runtime/os/file.hpp"
 
 namespace berth::jobs {
@@ -65,7 +66,7 @@ std::optional<model::EnvironmentChanges> Workplaces::environment_changes(const m
   try {
     const auto plan = shim::launch_from_text(os::read_file(os::join(place, shim::kLaunchFile)));
     if (!plan.protection || !plan.protection->environment) return std::nullopt;
-    const auto upper = os::open(upper_path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    const auto upper = os::open_directory(upper_path);
     const os::Fd lower(
         ::open(plan.protection->environment->lower.front().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     return jobs::environment_changes(upper, lower);

@@ -70,7 +70,10 @@ logs::Mask mask_of(const std::vector<model::JobSecrets>& several) {
 }
 
 Error masked(const Error& error, const model::JobSecrets& secrets) {
-  const auto mask = mask_of(secrets);
+  return masked(error, mask_of(secrets));
+}
+
+Error masked(const Error& error, const logs::Mask& mask) {
   const auto hide = [&](const std::string& text) { return mask.apply(without_credentials(text)); };
   Error hidden(error.code(), hide(error.message()), hide(error.hint()));
   for (const auto& context : error.context()) hidden.add_context(hide(context));

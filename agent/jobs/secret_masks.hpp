@@ -16,5 +16,6 @@ logs::Mask mask_of(const model::JobSecrets& secrets);
 logs::Mask mask_of(const std::vector<model::JobSecrets>& several);
 // The same error with no secret in its words.
 Error masked(const Error& error, const model::JobSecrets& secrets);
+Error masked(const Error& error, const logs::Mask& mask);
 
 }  // namespace berth::jobs

@@ -154,7 +154,7 @@ CollectFrom Workplaces::collect_from(const model::Job& job, int launch) const {
   }
   // An overlay's upper layer is just what the job wrote.
   const auto* tree = !job.request.snapshot ? kScratch : options_.overlays ? kUpper : kTree;
-  from.tree = os::open(os::join(place, tree), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  from.tree = os::open_directory(os::join(place, tree));
   from.request.known_as = os::join(place, job.request.snapshot ? kTree : kScratch);
   if (job.request.snapshot) from.request.base = job.request.working_directory;
   return from;
@@ -293,12 +293,14 @@ BuildDirectory::~BuildDirectory() {
   }
 }
 
-std::shared_ptr<const BuildDirectory> Workplaces::make_context(const Digest& snapshot) {
+std::unique_ptr<const BuildDirectory> Workplaces::make_context(const Digest& snapshot, const std::stop_token& stop) {
   const auto name = std::string(kContext) + std::to_string(++contexts_made_);
-  auto place = std::make_shared<const BuildDirectory>(os::join(options_.contexts, name));
+  auto place = std::make_unique<const BuildDirectory>(os::join(options_.contexts, name));
   os::make_directories(place->path(), 0700);
   const auto manifest = snapshot::load_manifest(store_, snapshot);
-  snapshot::restore(store_, manifest, os::open(place->path(), O_RDONLY | O_DIRECTORY), {});
+  snapshot::RestoreOptions options;
+  options.stop = stop;
+  snapshot::restore(store_, manifest, os::open(place->path(), O_RDONLY | O_DIRECTORY), options);
   return place;
 }
 

@@ -103,7 +103,8 @@ class Workplaces {
   std::uint64_t log_bytes(const model::JobId& id) const;
   // Of a job that is over: the launches up to `launch` and the job's side logs, or everything.
   void remove(const model::JobId& id, std::optional<int> launch);
-  std::shared_ptr<const BuildDirectory> make_context(const Digest& snapshot);
+  // A stop is Cancelled.
+  std::unique_ptr<const BuildDirectory> make_context(const Digest& snapshot, const std::stop_token& stop);
   // The log of an environment's build becomes the job's build log, in place of an earlier one: as a further name of the
   // same file, so that it grows on. Never throws: it is not worth a job.
   void adopt_build_log(const model::JobId& id, const std::string& log) noexcept;

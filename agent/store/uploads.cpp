@@ -121,7 +121,7 @@ std::vector<uid_t> to_recount(db::Connection& db) {
 
 Holdings holdings(db::Connection& db, uid_t uid) {
   Holdings held;
-  db::Transaction moment(db);
+  const db::Savepoint moment(db);  // all as of now
   held.roots.snapshots = digests(
       db.query("SELECT digest FROM upload WHERE uid = ?1 AND kind = 'snapshot'"
                " UNION SELECT snapshot FROM job WHERE uid = ?1 AND snapshot IS NOT NULL"

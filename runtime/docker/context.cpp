@@ -2,9 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +14,7 @@
 #include "runtime/base/text.hpp"
 #include "runtime/docker/ignore.hpp"
 #include "runtime/objects/sha256.hpp"
+#include "runtime/os/beneath.hpp"
 #include "runtime/os/file.hpp"
 
 namespace berth::docker {
@@ -26,12 +25,9 @@ constexpr std::uint64_t kLargestIgnoreFile = 1U << 20;
 constexpr std::size_t kDeepest = 256;
 constexpr std::size_t kReadAhead = 256 << 10;
 
-// Never leaves `root`, follows no symlink on the way.
-os::Fd open_beneath(const os::Fd& root, const std::string& name, int flags) {
-  open_how how{};
-  how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  return os::Fd(static_cast<int>(::syscall(SYS_openat2, root.get(), name.c_str(), &how, sizeof how)));
+// Whatever it is by now; a fifo does not hang it.
+os::Fd open_entry(const os::Fd& root, const std::string& name) {
+  return os::try_open_beneath(root, name, O_RDONLY | O_NONBLOCK);
 }
 
 std::string below(const std::string& directory, const std::string& name) {
@@ -142,7 +138,7 @@ class Lister {
 };
 
 IgnoreFile ignore_file_of(const os::Fd& root, const std::string& place) {
-  const auto file = open_beneath(root, kIgnoreFile, O_RDONLY);
+  const auto file = open_entry(root, kIgnoreFile);
   if (!file) return {};
   try {
     return IgnoreFile::parse(os::read_all(file, kLargestIgnoreFile));
@@ -156,7 +152,7 @@ void check_dockerfile(const os::Fd& root, const std::string& place, const std::s
   if (dockerfile.empty() || dockerfile.starts_with('/'))
     throw Error(Code::invalid, "the Dockerfile " + printable(dockerfile) + " is not in " + printable(place),
                 "name it relative to the build's directory");
-  const auto file = open_beneath(root, dockerfile, O_RDONLY);
+  const auto file = open_entry(root, dockerfile);
   if (!file && (errno == EXDEV || errno == ELOOP))
     throw Error(Code::invalid, "the Dockerfile " + printable(dockerfile) + " is not in " + printable(place),
                 "it must be a file of the build's directory itself, no link");
@@ -193,7 +189,7 @@ void BuildContext::open_item(const Item& item) {
     return;
   }
   left_ = item.entry.size;
-  file_ = open_beneath(root_, item.entry.name, O_RDONLY);
+  file_ = open_entry(root_, item.entry.name);
   struct stat found {};
   const bool same = file_ && ::fstat(file_.get(), &found) == 0 && S_ISREG(found.st_mode) &&
                     static_cast<std::uint64_t>(found.st_size) == left_;

@@ -21,24 +21,6 @@ void report(std::exception_ptr failure) {
 
 }  // namespace
 
-class Builds::Slot {
- public:
-  Slot(Builds& builds, Turns::User user) : builds_(builds), user_(user) {
-    builds_.turns_.begin(user_);
-    builds_.slot_free_.notify_all();  // another one may be next
-  }
-  Slot(const Slot&) = delete;
-  Slot& operator=(const Slot&) = delete;
-  ~Slot() {
-    builds_.turns_.end(user_);
-    builds_.slot_free_.notify_all();
-  }
-
- private:
-  Builds& builds_;
-  Turns::User user_;
-};
-
 Builds::Builds(async::Executor executor, async::Watcher& watcher, BuildSettings settings)
     : settings_(std::move(settings)),
       cache_(settings_.directory),
@@ -72,7 +54,7 @@ Task<Leased> Builds::ensure(Recipe recipe, Waiting& waiting) {
 // Nobody waits for it any more.
 void Builds::give_up(const Waiting::Build& build) {
   log_.info("build stopped: nobody waits for it any more", kv("environment", build.digest.brief()));
-  slot_free_.notify_all();
+  places_.look_again();
   if (!build.running) return;
   shim::Stop stop;
   stop.grace = settings_.stop_grace;
@@ -89,14 +71,13 @@ Task<> Builds::remove(Digest digest) {
 }
 
 Task<> Builds::drop_downloads() {
-  if (flights_.size() > 0 || dropping_)
+  if (flights_.size() > 0 || places_.closed())
     throw Error(Code::conflict, "environments are being built with what would be removed",
                 "wait until they are there");
-  dropping_ = true;
+  places_.close();
   auto work = [&] { workshop_.drop_downloads(); };
   const auto dropped = co_await async::attempt(async::offload(pool_, work));
-  dropping_ = false;
-  slot_free_.notify_all();
+  places_.open();
   dropped.value();
 }
 
@@ -118,15 +99,9 @@ Task<Leased> Builds::build(Flying flight, Recipe recipe) {
   const auto stopped = [&] {
     return Error(Code::conflict, "nobody waits for the " + recipe.words + " any more");
   };
-  Turns::Ticket ticket(turns_, recipe.asker);
-  slot_free_.notify_all();
-  while ((!ticket.may_begin() || dropping_) && !flight->stopping) co_await slot_free_.wait();
-  ticket.leave();
-  if (flight->stopping) {
-    slot_free_.notify_all();
-    throw stopped();
-  }
-  const Slot slot(*this, recipe.asker);
+  const auto place = co_await places_.wait(flight, recipe.asker);
+  if (!place) throw stopped();
+  recipe.asker = place->user();
   auto look = [&] {
     return cache_.lease(digest);
   };  // somebody's build may have ended since the caller looked
@@ -259,7 +234,7 @@ Task<> Builds::adopt(Digest digest) {
 
 Task<Leased> Builds::go_on(Flying flight, Turns::User user) {
   flight->on_stop = [this, flying = flight.get()] { give_up(*flying->build); };
-  const Slot slot(*this, user);
+  const auto place = places_.take(user);
   auto result = co_await async::attempt(settle_when_over(flight));
   co_return co_await land(flight, std::move(result));
 }

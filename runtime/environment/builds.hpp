@@ -19,8 +19,8 @@
 #include "runtime/base/result.hpp"
 #include "runtime/environment/cache.hpp"
 #include "runtime/environment/flights.hpp"
+#include "runtime/environment/places.hpp"
 #include "runtime/environment/recipe.hpp"
-#include "runtime/environment/turns.hpp"
 #include "runtime/environment/waiting.hpp"
 #include "runtime/environment/workshop.hpp"
 #include "runtime/shim/client.hpp"
@@ -60,7 +60,6 @@ class Builds {
 
  private:
   using Flying = Flights<Leased>::Ptr;
-  class Slot;
 
   void give_up(const Waiting::Build& build);
 
@@ -83,9 +82,7 @@ class Builds {
   async::Pool pool_{4};
   async::Watcher& watcher_;
   std::optional<shim::Launcher> launcher_;  // while anything is built
-  Turns turns_{settings_.at_once};
-  bool dropping_ = false;  // no build may begin
-  async::Event slot_free_;
+  Places places_{settings_.at_once};
   bool recovered_ = false;
   async::Event recovery_done_;
   async::Nursery nursery_;

@@ -157,11 +157,8 @@ async::Task<Ready> Environments::look_for(const Spec& spec, const Context& conte
   const auto owner = context.identity ? context.identity->uid : ::geteuid();
   std::optional<Ready> ready;
   auto look = [&](const std::stop_token& stop) { ready.emplace(ensure(spec, context, stop)); };
-  auto unwanted = [&]() -> async::Task<> {
-    while (!waiting.abandoned()) co_await waiting.changed().wait();
-  };
   auto looking = async::offload(looking_, owner, look);
-  auto abandoned = unwanted();
+  auto abandoned = waiting.until_abandoned();
   co_await async::run_until(std::move(looking), std::move(abandoned));
   if (!ready) throw Cancelled();
   co_return std::move(*ready);

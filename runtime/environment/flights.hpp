@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include <sys/types.h>
+
 #include "runtime/async/attempt.hpp"
 #include "runtime/async/nursery.hpp"
 #include "runtime/base/error.hpp"
@@ -31,7 +33,9 @@ class Flights {
     std::optional<Error> failure;
     std::optional<T> result;
     std::set<Waiting*> riders;
-    std::function<void()> on_stop;  // called when `stopping` becomes true
+    std::map<uid_t, std::size_t> users;  // how many of them wait on whose behalf
+    std::function<void()> on_users;      // called when one comes to wait or none of his does any more
+    std::function<void()> on_stop;       // called when `stopping` becomes true
 
     void tell() {
       for (auto* waiting : riders) build ? waiting->tell(*build) : waiting->changed().notify_all();
@@ -71,8 +75,7 @@ class Flights {
     for (const auto& [name, flight] : flights_) {
       if (!flight->build) continue;
       auto& build = builds.emplace_back(*flight->build);
-      for (const auto* rider : flight->riders)
-        if (rider->who()) build.wanted_by.insert(*rider->who());
+      for (const auto& [user, count] : flight->users) build.wanted_by.insert(user);
     }
     return builds;
   }
@@ -80,10 +83,18 @@ class Flights {
  private:
   class Rider {
    public:
-    Rider(Flight& flight, Waiting& waiting) : flight_(flight), waiting_(waiting) { flight_.riders.insert(&waiting_); }
+    Rider(Flight& flight, Waiting& waiting) : flight_(flight), waiting_(waiting) {
+      flight_.riders.insert(&waiting_);
+      if (waiting_.who() && ++flight_.users[*waiting_.who()] == 1 && flight_.on_users) flight_.on_users();
+    }
     Rider(const Rider&) = delete;
     Rider& operator=(const Rider&) = delete;
-    ~Rider() { flight_.riders.erase(&waiting_); }
+    ~Rider() {
+      flight_.riders.erase(&waiting_);
+      if (!waiting_.who() || --flight_.users[*waiting_.who()] > 0) return;
+      flight_.users.erase(*waiting_.who());
+      if (flight_.on_users) flight_.on_users();
+    }
 
    private:
     Flight& flight_;

@@ -1,5 +1,7 @@
 #include "runtime/environment/images.hpp"
 
+#include <unistd.h>
+
 #include <nlohmann/json.hpp>
 
 #include "runtime/async/attempt.hpp"
@@ -63,27 +65,14 @@ struct Images::Eviction {
   async::Event ended;
 };
 
-class Images::Slot {
- public:
-  explicit Slot(Images& images) : images_(images) { ++images_.running_; }
-  Slot(const Slot&) = delete;
-  Slot& operator=(const Slot&) = delete;
-  ~Slot() {
-    --images_.running_;
-    images_.slot_free_.notify_all();
-  }
-
- private:
-  Images& images_;
-};
-
 Images::Images(async::Executor executor, ImageSettings settings)
     : settings_(std::move(settings)),
       engine_(settings_.socket, ending_.get_token()),
       records_(settings_, engine_),
       pulls_(settings_, engine_, records_),
       builds_(settings_, engine_, records_, pulls_),
-      makers_(settings_.at_once),
+      places_(settings_.at_once),
+      makers_(places_.most()),
       nursery_(std::move(executor), report) {}
 
 Task<> Images::recover() {
@@ -171,7 +160,8 @@ Task<Leased> Images::ensure_locked(std::string text, const ImageUse& use, Waitin
 }
 
 Task<Leased> Images::ensure_found(std::string request, Look look, ImageUse use, Waiting& waiting) {
-  Flights<Found>::Work looking = [this, look](Flights<Found>::Ptr flight) { return look_on_a_thread(flight, look); };
+  const auto owner = use.user.value_or(::geteuid());
+  Flights<Found>::Work looking = [this, owner, look](Flights<Found>::Ptr flight) { return look_in_lane(flight, owner, look); };
   auto found = co_await looks_.ride(request, std::nullopt, waiting, looking);
   // Had by itself, what it is built upon is Berth's to give back.
   std::vector<Leased> held;
@@ -191,19 +181,18 @@ Task<Leased> Images::ensure_found(std::string request, Look look, ImageUse use, 
   build.owner = plan.owner;
   build.since = system_clock().now();
   auto name = plan.digest.hex();
-  Flights<Leased>::Work making = [this, plan](Making flight) { return make(flight, plan); };
+  Flights<Leased>::Work making = [this, plan, asker = use.user](Making flight) { return make(flight, plan, asker); };
   co_return co_await makings_.ride(std::move(name), std::move(build), waiting, std::move(making));
 }
 
-Task<Found> Images::look_on_a_thread(Flights<Found>::Ptr flight, Look look) {
-  auto work = [&]() -> Found {
-    try {
-      return look(flight->stop.get_token());
-    } catch (const Cancelled&) {
-      throw stopped("image");
-    }
-  };
-  co_return co_await async::offload(lookers_, work);
+// In the user's own: whoever has a registry or a large directory looked at keeps no other user waiting.
+Task<Found> Images::look_in_lane(Flights<Found>::Ptr flight, uid_t owner, Look look) {
+  auto work = [&](const std::stop_token& stop) { return look(stop); };
+  try {
+    co_return co_await async::offload(looking_, owner, work, flight->stop);
+  } catch (const Cancelled&) {
+    throw stopped("image");
+  }
 }
 
 Task<std::optional<Leased>> Images::lease(Digest digest) {
@@ -270,11 +259,10 @@ Task<> Images::carry_out(std::shared_ptr<Eviction> eviction) {
 
 // --- a pull or a build
 
-Task<Leased> Images::make(Making flight, ImagePlan plan) {
-  flight->on_stop = [this] { slot_free_.notify_all(); };
-  while (running_ >= settings_.at_once && !flight->stopping) co_await slot_free_.wait();
-  if (flight->stopping) throw stopped(plan.words);
-  const Slot slot(*this);
+Task<Leased> Images::make(Making flight, ImagePlan plan, Turns::User asker) {
+  flight->on_stop = [this] { places_.look_again(); };
+  const auto place = co_await places_.wait(flight, asker);
+  if (!place) throw stopped(plan.words);
   auto begin = [&] { return records_.begin(plan); };
   const auto log = co_await async::offload(makers_, begin);
   flight->build->running = true;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "runtime/async/event.hpp"
+#include "runtime/async/lanes.hpp"
 #include "runtime/async/nursery.hpp"
 #include "runtime/async/offload.hpp"
 #include "runtime/async/task.hpp"
@@ -25,6 +26,7 @@
 #include "runtime/environment/image_pulls.hpp"
 #include "runtime/environment/image_records.hpp"
 #include "runtime/environment/image_settings.hpp"
+#include "runtime/environment/places.hpp"
 #include "runtime/environment/waiting.hpp"
 
 namespace berth::environment {
@@ -76,7 +78,6 @@ class Images {
   using Making = Flights<Leased>::Ptr;
   struct Eviction;
   struct Recovered {};
-  class Slot;
 
   async::Task<> take_over();
   async::Task<> carry_out(std::shared_ptr<Eviction> eviction);
@@ -86,8 +87,8 @@ class Images {
   async::Task<Leased> ensure_conda(Conda conda, const Leased& base, ImageUse use, Waiting& waiting);
   async::Task<Leased> ensure_locked(std::string lock, const ImageUse& use, Waiting& waiting);
   async::Task<Leased> ensure_found(std::string request, Look look, ImageUse use, Waiting& waiting);
-  async::Task<Found> look_on_a_thread(Flights<Found>::Ptr flight, Look look);
-  async::Task<Leased> make(Making flight, ImagePlan plan);
+  async::Task<Found> look_in_lane(Flights<Found>::Ptr flight, uid_t owner, Look look);
+  async::Task<Leased> make(Making flight, ImagePlan plan, Turns::User asker);
   async::Task<Leased> make_on_a_thread(Making flight, const ImagePlan& plan, const std::string& log);
   async::Task<> abandon(Making flight, Digest digest);
 
@@ -99,15 +100,15 @@ class Images {
   ImagePulls pulls_;
   ImageBuilds builds_;
   async::Pool readers_{1};  // of records: never held up by the engine
-  async::Pool lookers_{4};
+  async::Pool lookers_{4};  // at what the engine alone has
+  async::Lanes looking_{{2, 8}};
+  Places places_;
   async::Pool makers_;
   async::Pool removers_{1};
   mutable std::mutex mutex_;  // guards root_directory_
   std::string root_directory_;
   bool recovered_ = false;
   bool evicting_ = false;
-  std::size_t running_ = 0;
-  async::Event slot_free_;
   async::Nursery nursery_;
   Flights<Recovered> recoveries_{nursery_};
   Flights<Found> looks_{nursery_};

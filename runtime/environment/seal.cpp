@@ -13,6 +13,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/os/beneath.hpp"
 #include "runtime/os/fd.hpp"
 
 namespace berth::environment {
@@ -129,7 +130,7 @@ class Sealing {
   };
   // Step by step: nothing of the path may be a link.
   Folder open_folder(const std::string& path) const {
-    auto folder = os::open(tree_, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    auto folder = os::open_directory(tree_);
     std::size_t at = 0;
     for (auto end = path.find('/'); end != std::string::npos; at = end + 1, end = path.find('/', at)) {
       folder = os::Fd(::openat(folder.get(), path.substr(at, end - at).c_str(),

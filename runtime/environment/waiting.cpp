@@ -16,6 +16,10 @@ void Waiting::abandon() {
   changed_.notify_all();
 }
 
+async::Task<> Waiting::until_abandoned() {
+  while (!abandoned_) co_await changed_.wait();
+}
+
 void Waiting::tell(Build build) {
   build_ = std::move(build);
   changed_.notify_all();

@@ -47,6 +47,7 @@ class Waiting {
   // ends.
   void abandon();
   bool abandoned() const { return abandoned_; }
+  async::Task<> until_abandoned();
 
   // By who builds.
   void tell(Build build);

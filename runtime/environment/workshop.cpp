@@ -12,6 +12,7 @@
 #include "runtime/base/text.hpp"
 #include "runtime/environment/last_words.hpp"
 #include "runtime/environment/seal.hpp"
+#include "runtime/os/beneath.hpp"
 #include "runtime/os/fd.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/process.hpp"
@@ -274,7 +275,7 @@ Leased Workshop::complete(const Digest& digest, const shim::Ended& ended) {
 
 // In a directory of the build user: neither a symlink to a file of ours nor a pipe may be read.
 std::string Workshop::result_of(const Digest& digest) const {
-  const auto work = os::open(work_directory(digest), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const auto work = os::open_directory(work_directory(digest));
   const os::Fd file(::openat(work.get(), kResultFile, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!file && errno == ENOENT)
     throw Error(Code::invalid, "the build ended well but told no result",

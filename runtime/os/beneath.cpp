@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <string_view>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
@@ -20,46 +22,53 @@ Error replaced(const std::string& path, const std::string& by) {
           "somebody has put it there; it is not followed"};
 }
 
-// Names without "" , "." and "..", which could lead elsewhere.
-std::vector<std::string> names_of(const std::string& path) {
-  std::vector<std::string> names;
+// Some that are neither "." nor "..", which could lead elsewhere, and no "/" before them.
+void require_names(const std::string& path) {
+  bool any = false;
+  bool wrong = path.starts_with('/');
   for (std::size_t at = 0; at <= path.size();) {
     const auto end = std::min(path.find('/', at), path.size());
-    auto name = path.substr(at, end - at);
-    if (name == ".." || (name.empty() && at == 0))
-      throw Error(Code::invalid, printable(path) + " is no path beneath a directory");
-    if (!name.empty() && name != ".") names.push_back(std::move(name));
+    const auto name = std::string_view(path).substr(at, end - at);
+    wrong = wrong || name == "..";
+    any = any || (!name.empty() && name != ".");
     at = end + 1;
   }
-  if (names.empty()) throw Error(Code::invalid, printable(path) + " is no path beneath a directory");
-  return names;
+  if (wrong || !any) throw Error(Code::invalid, printable(path) + " is no path beneath a directory");
 }
 
-// Where the kernel, or a filter around this process, knows no openat2. Each name by itself, none of them a link.
-int walk(int directory, const std::vector<std::string>& names, int flags, mode_t mode) {
+bool is_link(int directory, const char* name) {
+  struct stat info {};
+  return ::fstatat(directory, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(info.st_mode);
+}
+
+// The same where the kernel, or a filter around this process, knows no openat2: each name by itself, none of them a link.
+// -1 and errno.
+int in_steps(int directory, const std::string& path, int flags, mode_t mode) {
   Fd above;
-  for (std::size_t i = 0; i + 1 < names.size(); ++i) {
-    const int next = ::openat(above ? above.get() : directory, names[i].c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  std::size_t at = 0;
+  for (auto slash = path.find('/'); slash != std::string::npos; at = slash + 1, slash = path.find('/', at)) {
+    const auto name = path.substr(at, slash - at);
+    if (name == ".." || slash == 0) return errno = EXDEV, -1;
+    if (name.empty() || name == ".") continue;
+    const int from = above ? above.get() : directory;
+    const int next = ::openat(from, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (next < 0 && errno == ENOTDIR) errno = is_link(from, name.c_str()) ? ELOOP : ENOTDIR;
     if (next < 0) return -1;
     above.reset(next);
   }
-  return ::openat(above ? above.get() : directory, names.back().c_str(), flags | O_NOFOLLOW | O_CLOEXEC, mode);
+  const auto* last = path.c_str() + at;
+  if (at > 0 && *last == '\0') last = ".";
+  if (std::string_view(last) == "..") return errno = EXDEV, -1;
+  return ::openat(above ? above.get() : directory, last, flags, mode);
 }
 
 // -1 and errno.
-int open_without_links(int directory, const std::string& path, int flags, mode_t mode) {
-  const auto names = names_of(path);
+int in_one_step(int directory, const std::string& path, int flags, mode_t mode) {
   open_how how{};
-  how.flags = static_cast<std::uint64_t>(static_cast<unsigned>(flags | O_NOFOLLOW | O_CLOEXEC));
+  how.flags = static_cast<std::uint64_t>(static_cast<unsigned>(flags));
   how.mode = (flags & O_CREAT) != 0 ? mode : 0;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  for (;;) {
-    const auto fd = ::syscall(SYS_openat2, directory, path.c_str(), &how, sizeof how);
-    if (fd >= 0) return static_cast<int>(fd);
-    if (errno == EINTR || errno == EAGAIN) continue;  // EAGAIN: something was renamed on the way
-    if (errno == ENOSYS || errno == EPERM) return walk(directory, names, flags, mode);
-    return -1;
-  }
+  return static_cast<int>(::syscall(SYS_openat2, directory, path.c_str(), &how, sizeof how));
 }
 
 const char* type_in_words(mode_t mode) {
@@ -109,24 +118,24 @@ Expected trusted_file() {
   return expected;
 }
 
-Expected file_of(uid_t owner) {
-  Expected expected;
-  expected.owners = {owner};
-  return expected;
-}
+Fd open_directory(const std::string& path) { return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW); }
 
-Expected directory_of(uid_t owner) {
-  Expected expected;
-  expected.type = S_IFDIR;
-  expected.owners = {owner};
-  return expected;
+Fd try_open_beneath(const Fd& directory, const std::string& path, int flags, mode_t mode) {
+  static std::atomic<bool> in_one = true;  // until the kernel says that it cannot
+  flags |= O_NOFOLLOW | O_CLOEXEC;
+  for (;;) {
+    Fd fd;
+    if (in_one) fd.reset(in_one_step(directory.get(), path, flags, mode));
+    if (!fd && in_one && errno == ENOSYS) in_one = false;
+    if (!fd && (!in_one || errno == EPERM)) fd.reset(in_steps(directory.get(), path, flags, mode));  // EPERM: of filters
+    if (fd || (errno != EINTR && errno != EAGAIN)) return fd;  // EAGAIN: something was renamed on the way
+  }
 }
-
-Fd open_directory(const std::string& path) { return open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW); }
 
 std::optional<Fd> open_beneath_if_exists(const Fd& directory, const std::string& path, int flags,
                                          const Expected& expected) {
-  const Fd found(open_without_links(directory.get(), path, O_PATH, 0));
+  require_names(path);
+  const auto found = try_open_beneath(directory, path, O_PATH);
   if (!found && absent(errno)) return std::nullopt;
   if (!found && (errno == ELOOP || errno == EXDEV)) throw replaced(path, "a link");
   if (!found && errno == ENOTDIR) throw replaced(path, "something that is no directory, or a link,");
@@ -138,7 +147,7 @@ std::optional<Fd> open_beneath_if_exists(const Fd& directory, const std::string&
 Fd open_beneath(const Fd& directory, const std::string& path, int flags, const Expected& expected, mode_t mode) {
   if (auto found = open_beneath_if_exists(directory, path, flags, expected)) return std::move(*found);
   if ((flags & O_CREAT) == 0) throw Error(Code::not_found, "there is no " + printable(path));
-  Fd made(open_without_links(directory.get(), path, flags | O_EXCL, mode));
+  auto made = try_open_beneath(directory, path, flags | O_EXCL, mode);
   if (made) return made;
   if (errno != EEXIST) throw_errno("make", printable(path));
   auto found = open_beneath_if_exists(directory, path, flags, expected);  // somebody was quicker

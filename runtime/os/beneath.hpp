@@ -29,12 +29,15 @@ struct Expected {
 // A regular file of this process' own user, of root, or of nobody (kNobodysOwn): what no job can have made, unless it is
 // the same user.
 Expected trusted_file();
-Expected file_of(uid_t owner);
-Expected directory_of(uid_t owner);
 
 // The directory itself, not what a link at its end leads to; for what is opened beneath it. What leads to it must be
 // trusted.
 Fd open_directory(const std::string& path);
+
+// Whatever is at `path`, a relative one of names or ".", without following a link on the way or leaving the directory: an
+// empty handle and errno (ELOOP, EXDEV) where it would. For who looks at the type himself; without O_PATH or O_NONBLOCK
+// opening a fifo hangs.
+Fd try_open_beneath(const Fd& directory, const std::string& path, int flags, mode_t mode = 0);
 
 // `path`: relative, of one or more names, none of them ".."; with O_CREAT (then `mode` counts) a new file is made only
 // where nothing is. Throws Error: Code::not_found where it is absent, Code::corrupt where something else is in its place

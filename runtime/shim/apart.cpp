@@ -35,7 +35,7 @@ bool set(const Capabilities& capabilities) {
 
 void set_apart(const std::string& directory) {
   if (::geteuid() != 0) return;
-  const auto root = os::open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const auto root = os::open_directory(directory);
   for (const auto* name : {kLaunchFile, kLogFile})
     if (::fchownat(root.get(), name, os::kNobodysOwn, static_cast<gid_t>(-1), AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT)
       throw_errno("set apart", os::join(directory, name));

@@ -59,7 +59,7 @@ void make_owned(const std::string& path, const std::optional<os::Identity>& owne
     throw_errno("make directory", path);
   }
   if (!owner) return;
-  const auto directory = os::open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const auto directory = os::open_directory(path);
   if (::fchown(directory.get(), owner->uid, owner->gid) < 0) throw_errno("give away directory", path);
 }
 

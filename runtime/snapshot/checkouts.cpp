@@ -13,6 +13,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/os/beneath.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/snapshot/diff.hpp"
 #include "runtime/snapshot/tree.hpp"
@@ -126,7 +127,7 @@ class ThinLayer {
 
 os::Fd make_tree(const std::string& path, const Owner& owner) {
   if (::mkdir(path.c_str(), 0755) < 0) throw_errno("make directory", printable(path));
-  auto tree = os::open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  auto tree = os::open_directory(path);
   if (::fchmod(tree.get(), 0755) < 0) throw_errno("set the mode of", printable(path));
   if (::fchown(tree.get(), owner.uid, owner.gid) < 0) throw_errno("give away", printable(path));
   return tree;

@@ -15,6 +15,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/os/beneath.hpp"
 #include "runtime/snapshot/content.hpp"
 #include "runtime/snapshot/scan.hpp"
 #include "runtime/snapshot/tree.hpp"
@@ -95,7 +96,7 @@ class Resolver {
       }
       here.push_back(name);
       struct stat info {};
-      const auto found = open_beneath(root_, joined(here), O_PATH);
+      const auto found = os::try_open_beneath(root_, joined(here), O_PATH);
       if (!found && (errno == ENOENT || errno == ENOTDIR)) return absent(link);
       if (!found || ::fstat(found.get(), &info) < 0) return refused("cannot be reached");
       if (!S_ISLNK(info.st_mode)) continue;
@@ -106,7 +107,7 @@ class Resolver {
       if (!follow(target, here, pending)) return out(link);
     }
     Place place;
-    place.directory = open_beneath(root_, here.empty() ? "." : joined(here), O_RDONLY | O_DIRECTORY | O_NONBLOCK);
+    place.directory = os::try_open_beneath(root_, here.empty() ? "." : joined(here), O_RDONLY | O_DIRECTORY | O_NONBLOCK);
     if (!place.directory && errno == ENOTDIR) return refused_as("is no directory");
     if (!place.directory) return refused("cannot be read");
     return place;
@@ -436,7 +437,7 @@ bool anything_to_collect(const os::Fd& root, const CollectionRequest& request) {
     if (!components) return true;
     path.insert(path.end(), components->begin(), components->end());
     // Only that there is nothing is for sure: a link on the way may lead somewhere.
-    if (open_beneath(root, path.empty() ? "." : joined(path), O_PATH) || errno != ENOENT) return true;
+    if (os::try_open_beneath(root, path.empty() ? "." : joined(path), O_PATH) || errno != ENOENT) return true;
   }
   return false;
 }

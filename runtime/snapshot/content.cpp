@@ -5,6 +5,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/os/beneath.hpp"
 
 namespace berth::snapshot {
 namespace {
@@ -27,7 +28,7 @@ std::optional<std::string> read_if_sound(const objects::Store& store, const Dige
 void TreeContent::read(const Manifest& manifest, std::uint32_t entry, std::uint64_t offset,
                        std::uint64_t size, objects::Buffer& out) {
   const auto path = scan_.real_names.empty() ? manifest.path(entry) : scan_.path_on_disk(entry);
-  const auto file = open_beneath(root_, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  const auto file = os::try_open_beneath(root_, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
   struct stat info {};
   if (!file || ::fstat(file.get(), &info) < 0 || stamp_of(info) != scan_.stamps[entry] ||
       static_cast<std::uint64_t>(info.st_size) != manifest[entry].size)

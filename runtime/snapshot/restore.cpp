@@ -14,6 +14,7 @@
 #include "runtime/base/text.hpp"
 #include "runtime/base/units.hpp"
 #include "runtime/objects/workers.hpp"
+#include "runtime/os/beneath.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/snapshot/recipe.hpp"
 #include "runtime/snapshot/tree.hpp"
@@ -88,6 +89,7 @@ class Restoration {
   void make_directories_and_links() {
     for (std::uint32_t i = 0; i < chosen_.size(); ++i) {
       if (!chosen_[i]) continue;
+      go_on();
       const auto& entry = manifest_[i];
       const Name name(entry.name);
       if (entry.is_directory()) {
@@ -121,7 +123,7 @@ class Restoration {
   const os::Fd& directory(std::uint32_t index, OpenDirectory& last) const {
     if (index == kNone) return target_;
     if (last.fd && last.index == index) return last.fd;
-    last.fd = open_beneath(target_, manifest_.path(index), O_PATH | O_DIRECTORY);
+    last.fd = os::try_open_beneath(target_, manifest_.path(index), O_PATH | O_DIRECTORY);
     if (!last.fd) fail("open directory", index);
     last.index = index;
     return last.fd;
@@ -161,8 +163,10 @@ class Restoration {
     std::vector<OpenDirectory> last(workers);
     store_.read_each(digests, workers, [&](std::span<const objects::Store::Piece> pieces, unsigned worker) {
       for (const auto& piece : pieces)
-        for (auto k = starts[piece.index]; k < starts[piece.index + 1]; ++k)
+        for (auto k = starts[piece.index]; k < starts[piece.index + 1]; ++k) {
+          go_on();
           os::write_all(create(files[k], last[worker]), piece.bytes);
+        }
     });
   }
 
@@ -202,6 +206,7 @@ class Restoration {
       Run run(file);
       for (const auto& piece : pieces)
         for (auto k = starts[piece.index]; k < starts[piece.index + 1]; ++k) {
+          go_on();
           if (piece.bytes.size() != chunks[k].size) damaged(i);
           run.add(piece.bytes, chunks[k].offset);
         }
@@ -230,6 +235,10 @@ class Restoration {
     std::string_view bytes_;
     std::uint64_t offset_ = 0;
   };
+
+  void go_on() const {
+    if (options_.stop.stop_requested()) throw Cancelled();
+  }
 
   [[noreturn]] void damaged(std::uint32_t i) const {
     throw Error(Code::corrupt, "the chunks of " + printable(manifest_.path(i)) + " do not fit together");
@@ -268,7 +277,7 @@ void restore(const objects::Store& store, const Manifest& manifest, const os::Fd
 void restore(const objects::Store& store, const Manifest& manifest, const std::string& target,
              const RestoreOptions& options) {
   if (::mkdir(target.c_str(), 0755) < 0) throw_errno("make directory", printable(target));
-  const auto fd = os::open(target, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const auto fd = os::open_directory(target);
   if (::fchmod(fd.get(), 0755) < 0) throw_errno("set the mode of", printable(target));
   if (options.owner && ::fchown(fd.get(), options.owner->uid, options.owner->gid) < 0)
     throw_errno("give away", printable(target));

@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <optional>
+#include <stop_token>
 #include <string>
 
 #include "runtime/objects/store.hpp"
@@ -23,6 +24,7 @@ struct Owner {
 
 struct RestoreOptions {
   std::optional<Owner> owner;  // nobody's business but this process's where absent
+  std::stop_token stop{};      // which is Cancelled
 };
 
 // Fills the existing, empty directory `target`; Code::conflict where a name is taken. Leaves what it wrote on

@@ -17,6 +17,7 @@
 #include "runtime/objects/chunker.hpp"
 #include "runtime/objects/sha256.hpp"
 #include "runtime/objects/workers.hpp"
+#include "runtime/os/beneath.hpp"
 #include "runtime/snapshot/recipe.hpp"
 #include "runtime/snapshot/stat_cache.hpp"
 #include "runtime/snapshot/walk.hpp"
@@ -153,7 +154,7 @@ class Contents {
     const auto path = found_.path(index);
     const auto on_disk = found_.renamed ? found_.path_on_disk(index) : path;
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
-      const auto file = open_beneath(root_, on_disk, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+      const auto file = os::try_open_beneath(root_, on_disk, O_RDONLY | O_NONBLOCK | O_NOCTTY);
       if (!file && errno == ENOENT) {
         node.dropped = true;
         return;

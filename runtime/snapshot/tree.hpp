@@ -1,7 +1,7 @@
 #pragma once
 
 // Reading a directory tree that somebody else may be changing, or may have made to trick us: everything is
-// opened relative to the root held open, and no symbolic link is followed. Internal to runtime/snapshot.
+// opened relative to the root held open, and no symbolic link is followed (os/beneath.hpp). Internal to runtime/snapshot.
 
 #include <sys/stat.h>
 
@@ -25,13 +25,10 @@ struct Stamp {
 
 Stamp stamp_of(const struct stat& info);
 
-// Opens a path below `root` without following any symbolic link; an empty handle and errno on failure.
-os::Fd open_beneath(const os::Fd& root, const std::string& path, int flags);
-
 // The names in a directory, "." and ".." left out, in bytewise order; where there are more than `most`, any so many.
 std::vector<std::string> list_names(const os::Fd& directory, std::size_t most = static_cast<std::size_t>(-1));
 
-// open_beneath or throw; "." for "".
+// os::try_open_beneath or throw; "." for "".
 os::Fd open_directory_beneath(const os::Fd& root, const std::string& path);
 
 }  // namespace berth::snapshot

@@ -14,6 +14,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/base/units.hpp"
+#include "runtime/os/beneath.hpp"
 #include "runtime/snapshot/ignore.hpp"
 #include "runtime/snapshot/stat_cache.hpp"
 
@@ -42,7 +43,7 @@ class RuleChain {
 
  private:
   void load() {
-    const auto file = open_beneath(root_, file_, O_RDONLY | O_NONBLOCK);
+    const auto file = os::try_open_beneath(root_, file_, O_RDONLY | O_NONBLOCK);
     struct stat info {};
     const bool regular = file && ::fstat(file.get(), &info) == 0 && S_ISREG(info.st_mode);
     rules_ = IgnoreRules::parse(regular ? os::read_all(file, 16U << 20) : std::string());

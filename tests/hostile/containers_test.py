@@ -183,6 +183,29 @@ class ContainersTest(EngineTest, HostileTest):
         self.output(again)
         self.assertNotEqual(self.agent.job(again)["environment_digest"], self.agent.job(job)["environment_digest"])
 
+    # --- what never comes to be
+
+    def test_builds_that_hang_keep_nobody_elses_image_waiting(self):
+        hanging = [self.built(self.attacker, f"FROM {self.base}\nRUN echo {at}\nRUN busybox sleep 1000\n") for at in range(4)]
+
+        def waits(job, words):
+            return words in (self.agent.job(job).get("waiting") or "")
+        eventually(lambda: sum(waits(job, "building for") for job in hanging) == 2, "as many hang as are built at once", LONG)
+        wanted = self.engine.name_of("plain", "layers:1")
+        behind = self.submitted(self.attacker, "--image", wanted, command=("ls", "/one"))
+        eventually(lambda: waits(behind, "waits for other builds"), "he is first to ask for what the victim wants", LONG)
+        self.output(self.submitted(self.victim, "--image", wanted, command=("ls", "/one")))
+        self.assertEqual(self.output(self.built(self.victim, f"FROM {self.base}\nRUN echo made > /made\n", ("cat", "/made"))),
+                         "made\n")
+        with self.subTest("before a job needs it"):
+            made = self.berth(self.third, "env", "build", "--dockerfile",
+                              self.files_of(self.third, Dockerfile=f"FROM {self.base}\nRUN echo third\n"), timeout=LONG)
+            self.assertIn("third", made.out + made.err)
+        self.assertEqual(sum(waits(job, "building for") for job in hanging), 2)
+        for job in hanging:
+            self.agent.cancel(job)
+            self.ended(job)
+
     # --- names and labels
 
     def test_containers_and_volumes_of_others_stay_whatever_they_are_called(self):

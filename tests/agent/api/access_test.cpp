@@ -48,6 +48,17 @@ TEST_CASE("on a machine's agent everybody submits as himself, and only owner and
   CHECK_FALSE(denied([&] { access.require_node(user(0)); }));
 }
 
+TEST_CASE("what is one user's alone is there for him and for root, even where others may read") {
+  for (const bool others_may_read : {false, true}) {
+    const api::Access access(0, true, others_may_read);
+    CHECK(access.may_see(user(1000), 1000));
+    CHECK(access.may_see(user(0), 1000));
+    CHECK_FALSE(access.may_see(user(1001), 1000));
+    CHECK_FALSE(access.may_see(user(1001), 0));
+    CHECK(access.may_see(user(1001), std::nullopt));
+  }
+}
+
 TEST_CASE("logs can be opened for all by configuration, but never control") {
   const api::Access access(0, true, true);
   CHECK_FALSE(denied([&] { access.require_content(user(1001), job_of(1000)); }));

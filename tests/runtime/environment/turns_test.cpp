@@ -77,3 +77,37 @@ TEST_CASE("of fifty users one has a hundred builds that hang: each of the others
     turns.end(user);
   }
 }
+
+TEST_CASE("what several wait for has the best turn of any of them, at whose cost it begins") {
+  Turns turns(2);
+  turns.begin(1);
+  turns.begin(1);
+  Turns::Ticket common(turns, 1);
+  CHECK(!common.may_begin());
+  common.wanted_by({1, 2});
+  CHECK(common.whose_turn() == Turns::User(2));
+  turns.begin(2);
+  CHECK(!common.may_begin());
+  common.wanted_by({1, 2, 3});
+  CHECK(!common.may_begin());  // two users have some
+  turns.end(1);
+  turns.end(1);
+  CHECK(common.whose_turn() == Turns::User(3));  // who had none yet
+}
+
+TEST_CASE("however users come and go, no more run than it says") {
+  for (const std::size_t places : {1U, 2U, 3U, 5U}) {
+    CAPTURE(places);
+    Turns turns(places);
+    for (std::size_t running = 0; running < places; ++running) turns.begin(0);
+    std::size_t running = places;
+    for (uid_t round = 0; round < 40; ++round) {
+      Turns::Ticket ticket(turns, round % 8);
+      if (!ticket.may_begin()) continue;
+      ticket.leave();
+      turns.begin(round % 8);
+      ++running;
+    }
+    CHECK(running == turns.most());
+  }
+}

@@ -2,8 +2,18 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <functional>
 
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
@@ -25,6 +35,57 @@ Code code_of(const auto& work) {
     return error.code();
   }
   return Code::internal;
+}
+
+// Whether it is so in a process that has no openat2, which fails with `error` there.
+bool holds_without_openat2(int error, const std::function<bool()>& work) {
+  const auto child = ::fork();
+  if (child == 0) {
+    std::array<sock_filter, 4> filter{{BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                                       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+                                       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(error)),
+                                       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)}};
+    const sock_fprog program{filter.size(), filter.data()};
+    const bool filtered = ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+                          ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 &&
+                          ::syscall(SYS_openat2, AT_FDCWD, ".", nullptr, 0) < 0 && errno == error;
+    ::_exit(filtered && work() ? 0 : 1);
+  }
+  int status = 0;
+  return child > 0 && ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+// 0, or why it was not opened.
+int error_of(const Fd& directory, const std::string& path, int flags = O_RDONLY | O_NONBLOCK) {
+  return try_open_beneath(directory, path, flags) ? 0 : errno;
+}
+
+TEST_CASE("with openat2 or without it the same is opened, and nothing by a link or outside") {
+  Place place;
+  make_directories(place.inside + "/a/b");
+  write_file(place.inside + "/a/b/file", "hello", 0600, Durable::no);
+  REQUIRE(::mkfifo((place.inside + "/a/fifo").c_str(), 0600) == 0);
+  REQUIRE(::symlink("b", (place.inside + "/a/link").c_str()) == 0);
+  REQUIRE(::symlink((place.dir / "secret").c_str(), (place.inside + "/a/secret").c_str()) == 0);
+  REQUIRE(::symlink(place.dir.path().c_str(), (place.inside + "/up").c_str()) == 0);
+  const auto attack = [&] {
+    const auto& root = place.root;
+    bool as_it_should = read_all(try_open_beneath(root, "a/b/file", O_RDONLY), 100) == "hello";
+    for (const char* path : {".", "a", "a/b", "a/b/", "./a//b/./file", "a/fifo"}) as_it_should &= error_of(root, path) == 0;
+    for (const char* path : {"a/link/file", "a/secret", "up/secret", "up/inside/a"}) as_it_should &= error_of(root, path) == ELOOP;
+    for (const char* path : {"..", "../secret", "a/../../secret", "/etc/passwd"}) as_it_should &= error_of(root, path) == EXDEV;
+    for (const char* path : {"", "none", "a/none/file"}) as_it_should &= error_of(root, path) == ENOENT;
+    as_it_should &= error_of(root, "a/b/file/below") == ENOTDIR;
+    as_it_should &= error_of(root, "a/link", O_PATH) == 0;  // itself
+    as_it_should &= error_of(root, "a/link", O_RDONLY | O_DIRECTORY) != 0;
+    as_it_should &= code_of([&] { open_beneath(root, "up/made", O_WRONLY | O_CREAT, trusted_file()); }) == Code::corrupt;
+    as_it_should &= code_of([&] { open_beneath(root, "a/secret", O_RDONLY, trusted_file()); }) == Code::corrupt;
+    write_all(open_beneath(root, "a/made", O_WRONLY | O_CREAT, trusted_file()), "made");
+    return as_it_should && read_file(place.inside + "/a/made") == "made" && ::unlink((place.inside + "/a/made").c_str()) == 0;
+  };
+  CHECK(attack());
+  for (const int error : {ENOSYS, EPERM}) CHECK(holds_without_openat2(error, attack));
+  CHECK_FALSE(exists(place.dir / "made"));
 }
 
 TEST_CASE("a plain file beneath a directory is opened, read and written") {
@@ -82,7 +143,7 @@ TEST_CASE("another's file is told from one's own") {
   write_file(path, "forged", 0644, Durable::no);
   REQUIRE(::chown(path.c_str(), 12345, 12345) == 0);
   CHECK(code_of([&] { open_plain(path, O_RDONLY); }) == Code::corrupt);
-  CHECK(read_plain_if_exists(path, file_of(12345)) == "forged");
+  CHECK(read_plain_if_exists(path, Expected{S_IFREG, {12345}}) == "forged");
   REQUIRE(::chown(path.c_str(), kNobodysOwn, 0) == 0);
   CHECK(read_plain_if_exists(path) == "forged");
 }

@@ -102,3 +102,19 @@ TEST_CASE("a missing object is told before anything is written of the files") {
           restore(empty, example.manifest, other / "again");
         }).find("while restoring snapshot") != std::string::npos);
 }
+
+TEST_CASE("a stop ends it before the next file") {
+  Example example;
+  std::stop_source stop;
+  RestoreOptions options;
+  options.stop = stop.get_token();
+  const auto copy = example.node / "copy";
+  os::make_directories(copy);
+  const auto target = os::open(copy, O_RDONLY | O_DIRECTORY);
+  const auto until_one = [&](std::uint32_t entry) {
+    if (entry > 0) stop.request_stop();
+    return true;
+  };
+  CHECK_THROWS_AS(restore_some(example.store, example.manifest, target, options, until_one), Cancelled);
+  CHECK(std::filesystem::is_empty(copy));
+}
