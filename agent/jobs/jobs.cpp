@@ -55,7 +55,7 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
       store_(store),
       workplaces_(workplaces),
       box_(settings_.secrets_key),
-      environments_(executor, environments, workplaces,
+      environments_(executor, environments, workplaces, [this](uid_t uid, std::uint64_t bytes) { return room_for(uid, bytes); },
                     {settings_.switch_user, settings_.defaults.path, settings_.cgroup_base, settings_.guard_environments}),
       containers_(settings_.containers),
       governor_(governor),

@@ -214,6 +214,8 @@ class Jobs {
     std::optional<Error> error{};  // why it failed
   };
   Task<Materialized> materialize(model::Job job);
+  // For the files of a user's snapshot, which may be far larger than what he sent; held while they are written.
+  Task<Transit::Charge> room_for(uid_t uid, std::uint64_t bytes);
   Task<> prepare_code(const model::Job& job, const os::Identity& identity);
   Task<> end_unprepared(Sequence sequence, model::Attempt failed);
   // Of a job that was canceled before its command ran.

@@ -117,8 +117,19 @@ Task<> Jobs::prepare_code(const model::Job& job, const os::Identity& identity) {
     ~Count() { --all; }
     std::size_t& all;
   } const count(preparing_);
-  auto work = [&](const std::stop_token&) { workplaces_.prepare(job, identity); };
-  co_await async::offload(lanes_.preparing, job.uid, work);
+  Transit::Charge room;
+  for (;;) {
+    auto work = [&](const std::stop_token&) { return workplaces_.prepare(job, identity, room.bytes()); };
+    const auto needed = co_await async::offload(lanes_.preparing, job.uid, work);
+    if (!needed) co_return;
+    room = co_await room_for(job.uid, *needed);
+  }
+}
+
+Task<Transit::Charge> Jobs::room_for(uid_t uid, std::uint64_t bytes) {
+  auto charge = co_await quota_.files(uid, bytes);
+  co_await governor_.make_room(ByteSize(bytes));
+  co_return charge;
 }
 
 model::Attempt Jobs::canceled_attempt(Sequence sequence, int attempt, int launch) {
@@ -151,12 +162,16 @@ Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   const auto& job = ground.whole;
   auto make = [&] { ground.site = workplaces_.make(job, launch, identity); };
   auto make_copy = [&](const std::stop_token&) { make(); };
-  if (job.request.snapshot && !workplaces_.overlays())
+  auto measure = [&](const std::stop_token&) { return workplaces_.bytes_of(*job.request.snapshot); };
+  if (job.request.snapshot && !workplaces_.overlays()) {
+    const auto bytes = co_await async::offload(lanes_.preparing, job.uid, measure);
+    const auto room = co_await room_for(job.uid, bytes);
     co_await async::offload(lanes_.preparing, job.uid, make_copy);
-  else if (job.request.snapshot)
+  } else if (job.request.snapshot) {
     co_await async::offload(pool_, make);
-  else
+  } else {
     make();
+  }
   ground.site.gpus = find(sequence)->gpus;
   if (settings_.switch_user) ground.site.devices = gpus_.ledger().rules_for(ground.site.gpus);
   if (job.request.environment.kind != model::EnvironmentRequest::Kind::none) {

@@ -69,7 +69,7 @@ async::Task<Transit::Charge> Quota::copy(uid_t uid, std::uint64_t bytes) {
 async::Task<Transit::Charge> Quota::files(uid_t uid, std::uint64_t bytes) {
   const auto limit = storage_limit();
   if (binds(uid) && limit && bytes > limit->bytes())
-    throw Error(Code::no_space,
+    throw Error(Code::too_large,
                 "the files are " + to_text(ByteSize(bytes)) + ", and one user may store " + to_text(*limit) +
                     " (storage_per_user)",
                 "leave files out (.amlignore), or ask who runs this node to raise the limit");

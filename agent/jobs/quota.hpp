@@ -51,7 +51,7 @@ class Quota {
   async::Task<> charge(uid_t uid, Transit::Charge& coming, std::uint64_t bytes);
   // A copy of what is stored already: waits until others of his have gone.
   async::Task<Transit::Charge> copy(uid_t uid, std::uint64_t bytes);
-  // The files of a snapshot of his, which may be far larger than what is stored of it. Code::no_space where one user may
+  // The files of a snapshot of his, which may be far larger than what is stored of it. Code::too_large where one user may
   // not have so much, however long he waits.
   async::Task<Transit::Charge> files(uid_t uid, std::uint64_t bytes);
 
