@@ -267,9 +267,14 @@ class LimitsTest(HostileTest):
             self.assertLess(self.resident(), 160 << 20)
         self.agent.kill()
 
-    def slowest_of_root(self, doing):
-        """How long root waits at most while the function is called beside."""
-        thread = threading.Thread(target=doing)
+    def assert_root_does_not_wait(self, doing):
+        """Though the function takes the agent long."""
+        taken = []
+        def timed():
+            begun = time.monotonic()
+            doing()
+            taken.append(time.monotonic() - begun)
+        thread = threading.Thread(target=timed)
         thread.start()
         slowest = 0
         while thread.is_alive():
@@ -278,30 +283,23 @@ class LimitsTest(HostileTest):
             slowest = max(slowest, time.monotonic() - begun)
             time.sleep(0.01)
         thread.join()
-        return slowest
+        self.assertLess(slowest, max(1.2 if sanitized() else 0.3, taken[0] / 2))
 
     def test_large_requests_of_one_keep_nobody_waiting(self):
-        """Parsed on the loop, each of these took it for about a second or more."""
+        """Each of these was parsed on the loop, which did nothing else meanwhile."""
         self.start("offline: true")
-        begun = time.monotonic()
-        for size in (10_000, 1_000_000):
-            json.loads(json.dumps(["x" * 20] * size))
-        bound = max(0.7, 5 * (time.monotonic() - begun)) * (4 if sanitized() else 1)  # a measure of this machine
         large = self.agent.request_for("/bin/true", held=True)
         large["command"] = ["/bin/true"] + ["x" * 20] * 45_000
-        for _ in range(12):
+        for _ in range(25):
             large["submission_id"] = new_submission_id()
             self.ask(self.attacker, "POST", "/v1/jobs", large, timeout=PATIENCE)
-        def doctor():
-            for _ in range(3):
-                self.ask(self.attacker, "GET", "/v1/doctor", timeout=PATIENCE)
-        self.assertLess(self.slowest_of_root(doctor), bound)
+        self.assert_root_does_not_wait(lambda: self.ask(self.attacker, "GET", "/v1/doctor", timeout=PATIENCE))
         texts = {"requirements.txt": "x=://a@b " * (7 * 2**20 // 9)}
         wanted = {"kind": "venv", "file": "requirements.txt", "files": texts}
         def build():
             answer = self.request(self.attacker, "POST", "/v1/environments", wanted, timeout=PATIENCE)
             self.assertEqual(answer.status, 400, answer)
-        self.assertLess(self.slowest_of_root(build), bound)
+        self.assert_root_does_not_wait(build)
 
 
 if __name__ == "__main__":

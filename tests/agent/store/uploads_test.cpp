@@ -122,7 +122,7 @@ TEST_CASE_FIXTURE(Fixture, "a user's holdings are what his uploads, his jobs and
   CHECK(held.counted == ByteSize((3_MiB).bytes() + (5_KiB).bytes()));
   recounted(db, 1000, held, held.counted);
   remove_outputs(db, {sequence}, {at(9), "gone"});
-  CHECK(to_recount(db) == std::vector<uid_t>{1000});
+  CHECK(to_recount(db) == std::vector<uid_t>{1000, 1001});
   forget(db, {sequence}, at(100), at(200));
   CHECK(holdings(db, 1000).roots.snapshots.empty());
 }
