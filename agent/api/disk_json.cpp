@@ -41,7 +41,7 @@ json use_json(const jobs::DiskUse& use) {
           {"kept_bytes", use.state.kept},
           {"budget_bytes", use.budget ? json(*use.budget) : json(nullptr)},
           {"kept",
-           {{"stored", use.stored}, {"checkouts", use.checkouts},
+           {{"stored", use.stored}, {"checkouts", use.checkouts}, {"downloads", use.downloads},
             {"environments", use.environments}, {"images", use.images.shared ? use.images.state.kept : 0},
             {"logs", use.logs}, {"records", use.records}}},
           {"image_disk", image_disk_json(use.images)},

@@ -7,7 +7,6 @@
 #include "agent/api/services.hpp"
 #include "agent/jobs/environments.hpp"
 #include "agent/jobs/governor.hpp"
-#include "agent/jobs/secret_masks.hpp"
 #include "agent/model/json.hpp"
 #include "runtime/async/attempt.hpp"
 #include "runtime/async/deadline.hpp"
@@ -33,6 +32,19 @@ constexpr ByteSize kLargestRequest = 8_MiB;
 constexpr std::size_t kMostValues = 50'000;  // of its JSON
 constexpr std::size_t kParsedOnLoop = 64U << 10;  // larger bodies are parsed on the pool
 constexpr auto kLookAgain = std::chrono::milliseconds(100);
+
+// An environment may be shared: to who sees not all of the node it is used as far as his own jobs use it.
+async::Task<std::vector<Entry>> as_used_by(Services& services, const http::Peer peer, std::vector<Entry> entries) {
+  if (services.access.may_read_all(peer)) co_return entries;
+  const auto uses = co_await services.store.environments_of(peer.uid);
+  for (auto& entry : entries) {
+    if (entry.owner) continue;
+    const auto use = uses.find(entry.digest);
+    entry.leased = entry.leased && use != uses.end() && use->second.in_use;
+    entry.last_used = use != uses.end() ? use->second.last : entry.created;
+  }
+  co_return entries;
+}
 
 json entry_json(const Entry& entry) {
   return {{"digest", entry.digest.hex()},
@@ -62,7 +74,8 @@ bool is_shown(const Services& services, const http::Peer& peer, const Digest& en
 
 // By the beginning of its digest, of those that the peer may see.
 async::Task<Entry> resolve(Services& services, const http::Peer peer, const std::string wanted) {
-  const auto entries = co_await services.environments.list();
+  auto all = co_await services.environments.list();
+  const auto entries = co_await as_used_by(services, peer, std::move(all));
   std::vector<Entry> found;
   for (const auto& entry : entries)
     if (entry.digest.hex().starts_with(wanted) && is_shown(services, peer, entry.digest, entry.owner)) found.push_back(entry);
@@ -80,7 +93,8 @@ async::Task<Response> list(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
   const bool all = services.access.may_read_all(request.peer);
   json environments = json::array();
-  const auto entries = co_await services.environments.list();
+  auto listed = co_await services.environments.list();
+  const auto entries = co_await as_used_by(services, request.peer, std::move(listed));
   for (const auto& entry : entries)
     if (is_shown(services, request.peer, entry.digest, entry.owner)) environments.push_back(entry_json(entry));
   json building = json::array();
@@ -97,7 +111,11 @@ async::Task<Response> show(Services& services, Request& request) {
   const auto record = co_await services.environments.show(entry.digest);
   out["record"] = json::parse(record, nullptr, false);
   out["lock"] = json::parse(entry.lock, nullptr, false);
-  out["jobs"] = co_await services.store.jobs_in(entry.digest);
+  const auto viewer = services.access.viewer(request.peer);
+  const auto jobs = co_await services.store.jobs_in(entry.digest, viewer);
+  out["jobs"] = json::array();
+  for (const auto job : jobs)
+    if (auto id = services.store.id_of(job)) out["jobs"].push_back(std::move(*id));
   co_return Response::json(out.dump());
 }
 
@@ -107,8 +125,10 @@ async::Task<Response> read_log(Services& services, Request& request) {
   if (!os::exists(entry.log)) co_return Response::text("");
   const auto index = entry.log + ".index";
   http::Response::Writer writer = [log = entry.log, index](http::Stream& out) { return send_log(out, log, index, 0); };
-  auto mask = co_await services.jobs.mask_of(entry.digest);
-  if (mask) writer = masked(std::move(writer), std::move(mask), "", services.pool);
+  const auto share = co_await services.shares.take(request.peer.uid);
+  auto mask = co_await services.jobs.mask_of(entry.digest, request.peer.uid);
+  if (!mask->empty())
+    writer = masked(std::move(writer), std::move(mask), "", MaskingLane{services.jobs.masks().lanes(), request.peer.uid});
   co_return Response::stream("text/plain; charset=utf-8", std::move(writer));
 }
 
@@ -137,7 +157,7 @@ struct Making {
 };
 
 // What the build prints, as it comes, to its end. Only waiting is interrupted, never a write.
-async::Task<> send_output(http::Stream& out, Making& making, const logs::Mask& mask) {
+async::Task<> send_output(http::Stream& out, Making& making, const logs::Mask& mask, MaskingLane lane) {
   logs::Masking masking(mask);
   std::string from;
   std::uint64_t offset = 0;
@@ -152,7 +172,8 @@ async::Task<> send_output(http::Stream& out, Making& making, const logs::Mask& m
       logs::LogReader reader(from, from + ".index");
       for (auto piece = reader.read(offset, *buffer); piece.length > 0; piece = reader.read(offset, *buffer)) {
         offset = piece.next;
-        auto line = line_of("output", masking.feed(std::string_view(buffer->data(), piece.length)));
+        auto shown = co_await masked_piece(masking, std::string_view(buffer->data(), piece.length), lane);
+        auto line = line_of("output", std::move(shown));
         co_await send_line(out, std::move(line));
       }
     }
@@ -168,32 +189,35 @@ async::Task<> send_output(http::Stream& out, Making& making, const logs::Mask& m
   }
 }
 
-// What is asked for, and what hides what of it is secret.
+// What is asked for, and what of it is secret.
 struct Wanted {
   model::EnvironmentRequest environment;
-  logs::Mask mask;
+  model::JobSecrets secrets;
+  jobs::Masks::Values values;
 };
 
 // Sizes come first: what is too large is looked into no further.
 Wanted parse_wanted(std::string_view text) {
   model::JsonBudget budget{kMostValues};
   auto body = model::parse_json(text, budget);
-  auto environment = model::environment_request_from_json(body);
+  Wanted wanted;
+  wanted.environment = model::environment_request_from_json(body);
   json request{{"environment", std::move(body)}};
-  auto mask = jobs::mask_of(model::take_secrets(request));
-  return {std::move(environment), std::move(mask)};
+  wanted.secrets = model::take_secrets(request);
+  wanted.values = model::values_to_mask(wanted.secrets);
+  return wanted;
 }
 
 async::Task<std::shared_ptr<const Wanted>> wanted_by(Services& services, Request& request) {
   const auto text = co_await request.read_body(kLargestRequest);
   auto parse = [&] { return std::make_shared<const Wanted>(parse_wanted(text)); };
   if (text.size() <= kParsedOnLoop) co_return parse();
-  const auto turn = co_await services.turns.take(request.peer.uid);
+  const auto share = co_await services.shares.take(request.peer.uid);
   co_return co_await async::offload(services.pool, parse);
 }
 
 async::Task<> send_build(http::Stream& out, Services& services, environment::Spec spec, environment::Context context,
-                         uid_t uid, std::shared_ptr<const Wanted> wanted) {
+                         uid_t uid, std::shared_ptr<const Wanted> wanted, jobs::Masks::Kept mask) {
   constexpr std::string_view kNothing;
   co_await out.write(kNothing);
   Making making(uid);
@@ -208,9 +232,11 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
     auto ensuring = services.environments.ensure(std::move(spec), std::move(context), making.waiting);
     making.outcome = co_await async::attempt(std::move(ensuring));
   };
+  auto& masks = services.jobs.masks();
+  const MaskingLane lane{masks.lanes(), uid};
   auto both = [&](async::Nursery& nursery) -> async::Task<> {
     nursery.spawn(make());
-    co_await send_output(out, making, wanted->mask);
+    co_await send_output(out, making, *mask, lane);
   };
   auto nobody = [](std::exception_ptr) {};
   co_await async::with_nursery(nobody, both);
@@ -218,12 +244,14 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
   if (*making.outcome && (**making.outcome).ready.digest != Digest{})
     co_await services.store.note_environment((**making.outcome).ready.digest, uid);
   json last;
-  if (const auto& made = *making.outcome; !made)
-    last = json::parse(http::to_json(jobs::masked(made.error(), wanted->mask)));
-  else
+  if (const auto& made = *making.outcome; !made) {
+    const auto error = co_await masks.hide(made.error(), wanted->secrets, uid);
+    last = json::parse(http::to_json(error));
+  } else {
     last = line_of("environment", {{"digest", (*made).ready.digest.hex()},
                                    {"image", (*made).ready.image},
                                    {"record", json::parse((*made).ready.record, nullptr, false)}});
+  }
   co_await send_line(out, std::move(last));
 }
 
@@ -241,6 +269,8 @@ async::Task<std::shared_ptr<const jobs::BuildDirectory>> context_of(Services& se
 async::Task<Response> build(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
   const auto wanted = co_await wanted_by(services, request);
+  auto values = wanted->values;
+  const auto mask = co_await services.jobs.masks().make(std::move(values), uid);
   environment::Context context;
   context.identity = services.node.machine_agent ? os::identity_of(uid) : std::nullopt;
   co_await services.governor.make_room();
@@ -248,8 +278,8 @@ async::Task<Response> build(Services& services, Request& request) {
   const auto viewer = services.access.viewer(request.peer);
   if (wanted->environment.context) directory = co_await context_of(services, *wanted->environment.context, viewer);
   auto spec = jobs::spec_of(wanted->environment, directory);
-  co_return Response::stream("application/x-ndjson", [&services, spec, context, uid, wanted](http::Stream& out) {
-    return send_build(out, services, spec, context, uid, wanted);
+  co_return Response::stream("application/x-ndjson", [&services, spec, context, uid, wanted, mask](http::Stream& out) {
+    return send_build(out, services, spec, context, uid, wanted, mask);
   });
 }
 

@@ -33,7 +33,7 @@ constexpr std::size_t kExplained = 200;         // jobs of a list whose waiting 
 
 // Reading and writing a large record takes as long as many small ones: that is the pool's, in its user's turn.
 async::Task<Response> large_response(Services& services, const http::Peer peer, const store::Sequence sequence) {
-  const auto turn = co_await services.turns.take(peer.uid);
+  const auto share = co_await services.shares.take(peer.uid);
   auto job = co_await services.store.read(sequence);
   if (!job) throw Error(Code::not_found, "the job was forgotten meanwhile");
   services.jobs.complete(*job);
@@ -153,12 +153,12 @@ async::Task<Response> submit(Services& services, Request& request) {
     submission = parse_submission(unread);
   };
   if (text.size() > kParsedOnLoop) {
-    const auto turn = co_await services.turns.take(request.peer.uid);
+    const auto share = co_await services.shares.take(request.peer.uid);
     co_await async::offload(services.pool, parse);
   } else {
     parse();
   }
-  const auto user = os::user_name(uid);
+  const auto user = co_await services.jobs.user_name(uid);
   std::vector<store::NewJob> jobs;
   jobs.reserve(submission.requests.size());
   for (auto& each : submission.requests) {
@@ -197,7 +197,7 @@ async::Task<> send_rows(http::Stream& out, Services& services, http::Peer peer, 
     std::vector<store::Sequence> some(first, first + static_cast<std::ptrdiff_t>(count));
     std::vector<store::ListedJob> rows;
     {
-      const auto turn = co_await services.turns.take(peer.uid);
+      const auto share = co_await services.shares.take(peer.uid);
       rows = co_await services.store.listed(std::move(some));
     }
     for (auto& row : rows) {
@@ -243,7 +243,7 @@ async::Task<Response> list(Services& services, Request& request) {
                      model::State::cancel_requested};
   std::vector<store::Sequence> sequences;
   {
-    const auto turn = co_await services.turns.take(request.peer.uid);
+    const auto share = co_await services.shares.take(request.peer.uid);
     sequences = co_await services.store.list(std::move(filter));
   }
   json next;
@@ -258,7 +258,8 @@ async::Task<Response> list(Services& services, Request& request) {
 async::Task<Response> cancel(Services& services, Request& request) {
   const auto job = services.resolve(request);
   services.access.require_control(request.peer, job);
-  co_await services.jobs.cancel(job.sequence, os::user_name(request.peer.uid));
+  auto by = co_await services.jobs.user_name(request.peer.uid);
+  co_await services.jobs.cancel(job.sequence, std::move(by));
   co_return co_await job_response(services, request.peer, job.sequence);
 }
 

@@ -70,7 +70,7 @@ async::Task<Start> start_of(Services& services, const Request& request, const Lo
     const auto offset = lines ? reader.tail(static_cast<std::uint64_t>(*lines)) : reader.since(*time);
     return Start{offset, reader.gave_up()};
   };
-  const auto turn = co_await services.turns.take(request.peer.uid);
+  const auto share = co_await services.shares.take(request.peer.uid);
   co_return co_await async::offload(services.pool, search);
 }
 
@@ -84,13 +84,14 @@ void refuse_removed(const model::Job& job, const LogPlace& place) {
                   job.id + "`");
 }
 
-// Nothing where nothing is to be hidden, or its owner wants all of it.
+// Nothing where its owner wants all of it.
 async::Task<std::shared_ptr<const logs::Mask>> mask_for(Services& services, Request& request, const model::Job& job) {
   if (request.query_value("masked") && !flag(request, "masked")) {
     services.access.require_control(request.peer, job);
     co_return nullptr;
   }
-  auto mask = co_await async::attempt(services.jobs.mask_of(job.sequence));
+  const auto share = co_await services.shares.take(request.peer.uid);
+  auto mask = co_await async::attempt(services.jobs.mask_of(job.sequence, request.peer.uid));
   if (mask) co_return std::move(*mask);
   auto error = mask.error();
   error.add_context("hiding them in its log; its owner reads it as it is with `berth logs --no-mask`");
@@ -120,9 +121,10 @@ async::Task<Response> read_log(Services& services, Request& request) {
     co_return Response::text("").set("Berth-Log-Offset", "0");
   }
   auto mask = co_await mask_for(services, request, job);
-  if (mask) {
+  if (mask && !mask->empty()) {
     auto before = log_before(place.log, offset, *mask);
-    writer = masked(std::move(writer), std::move(mask), std::move(before), services.pool);
+    const MaskingLane lane{services.jobs.masks().lanes(), request.peer.uid};
+    writer = masked(std::move(writer), std::move(mask), std::move(before), lane);
   }
   auto response = Response::stream("text/plain; charset=utf-8", std::move(writer));
   response.set("Berth-Log-Offset", std::to_string(offset));
@@ -144,7 +146,7 @@ async::Task<Response> read_index(Services& services, Request& request) {
     }
     return text.empty() ? std::string("[]") : text + "]";
   };
-  const auto turn = co_await services.turns.take(request.peer.uid);
+  const auto share = co_await services.shares.take(request.peer.uid);
   auto entries = co_await async::offload(services.pool, read);
   co_return Response::json(R"({"entries":)" + std::move(entries) + "}");
 }

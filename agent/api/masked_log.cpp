@@ -10,22 +10,17 @@
 namespace berth::api {
 namespace {
 
-constexpr std::size_t kQuick = 2U << 20;  // bytes to look at, counted for each text: below a millisecond
+constexpr std::size_t kAtOnce = 4096;  // bytes: far below a millisecond, whatever they and the secrets are
 
 class MaskedStream : public http::Stream {
  public:
-  MaskedStream(http::Stream& out, const logs::Mask& mask, std::string_view before, async::Pool& pool)
-      : out_(out), mask_(mask), masking_(mask), pool_(pool) {
+  MaskedStream(http::Stream& out, const logs::Mask& mask, std::string_view before, MaskingLane lane)
+      : out_(out), masking_(mask), lane_(lane) {
     masking_.prime(before);
   }
 
   async::Task<> write(std::string_view bytes) override {
-    std::string shown;
-    auto feed = [&] { shown = masking_.feed(bytes); };
-    if (mask_.texts().size() * bytes.size() > kQuick)
-      co_await async::offload(pool_, feed);
-    else
-      feed();
+    const auto shown = co_await masked_piece(masking_, bytes, lane_);
     if (!shown.empty() || bytes.empty()) co_await out_.write(shown);
   }
 
@@ -36,24 +31,29 @@ class MaskedStream : public http::Stream {
 
  private:
   http::Stream& out_;
-  const logs::Mask& mask_;
   logs::Masking masking_;
-  async::Pool& pool_;
+  MaskingLane lane_;
 };
 
 async::Task<> write_masked(http::Stream& out, http::Response::Writer writer, std::shared_ptr<const logs::Mask> mask,
-                           std::string before, async::Pool& pool) {
-  MaskedStream stream(out, *mask, before, pool);
+                           std::string before, MaskingLane lane) {
+  MaskedStream stream(out, *mask, before, lane);
   co_await writer(stream);
   co_await stream.finish();
 }
 
 }  // namespace
 
+async::Task<std::string> masked_piece(logs::Masking& masking, std::string_view bytes, MaskingLane lane) {
+  if (bytes.size() <= kAtOnce) co_return masking.feed(bytes);
+  auto feed = [&](const std::stop_token&) { return masking.feed(bytes); };
+  co_return co_await async::offload(lane.lanes, lane.reader, feed);
+}
+
 http::Response::Writer masked(http::Response::Writer writer, std::shared_ptr<const logs::Mask> mask, std::string before,
-                              async::Pool& pool) {
-  return [writer = std::move(writer), mask = std::move(mask), before = std::move(before), &pool](http::Stream& out) {
-    return write_masked(out, writer, mask, before, pool);
+                              MaskingLane lane) {
+  return [writer = std::move(writer), mask = std::move(mask), before = std::move(before), lane](http::Stream& out) {
+    return write_masked(out, writer, mask, before, lane);
   };
 }
 

@@ -2,19 +2,28 @@
 
 // A log as its readers may see it: with the secrets of its job hidden, byte for byte as long as it is.
 
+#include <sys/types.h>
+
 #include <memory>
 #include <string>
 
-#include "runtime/async/offload.hpp"
+#include "runtime/async/lanes.hpp"
 #include "runtime/http/response.hpp"
 #include "runtime/logs/mask.hpp"
 
 namespace berth::api {
 
+// Where and for whom logs are masked: small pieces at once, others in a lane of the reader.
+struct MaskingLane {
+  async::Lanes& lanes;
+  uid_t reader;
+};
+
+// The next piece of a stream, masked.
+async::Task<std::string> masked_piece(logs::Masking& masking, std::string_view bytes, MaskingLane lane);
 // What `writer` streams, masked. `before` is what comes before its first byte (log_before).
-// Where there is much to look for, `pool` does it.
 http::Response::Writer masked(http::Response::Writer writer, std::shared_ptr<const logs::Mask> mask, std::string before,
-                              async::Pool& pool);
+                              MaskingLane lane);
 // As much of the log before `offset` as the mask must have seen; blocks for one read of some KiB. "" where there is no log.
 std::string log_before(const std::string& log, std::uint64_t offset, const logs::Mask& mask);
 

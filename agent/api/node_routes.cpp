@@ -61,14 +61,14 @@ async::Task<Response> usage(Services& services, Request& request) {
   for (const auto& [id, launch] : services.jobs.running())
     running.push_back({id, launch, services.workplaces.directory(id, launch)});
   auto read = [&] { return usage_json(running, services.clock); };
-  const auto turn = co_await services.turns.take(request.peer.uid);
+  const auto share = co_await services.shares.take(request.peer.uid);
   const auto answer = co_await async::offload(services.pool, read);
   co_return Response::json(answer.dump());
 }
 
 async::Task<Response> doctor(Services& services, Request& request) {
   services.access.submitter(request.peer);
-  const auto turn = co_await services.turns.take(request.peer.uid);
+  const auto share = co_await services.shares.take(request.peer.uid);
   auto answer = co_await doctor_json(services);
   co_return Response::json(answer.dump());
 }

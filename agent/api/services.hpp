@@ -14,7 +14,7 @@
 #include "agent/store/store.hpp"
 #include "runtime/async/lanes.hpp"
 #include "runtime/async/offload.hpp"
-#include "runtime/async/turns.hpp"
+#include "runtime/async/shares.hpp"
 #include "runtime/http/router.hpp"
 #include "runtime/objects/store.hpp"
 
@@ -36,7 +36,7 @@ struct Services {
   std::string incoming;   // a directory for uploads in progress
   ByteSize max_upload{};  // of one pack
   WatchAllowance log_watches{};
-  async::Turns turns{2};  // of each user's work on the pool's threads
+  async::Shares shares{2};  // of each user's work on the pool's threads
   async::Lanes transfers{{2, 4}};  // packs stored and made
 
   // The job that a path names, by id, prefix or @last: what columns tell of it (store::look_up), which is enough to know

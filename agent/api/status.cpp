@@ -129,6 +129,7 @@ std::string metrics_text(const Node& node, const jobs::Jobs& jobs, const jobs::D
   Family(out, "berth_disk_kept_bytes", "gauge", "What Berth keeps on the disk, by kind.")
       .sample(R"(kind="stored")", static_cast<double>(disk.stored))
       .sample(R"(kind="checkouts")", static_cast<double>(disk.checkouts))
+      .sample(R"(kind="downloads")", static_cast<double>(disk.downloads))
       .sample(R"(kind="environments")", static_cast<double>(disk.environments))
       .sample(R"(kind="images")", static_cast<double>(disk.images.state.kept))
       .sample(R"(kind="logs")", static_cast<double>(disk.logs))

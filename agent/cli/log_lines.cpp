@@ -76,10 +76,6 @@ Instant LogTimes::at(std::uint64_t offset) const {
   return found == index_.end() ? later_() : found->second;
 }
 
-std::uint64_t indexed_size(const LogIndex& index) {
-  return index.empty() ? 0 : index.back().first;
-}
-
 TimedLines::TimedLines(LogTimes times, std::uint64_t offset, OnLine on_line)
     : times_(std::move(times)), position_(offset), on_line_(std::move(on_line)) {}
 

@@ -40,9 +40,6 @@ class LogTimes {
   Later later_;
 };
 
-// The end of what the index knows, 0 for an empty one.
-std::uint64_t indexed_size(const LogIndex& index);
-
 // Cuts a log into lines and hands each on with its time. A line is handed on when its end has come, or when
 // it has grown to 64 KiB, or at finish().
 class TimedLines {

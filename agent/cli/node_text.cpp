@@ -98,7 +98,7 @@ void add_kind(Page& page, const json& kind, const json& items, bool dry_run) {
 // "stored 2.0 GiB, checkouts 1.0 MiB, …"
 std::string kept_text(const json& kept) {
   std::string text;
-  for (const char* kind : {"stored", "checkouts", "environments", "images", "logs", "records"})
+  for (const char* kind : {"stored", "checkouts", "downloads", "environments", "images", "logs", "records"})
     if (const auto bytes = number_at(kept, kind); bytes && *bytes > 0)
       (text += text.empty() ? "" : ", ") += std::string(kind) + " " + to_text(ByteSize(*bytes));
   return text;

@@ -1,10 +1,8 @@
 #include "agent/cli/submission.hpp"
 
 #include <fcntl.h>
-#include <sys/random.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -16,6 +14,7 @@
 #include "agent/model/json.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
+#include "runtime/os/random.hpp"
 
 namespace berth::cli {
 namespace {
@@ -26,17 +25,7 @@ constexpr const char* kPythonHelp =
     "mean it. "
     "Default for a command that is a .py file: python3";
 
-std::string random_id() {
-  std::array<unsigned char, 16> bytes{};
-  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
-    throw_errno("read", "random numbers");
-  std::string id;
-  for (const auto byte : bytes) {
-    id += "0123456789abcdef"[byte >> 4];
-    id += "0123456789abcdef"[byte & 15];
-  }
-  return id;
-}
+std::string random_id() { return os::random_hex(16); }
 
 std::optional<std::string> environment_variable(const std::string& name) {
   const char* value = std::getenv(name.c_str());

@@ -72,7 +72,7 @@ struct Config {
   std::chrono::milliseconds stop_grace{10'000};          // stop_grace: from the signal to SIGKILL, unless a job asks
                                                          // for another
   std::optional<ByteSize> default_memory;                // default_memory: of jobs that ask for none; unset: no limit
-  std::optional<std::uint32_t> default_pids;             // default_pids: likewise; processes and threads
+  std::optional<std::uint32_t> default_pids;             // default_pids: processes and threads; unset: 15 % of the machine's
   std::optional<ByteSize> default_tmp;                   // default_tmp: likewise; a TMPDIR in memory. Unset: on disk
   ByteSize shm_size = 2_GiB;                             // shm_size: of containers whose jobs do not say
   bool network = true;                                   // network: false: jobs have none

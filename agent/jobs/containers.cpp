@@ -11,6 +11,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/docker/arguments.hpp"
+#include "runtime/environment/image_records.hpp"
 #include "runtime/gpu/visibility.hpp"
 #include "runtime/objects/sha256.hpp"
 #include "runtime/os/file.hpp"
@@ -25,7 +26,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* kShimInside = "/.berth-shim";
-constexpr const char* kStateLabel = "io.berth.state";
 constexpr const char* kJobLabel = "io.berth.job";
 constexpr std::uint64_t kSecretsSize = 16U << 20;  // more than all of a job's; only what is used counts
 constexpr const char* kRecordSuffix = ".json";
@@ -120,7 +120,7 @@ std::optional<Containers::Record> Containers::of_older_agent(const model::JobId&
 }
 
 docker::Labels Containers::labels_of(const model::JobId& job) const {
-  return {{kStateLabel, options_.state_dir}, {kJobLabel, job}};
+  return {{environment::kStateLabel, options_.state_dir}, {kJobLabel, job}};
 }
 
 docker::ContainerSpec Containers::spec_of(const std::string& name, const model::JobId& job,

@@ -48,6 +48,7 @@ struct DiskUse {
   DiskState state;
   std::uint64_t stored = 0;     // objects: code and outputs
   std::uint64_t checkouts = 0;
+  std::uint64_t downloads = 0;  // of builds of environments
   std::uint64_t environments = 0;
   std::uint64_t logs = 0;       // of ended jobs
   std::uint64_t records = 0;    // the database

@@ -2,11 +2,14 @@
 
 #include "agent/jobs/jobs.hpp"
 #include "runtime/async/attempt.hpp"
+#include "runtime/async/wait.hpp"
 #include "runtime/base/text.hpp"
 
 namespace berth::jobs {
 namespace {
 
+constexpr std::chrono::milliseconds kFirstLook{200};  // for a name service that is away
+constexpr std::chrono::milliseconds kLongestLook{5'000};
 constexpr std::size_t kTold = 20;  // in the agent's remarks; the record names more
 
 }  // namespace
@@ -14,14 +17,19 @@ constexpr std::size_t kTold = 20;  // in the agent's remarks; the record names m
 // Nothing where somebody canceled it, be it before it began.
 Task<Jobs::MaybeCollected> Jobs::collect(model::Job job, int launch, std::stop_source stop) {
   MaybeCollected collected;
-  os::Identity identity;
-  try {
-    identity = identity_of(job);
-  } catch (const Error& error) {  // the user is gone
-    collected.emplace(error);
+  auto identity = co_await async::attempt(identity_of(job.uid));
+  const auto began = clock_.steady();
+  async::Backoff pause(kFirstLook, kLongestLook);
+  while (!identity && identity.error().lack() == Lack::names && !stop.stop_requested() &&
+         clock_.steady() - began < settings_.outage_patience) {
+    co_await async::sleep_for(pause.next());
+    identity = co_await async::attempt(identity_of(job.uid));
+  }
+  if (!identity) {  // the user is gone
+    collected.emplace(identity.error());
     co_return collected;
   }
-  auto work = [&](const std::stop_token& token) { return workplaces_.collect(job, launch, identity, token); };
+  auto work = [&](const std::stop_token& token) { return workplaces_.collect(job, launch, *identity, token); };
   try {
     auto task = async::attempt(async::offload(lanes_.collecting, job.uid, work, stop));
     auto result = co_await std::move(task);

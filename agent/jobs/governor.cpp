@@ -20,6 +20,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr std::size_t kRemovedAtOnce = 500;
+constexpr milliseconds kFirstRemovalPause{500};
+constexpr milliseconds kLongestRemovalPause{600'000};
 constexpr auto kFruitlessFor = std::chrono::seconds(30);
 constexpr milliseconds kShortestDatePause{1'000};
 constexpr milliseconds kLongestDatePause{std::chrono::hours(6)};
@@ -74,6 +76,7 @@ Governor::Governor(async::Executor executor, std::string state_dir, DiskLimits l
       }) {
   limits_.reserved = reserve_.least();
   kinds_.push_back(checkouts_of_code(checkouts_, pool_));
+  kinds_.push_back(downloads_of_builds(builds_));
   kinds_.push_back(built_environments(builds_));
   kinds_.push_back(images_of_engine(images_, state_dir_, clock_));
   kinds_.push_back(unused_uploads(store_));
@@ -199,7 +202,8 @@ DiskState Governor::state(ByteSize incoming, std::uint64_t logs) const {
   state.free = space.free;
   state.total = space.total;
   if (limits_.budget) {
-    state.kept = objects_.usage().stored_bytes + checkouts_.usage() + builds_.cache().bytes() + logs + records_bytes();
+    state.kept = objects_.usage().stored_bytes + checkouts_.usage() + builds_.downloads().bytes() +
+                 builds_.cache().bytes() + logs + records_bytes();
     if (const auto images = image_disk(images_, state_dir_); images.shared) state.kept += images.state.kept;
   }
   state.incoming = incoming.bytes();
@@ -211,11 +215,12 @@ DiskUse Governor::use() const {
   use.state = state(ByteSize(), logs_);
   use.stored = objects_.usage().stored_bytes;
   use.checkouts = checkouts_.usage();
+  use.downloads = builds_.downloads().bytes();
   use.environments = builds_.cache().bytes();
   use.logs = logs_;
   use.records = records_bytes();
   use.images = image_disk(images_, state_dir_);
-  use.state.kept = use.stored + use.checkouts + use.environments + use.logs + use.records;
+  use.state.kept = use.stored + use.checkouts + use.downloads + use.environments + use.logs + use.records;
   if (use.images.shared) use.state.kept += use.images.state.kept;
   if (limits_.budget) use.budget = limits_.budget->of(use.state.total);
   use.refusal = refusal(ByteSize());
@@ -307,16 +312,35 @@ Task<std::vector<std::int64_t>> Governor::remove(Governed& kind, std::vector<std
 Task<> Governor::remove_doomed() {
   const auto doomed = store_.doomed();
   if (doomed.empty()) co_return;
+  std::vector<std::pair<model::JobId, Error>> left;
   auto work = [&] {
     std::vector<model::JobId> gone;
     for (const auto& one : doomed) {
-      workplaces_.remove(one.job, one.launch);
-      gone.push_back(one.job);
+      try {
+        workplaces_.remove(one.job, one.launch);
+        gone.push_back(one.job);
+      } catch (const Error& error) {
+        left.emplace_back(one.job, error);
+      }
     }
     return gone;
   };
   auto gone = co_await async::offload(pool_, work);
+  for (const auto& job : gone) stuck_.erase(job);
+  for (const auto& [job, error] : left)
+    if (stuck_.insert(job).second)
+      log_.warn("what a job left cannot be removed now", kv("job", job), kv("error", error.describe()));
   co_await store_.settle(std::move(gone));
+  if (!left.empty() && !std::exchange(removing_again_, true)) nursery_.spawn(keep_removing());
+}
+
+Task<> Governor::keep_removing() {
+  async::Backoff pause(kFirstRemovalPause, kLongestRemovalPause);
+  while (!store_.doomed().empty()) {
+    co_await async::sleep_for(pause.next());
+    co_await remove_doomed();
+  }
+  removing_again_ = false;
 }
 
 // What was forgotten stays stored as far as something of the same user builds on it: then that counts.

@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -79,8 +80,10 @@ class Governor {
   static std::size_t end_of_batch(const Plan& plan, std::size_t begin);
   void note_what_went(Plan& plan, const std::vector<bool>& stays);
   Task<std::vector<std::int64_t>> remove(Governed& kind, std::vector<std::int64_t> numbers, std::string why);
+  // One that cannot be removed now keeps no other; it is told, and tried again until it is gone.
   Task<> remove_doomed();
   Task<> recount();
+  Task<> keep_removing();
   Task<> sweep(objects::Thorough thorough);
 
   // --- governor_plan.cpp: all block
@@ -110,6 +113,8 @@ class Governor {
   std::vector<std::unique_ptr<Governed>> kinds_;
   std::uint64_t logs_ = 0;  // bytes of ended jobs' logs
   bool cleaning_ = false;
+  bool removing_again_ = false;
+  std::set<model::JobId> stuck_;  // those of the doomed that were told of
   async::Event cleaned_;
   // The last cleaning gave too little: the next would, too. Of the state directory's disk, and of the images'.
   Steady fruitless_until_{};

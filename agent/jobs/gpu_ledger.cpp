@@ -204,7 +204,7 @@ std::vector<queue::Device> GpuLedger::devices() const {
 }
 
 gpu::Machine GpuLedger::machine() const {
-  gpu::Machine machine{look_.survey.driver, look_.survey.cuda, {}};
+  gpu::Machine machine{look_.survey.driver, look_.survey.cuda, {}, !look_.survey.driver && !gpus_.empty()};
   for (const auto& gpu : gpus_)
     if (is_offered(gpu)) machine.cards.push_back({gpu.name, gpu.capability, gpu.brand});
   return machine;

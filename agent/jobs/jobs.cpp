@@ -54,7 +54,7 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
       settings_(std::move(settings)),
       store_(store),
       workplaces_(workplaces),
-      box_(settings_.secrets_key),
+      box_(settings_.secrets_key, store_.anything_sealed()),
       environments_(executor, environments, workplaces, [this](uid_t uid, std::uint64_t bytes) { return room_for(uid, bytes); },
                     {settings_.switch_user, settings_.defaults.path, settings_.cgroup_base, settings_.guard_environments}),
       containers_(settings_.containers),
@@ -369,15 +369,25 @@ Counts Jobs::counts() const {
   return counts;
 }
 
-os::Identity Jobs::identity_of(const model::Job& job) {
-  const auto now = clock_.steady();
-  const auto known = identities_.find(job.uid);
-  if (known != identities_.end() && now < known->second.until) return known->second.identity;
-  auto identity = os::identity_of(job.uid);
-  if (!identity)
-    throw Error(Code::not_found, "the user with the number " + std::to_string(job.uid) + " does not exist any more");
-  identities_.insert_or_assign(job.uid, KnownIdentity{*identity, now + kIdentityKnownFor});
-  return std::move(*identity);
+Task<os::Identity> Jobs::identity_of(uid_t uid) {
+  const auto known = identities_.find(uid);
+  if (known != identities_.end() && clock_.steady() < known->second.until) co_return known->second.identity;
+  auto look = [uid](const std::stop_token&) { return os::identity_of(uid); };
+  auto found = co_await async::attempt(async::offload(lanes_.names, uid, look));
+  if (!found) {
+    const auto before = identities_.find(uid);  // better than nothing while nobody can be asked
+    if (before == identities_.end()) throw found.error();
+    co_return before->second.identity;
+  }
+  if (!*found)
+    throw Error(Code::not_found, "the user with the number " + std::to_string(uid) + " does not exist any more");
+  identities_.insert_or_assign(uid, KnownIdentity{**found, clock_.steady() + kIdentityKnownFor});
+  co_return std::move(**found);
+}
+
+Task<std::string> Jobs::user_name(uid_t uid) {
+  auto identity = co_await async::attempt(identity_of(uid));
+  co_return identity ? std::move(identity->name) : std::to_string(uid);
 }
 
 model::Job Jobs::columns(Sequence sequence) {

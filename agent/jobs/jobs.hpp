@@ -22,6 +22,7 @@
 #include "agent/jobs/gpus.hpp"
 #include "agent/jobs/lanes.hpp"
 #include "agent/jobs/launch_state.hpp"
+#include "agent/jobs/masks.hpp"
 #include "agent/jobs/outage.hpp"
 #include "agent/jobs/quota.hpp"
 #include "agent/jobs/secret_box.hpp"
@@ -124,6 +125,8 @@ class Jobs {
   // Why a live job waits, in words; nothing for one that does not.
   std::optional<std::string> why_waiting(Sequence job) const;
   Counts counts() const;
+  // What the user databases call him; the number as text where they cannot be asked, or know none.
+  Task<std::string> user_name(uid_t uid);
   // At most so many live jobs: those that run or finalize, oldest first, then the waiting ones in the order in which
   // the queue considers them, the held ones last.
   std::vector<Sequence> in_order(std::size_t most) const;
@@ -133,10 +136,12 @@ class Jobs {
   };
   // The jobs that have a supervisor, oldest first.
   std::vector<RunningLaunch> running() const;
-  // What its readers must not see of a job's logs; nothing where that is nothing.
-  Task<std::shared_ptr<const logs::Mask>> mask_of(Sequence job);
-  // The same of an environment's build: what the jobs brought along that have it.
-  Task<std::shared_ptr<const logs::Mask>> mask_of(Digest environment);
+  // What its readers must not see of a job's logs.
+  Task<Masks::Kept> mask_of(Sequence job, uid_t reader);
+  // The same of an environment's build: what the reader's own jobs brought along for it, to root all of them. What others
+  // brought along hides nothing, or he could try what it is.
+  Task<Masks::Kept> mask_of(Digest environment, uid_t reader);
+  Masks& masks() { return masks_; }
 
   // As of JobEnvironments, for what is made before a job needs it.
   Task<std::shared_ptr<const BuildDirectory>> build_directory(Digest snapshot, uid_t owner, environment::Waiting& waiting) {
@@ -159,6 +164,7 @@ class Jobs {
     bool stopping = false;             // canceled: whoever works on it leaves it alone or stops it
     bool asked_to_stop = false;        // its supervisor, by this agent
     unsigned life = 0;                 // tells a coroutine that the job it works on was ended and started anew
+    Stage stage = Stage::intending;    // of its attempt
     int launch = 0;                    // whose supervisor may be asked to stop; 0 before
     std::optional<Instant> started;
     std::vector<std::string> gpus;     // that it holds
@@ -168,6 +174,15 @@ class Jobs {
     std::shared_ptr<const model::Job> job;  // with its request, while an attempt is under way
     std::shared_ptr<async::Event> changed;  // made when somebody waits
     std::shared_ptr<Outage> outage;    // what it waits for, or is just trying again
+
+    // The launch is no more: there is nobody to ask to stop.
+    void leave_launch() {
+      launch = 0;
+      asked_to_stop = false;
+      supervisor.reset();
+      started.reset();
+      job.reset();
+    }
   };
 
   // Where a launch happens and what with; made while the intent to launch is being written.
@@ -196,14 +211,22 @@ class Jobs {
   void schedule();
   void take_devices(std::vector<queue::Device> devices);
   void note_gpu_failure(const model::JobId& job, const model::GpuError& failure);
-  // Repeats a write that must not be lost until the disk takes it.
+  static queue::Entry queue_entry(const model::Job& job, bool ready);
+  Task<os::Identity> identity_of(uid_t uid);
+  // The job as it is on record: what columns tell of it, and, off the loop, all of it.
+  model::Job columns(Sequence sequence);
+  Task<std::shared_ptr<const model::Job>> read(Sequence sequence);
+  // In persist.hpp: repeats a write that must not be lost until the disk takes it.
   template <class MakeTask>
   Task<> persist(MakeTask make, std::string what);
 
   // --- secrets.cpp
   Task<> close_secrets(std::vector<store::NewJob>& jobs, const SubmittedSecrets& secrets);
   Task<model::JobSecrets> secrets_of(const model::Job& job);
+  Task<Masks::Values> values_of(Sequence job, uid_t reader);
+  Task<Masks::Values> values_of(Digest environment, uid_t reader);
   Task<> set_old_secrets_apart();
+
   // --- life.cpp
   static constexpr int kLaunchTries = 3;  // of an attempt whose supervisor dies before it has started the job
   Task<> prepare(Sequence sequence, unsigned life);
@@ -218,22 +241,28 @@ class Jobs {
   Task<Transit::Charge> room_for(uid_t uid, std::uint64_t bytes);
   Task<> prepare_code(const model::Job& job, const os::Identity& identity);
   Task<> end_unprepared(Sequence sequence, model::Attempt failed);
+  // "" where nobody did.
+  std::string canceled_by(Sequence sequence);
   // Of a job that was canceled before its command ran.
   model::Attempt canceled_attempt(Sequence sequence, int attempt, int launch);
   Task<> lay_ground(Sequence sequence, int launch, std::shared_ptr<Ground> ground);
   Task<> make_ground(Sequence sequence, int launch, Ground& ground);
   // Of a container; nothing where it runs no more.
-  Task<std::optional<os::Fd>> supervisor_inside(model::JobId id, int launch);
+  Task<std::optional<os::Fd>> supervisor_inside(model::JobId id, uid_t uid, int launch);
   // What became of a launch in a container, with what only the engine knows; the container is gone then.
-  Task<> leave_container(model::JobId id, int launch, shim::Condition& condition);
+  Task<> leave_container(model::JobId id, uid_t uid, int launch, shim::Condition& condition);
   bool remove_container(const model::JobId& id, int launch) noexcept;
   Task<> strip(model::JobId id, uid_t uid, int launch, std::optional<environment::Lease> image);
   void strip_the_last() noexcept;
+  // What could not be removed is told, and tried again until it is gone.
+  Task<> strip_again(model::JobId id, async::Lanes::Owner owner, int launch, os::Removal left);
   // Of an attempt that is over, while the job goes on.
   Task<> strip_attempt(model::JobId id, uid_t uid, int launch);
   // Another job may have the GPUs only when this one's memory on them is back. Adds what it made of them.
   Task<> give_back_gpus(Sequence sequence, model::Attempt& attempt);
   Task<> look_at_environment(const model::Job& job, int launch, model::Attempt& attempt);
+  Task<> end(Sequence sequence, std::optional<model::Attempt> attempt, model::Ending ending);
+
   // --- gather.cpp
   using MaybeCollected = std::optional<Result<Collected>>;
   Task<MaybeCollected> collect(model::Job job, int launch, std::stop_source stop);
@@ -241,8 +270,7 @@ class Jobs {
   void note_left_out(const model::JobId& id, const snapshot::LeftOuts& left_out, model::Attempt& attempt);
   // Stores the outputs and names them in the attempt; nothing sweeps them away while what is returned is held.
   Task<objects::Store::Pin> gather_outputs(model::Job job, int launch, model::Attempt& attempt);
-  // --- life.cpp
-  Task<> end(Sequence sequence, std::optional<model::Attempt> attempt, model::Ending ending);
+
   // --- launch.cpp: an attempt's way through launch_state.hpp
   struct Run;
   Task<> run(Sequence sequence, int attempt, int launch);
@@ -255,9 +283,11 @@ class Jobs {
   Task<Came> look(Run& run);
   Task<Came> look_at_files(Run& run);
   Task<Came> adopt(Run& run, shim::Running running);
+  Came held_by_another(Run& run, const std::string& supervisor);
   Came never_ran(Run& run);
   Came lost(Run& run, std::string changed);
   Task<> relaunch(Run& run);
+
   // --- settle.cpp
   Task<Came> settle(Run& run);
   Task<> release(Run& run);
@@ -272,7 +302,7 @@ class Jobs {
   Task<> enforce_stop(Sequence sequence, int launch, std::chrono::milliseconds grace);
 
   // --- outages.cpp
-  bool note_outage(const model::Job& job, const Error& error);
+  bool note_outage(Sequence sequence, const Error& error);
   Task<> sit_out(std::shared_ptr<Outage> outage);
   Task<bool> postpone(Run& run, Error error);
   Task<> start_again(Sequence sequence, unsigned life, std::shared_ptr<Outage> outage);
@@ -293,12 +323,6 @@ class Jobs {
   void look_for_unknown();
   Task<> take_unknown();
 
-  static queue::Entry queue_entry(const model::Job& job, bool ready);
-  os::Identity identity_of(const model::Job& job);
-  // The job as it is on record: what columns tell of it, and, off the loop, all of it.
-  model::Job columns(Sequence sequence);
-  Task<std::shared_ptr<const model::Job>> read(Sequence sequence);
-
   async::Executor executor_;
   Settings settings_;
   store::Store& store_;
@@ -313,6 +337,7 @@ class Jobs {
   async::Watcher& watcher_;
   async::Pool& pool_;
   JobLanes lanes_;
+  Masks masks_;
   const Clock& clock_;
   Log log_;
   queue::Queue queue_;

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "runtime/async/attempt.hpp"
+#include "runtime/os/identity.hpp"
 
 namespace berth::jobs {
 namespace {
@@ -271,6 +272,53 @@ class RecordsOfJobs : public OfJobs {
   const Clock& clock_;
 };
 
+class DownloadsOfBuilds : public Governed {
+ public:
+  explicit DownloadsOfBuilds(environment::Builds& builds) : builds_(builds) {}
+  std::string name() const override { return "downloads"; }
+  std::string words() const override { return "what builds of environments have downloaded"; }
+
+  Holding survey(const Scene& scene) override {
+    Holding holding;
+    Staying staying{"builds use it", 0, 0, {}, false};
+    idle_.clear();
+    for (const auto& cache : builds_.downloads().list()) {
+      if (cache.in_use) {
+        ++staying.count;
+        staying.bytes += cache.bytes;
+        continue;
+      }
+      const bool gone = cache.owner && os::has_no_account(*cache.owner);
+      if (cache.bytes == 0 && !gone) continue;
+      Candidate candidate;
+      candidate.number = static_cast<std::int64_t>(idle_.size());
+      candidate.what = "downloads of " + (cache.owner ? os::user_name(*cache.owner) : std::string("builds"));
+      candidate.why = gone ? "its user's account is gone" : "no build uses it; what is needed is downloaded again";
+      candidate.bytes = cache.bytes;
+      candidate.last_use = cache.last_used;
+      candidate.due = scene.asked || gone;
+      candidate.replaceable = true;
+      holding.candidates.push_back(std::move(candidate));
+      idle_.push_back(cache.owner);
+    }
+    holding.staying.push_back(std::move(staying));
+    return holding;
+  }
+
+  Task<Numbers> remove(Numbers numbers, std::string) override {
+    Numbers done;
+    for (const auto number : numbers) {
+      const auto removed = co_await async::attempt(builds_.drop_downloads(idle_.at(static_cast<std::size_t>(number))));
+      if (removed) done.push_back(number);  // else a build has come to use it
+    }
+    co_return done;
+  }
+
+ private:
+  environment::Builds& builds_;
+  std::vector<environment::Downloads::Owner> idle_;
+};
+
 class BuiltEnvironments : public Governed {
  public:
   explicit BuiltEnvironments(environment::Builds& builds) : builds_(builds) {}
@@ -317,6 +365,9 @@ class BuiltEnvironments : public Governed {
 
 }  // namespace
 
+std::unique_ptr<Governed> downloads_of_builds(environment::Builds& builds) {
+  return std::make_unique<DownloadsOfBuilds>(builds);
+}
 std::unique_ptr<Governed> built_environments(environment::Builds& builds) {
   return std::make_unique<BuiltEnvironments>(builds);
 }

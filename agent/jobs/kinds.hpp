@@ -15,6 +15,8 @@ namespace berth::jobs {
 
 // Trees of files made of snapshots; made again when a job needs them.
 std::unique_ptr<Governed> checkouts_of_code(snapshot::Checkouts& checkouts, async::Pool& pool);
+// What builds have downloaded and keep for later ones; downloaded again when needed.
+std::unique_ptr<Governed> downloads_of_builds(environment::Builds& builds);
 // Environments that no job holds; built again when a job asks for them.
 std::unique_ptr<Governed> built_environments(environment::Builds& builds);
 // What was sent but is used by no job; the command line sends it again.

@@ -1,13 +1,11 @@
 // An attempt's way from the intent to its record: one step of launch_state.hpp after the other. Every step may be
 // overtaken by a cancellation at a co_await, so each looks at the job again afterwards.
 
-#include <poll.h>
 #include <sys/inotify.h>
 
 #include "agent/jobs/launching.hpp"
 #include "agent/jobs/outage.hpp"
 #include "agent/jobs/persist.hpp"
-#include "agent/jobs/secret_masks.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/os/file.hpp"
 
@@ -19,11 +17,6 @@ constexpr std::chrono::milliseconds kLongestFailurePause{10'000};
 // A supervisor that was killed just when it started the job leaves the claim to a child that is about to end.
 constexpr auto kClaimPatience = std::chrono::seconds(5);
 constexpr unsigned kMostUnreadable = 12;  // with the pauses in between, about a minute
-
-bool has_ended(const os::Fd& supervisor) {
-  pollfd ask{supervisor.get(), POLLIN, 0};
-  return ::poll(&ask, 1, 0) > 0;
-}
 
 // What the disk or a limit may take away for a moment, as against what is not what it should be.
 bool may_pass(const Error& error) { return error.code() == Code::io || error.code() == Code::no_space; }
@@ -42,7 +35,7 @@ Task<> Jobs::run(Sequence sequence, int attempt, int launch) {
 Task<> Jobs::drive(Run run) {
   async::Backoff pause(kFirstFailurePause, kLongestFailurePause);
   while (run.stage != Stage::over && find(run.sequence) != nullptr) {
-    const auto stage = run.stage;
+    const auto stage = find(run.sequence)->stage = run.stage;
     auto came = co_await async::attempt(perform(run));
     if (!came) note_failure(run, stage, came.error());
     const bool again = run.adopted || (!run.error && run.tries < kLaunchTries);
@@ -106,10 +99,8 @@ void Jobs::note_failure(Run& run, Stage stage, const Error& error) {
     run.record.launch = run.launch;
     if (live->stopping)  // a cancellation was on record before the start
       run.record = canceled_attempt(run.sequence, run.attempt, run.launch);
-    else if (error.code() == Code::no_space)
-      run.record.ending = model::DiskFull{error.describe()};
     else
-      run.record.ending = model::StartFailed{125, error.describe()};
+      run.record.ending = ending_by<model::StartFailed>(error);
     return;
   }
   if (stage == Stage::gathering) workplaces_.remark(live->id, "outputs were not collected: " + error.describe());
@@ -151,7 +142,7 @@ Task<Came> Jobs::intend(Run& run) {
   run.record.number = run.attempt;  // what was prepared is there no more
   run.record.launch = run.launch;
   run.record.ending = job.request.environment.kind == model::EnvironmentRequest::Kind::none
-                          ? preparation_failed<model::SnapshotFailed>(*run.ground->failure)
+                          ? ending_by<model::SnapshotFailed>(*run.ground->failure)
                           : environment_failed(job, *run.ground->failure);
   throw *run.ground->failure;
 }
@@ -160,7 +151,7 @@ Task<Came> Jobs::intend(Run& run) {
 Task<Came> Jobs::launch(Run& run) {
   const auto& job = run.ground->whole;
   const auto& shown_command = run.job->request.command;
-  const auto identity = identity_of(job);
+  const auto identity = co_await identity_of(job.uid);
   auto& site = run.ground->site;
   if (!settings_.cgroup_base.empty() && !os::exists(settings_.cgroup_base)) {
     auto renew = [&] { settings_.renew_cgroup_base(); };
@@ -172,10 +163,10 @@ Task<Came> Jobs::launch(Run& run) {
     plan = plan_launch(job, run.attempt, site, run.ground->environment, identity, settings_.switch_user, settings_.defaults);
     if (!run.ground->secrets.empty()) set_secrets_apart(plan, job.request, shown_command, site, run.ground->secrets);
   };
-  try {
-    co_await async::offload(pool_, make_plan);
-  } catch (const Error& error) {  // which may repeat what is secret of docker_args
-    throw masked(error, run.ground->secrets);
+  auto made = co_await async::attempt(async::offload(pool_, make_plan));
+  if (!made) {  // which may repeat what is secret of docker_args
+    const auto hidden = co_await masks_.hide(made.error(), run.ground->secrets, job.uid);
+    throw hidden;
   }
   auto* live = find(run.sequence);
   if (live->stopping) {
@@ -186,8 +177,10 @@ Task<Came> Jobs::launch(Run& run) {
   std::optional<shim::Supervisor> supervisor;
   if (site.container) {
     live->launch = run.launch;  // whom a cancellation asks from now on
-    auto start = [&] { return containers_.launch(job.id, run.launch, directory, plan, site, run.ground->environment.image); };
-    supervisor = co_await async::offload(pool_, start);
+    auto start = [&](const std::stop_token&) {
+      return containers_.launch(job.id, run.launch, directory, plan, site, run.ground->environment.image);
+    };
+    supervisor = co_await async::offload(lanes_.engine, job.uid, start);
     live = find(run.sequence);
   } else {
     live->launch = run.launch;
@@ -206,7 +199,7 @@ Task<Came> Jobs::launch(Run& run) {
 // Until the supervisor has written the ending, or is gone. It needs many milliseconds more to exit, which nobody has to
 // wait for.
 Task<Came> Jobs::wait_for_news(Run& run) {
-  if (!run.supervisor || has_ended(*run.supervisor)) {
+  if (!run.supervisor || os::has_ended(*run.supervisor)) {
     co_await async::sleep_for(run.pause.next());
     co_return Came::done;
   }
@@ -241,7 +234,7 @@ Task<Came> Jobs::look(Run& run) {
 Task<Came> Jobs::look_at_files(Run& run) {
   const auto id = find(run.sequence)->id;
   const auto directory = workplaces_.directory(id, run.launch);
-  const bool alive = run.supervisor && !has_ended(*run.supervisor);
+  const bool alive = run.supervisor && !os::has_ended(*run.supervisor);
   std::optional<Error> unreadable;
   try {
     if (alive) {  // it has the last word, whoever else writes there
@@ -285,22 +278,14 @@ Task<Came> Jobs::look_at_files(Run& run) {
 // Of a launch whose claim somebody holds, though no supervisor is known yet.
 Task<Came> Jobs::adopt(Run& run, shim::Running running) {
   auto* live = find(run.sequence);
-  if (run.supervisor) {  // ours has ended
-    if (!run.unwatched_since) run.unwatched_since = clock_.steady();
-    if (clock_.steady() - *run.unwatched_since < kClaimPatience) co_return Came::running;
-    co_return lost(run, "its supervisor was killed, and something else holds its claim");
-  }
+  if (run.supervisor) co_return held_by_another(run, "was killed");  // ours, which has ended
   if (!running.started) co_return Came::running;  // it will within moments
   if (!running.shim && model::in_container(run.job->request.environment)) {
-    auto inside = co_await async::attempt(supervisor_inside(live->id, run.launch));
+    auto inside = co_await async::attempt(supervisor_inside(live->id, live->uid, run.launch));
     if (inside && *inside) running.shim = std::move(**inside);  // its number is the container's own
     if (!running.shim) co_return Came::running;                 // it ended this very moment
   }
-  if (!running.shim) {
-    if (!run.unwatched_since) run.unwatched_since = clock_.steady();
-    if (clock_.steady() - *run.unwatched_since < kClaimPatience) co_return Came::running;
-    co_return lost(run, "its supervisor is gone, and something else holds its claim");
-  }
+  if (!running.shim) co_return held_by_another(run, "is gone");
   live = find(run.sequence);
   live->started = running.started->time;
   run.seen_started = true;
@@ -309,6 +294,13 @@ Task<Came> Jobs::adopt(Run& run, shim::Running running) {
   // It may have been canceled by an agent that died before it could say so.
   if (live->stopping) co_await stop_supervisor(run.sequence, shim::kStoppedCanceled);
   co_return Came::running;
+}
+
+// The claim of its supervisor: for a moment, or for good.
+Came Jobs::held_by_another(Run& run, const std::string& supervisor) {
+  if (!run.unwatched_since) run.unwatched_since = clock_.steady();
+  if (clock_.steady() - *run.unwatched_since < kClaimPatience) return Came::running;
+  return lost(run, "its supervisor " + supervisor + ", and something else holds its claim");
 }
 
 // It is revoked, so that it never will.
@@ -333,27 +325,25 @@ Came Jobs::lost(Run& run, std::string changed) {
 Task<> Jobs::relaunch(Run& run) {
   auto* live = find(run.sequence);
   const auto id = live->id;
-  live->launch = 0;  // there is nobody to ask to stop
-  live->asked_to_stop = false;
-  live->supervisor.reset();
+  const auto uid = live->uid;
+  live->leave_launch();
   if (run.adopted)
     log_.info("job had not started; starting it", kv("job", id));
   else
     log_.warn("supervisor died before it started the job; trying again", kv("job", id));
   // Whatever its files tell: no two launches of a job run at once.
   co_await kill_leftovers(id, run.launch);
-  if (model::in_container(run.job->request.environment)) co_await leave_container(id, run.launch, run.condition);
+  if (model::in_container(run.job->request.environment)) co_await leave_container(id, uid, run.launch, run.condition);
   const int before = run.launch++;
   if (!run.adopted) ++run.tries;
   run.adopted = false;
   run.supervisor.reset();
   run.unwatched_since.reset();
   run.seen_started = false;
-  try {
-    workplaces_.discard(id, before);
-  } catch (const Error& error) {  // it is revoked, and in nobody's way
-    log_.warn("what a launch left stays", kv("job", id), kv("launch", before), kv("error", error.describe()));
-  }
+  auto discard = [&](const std::stop_token&) { workplaces_.discard(id, before); };
+  const auto discarded = co_await async::attempt(async::offload(lanes_.removing, uid, discard));
+  if (!discarded)  // it is revoked, and in nobody's way
+    log_.warn("what a launch left stays", kv("job", id), kv("launch", before), kv("error", discarded.error().describe()));
 }
 
 }  // namespace berth::jobs

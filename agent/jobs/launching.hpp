@@ -2,7 +2,10 @@
 
 // What the sources of Jobs share about endings and attempts.
 
+#include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 
 #include "agent/jobs/jobs.hpp"
 #include "agent/jobs/launch_state.hpp"
@@ -12,16 +15,27 @@ namespace berth::jobs {
 
 inline bool collects_outputs(const model::Job& job) { return job.request.snapshot || !job.request.outputs.empty(); }
 
+constexpr int kNotStarted = 125;  // the exit code of what could not be run, as `env` and `docker run` have it
+
+inline model::Ending start_failed(std::string reason) { return model::StartFailed{kNotStarted, std::move(reason)}; }
+
+// A full disk is told as that, whatever it kept from being done.
 template <class Failed>
-model::Ending preparation_failed(const Error& error) {
+model::Ending ending_by(const Error& error) {
   if (error.code() == Code::no_space) return model::DiskFull{error.describe()};
-  return Failed{error.describe()};
+  if constexpr (std::is_same_v<Failed, model::StartFailed>)
+    return start_failed(error.describe());
+  else
+    return Failed{error.describe()};
 }
 
 inline model::Ending environment_failed(const model::Job& job, const Error& error) {
-  if (model::in_container(job.request.environment)) return preparation_failed<model::ImageFailed>(error);
-  return preparation_failed<model::EnvironmentFailed>(error);
+  if (model::in_container(job.request.environment)) return ending_by<model::ImageFailed>(error);
+  return ending_by<model::EnvironmentFailed>(error);
 }
+
+// The name of its cgroup, among those of all launches.
+inline std::string group_name(const model::JobId& id, int launch) { return id + "-" + std::to_string(launch); }
 
 // Whether the attempt that has just ended is to be repeated.
 bool wants_retry(const model::Job& job, const model::Attempt& last);
@@ -48,10 +62,8 @@ struct Jobs::Run {
   bool told = false;
   std::string changed;  // how its records were changed; "" where they were not
   shim::Condition condition = shim::NeverRan{};
-  bool out_of_memory = false;  // an engine told so
   model::Attempt record;
   objects::Store::Pin outputs;  // until they are on record
-  bool recorded = false;
 };
 
 }  // namespace berth::jobs

@@ -1,5 +1,6 @@
-// One job's life: prepared, started, watched, recorded. Every function here may be overtaken by a cancellation at a
-// co_await, so each looks at the job again afterwards.
+// A job's life but for its attempts' way, which launch.cpp and settle.cpp go: its preparation, the ground of a launch, what
+// a launch leaves, and the job's end. Every function here may be overtaken by a cancellation at a co_await, so each looks
+// at the job again afterwards.
 
 #include <condition_variable>
 #include <mutex>
@@ -8,7 +9,6 @@
 #include "agent/jobs/jobs.hpp"
 #include "agent/jobs/launching.hpp"
 #include "agent/jobs/persist.hpp"
-#include "agent/jobs/secret_masks.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/os/file.hpp"
 
@@ -16,6 +16,8 @@ namespace berth::jobs {
 namespace {
 
 constexpr auto kLastStrips = std::chrono::seconds(2);
+constexpr std::chrono::milliseconds kFirstStripPause{500};
+constexpr std::chrono::milliseconds kLongestStripPause{600'000};
 constexpr std::chrono::milliseconds kFirstPreparationPause{200};
 constexpr std::chrono::milliseconds kLongestPreparationPause{60'000};
 
@@ -41,7 +43,7 @@ Task<> Jobs::prepare(Sequence sequence, unsigned life) {
     auto materialized = co_await materialize(job);
     if (find(sequence) == nullptr) environments_.release(sequence);  // canceled just when it was there
     if (!current()) co_return;
-    if (materialized.error && note_outage(job, *materialized.error)) {
+    if (materialized.error && note_outage(sequence, *materialized.error)) {
       const auto outage = find(sequence)->outage;
       co_await sit_out(outage);
       continue;
@@ -82,12 +84,18 @@ Task<> Jobs::end_unprepared(Sequence sequence, model::Attempt failed) {
 }
 
 Task<Jobs::Materialized> Jobs::materialize(model::Job job) {
-  const auto identity = identity_of(job);
   Materialized result;
+  const auto known = co_await async::attempt(identity_of(job.uid));
+  if (!known) {
+    result.failure = model::StartFailed{125, known.error().describe()};
+    result.error = known.error();
+    co_return result;
+  }
+  const auto& identity = *known;
   if (job.request.snapshot) {
     const auto code = co_await async::attempt(prepare_code(job, identity));
     if (!code) {
-      result.failure = preparation_failed<model::SnapshotFailed>(code.error());
+      result.failure = ending_by<model::SnapshotFailed>(code.error());
       result.error = code.error();
       co_return result;
     }
@@ -103,7 +111,7 @@ Task<Jobs::Materialized> Jobs::materialize(model::Job job) {
   if (environment)
     result.environment = std::move(*environment);
   else {
-    result.error = masked(environment.error(), secrets);
+    result.error = co_await masks_.hide(environment.error(), secrets, job.uid);
     result.failure = environment_failed(job, *result.error);
   }
   co_return result;
@@ -132,12 +140,17 @@ Task<Transit::Charge> Jobs::room_for(uid_t uid, std::uint64_t bytes) {
   co_return charge;
 }
 
-model::Attempt Jobs::canceled_attempt(Sequence sequence, int attempt, int launch) {
+// The record of who canceled may come later than what came of it.
+std::string Jobs::canceled_by(Sequence sequence) {
   const auto by = canceled_by_.find(sequence);
+  return by != canceled_by_.end() ? by->second : columns(sequence).canceled_by;
+}
+
+model::Attempt Jobs::canceled_attempt(Sequence sequence, int attempt, int launch) {
   model::Attempt canceled;
   canceled.number = attempt;
   canceled.launch = launch;
-  canceled.ending = model::Canceled{by != canceled_by_.end() ? by->second : columns(sequence).canceled_by};
+  canceled.ending = model::Canceled{canceled_by(sequence)};
   return canceled;
 }
 
@@ -150,7 +163,7 @@ Task<> Jobs::lay_ground(Sequence sequence, int launch, std::shared_ptr<Ground> g
 
 Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   if (find(sequence)->stopping) co_return;
-  const auto identity = identity_of(*ground.job);
+  const auto identity = co_await identity_of(ground.job->uid);
   ground.without_secrets = true;
   ground.secrets = co_await secrets_of(*ground.job);
   ground.without_secrets = false;
@@ -176,7 +189,10 @@ Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   if (settings_.switch_user) ground.site.devices = gpus_.ledger().rules_for(ground.site.gpus);
   if (job.request.environment.kind != model::EnvironmentRequest::Kind::none) {
     auto ready = co_await async::attempt(environments_.for_launch(job, identity, ground.secrets.registries));
-    if (!ready) throw masked(ready.error(), ground.secrets);
+    if (!ready) {
+      const auto failure = co_await masks_.hide(ready.error(), ground.secrets, job.uid);
+      throw failure;
+    }
     ground.environment = std::move(*ready);
   }
   if (ground.environment.image.empty()) {
@@ -186,21 +202,21 @@ Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   ground.site.container = true;
   if (job.request.container.shm_size) ground.site.shm_size = *job.request.container.shm_size;
   ground.site.docker_args = {job.request.container.docker_args};
-  auto look = [&] { return containers_.image(ground.environment.image); };
-  const auto image = co_await async::offload(pool_, look);
+  auto look = [&](const std::stop_token&) { return containers_.image(ground.environment.image); };
+  const auto image = co_await async::offload(lanes_.engine, job.uid, look);
   ground.site.image_environment = image.environment;
   ground.site.image_directory = image.working_directory;
 }
 
-Task<std::optional<os::Fd>> Jobs::supervisor_inside(model::JobId id, int launch) {
-  auto look = [&] { return containers_.supervisor(id, launch); };
-  co_return co_await async::offload(pool_, look);
+Task<std::optional<os::Fd>> Jobs::supervisor_inside(model::JobId id, uid_t uid, int launch) {
+  auto look = [&](const std::stop_token&) { return containers_.supervisor(id, launch); };
+  co_return co_await async::offload(lanes_.engine, uid, look);
 }
 
-Task<> Jobs::leave_container(model::JobId id, int launch, shim::Condition& condition) {
+Task<> Jobs::leave_container(model::JobId id, uid_t uid, int launch, shim::Condition& condition) {
   bool out_of_memory = false;
-  auto leave = [&] { out_of_memory = remove_container(id, launch); };
-  co_await async::offload(pool_, leave);
+  auto leave = [&](const std::stop_token&) { out_of_memory = remove_container(id, launch); };
+  co_await async::offload(lanes_.engine, uid, leave);
   sweep_if_left();
   if (auto* over = std::get_if<shim::Over>(&condition); over != nullptr && out_of_memory)
     over->ended.out_of_memory_kills = std::max<std::uint64_t>(over->ended.out_of_memory_kills, 1);
@@ -244,28 +260,43 @@ Task<> Jobs::look_at_environment(const model::Job& job, int launch, model::Attem
   const auto changed = co_await environments_.was_changed(job);
   if (changed) attempt.environment_changes.emplace().shared = *changed;
   if (changed || !workplaces_.has_layer(job.id, launch)) co_return;
-  auto look = [&] { attempt.environment_changes = workplaces_.environment_changes(job.id, launch); };
-  co_await async::offload(pool_, look);
+  auto look = [&](const std::stop_token&) {
+    attempt.environment_changes = workplaces_.environment_changes(job.id, launch);
+  };
+  co_await async::offload(lanes_.collecting, job.uid, look);
 }
 
 // Nobody has to wait for it; what an agent that ends meanwhile leaves, the next one clears away.
 Task<> Jobs::strip(model::JobId id, uid_t uid, int launch, std::optional<environment::Lease> image) {
   // Of earlier launches, too: an engine may have begun with one just when its agent died.
-  auto leave = [&] {
+  auto leave = [&](const std::stop_token&) {
     for (int each = launch; each > 0; --each) remove_container(id, each);
   };
-  if (image) co_await async::offload(pool_, leave);
+  if (image) co_await async::offload(lanes_.engine, uid, leave);
   sweep_if_left();
   image.reset();
   std::uint64_t log_bytes = 0;
+  os::Removal removal;
   auto work = [&](const std::stop_token& stop) {
     log_bytes = workplaces_.log_bytes(id, launch);
-    workplaces_.strip(id, launch, stop);
+    removal = workplaces_.strip(id, launch, stop);
   };
   const auto not_done = stripping_.emplace(stripping_.end(), id, launch);
   co_await async::offload(lanes_.removing, uid, work);
   if (!nursery_.stopping()) stripping_.erase(not_done);
   governor_.job_ended(log_bytes);
+  if (removal.left > 0) co_await strip_again(std::move(id), uid, launch, std::move(removal));
+}
+
+Task<> Jobs::strip_again(model::JobId id, async::Lanes::Owner owner, int launch, os::Removal left) {
+  workplaces_.remark(id, "what it left cannot be removed: " + std::to_string(left.left) + " entries; " + left.first_failure);
+  log_.warn("what a job left cannot be removed now", kv("job", id), kv("entries", left.left), kv("error", left.first_failure));
+  async::Backoff pause(kFirstStripPause, kLongestStripPause);
+  auto work = [&](const std::stop_token& stop) { left = workplaces_.strip_up_to(id, launch, stop); };
+  while (left.left > 0) {
+    co_await async::sleep_for(pause.next());
+    co_await async::offload(lanes_.removing, owner, work);
+  }
 }
 
 // What a moment is enough for. The next agent does the rest.
@@ -288,8 +319,10 @@ void Jobs::strip_the_last() noexcept {
 }
 
 Task<> Jobs::strip_attempt(model::JobId id, uid_t uid, int launch) {
-  auto work = [&](const std::stop_token& stop) { workplaces_.strip(id, launch, stop); };
+  os::Removal removal;
+  auto work = [&](const std::stop_token& stop) { removal = workplaces_.strip(id, launch, stop); };
   co_await async::offload(lanes_.removing, uid, work);
+  if (removal.left > 0) co_await strip_again(std::move(id), uid, launch, std::move(removal));
 }
 
 Task<> Jobs::end(Sequence sequence, std::optional<model::Attempt> attempt, model::Ending ending) {

@@ -9,10 +9,9 @@
 
 namespace berth::jobs {
 
-// What is away, for "waits for …": the container engine, the registry, disk space, processes. Nothing for an Error that
-// will come again however often it is tried. `contained`: it was met while a job's container or image was being made
-// ready. This is the one place that decides.
-std::optional<std::string> outage_of(const Error& error, bool contained);
+// What is away, for "waits for …": the container engine, the registry, disk space. Nothing for an Error that will come
+// again however often it is tried. Who throws it says which it is.
+std::optional<std::string> outage_of(const Error& error);
 
 // Of those, whether it is the container engine that has to come back.
 bool is_engines(const std::string& outage);

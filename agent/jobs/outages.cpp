@@ -28,9 +28,9 @@ struct Jobs::Outage {
 };
 
 // False where it is none, or has lasted for longer than the configuration says.
-bool Jobs::note_outage(const model::Job& job, const Error& error) {
-  auto* live = find(job.sequence);
-  const auto what = live == nullptr ? std::nullopt : outage_of(error, model::in_container(job.request.environment));
+bool Jobs::note_outage(Sequence sequence, const Error& error) {
+  auto* live = find(sequence);
+  const auto what = live == nullptr ? std::nullopt : outage_of(error);
   if (!what) return false;
   if (!live->outage) {
     live->outage = std::make_shared<Outage>();
@@ -65,21 +65,20 @@ Task<> Jobs::sit_out(std::shared_ptr<Outage> outage) {
 // Of an attempt that has not run: gives the slot back. False where it is no outage, or the job was canceled meanwhile.
 Task<bool> Jobs::postpone(Run& run, Error error) {
   const auto sequence = run.sequence;
-  if (find(sequence)->stopping || !note_outage(*run.job, error)) co_return false;
+  if (find(sequence)->stopping || !note_outage(sequence, error)) co_return false;
   const auto outage = find(sequence)->outage;
   co_await persist([&] { return store_.postpone(sequence); }, "a wait");
   if (find(sequence)->stopping) co_return false;
-  workplaces_.discard(find(sequence)->id, run.launch);
+  auto discard = [this, id = find(sequence)->id, launch = run.launch](const std::stop_token&) {
+    workplaces_.discard(id, launch);
+  };
+  co_await async::offload(lanes_.removing, find(sequence)->uid, discard);
   model::Attempt nothing;
-  nothing.ending = model::StartFailed{125, error.describe()};
+  nothing.ending = start_failed(error.describe());
   co_await give_back_gpus(sequence, nothing);
   auto* live = find(sequence);
   if (live->stopping) co_return false;
-  live->launch = 0;
-  live->asked_to_stop = false;
-  live->supervisor.reset();
-  live->started.reset();
-  live->job.reset();
+  live->leave_launch();
   queue_.finish(sequence);
   queue_.add(queue_entry(*run.job, false));
   enter(sequence, model::State::queued);
@@ -115,8 +114,8 @@ void Jobs::watch_engine() {
 Task<> Jobs::look_for_engine() {
   async::Backoff pause(kFirstLook, kLongestLook);
   for (;;) {
-    auto ask = [&] { containers_.ask_engine(); };
-    const auto asked = co_await async::attempt(async::offload(pool_, ask));
+    auto ask = [&](const std::stop_token&) { containers_.ask_engine(); };
+    const auto asked = co_await async::attempt(async::offload(lanes_.engine, kAgentsOwn, ask));
     if (asked) break;
     co_await async::sleep_for(pause.next());
   }
@@ -146,8 +145,8 @@ void Jobs::sweep_if_left() {
 // What the engine's stop did to a job is told as that.
 Task<bool> Jobs::engine_went_away() {
   for (int looks = 0; looks < kLooksAfterLoss; ++looks) {
-    auto ask = [&] { containers_.ask_engine(); };
-    const auto asked = co_await async::attempt(async::offload(pool_, ask));
+    auto ask = [&](const std::stop_token&) { containers_.ask_engine(); };
+    const auto asked = co_await async::attempt(async::offload(lanes_.engine, kAgentsOwn, ask));
     if (!asked) co_return true;
     co_await async::sleep_for(kLookAfterLoss);
   }

@@ -35,9 +35,9 @@ async::Task<StorageUse> Quota::look(uid_t uid) {
 
 async::Task<std::optional<StorageUse>> Quota::storage(uid_t uid) {
   if (!limits_.storage || !binds(uid)) co_return std::nullopt;
-  auto turn = co_await storing_.take(uid);
+  auto share = co_await storing_.take(uid);
   auto use = co_await look(uid);
-  use.turn.emplace(std::move(turn));
+  use.share.emplace(std::move(share));
   co_return use;
 }
 

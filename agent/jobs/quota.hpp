@@ -15,15 +15,15 @@
 #include "agent/jobs/user_limits.hpp"
 #include "agent/store/store.hpp"
 #include "runtime/async/task.hpp"
-#include "runtime/async/turns.hpp"
+#include "runtime/async/shares.hpp"
 
 namespace berth::jobs {
 
-// What one user stores, while it is his turn to store more.
+// What one user stores, while nothing else of his is being stored.
 struct StorageUse {
   ByteSize used;
   ByteSize limit;
-  std::optional<async::Turns::Turn> turn{};
+  std::optional<async::Shares::Share> share{};
   // Code::no_space where so much more is too much, telling use and limit and what to do. On any thread.
   void require(std::uint64_t incoming) const;
 };
@@ -68,7 +68,7 @@ class Quota {
   std::string state_dir_;
   bool bound_;
   store::Store& store_;
-  async::Turns storing_{1};
+  async::Shares storing_{1};
   Transit transit_;
 };
 

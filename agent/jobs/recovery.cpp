@@ -23,9 +23,6 @@ queue::Entry entry_of(const store::LiveJob& job) {
   return entry;
 }
 
-constexpr auto kAgentsOwn = ~async::Lanes::Owner{0};
-
-std::string name_of_group(const model::JobId& id, int launch) { return id + "-" + std::to_string(launch); }
 
 // Groups of launches, but for those of live jobs.
 std::vector<std::string> groups_left(const std::string& base, const std::set<std::string>& kept) {
@@ -65,6 +62,7 @@ Task<> Jobs::recover() {
     ++running;
     auto& live = live_[job.sequence];
     live.gpus = job.gpus;
+    live.stage = Stage::looking;
     live.launch = job.launch;
     live.stopping = job.state == model::State::cancel_requested;
     if (job.state == model::State::finalizing) {
@@ -94,7 +92,7 @@ Task<> Jobs::recover() {
 // job could come into being or be retried. Each in its owner's lane: what one left keeps nobody else waiting.
 Task<> Jobs::sweep_workplaces(std::vector<model::JobId> ended) {
   std::set<std::string> groups;  // of live jobs
-  for (const auto& [sequence, job] : live_) groups.insert(name_of_group(job.id, job.launch));
+  for (const auto& [sequence, job] : live_) groups.insert(group_name(job.id, job.launch));
   const auto left_groups = groups_left(settings_.cgroup_base, groups);  // before anything is launched
   auto sweep_errands = [&](const std::stop_token&) {
     os::remove_left_errands(settings_.cgroup_base);
@@ -126,13 +124,20 @@ Task<> Jobs::sweep_workplace(model::JobId id) {
   const auto uid = store_.owner_of(id);
   const auto owner = uid ? async::Lanes::Owner{*uid} : kAgentsOwn;
   bool supervised = false;
-  auto sweep = [&](const std::stop_token& stop) { supervised = !workplaces_.strip_unsupervised(id, stop); };
+  int launch = 0;
+  os::Removal removal;
+  auto sweep = [&](const std::stop_token& stop) {
+    supervised = workplaces_.is_supervised(id);
+    launch = workplaces_.last_launch(id);
+    if (!supervised) removal = workplaces_.strip_up_to(id, launch, stop);
+  };
   const auto done = co_await async::attempt(async::offload(lanes_.removing, owner, sweep));
   if (!done) log_.warn("what an ended job left stays", kv("job", id), kv("error", done.error().describe()));
   if (supervised)
     log_.warn("a job runs without a record and is left alone; nobody collects what becomes of it", kv("job", id));
   unswept_.erase(id);
   swept_now_.notify_all();
+  if (removal.left > 0) co_await strip_again(std::move(id), owner, launch, std::move(removal));
 }
 
 Task<> Jobs::sweep_containers() {
@@ -141,10 +146,11 @@ Task<> Jobs::sweep_containers() {
   std::set<model::JobId> live;
   for (const auto& [sequence, job] : live_) live.insert(job.id);
   std::erase_if(left, [&](const Containers::Launched& each) { return live.contains(each.job); });
-  auto remove = [&] {
-    for (const auto& each : left) containers_.remove(each.job, each.launch);
+  auto remove = [&](const std::stop_token& stop) {
+    for (const auto& each : left)
+      if (!stop.stop_requested()) containers_.remove(each.job, each.launch);
   };
-  if (!left.empty()) co_await async::offload(pool_, remove);
+  if (!left.empty()) co_await async::offload(lanes_.engine, kAgentsOwn, remove);
 }
 
 Task<> Jobs::resume(store::LiveJob job) {

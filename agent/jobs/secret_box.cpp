@@ -7,7 +7,8 @@
 namespace berth::jobs {
 
 SecretBox::Closed SecretBox::close(const std::string& submission_id, const model::JobSecrets& secrets) const {
-  const auto key = secrets::read_or_make_key(place_);
+  const auto key = used_ ? secrets::read_key(place_) : secrets::read_or_make_key(place_);
+  used_ = true;
   const auto text = model::to_text(secrets);
   return {secrets::seal(key, submission_id, text), secrets::mark(key, submission_id + "\n" + text)};
 }

@@ -3,6 +3,7 @@
 // The secrets of jobs as they are stored: sealed with the agent's key, each bound to its submission. All calls block
 // shortly, on the key's file. Safe from any thread.
 
+#include <atomic>
 #include <string>
 
 #include "agent/model/secrets.hpp"
@@ -12,7 +13,8 @@ namespace berth::jobs {
 
 class SecretBox {
  public:
-  explicit SecretBox(secrets::KeyPlace place) : place_(std::move(place)) {}
+  // `used`: something is sealed already, so that a key that is gone is told and not replaced.
+  explicit SecretBox(secrets::KeyPlace place, bool used = false) : place_(std::move(place)), used_(used) {}
 
   struct Closed {
     std::string sealed;
@@ -26,6 +28,7 @@ class SecretBox {
   std::string unseal(const std::string& submission_id, const std::string& sealed) const;
 
   secrets::KeyPlace place_;
+  mutable std::atomic<bool> used_;
 };
 
 }  // namespace berth::jobs

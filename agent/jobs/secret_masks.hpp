@@ -11,11 +11,16 @@
 
 namespace berth::jobs {
 
-// As they are, percent-encoded in a URL and decoded, escaped in JSON, and in Base64 wherever they begin in it.
+// Of so many bytes of secrets a mask's texts have at most so many, however they are written.
+constexpr std::size_t kMostSpelled = 21;
+static_assert(model::kMostMasked * kMostSpelled <= logs::Mask::kMostBytes);
+
+// As they are, percent-encoded in a URL, escaped in JSON, and in Base64 wherever they begin in it. `values` are those of
+// model::values_to_mask; Code::too_large where they are more than model::kMostMasked, which no job may bring along.
+logs::Mask mask_of(const std::vector<std::string>& values);
+void check_size(const std::vector<std::string>& values);
 logs::Mask mask_of(const model::JobSecrets& secrets);
-logs::Mask mask_of(const std::vector<model::JobSecrets>& several);
-// The same error with no secret in its words.
-Error masked(const Error& error, const model::JobSecrets& secrets);
+// The same error with nothing in its words that the mask hides.
 Error masked(const Error& error, const logs::Mask& mask);
 
 }  // namespace berth::jobs

@@ -3,9 +3,9 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "agent/jobs/jobs.hpp"
-#include "agent/jobs/secret_masks.hpp"
 #include "runtime/os/file.hpp"
 
 namespace berth::jobs {
@@ -29,45 +29,72 @@ Task<> Jobs::close_secrets(std::vector<store::NewJob>& jobs, const SubmittedSecr
   co_await async::offload(pool_, close);
 }
 
+namespace {
+
+[[noreturn]] void refuse_lost() {
+  throw Error(Code::not_found, "what the job brought along as secret is not here any more", "submit it again");
+}
+
+}  // namespace
+
 Task<model::JobSecrets> Jobs::secrets_of(const model::Job& job) {
   model::JobSecrets secrets;
   if (!model::has_secrets(job.request)) co_return secrets;
   const auto sealed = store_.sealed(job.sequence);
   if (!sealed && job.request.secrets_mark.empty()) co_return secrets;  // an earlier version has removed them
-  if (!sealed)
-    throw Error(Code::not_found, "what the job brought along as secret is not here any more", "submit it again");
+  if (!sealed) refuse_lost();
   const auto submission_id = job.request.submission_id;
   auto open = [&] { secrets = box_.open(submission_id, *sealed); };
   co_await async::offload(pool_, open);
   co_return secrets;
 }
 
-Task<std::shared_ptr<const logs::Mask>> Jobs::mask_of(Sequence job) {
-  if (!store_.sealed(job)) co_return nullptr;
+// As much as that may be, it is read and opened in a lane of who wants to know.
+Task<Masks::Values> Jobs::values_of(Sequence job, uid_t reader) {
+  Masks::Values values;
   const auto whole = co_await store_.read(job);
-  if (!whole || !model::has_secrets(whole->request)) co_return nullptr;
-  const auto secrets = co_await secrets_of(*whole);
-  std::shared_ptr<const logs::Mask> mask;
-  auto make = [&] { mask = std::make_shared<const logs::Mask>(jobs::mask_of(secrets)); };
-  co_await async::offload(pool_, make);
-  if (mask->empty()) co_return nullptr;
-  co_return mask;
+  if (!whole || !model::has_secrets(whole->request)) co_return values;
+  const auto sealed = co_await store_.read_sealed(job);
+  if (!sealed && whole->request.secrets_mark.empty()) co_return values;
+  if (!sealed) refuse_lost();
+  auto open = [&](const std::stop_token&) {
+    values = model::values_to_mask(box_.open(whole->request.submission_id, *sealed));
+  };
+  co_await async::offload(masks_.lanes(), reader, open);
+  co_return values;
 }
 
-Task<std::shared_ptr<const logs::Mask>> Jobs::mask_of(Digest environment) {
-  std::vector<model::JobSecrets> all;
-  const auto ids = co_await store_.jobs_in(environment);
-  for (const auto& id : ids) {
-    const auto job = co_await store_.read(id);
-    if (!job || !model::has_secrets(job->request)) continue;
-    auto secrets = co_await secrets_of(*job);
-    if (!secrets.empty()) all.push_back(std::move(secrets));
+Task<Masks::Values> Jobs::values_of(Digest environment, uid_t reader) {
+  std::set<std::string> all;
+  std::size_t bytes = 0;
+  const store::Viewer viewer{reader, reader == 0};
+  const auto jobs = co_await store_.jobs_in(environment, viewer);
+  for (const auto job : jobs) {
+    const auto whole = co_await store_.read(job);
+    if (!whole || !model::has_secrets(whole->request)) continue;
+    const auto sealed = co_await store_.read_sealed(job);
+    if (!sealed && whole->request.secrets_mark.empty()) continue;
+    if (!sealed) refuse_lost();
+    auto open = [&](const std::stop_token&) {
+      auto secrets = model::given_to_builds(box_.open(whole->request.submission_id, *sealed));
+      for (auto& value : model::values_to_mask(secrets)) {
+        const auto length = value.size();
+        if (all.insert(std::move(value)).second) bytes += length;
+      }
+    };
+    co_await async::offload(masks_.lanes(), reader, open);
+    if (bytes > model::kMostMasked) break;  // it is refused for that
   }
-  if (all.empty()) co_return nullptr;
-  std::shared_ptr<const logs::Mask> mask;
-  auto make = [&] { mask = std::make_shared<const logs::Mask>(jobs::mask_of(all)); };
-  co_await async::offload(pool_, make);
-  co_return mask;
+  co_return Masks::Values{all.begin(), all.end()};
+}
+
+Task<Masks::Kept> Jobs::mask_of(Sequence job, uid_t reader) {
+  return masks_.of(job, reader, [this, job, reader] { return values_of(job, reader); });
+}
+
+Task<Masks::Kept> Jobs::mask_of(Digest environment, uid_t reader) {
+  auto values = co_await values_of(environment, reader);
+  co_return co_await masks_.make(std::move(values), reader);
 }
 
 namespace {
@@ -80,7 +107,7 @@ std::optional<model::JobSecrets> take_from(nlohmann::json& request, const std::s
     registries = std::move(*found);
     request.erase(found);
   }
-  auto secrets = model::take_secrets(request);
+  auto secrets = model::take_secrets(request, model::Origin::stored);
   if (!registries.is_null()) {
     request[kRegistries] = std::move(registries);
     const auto file = os::join(registries_directory, request.value("submission_id", ""));

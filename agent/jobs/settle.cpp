@@ -57,16 +57,16 @@ bool wants_retry(const model::Job& job, const model::Attempt& last) {
 // "" where there is no cgroup2 to use.
 std::string Jobs::group_of(const model::JobId& id, int launch) const {
   if (settings_.cgroup_base.empty()) return {};
-  return settings_.cgroup_base + "/" + id + "-" + std::to_string(launch);
+  return settings_.cgroup_base + "/" + group_name(id, launch);
 }
 
 // Nothing of it is supervised any more: what became of the job?
 Task<Came> Jobs::settle(Run& run) {
   auto job = *run.job;
   const bool contained = model::in_container(job.request.environment);
-  if (contained && !ended_well(run.condition)) co_await leave_container(job.id, run.launch, run.condition);
+  if (contained && !ended_well(run.condition)) co_await leave_container(job.id, job.uid, run.launch, run.condition);
   // The supervisor may be quicker than the record of who canceled.
-  if (const auto by = canceled_by_.find(run.sequence); by != canceled_by_.end()) job.canceled_by = by->second;
+  if (find(run.sequence)->stopping) job.canceled_by = canceled_by(run.sequence);
   model::Attempt record_of;
   record_of.number = run.attempt;
   record_of.launch = run.launch;
@@ -99,12 +99,10 @@ Task<Came> Jobs::settle(Run& run) {
     if (waits) co_return Came::postponed;
     if (find(run.sequence)->stopping)
       record_of = canceled_attempt(run.sequence, run.attempt, run.launch);
-    else if (run.error->code() == Code::no_space)
-      record_of.ending = model::DiskFull{run.error->describe()};
     else
-      record_of.ending = model::StartFailed{125, run.error->describe()};
+      record_of.ending = ending_by<model::StartFailed>(*run.error);
   } else {
-    record_of.ending = model::StartFailed{125, "its supervisor could not be started; the agent's log tells more"};
+    record_of.ending = start_failed("its supervisor could not be started; the agent's log tells more");
   }
   run.record = std::move(record_of);
   co_return Came::done;
@@ -151,16 +149,11 @@ Task<> Jobs::conclude(Run& run) {
     const auto again = [&] { return store_.requeue(run.sequence, run.record, model::State::queued); };
     co_await persist(again, "a retry");
     live = find(run.sequence);
-    live->launch = 0;
-    live->asked_to_stop = false;
-    live->supervisor.reset();
-    live->started.reset();
-    live->job.reset();
+    live->leave_launch();
     run.outputs = {};
     nursery_.spawn(strip_attempt(job.id, job.uid, run.launch));
     if (live->stopping) {  // canceled while that was written
-      const auto by = canceled_by_.find(run.sequence);
-      model::Ending ending = model::Canceled{by != canceled_by_.end() ? by->second : job.canceled_by};
+      model::Ending ending = model::Canceled{canceled_by(run.sequence)};
       co_return co_await end(run.sequence, std::nullopt, std::move(ending));
     }
     queue_.add(queue_entry(job, true));
@@ -176,7 +169,7 @@ Task<> Jobs::conclude(Run& run) {
 
 Task<> Jobs::stop_supervisor(Sequence sequence, std::string reason) {
   const auto* live = find(sequence);
-  if (live == nullptr || live->launch == 0) co_return;
+  if (live == nullptr || live->launch == 0 || !may_be_supervised(live->stage)) co_return;
   const auto launch = live->launch;
   auto job = live->job;
   if (!job) job = co_await read(sequence);  // this agent took it up just now

@@ -57,6 +57,12 @@ void count_collecting(const std::string& path) {
 // A directory that others may pass through but not list.
 void make_passage(const std::string& path) { os::make_directories(path, 0711); }
 
+void add(os::Removal& all, os::Removal more) {
+  if (all.left == 0) all.first_failure = std::move(more.first_failure);
+  all.left += more.left;
+  all.stopped = all.stopped || more.stopped;
+}
+
 }  // namespace
 
 Workplaces::Workplaces(WorkplaceOptions options, objects::Store& store, snapshot::Checkouts& checkouts)
@@ -194,7 +200,7 @@ Collected Workplaces::collect(const model::Job& job, int launch, const os::Ident
   return collect_outputs(store_, options_.collecting, from, stop);
 }
 
-void Workplaces::strip(const model::JobId& id, int launch, const std::stop_token& stop) {
+os::Removal Workplaces::strip(const model::JobId& id, int launch, const std::stop_token& stop) {
   const auto place = directory(id, launch);
   close(place);
   os::unmount_defused(place);
@@ -204,24 +210,34 @@ void Workplaces::strip(const model::JobId& id, int launch, const std::stop_token
   for (const auto& entry : std::filesystem::directory_iterator(place, absent)) {
     if (!is_kept(entry.path().filename())) doomed.push_back(entry.path().string());
   }
+  os::Removal all;
   for (const auto& path : doomed) {
-    const auto removal = os::remove_what_can_be(path, stop);
-    if (removal.stopped) return;  // the next agent goes on with it
-    if (removal.left > 0)
-      remark(id, "what it left cannot be removed: " + std::to_string(removal.left) + " entries; " + removal.first_failure);
+    add(all, os::remove_what_can_be(path, stop));
+    if (all.stopped) return all;  // the next agent goes on with it
   }
   const std::lock_guard guard(mutex_);
   leases_.erase(place);
+  return all;
 }
 
-void Workplaces::strip(const model::JobId& id, const std::stop_token& stop) {
+os::Removal Workplaces::strip_up_to(const model::JobId& id, int launch, const std::stop_token& stop) {
+  os::Removal all;
   std::error_code absent;
-  for (const auto& launch : std::filesystem::directory_iterator(os::join(options_.directory, id), absent))
-    if (const int number = std::atoi(launch.path().filename().c_str()); number > 0 && !stop.stop_requested())
-      strip(id, number, stop);
+  for (const auto& entry : std::filesystem::directory_iterator(os::join(options_.directory, id), absent))
+    if (const int number = std::atoi(entry.path().filename().c_str()); number > 0 && number <= launch && !stop.stop_requested())
+      add(all, strip(id, number, stop));
   // What discard() could not finish.
   for (const auto& entry : std::filesystem::directory_iterator(os::join(options_.directory, id), absent))
-    if (entry.path().extension() == kDiscarded) os::remove_what_can_be(entry.path().string(), stop);
+    if (entry.path().extension() == kDiscarded) add(all, os::remove_what_can_be(entry.path().string(), stop));
+  return all;
+}
+
+int Workplaces::last_launch(const model::JobId& id) const {
+  int last = 0;
+  std::error_code absent;
+  for (const auto& entry : std::filesystem::directory_iterator(os::join(options_.directory, id), absent))
+    last = std::max(last, std::atoi(entry.path().filename().c_str()));
+  return last;
 }
 
 std::vector<model::JobId> Workplaces::with_leftovers(const std::vector<model::JobId>& jobs,
@@ -241,17 +257,16 @@ std::vector<model::JobId> Workplaces::with_leftovers(const std::vector<model::Jo
   return left;
 }
 
-bool Workplaces::strip_unsupervised(const model::JobId& id, const std::stop_token& stop) {
+bool Workplaces::is_supervised(const model::JobId& id) const {
   std::error_code absent;
   for (const auto& launch : std::filesystem::directory_iterator(os::join(options_.directory, id), absent)) {
     const auto place = launch.path().string();
     // One that has written its ending is on its way out.
     if (os::exists(os::join(place, shim::kClaimFile)) && !os::exists(os::join(place, shim::kEndingFile)) &&
         shim::is_supervised(place))
-      return false;
+      return true;
   }
-  strip(id, stop);
-  return true;
+  return false;
 }
 
 std::vector<model::JobId> Workplaces::list() const {

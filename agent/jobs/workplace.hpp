@@ -25,6 +25,7 @@
 #include "agent/jobs/transit.hpp"
 #include "agent/model/job.hpp"
 #include "runtime/objects/store.hpp"
+#include "runtime/os/removal.hpp"
 #include "runtime/snapshot/checkouts.hpp"
 
 namespace berth::jobs {
@@ -91,13 +92,15 @@ class Workplaces {
   // meanwhile make it fail. From now on nobody else gets into the launch's directory, whatever lies there.
   Collected collect(const model::Job& job, int launch, const os::Identity& owner, const std::stop_token& stop = {});
 
-  // After the ending is recorded: what stays of a launch is its log. What cannot be removed is passed over, and told in
-  // the job's remarks; nobody but the agent gets to it.
-  void strip(const model::JobId& id, int launch, const std::stop_token& stop = {});
-  // The same for every launch of a job.
-  void strip(const model::JobId& id, const std::stop_token& stop = {});
-  // The same; false, and nothing is touched, where a supervisor still has one: then its record was lost.
-  bool strip_unsupervised(const model::JobId& id, const std::stop_token& stop = {});
+  // After the ending is recorded: what stays of a launch is its log. What cannot be removed is passed over; nobody but
+  // the agent gets to it.
+  os::Removal strip(const model::JobId& id, int launch, const std::stop_token& stop = {});
+  // The same for the job's launches up to `launch`, and what was discarded.
+  os::Removal strip_up_to(const model::JobId& id, int launch, const std::stop_token& stop = {});
+  // Whether a supervisor still has one of its launches: then its record was lost, and nothing is to be touched.
+  bool is_supervised(const model::JobId& id) const;
+  // The number of its latest launch; 0 where there is none.
+  int last_launch(const model::JobId& id) const;
   // Those of the jobs that strip() would find anything of.
   std::vector<model::JobId> with_leftovers(const std::vector<model::JobId>& jobs, const std::stop_token& stop) const;
   // The jobs that have a directory.

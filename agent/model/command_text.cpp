@@ -25,12 +25,6 @@ std::string quoted(std::string_view word) {
   return text + "'";
 }
 
-void cut(std::string& text, std::size_t most) {
-  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xC0U) == 0x80U) --most;  // whole characters
-  text.resize(most);
-  text += "…";
-}
-
 }  // namespace
 
 std::string command_text(const std::vector<std::string>& command, std::size_t most) {
@@ -41,9 +35,7 @@ std::string command_text(const std::vector<std::string>& command, std::size_t mo
     // A byte more than fits tells that something was cut.
     text += quoted(std::string_view(word).substr(0, most == std::string::npos ? most : most + 1));
   }
-  text = printable(text);
-  if (text.size() > most) cut(text, most);
-  return text;
+  return shortened(printable(text), most);
 }
 
 }  // namespace berth::model

@@ -5,10 +5,13 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 
 #include "agent/model/json.hpp"
 #include "agent/model/json_reader.hpp"
+#include "runtime/base/base64.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/percent.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/base/url_credentials.hpp"
 
@@ -22,67 +25,16 @@ constexpr const char* kVariables = "environment_variables";
 constexpr const char* kHidden = "hidden";
 constexpr const char* kMark = "secrets_mark";
 constexpr const char* kDockerArgs = "/resources/docker_args";
+constexpr std::string_view kOfEnvironment = "/environment/";
 constexpr std::size_t kMostSecrets = 100;
-constexpr std::size_t kMostBytes = 1U << 20;      // of all values together
 constexpr std::size_t kMostTexts = 1000;
 constexpr std::size_t kMostTextBytes = 4U << 20;  // of all texts together
 constexpr std::size_t kLongestName = 255;
 constexpr int kDeepest = 32;
 
-// --- names
-
-// Parts that tell a secret wherever they stand in a name.
-constexpr std::array<std::string_view, 6> kTelling{"TOKEN", "PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "CREDENTIAL"};
-// Words that do, alone or at the end of a longer one where that is usual.
-constexpr std::array<std::string_view, 6> kWords{"KEY", "KEYS", "PWD", "PASS", "CREDS", "APIKEYS"};
-constexpr std::array<std::string_view, 10> kEnds{"APIKEY",    "ACCESSKEY", "PRIVATEKEY", "AUTHKEY", "SSHKEY",
-                                                 "SIGNINGKEY", "ACCOUNTKEY", "LICENSEKEY", "ENCRYPTIONKEY", "SSHPASS"};
-// What looks like it and counts, cuts up or orders things.
-constexpr std::array<std::string_view, 3> kHarmless{"TOKENIZ", "TOKENIS", "DETOKEN"};
-
 bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
 bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-char upper(char c) { return is_lower(c) ? static_cast<char>(c - 'a' + 'A') : c; }
-
-// "wandbApiKey2" → WANDB, API, KEY; whatever is no letter separates.
-std::vector<std::string> words_of(std::string_view name) {
-  std::vector<std::string> words;
-  bool in_word = false;
-  for (std::size_t at = 0; at < name.size(); ++at) {
-    const char c = name[at];
-    if (!is_upper(c) && !is_lower(c)) {
-      in_word = false;
-      continue;
-    }
-    const bool hump = is_upper(c) && at > 0 && is_lower(name[at - 1]);
-    if (!in_word || hump) words.emplace_back();
-    in_word = true;
-    words.back() += upper(c);
-  }
-  return words;
-}
-
-bool tells(std::string_view word) {
-  const auto in = [&](std::string_view part) { return word.find(part) != std::string_view::npos; };
-  if (std::ranges::any_of(kHarmless, in)) return false;
-  return std::ranges::any_of(kTelling, in) || std::ranges::find(kWords, word) != kWords.end() ||
-         std::ranges::any_of(kEnds, [&](std::string_view end) { return word.ends_with(end); });
-}
-
-// A count of them, and no list of secrets.
-bool is_number(std::string_view text) {
-  return !text.empty() && text.size() <= 12 && std::ranges::all_of(text, [](char c) {
-    return is_digit(c) || c == '.' || c == '_' || c == '-' || c == '+' || c == 'e' || c == 'k' || c == 'M';
-  });
-}
-
-bool only_counts(std::string_view name, std::string_view value) {
-  if (!is_number(value)) return false;
-  auto words = words_of(name);
-  std::erase(words, "TOKENS");
-  return std::ranges::none_of(words, tells);
-}
 
 // --- assignments within a text
 
@@ -171,37 +123,6 @@ bool is_name(std::string_view text) {
          std::ranges::all_of(text, [](char c) { return is_upper(c) || is_lower(c) || is_digit(c) || c == '_'; });
 }
 
-// RFC 4648; nothing for what is none.
-std::optional<std::string> from_base64(std::string_view text) {
-  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  while (text.ends_with('=')) text.remove_suffix(1);
-  std::string bytes;
-  unsigned bits = 0;
-  unsigned have = 0;
-  for (const char c : text) {
-    const auto value = kLetters.find(c);
-    if (value == std::string_view::npos) return std::nullopt;
-    bits = (bits << 6 | static_cast<unsigned>(value)) & 0xffffff;
-    if ((have += 6) < 8) continue;
-    have -= 8;
-    bytes += static_cast<char>(bits >> have & 0xff);
-  }
-  return bytes;
-}
-
-std::string to_base64(std::string_view bytes) {
-  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  unsigned bits = 0;
-  unsigned have = 0;
-  for (const char c : bytes) {
-    bits = (bits << 8 | static_cast<unsigned char>(c)) & 0xffffff;
-    for (have += 8; have >= 6;) text += kLetters[bits >> (have -= 6) & 63];
-  }
-  if (have > 0) text += kLetters[bits << (6 - have) & 63];
-  return text;
-}
-
 void add(JobSecrets& secrets, json& shown, const std::string& name, std::string value, SecretUse use) {
   if (secrets.values.size() == kMostSecrets) refuse(kSecrets, "has more than 100 entries, variables named like one included");
   secrets.values[name] = std::move(value);
@@ -233,11 +154,30 @@ void take_given(json& request, JobSecrets& secrets, json& shown) {
   }
 }
 
+// A key is what its entry is found by, so that nothing can be left out of it.
+void check_keys(json& object, const std::string& pointer, Origin origin) {
+  std::vector<std::string> telling;
+  for (const auto& [key, member] : object.items())
+    if (without_urls_secrets(key) != key) telling.push_back(key);
+  if (telling.empty()) return;
+  if (origin == Origin::submitted) {
+    const auto field = pointer.substr(0, pointer.find('/', 1));
+    refuse(field.empty() ? "" : field.c_str() + 1,
+           "has a login or token in the name of an entry, which is shown: put it into the value, where it is kept as a secret");
+  }
+  for (const auto& key : telling) {
+    auto member = std::move(object[key]);
+    object.erase(key);
+    object.emplace(without_urls_secrets(key), std::move(member));
+  }
+}
+
 // Those that are not asked for as such but are named like one. A name that no variable may have stays where it is, to be
 // refused.
-void take_variables(json& request, JobSecrets& secrets, json& shown) {
+void take_variables(json& request, JobSecrets& secrets, json& shown, Origin origin) {
   const auto found = request.find(kVariables);
   if (found == request.end() || !found->is_object()) return;
+  check_keys(*found, std::string("/") + kVariables, origin);  // a name is shown, whether it names a secret or not
   std::vector<std::string> taken;
   for (const auto& [name, value] : found->items()) {
     if (!value.is_string() || !is_secret(name, value.get_ref<const std::string&>())) continue;
@@ -272,31 +212,31 @@ std::string escaped(std::string_view key) {
 }
 
 // By JSON pointer (RFC 6901).
-void take_texts(json& value, const std::string& pointer, JobSecrets& secrets, int depth) {
+void take_texts(json& value, const std::string& pointer, JobSecrets& secrets, Origin origin, int depth) {
   if (depth > kDeepest) return;
   if (value.is_string()) return take_text(value, pointer, secrets);
   if (value.is_array())
     for (std::size_t i = 0; i < value.size(); ++i)
-      take_texts(value[i], pointer + "/" + std::to_string(i), secrets, depth + 1);
-  if (value.is_object())
-    for (auto& [key, member] : value.items()) take_texts(member, pointer + "/" + escaped(key), secrets, depth + 1);
+      take_texts(value[i], pointer + "/" + std::to_string(i), secrets, origin, depth + 1);
+  if (value.is_object()) {
+    check_keys(value, pointer, origin);
+    for (auto& [key, member] : value.items()) take_texts(member, pointer + "/" + escaped(key), secrets, origin, depth + 1);
+  }
 }
 
+// All that a job brings along can be masked in its logs.
 void check_size(const JobSecrets& secrets) {
+  const auto masked = bytes_of(values_to_mask(secrets));
+  if (masked > kMostMasked)
+    refuse(kSecrets, "are " + std::to_string(masked) + " bytes together, with variables named like one, and logins and tokens within"
+                     " texts as they are written and as they are meant: at most " + std::to_string(kMostMasked) +
+                     " can be masked in the logs of a job");
   std::size_t bytes = 0;
-  for (const auto& [name, value] : secrets.values) bytes += name.size() + value.size() + 2;
-  if (bytes > kMostBytes) refuse(kSecrets, "are over 1 MiB together");
-  bytes = 0;
   for (const auto& [pointer, text] : secrets.texts) bytes += text.size();
   if (bytes > kMostTextBytes) refuse("command", "and the other texts with logins in URLs are over 4 MiB together");
 }
 
 }  // namespace
-
-bool names_secret(std::string_view name) {
-  if (name == "PWD" || name == "OLDPWD") return false;  // where a shell is
-  return std::ranges::any_of(words_of(name), tells);
-}
 
 bool is_secret(std::string_view name, std::string_view value) {
   if (value.empty()) return false;
@@ -324,11 +264,11 @@ void attach(json& request, const Attachments& attachments) {
     if (is_utf8(secret.value))
       entry["value"] = secret.value;
     else
-      entry["base64"] = to_base64(secret.value);
+      entry["base64"] = base64(secret.value);
   }
 }
 
-JobSecrets take_secrets(json& request) {
+JobSecrets take_secrets(json& request, Origin origin) {
   JobSecrets secrets;
   if (!request.is_object()) return secrets;
   for (const auto* own : {kHidden, kMark})
@@ -336,10 +276,10 @@ JobSecrets take_secrets(json& request) {
   secrets.registries = take_registry_credentials(request);
   auto shown = json::object();
   take_given(request, secrets, shown);
-  take_variables(request, secrets, shown);
+  take_variables(request, secrets, shown, origin);
   request.erase(kSecrets);
-  take_texts(request, "", secrets, 0);
-  check_size(secrets);
+  take_texts(request, "", secrets, origin, 0);
+  if (origin == Origin::submitted) check_size(secrets);
   if (!shown.empty()) request[kSecrets] = std::move(shown);
   if (secrets.texts.empty()) return secrets;
   auto& hidden = request[kHidden] = json::array();
@@ -363,7 +303,7 @@ bool has_secrets(const JobRequest& request) {
 
 std::string to_text(const JobSecrets& secrets) {
   auto values = json::object();
-  for (const auto& [name, value] : secrets.values) values[name] = to_base64(value);
+  for (const auto& [name, value] : secrets.values) values[name] = base64(value);
   return json{{"values", std::move(values)}, {"texts", secrets.texts}, {"registries", to_json(secrets.registries)}}.dump();
 }
 
@@ -382,18 +322,21 @@ JobSecrets secrets_from_text(std::string_view text) {
 }
 
 std::vector<std::string> values_to_mask(const JobSecrets& secrets) {
-  std::vector<std::string> values;
+  std::set<std::string> values;
+  const auto add_value = [&](std::string value) {
+    if (value.empty()) return;
+    values.insert(percent_decoded(value));
+    values.insert(std::move(value));
+  };
   const auto take_urls = [&](const std::string& text) {
-    for (auto& secret : secrets_in_urls(text)) values.push_back(std::move(secret));
-    without_broken_logins(text, [&](std::string_view login) { values.emplace_back(login.substr(login.find(':') + 1)); });
+    for (auto& secret : secrets_in_urls(text)) add_value(std::move(secret));
+    without_broken_logins(text, [&](std::string_view login) { add_value(std::string(login.substr(login.find(':') + 1))); });
   };
   const auto take_assignments = [&](const std::string& text) {
-    for_each_assignment(text, [&](const Assignment& found) {
-      values.emplace_back(std::string_view(text).substr(found.begin, found.end - found.begin));
-    });
+    for_each_assignment(text, [&](const Assignment& found) { add_value(text.substr(found.begin, found.end - found.begin)); });
   };
   for (const auto& [name, value] : secrets.values) {
-    values.push_back(value);
+    add_value(value);
     take_urls(value);
     take_assignments(value);
   }
@@ -402,9 +345,20 @@ std::vector<std::string> values_to_mask(const JobSecrets& secrets) {
     if (pointer == kDockerArgs) take_assignments(text);
   }
   for (const auto& registry : secrets.registries)
-    for (const auto& part : {registry.password, registry.identity_token})
-      if (!part.empty()) values.push_back(part);
-  return values;
+    for (const auto& part : {registry.password, registry.identity_token}) add_value(part);
+  return {values.begin(), values.end()};
+}
+
+std::size_t bytes_of(const std::vector<std::string>& values) {
+  std::size_t bytes = 0;
+  for (const auto& value : values) bytes += value.size();
+  return bytes;
+}
+
+JobSecrets given_to_builds(JobSecrets secrets) {
+  secrets.values.clear();
+  std::erase_if(secrets.texts, [](const auto& entry) { return !entry.first.starts_with(kOfEnvironment); });
+  return secrets;
 }
 
 }  // namespace berth::model

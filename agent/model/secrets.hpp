@@ -3,8 +3,9 @@
 // What of a job is secret, and how it is kept apart from the request. One rule for all doors:
 //
 //   - a variable given as a secret (`--secret`), named like one, or with a value that carries one;
-//   - a login or a token in a URL, in whatever text of the request it stands: an index in a requirements file, a channel,
-//     a git remote, an argument; and the value of an assignment to such a variable in `docker_args`;
+//   - a login or a token in a URL, a parameter of its query that is named like a secret included, in whatever text of the
+//     request it stands: an index in a requirements file, a channel, a git remote, an argument; and the value of an
+//     assignment to such a variable in `docker_args`. The name of an entry (a tag's, a property's) may have none;
 //   - credentials for registries (registry_credentials.hpp).
 //
 // Of each the request keeps a name or a text without it: that is what is stored and shown. The values are in JobSecrets,
@@ -18,12 +19,10 @@
 
 #include "agent/model/job.hpp"
 #include "agent/model/registry_credentials.hpp"
+#include "runtime/base/secret_names.hpp"
 
 namespace berth::model {
 
-// WANDB_API_KEY, HF_TOKEN, DB_PASSWORD, apiKey, … but neither KEYBOARD nor TOKENIZERS_PARALLELISM. In doubt it is one: what
-// is wrongly hidden works all the same.
-bool names_secret(std::string_view name);
 // Named like one, or with a login in a URL or an assignment to such a name in its value. A number of tokens
 // (MAX_TOKENS=4096) is none.
 bool is_secret(std::string_view name, std::string_view value);
@@ -52,9 +51,14 @@ struct Attachments {
 // Puts them into the JSON of a request, from which take_secrets() takes them.
 void attach(nlohmann::json& request, const Attachments& attachments);
 
+// Of all that is to be masked of one job, in bytes.
+constexpr std::size_t kMostMasked = 32U << 10;
+
+// `stored`: by an earlier version, which took what is refused now; it stays, but for what is in names.
+enum class Origin { submitted, stored };
 // Takes them out of the JSON of a job request that came from outside, and leaves names and texts without them. Throws Error
 // Code::invalid naming the field, with never a word of what is secret.
-JobSecrets take_secrets(nlohmann::json& request);
+JobSecrets take_secrets(nlohmann::json& request, Origin origin = Origin::submitted);
 // The texts of the request as they were given. Values are not in a request; who starts the job adds them.
 void put_back(JobRequest& request, const JobSecrets& secrets);
 // Whether there are any to be put back.
@@ -64,7 +68,11 @@ bool has_secrets(const JobRequest& request);
 std::string to_text(const JobSecrets& secrets);
 JobSecrets secrets_from_text(std::string_view text);
 
-// What must not be read in a log: the values, those that are in URLs, and the parts of a registry's login.
+// What must not be read in a log, each once: the values, those that are in URLs, and the parts of a registry's login, as they
+// are written and percent-decoded.
 std::vector<std::string> values_to_mask(const JobSecrets& secrets);
+std::size_t bytes_of(const std::vector<std::string>& values);
+// Those that come to what is built for a job.
+JobSecrets given_to_builds(JobSecrets secrets);
 
 }  // namespace berth::model

@@ -136,11 +136,6 @@ bool Queue::finish(Sequence sequence) {
   return true;
 }
 
-void Queue::set_capacity(Resources capacity) {
-  capacity_ = amounts(capacity);
-  capacity_.gpus = devices_.count();
-}
-
 void Queue::set_devices(std::vector<Device> devices) {
   devices_.set(std::move(devices));
   for (const auto& [sequence, runner] : running_) devices_.take(runner.devices, runner.resources.gpu_memory);

@@ -72,7 +72,6 @@ class Queue {
   // Gives back the resources of a running job; false when it did not run.
   bool finish(Sequence sequence);
 
-  void set_capacity(model::Resources capacity);
   // The node's GPUs, in the order in which they are handed out. Running jobs keep theirs.
   void set_devices(std::vector<Device> devices);
   // A drained node starts nothing.

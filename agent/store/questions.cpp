@@ -57,7 +57,8 @@ std::optional<model::Removal> removal_columns(const db::Statement& row, int firs
   return model::Removal{*time, std::string(row.text(first + 1))};
 }
 
-Job job_row(db::Connection& db, const db::Statement& row) {
+// 0 to 9, of a job and of a row of a list.
+Job first_columns(const db::Statement& row) {
   Job job;
   job.sequence = row.integer(0);
   job.id = row.text(1);
@@ -69,6 +70,11 @@ Job job_row(db::Connection& db, const db::Statement& row) {
   job.submitted = *instant_column(row, 7);
   job.finished = instant_column(row, 8);
   job.ending = ending_column(row, 9);
+  return job;
+}
+
+Job job_row(db::Connection& db, const db::Statement& row) {
+  auto job = first_columns(row);
   job.environment_record = row.text(10);
   job.canceled_by = row.text(11);
   if (row.integer(12) > 0) job.attempts = attempts_of(db, job.sequence);
@@ -101,17 +107,7 @@ LiveJob live_row(const db::Statement& row) {
 
 ListedJob listed_row(const db::Statement& row) {
   ListedJob listed;
-  auto& job = listed.job;
-  job.sequence = row.integer(0);
-  job.id = row.text(1);
-  job.uid = static_cast<uid_t>(row.integer(2));
-  job.user = row.text(3);
-  job.state = state_column(row, 4);
-  job.priority = static_cast<int>(row.integer(5));
-  job.held = row.integer(6) != 0;
-  job.submitted = *instant_column(row, 7);
-  job.finished = instant_column(row, 8);
-  job.ending = ending_column(row, 9);
+  auto& job = listed.job = first_columns(row);
   job.canceled_by = row.text(10);
   job.log_removed = removal_columns(row, 11);
   job.outputs_removed = removal_columns(row, 13);
@@ -225,11 +221,26 @@ std::optional<Job> find(db::Connection& db, Sequence sequence) {
   return job_row(db, row);
 }
 
-std::vector<model::JobId> jobs_in(db::Connection& db, const Digest& environment) {
-  std::vector<model::JobId> ids;
-  auto rows = db.query("SELECT id FROM job WHERE environment = ? ORDER BY sequence DESC LIMIT 100", to_column(environment));
-  while (rows.step()) ids.emplace_back(rows.text(0));
-  return ids;
+// How many jobs others have in it makes no difference to who sees his own only: they are found among his.
+std::vector<Sequence> jobs_in(db::Connection& db, const Digest& environment, const Viewer& viewer) {
+  const std::string which = viewer.reads_jobs ? "environment = ?1" : "uid = ?2 AND +environment = ?1";
+  auto rows = db.prepare("SELECT sequence FROM job WHERE " + which + " ORDER BY sequence DESC LIMIT 100");
+  rows.bind(1, to_column(environment));
+  if (!viewer.reads_jobs) rows.bind(2, viewer.uid);
+  std::vector<Sequence> jobs;
+  while (rows.step()) jobs.push_back(rows.integer(0));
+  return jobs;
+}
+
+std::map<Digest, EnvironmentUse> environments_of(db::Connection& db, uid_t uid) {
+  auto rows = db.query(
+      "SELECT environment, max(ifnull(finished, ifnull((SELECT max(started) FROM attempt"
+      " WHERE attempt.sequence = job.sequence), submitted))), max(finished IS NULL)"
+      " FROM job WHERE uid = ? AND environment IS NOT NULL GROUP BY environment",
+      uid);
+  std::map<Digest, EnvironmentUse> uses;
+  while (rows.step()) uses[*optional_digest_column(rows, 0)] = {*instant_column(rows, 1), rows.integer(2) != 0};
+  return uses;
 }
 
 Job resolve(db::Connection& db, std::string_view reference, uid_t uid) { return *find(db, meant(db, reference, uid)); }

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -186,8 +187,14 @@ void set_held(db::Connection& db, Sequence sequence, bool held);
 // --- questions
 std::optional<model::Job> find(db::Connection& db, std::string_view id);
 std::optional<model::Job> find(db::Connection& db, Sequence sequence);
-// The latest hundred that were given this environment, the newest first.
-std::vector<model::JobId> jobs_in(db::Connection& db, const Digest& environment);
+// The latest hundred that were given this environment and that the viewer may read, the newest first.
+std::vector<Sequence> jobs_in(db::Connection& db, const Digest& environment, const Viewer& viewer);
+// What a user's own jobs tell of an environment.
+struct EnvironmentUse {
+  Instant last{};       // when one of them last began or ended
+  bool in_use = false;  // by one that has not ended
+};
+std::map<Digest, EnvironmentUse> environments_of(db::Connection& db, uid_t uid);
 // By name, by the beginning of a name, or "@last": the last one `uid` submitted. Code::not_found, or
 // Code::conflict
 // "'br' is ambiguous: brave-heron-7k2m, bright-owl-22ab".
@@ -213,6 +220,7 @@ bool knows_submission(db::Connection& db, const std::string& submission_id);
 // --- secrets: agent/store/secrets.cpp
 // What was given with the job; nothing where it has none.
 std::optional<std::string> sealed(db::Connection& db, Sequence sequence);
+bool anything_sealed(db::Connection& db);
 // Of a database in which requests may have secrets in them: the next requests after one, as they are stored.
 struct StoredRequest {
   Sequence sequence = 0;

@@ -38,6 +38,8 @@ std::optional<std::string> sealed(db::Connection& db, Sequence sequence) {
   return std::string(blob.begin(), blob.end());
 }
 
+bool anything_sealed(db::Connection& db) { return db.query("SELECT 1 FROM secret LIMIT 1").step(); }
+
 bool secrets_apart(db::Connection& db) { return db.query("SELECT 1 FROM node WHERE name = ?", kApart).step(); }
 
 std::vector<StoredRequest> requests_after(db::Connection& db, Sequence sequence, std::size_t most) {

@@ -1,14 +1,14 @@
 #include "agent/store/store.hpp"
 
-#include <sys/random.h>
-
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cstring>
 
 #include "runtime/base/error.hpp"
+#include "runtime/os/random.hpp"
 
 namespace berth::store {
 namespace {
@@ -60,7 +60,8 @@ Store::~Store() = default;
 
 std::uint64_t Store::system_random() {
   std::uint64_t value = 0;
-  if (::getrandom(&value, sizeof value, 0) != sizeof value) throw_errno("read", "random numbers");
+  const auto bytes = os::random_bytes(sizeof value);
+  std::memcpy(&value, bytes.data(), sizeof value);
   return value;
 }
 
@@ -283,6 +284,9 @@ Task<> Store::set_secrets_apart() {
 std::optional<std::string> Store::sealed(Sequence sequence) {
   return store::sealed(reader(), sequence);
 }
+bool Store::anything_sealed() {
+  return store::anything_sealed(reader());
+}
 bool Store::secrets_apart() {
   return store::secrets_apart(reader());
 }
@@ -353,8 +357,16 @@ Task<std::vector<ListedJob>> Store::listed(std::vector<Sequence> jobs) {
   return ask([jobs = std::move(jobs)](db::Connection& db) { return store::listed(db, jobs); });
 }
 
-Task<std::vector<model::JobId>> Store::jobs_in(Digest environment) {
-  return ask([environment](db::Connection& db) { return store::jobs_in(db, environment); });
+Task<std::vector<Sequence>> Store::jobs_in(Digest environment, Viewer viewer) {
+  return ask([environment, viewer](db::Connection& db) { return store::jobs_in(db, environment, viewer); });
+}
+
+Task<std::map<Digest, EnvironmentUse>> Store::environments_of(uid_t uid) {
+  return ask([uid](db::Connection& db) { return store::environments_of(db, uid); });
+}
+
+Task<std::optional<std::string>> Store::read_sealed(Sequence sequence) {
+  return ask([sequence](db::Connection& db) { return store::sealed(db, sequence); });
 }
 
 Task<ByteSize> Store::stored_by(uid_t uid) {

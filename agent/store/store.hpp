@@ -68,6 +68,7 @@ class Store {
   bool had_environment(const Digest& environment, uid_t uid);
   bool knows_submission(const std::string& submission_id);
   std::optional<std::string> sealed(Sequence sequence);
+  bool anything_sealed();
   bool secrets_apart();
   std::vector<StoredRequest> requests_after(Sequence sequence, std::size_t most);
   bool drained();
@@ -91,7 +92,9 @@ class Store {
   Task<std::optional<model::Job>> read(Sequence sequence);
   Task<std::optional<model::Job>> read(model::JobId id);
   Task<std::vector<ListedJob>> listed(std::vector<Sequence> jobs);
-  Task<std::vector<model::JobId>> jobs_in(Digest environment);
+  Task<std::vector<Sequence>> jobs_in(Digest environment, Viewer viewer);
+  Task<std::map<Digest, EnvironmentUse>> environments_of(uid_t uid);
+  Task<std::optional<std::string>> read_sealed(Sequence sequence);  // sealed(), for readers
   Task<ByteSize> stored_by(uid_t uid);
 
   // Why nothing can be written, as far as that is known; nothing while all is well.

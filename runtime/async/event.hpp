@@ -23,7 +23,6 @@ class Event {
   Task<> wait_shielded();
   // Wakes those who wait now; they run after the caller's next suspension.
   void notify_all();
-  bool has_waiters() const { return !waiters_.empty(); }
 
  private:
   struct Waiter;

@@ -9,12 +9,11 @@
 
 namespace berth::async {
 
-inline constexpr const char* kNoThread = "cannot start a thread";
-
 inline std::exception_ptr no_thread(const std::exception& why) {
-  return std::make_exception_ptr(Error(Code::unavailable, std::string(kNoThread) + ": " + why.what(),
+  return std::make_exception_ptr(Error(Code::unavailable, std::string("cannot start a thread: ") + why.what(),
                                        "the limit of processes may be reached: see pids.max of its control group, or "
-                                       "ulimit -u"));
+                                       "ulimit -u")
+                                     .for_lack_of(Lack::processes));
 }
 
 }  // namespace berth::async

@@ -40,12 +40,6 @@ class Borrowed {
   Descriptor descriptor_;
 };
 
-Task<> ready(int fd, Descriptor::wait_type what) {
-  Borrowed descriptor(co_await this_coro::executor, fd);
-  const auto [failure] = co_await descriptor.get().async_wait(what, kToken);
-  check(failure, "wait for", "a descriptor");
-}
-
 }  // namespace
 
 Task<> sleep_for(std::chrono::nanoseconds duration) {
@@ -56,10 +50,9 @@ Task<> sleep_for(std::chrono::nanoseconds duration) {
 }
 
 Task<> readable(int fd) {
-  return ready(fd, Descriptor::wait_read);
-}
-Task<> writable(int fd) {
-  return ready(fd, Descriptor::wait_write);
+  Borrowed descriptor(co_await this_coro::executor, fd);
+  const auto [failure] = co_await descriptor.get().async_wait(Descriptor::wait_read, kToken);
+  check(failure, "wait for", "a descriptor");
 }
 
 Backoff::Backoff(std::chrono::milliseconds first, std::chrono::milliseconds most)

@@ -15,7 +15,6 @@ Task<> sleep_for(std::chrono::nanoseconds duration);
 // Until the descriptor (a pidfd, inotify, a socket, a pipe) can be read, or was closed by its other side. It
 // is not closed, keeps its blocking mode, and must stay open meanwhile. One waiter per descriptor at a time.
 Task<> readable(int fd);
-Task<> writable(int fd);
 
 // How long to wait before the next attempt: doubles up to `most`, each time shortened by up to a half at
 // random so that many clients do not come back at once.

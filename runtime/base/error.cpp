@@ -95,6 +95,11 @@ Error& Error::add_context(std::string context) {
   return *this;
 }
 
+Error& Error::for_lack_of(Lack lack) {
+  lack_ = lack;
+  return *this;
+}
+
 std::string Error::describe() const {
   std::string text = message_;
   for (const auto& context : context_) text += ", " + context;

@@ -35,25 +35,36 @@ int exit_code(Code code);
 // The inverse of name(); Code::internal for an unknown name (sent by a newer program).
 Code code_from_name(std::string_view name);
 
+// What the node lacked for a moment, where a failure is only that: the same will succeed when it is back. Told where the
+// failure is met, by who knows what was asked; nobody reads it out of the words.
+enum class Lack { nothing, disk, processes, engine, registry, index, driver, names };
+
 // What failed, on which object, why, and what to do. `message` is one sentence without a trailing full stop;
 // `hint` tells the remedy; contexts collect on the way up ("while restoring snapshot 3f2a…"), innermost first.
 class Error : public std::exception {
  public:
   Error(Code code, std::string message, std::string hint = {})
-      : code_(code), message_(std::move(message)), hint_(std::move(hint)) {}
+      : code_(code),
+        lack_(code == Code::no_space ? Lack::disk : Lack::nothing),
+        message_(std::move(message)),
+        hint_(std::move(hint)) {}
 
   Code code() const { return code_; }
+  Lack lack() const { return lack_; }
   const std::string& message() const { return message_; }
   const std::string& hint() const { return hint_; }
   const std::vector<std::string>& context() const { return context_; }
 
   Error& add_context(std::string context);
+  // To be said where it is thrown: throw Error(…).for_lack_of(Lack::registry).
+  Error& for_lack_of(Lack lack);
   // message, contexts in order, and the hint, on one line.
   std::string describe() const;
   const char* what() const noexcept override { return message_.c_str(); }
 
  private:
   Code code_;
+  Lack lack_;
   std::string message_;
   std::string hint_;
   std::vector<std::string> context_;

@@ -63,4 +63,11 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+std::string shortened(std::string text, std::size_t most) {
+  if (text.size() <= most) return text;
+  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xC0U) == 0x80U) --most;
+  text.resize(most);
+  return text + "…";
+}
+
 }  // namespace berth

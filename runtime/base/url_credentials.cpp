@@ -3,12 +3,18 @@
 #include <algorithm>
 #include <functional>
 
+#include "runtime/base/percent.hpp"
+#include "runtime/base/secret_names.hpp"
+
 namespace berth {
 namespace {
 
 constexpr std::string_view kSlashes = "://";
 constexpr std::string_view kEndsWord = " \t\r\n";
 constexpr std::string_view kEndsAuthority = "/?# \t\r\n";
+constexpr std::string_view kBeginsParameter = "?&;#";
+constexpr std::string_view kEndsValue = "&;#\"'<>`\\";
+constexpr std::string_view kLeftOut = "***";
 
 std::size_t first_of(std::string_view text, std::string_view characters, std::size_t from) {
   return std::min(text.find_first_of(characters, from), text.size());
@@ -89,6 +95,33 @@ std::string without_tokens(std::string_view word) {
   return plain += word.substr(begin);
 }
 
+// Of the parameters in a URL's query or fragment those that are named like a secret: tells where their values are.
+void for_each_secret_parameter(std::string_view word, const std::function<void(std::size_t begin, std::size_t end)>& tell) {
+  const auto url = word.find(kSlashes);
+  if (url == std::string_view::npos) return;
+  for (auto at = word.find_first_of(kBeginsParameter, url); at != std::string_view::npos;) {
+    const auto begin = at + 1;
+    at = word.find_first_of("=?&;#", begin);
+    if (at == std::string_view::npos || word[at] != '=') continue;
+    const auto name = percent_decoded(word.substr(begin, at - begin));
+    const auto value = at + 1;
+    const auto end = first_of(word, kEndsValue, value);
+    const auto text = word.substr(value, end - value);
+    if (!text.empty() && text != kLeftOut && names_secret_parameter(name) && !only_counts(name, text)) tell(value, end);
+    at = word.find_first_of(kBeginsParameter, end);
+  }
+}
+
+std::string without_secret_parameters(std::string_view word) {
+  std::string plain;
+  std::size_t copied = 0;
+  for_each_secret_parameter(word, [&](std::size_t begin, std::size_t end) {
+    (plain += word.substr(copied, begin - copied)) += kLeftOut;
+    copied = end;
+  });
+  return plain += word.substr(copied);
+}
+
 }  // namespace
 
 std::string without_logins(std::string_view text, std::vector<Credential>& credentials) {
@@ -97,7 +130,8 @@ std::string without_logins(std::string_view text, std::vector<Credential>& crede
 
 std::string without_credentials(std::string_view text) {
   std::vector<Credential> unused;
-  return plain_words(without_logins(text, unused), without_tokens);
+  return plain_words(without_logins(text, unused),
+                     [](std::string_view word) { return without_secret_parameters(without_tokens(word)); });
 }
 
 std::vector<std::string> without_credentials(std::vector<std::string> texts) {
@@ -120,6 +154,12 @@ std::vector<std::string> secrets_in_urls(std::string_view text) {
       if (const auto begin = path + 3, end = first_of(plain, kEndsAuthority, begin); end > begin)
         secrets.push_back(plain.substr(begin, end - begin));
   }
+  plain_words(plain, [&](std::string_view word) {
+    for_each_secret_parameter(word, [&](std::size_t begin, std::size_t end) {
+      secrets.emplace_back(word.substr(begin, end - begin));
+    });
+    return std::string();
+  });
   return secrets;
 }
 
@@ -136,18 +176,6 @@ bool has_broken_login(std::string_view text) {
 
 bool has_credentials(std::string_view text) {
   return without_credentials(text) != text;
-}
-
-std::string percent_decoded(std::string_view text) {
-  std::string result;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    const auto hex = text.substr(at + 1, 2);
-    const bool coded = text[at] == '%' && hex.size() == 2 &&
-                       hex.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
-    result += coded ? static_cast<char>(std::stoi(std::string(hex), nullptr, 16)) : text[at];
-    if (coded) at += 2;
-  }
-  return result;
 }
 
 }  // namespace berth

@@ -330,10 +330,6 @@ std::optional<std::string> Connection::damage() {
   return verdict;
 }
 
-void Connection::shrink() {
-  sqlite3_db_release_memory(impl_->handle);
-}
-
 // --- Transaction, Savepoint
 
 Transaction::Transaction(Connection& connection) : connection_(&connection) {

@@ -130,8 +130,6 @@ class Connection {
   void check_files() const;
   // Nothing when the file is sound, else what is wrong. Reads all of it.
   std::optional<std::string> damage();
-  // Gives cached pages back.
-  void shrink();
 
  private:
   friend class Statement;

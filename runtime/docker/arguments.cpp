@@ -73,6 +73,10 @@ void add_ulimit(ContainerSpec& spec, const std::string& value) {
   const auto soft = number_of<std::int64_t>("--ulimit", limits.substr(0, colon));
   const auto hard =
       colon == std::string::npos ? soft : number_of<std::int64_t>("--ulimit", limits.substr(colon + 1));
+  // Others' jobs have CPUs by their share only as long as nobody runs in real time.
+  if (name == "rtprio" && (soft != 0 || hard != 0))
+    throw Error(Code::denied, "docker_args: --ulimit rtprio=" + printable(limits) + " is not allowed",
+                "real-time priority would take the CPUs from everybody else's jobs");
   spec.ulimits.push_back({name, soft, hard});
 }
 

@@ -1,15 +1,14 @@
 #include "runtime/docker/credentials.hpp"
 
 #include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <optional>
 #include <vector>
 
+#include "runtime/base/base64.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
-#include "runtime/docker/base64.hpp"
 #include "runtime/docker/json.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/spawn.hpp"
@@ -79,27 +78,17 @@ bool is_helper_name(const std::string& name) {
   });
 }
 
-std::optional<std::string> find_on(std::string_view path, const std::string& program) {
-  while (!path.empty()) {
-    const auto end = std::min(path.find(':'), path.size());
-    const auto candidate = os::join(path.substr(0, end), program);
-    if (::access(candidate.c_str(), X_OK) == 0) return candidate;
-    path.remove_prefix(std::min(end + 1, path.size()));
-  }
-  return std::nullopt;
-}
-
 }  // namespace
 
 std::string registry_auth(const Credentials& credentials, const std::string& registry) {
-  return base64(credentials.empty() ? "{}" : to_json(credentials, registry).dump(), Alphabet::url);
+  return base64(credentials.empty() ? "{}" : to_json(credentials, registry).dump(), Base64::url);
 }
 
 std::string registry_config(const std::map<std::string, Credentials>& credentials) {
   auto all = Json::object();
   for (const auto& [registry, own] : credentials)
     if (!own.empty()) all[key_of(registry)] = to_json(own, registry);
-  return base64(all.dump(), Alphabet::url);
+  return base64(all.dump(), Base64::url);
 }
 
 Credentials Keychain::find(const std::string& registry) const {
@@ -122,7 +111,7 @@ Credentials Keychain::find(const std::string& registry) const {
 
 Credentials Keychain::ask_helper(const std::string& helper, const std::string& registry) const {
   const auto name = "docker-credential-" + printable(helper);
-  const auto program = is_helper_name(helper) ? find_on(path_, name) : std::nullopt;
+  const auto program = is_helper_name(helper) ? os::find_program(path_, name) : std::nullopt;
   if (!program)
     throw Error(Code::not_found,
                 "the credential helper " + name + " that " + printable(config_) + " names for " +

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "runtime/base/error.hpp"
+#include "runtime/base/percent.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/docker/engine_error.hpp"
 #include "runtime/docker/json.hpp"
@@ -13,7 +14,6 @@
 namespace berth::docker {
 namespace {
 
-using http::percent_encoded;
 
 // The newest API that this code was written against; an engine that no longer speaks it is asked in its
 // oldest.
@@ -110,11 +110,6 @@ Container container_from(const Json& json) {
   container.out_of_memory = member(state, "OOMKilled") == true;
   container.error = text_of(state, "Error");
   return container;
-}
-
-std::string label_filter(const std::string& label) {
-  const Json filters = {{"label", Json::array({label})}};
-  return "filters=" + percent_encoded(filters.dump());
 }
 
 [[noreturn]] void fail(const http::Answer& answer, const std::string& action, const std::string& object) {
@@ -216,6 +211,7 @@ http::Client Engine::client(http::Patience patience, std::stop_token stop) const
       "install and start one (apt install docker.io; systemctl start docker), or name its socket in the "
       "agent's "
       "configuration";
+  options.absence = Lack::engine;
   options.patience = patience;
   options.largest_answer = kLargestAnswer;
   options.stop = std::move(stop);
@@ -253,8 +249,6 @@ EngineInfo Engine::info() const {
   const auto json = parse(answer.body);
   EngineInfo info;
   info.root_directory = text_of(json, "DockerRootDir");
-  info.storage_driver = text_of(json, "Driver");
-  info.cgroup_version = text_of(json, "CgroupVersion");
   info.live_restore = member(json, "LiveRestoreEnabled") == true;
   const auto runtimes = member(json, "Runtimes");
   for (const auto& [name, runtime] : runtimes.items()) info.runtimes.push_back(name);
@@ -369,18 +363,6 @@ bool Engine::remove_image(const std::string& image, bool force) const {
   return check_or_absent(ask("DELETE", target), "remove the image", image);
 }
 
-std::vector<ImageSummary> Engine::list_images(const std::string& label) const {
-  const auto answer = ask("GET", "/images/json?" + label_filter(label));
-  check(answer, "list the images with", label);
-  std::vector<ImageSummary> images;
-  for (const auto& json : parse(answer.body)) {
-    const auto created = std::chrono::system_clock::from_time_t(number_of(json, "Created"));
-    images.push_back(
-        {text_of(json, "Id"), familiar(strings_of(json, "RepoTags")), labels_of(json), size_of(json), created});
-  }
-  return images;
-}
-
 std::optional<std::string> Engine::use_of_image(const std::string& id) const {
   const Json ancestor = {{"ancestor", Json::array({id})}};
   const auto users = ask("GET", "/containers/json?all=1&filters=" + percent_encoded(ancestor.dump()));
@@ -434,19 +416,6 @@ bool Engine::remove_container(const std::string& container, bool force) const {
   return check_or_absent(ask("DELETE", target), "remove the container", container);
 }
 
-std::vector<ContainerSummary> Engine::list_containers(const std::string& label) const {
-  const auto answer = ask("GET", "/containers/json?all=1&" + label_filter(label));
-  check(answer, "list the containers with", label);
-  std::vector<ContainerSummary> containers;
-  for (const auto& json : parse(answer.body)) {
-    const auto names = strings_of(json, "Names");
-    auto name = names.empty() ? std::string() : names.front();
-    if (name.starts_with('/')) name.erase(0, 1);
-    containers.push_back({text_of(json, "Id"), std::move(name), labels_of(json), text_of(json, "State")});
-  }
-  return containers;
-}
-
 void Engine::create_overlay_volume(const std::string& name, const std::vector<std::string>& lower,
                                    const std::string& upper, const std::string& work,
                                    const Labels& labels) const {
@@ -461,14 +430,6 @@ void Engine::create_overlay_volume(const std::string& name, const std::vector<st
 
 bool Engine::remove_volume(const std::string& name) const {
   return check_or_absent(ask("DELETE", "/volumes/" + in_path(name)), "remove the volume", name);
-}
-
-std::vector<std::string> Engine::list_volumes(const std::string& label) const {
-  const auto answer = ask("GET", "/volumes?" + label_filter(label));
-  check(answer, "list the volumes with", label);
-  std::vector<std::string> names;
-  for (const auto& volume : member(parse(answer.body), "Volumes")) names.push_back(text_of(volume, "Name"));
-  return names;
 }
 
 }  // namespace berth::docker

@@ -36,8 +36,6 @@ struct EngineVersion {
 
 struct EngineInfo {
   std::string root_directory;         // where images and volumes are, on this machine
-  std::string storage_driver;         // "overlay2"
-  std::string cgroup_version;         // "1", "2"
   std::vector<std::string> runtimes;  // "runc", "nvidia"
   bool rootless = false;  // its root is a plain user: ids in its containers are not this machine's
   bool live_restore = false;  // its containers go on while it is restarted
@@ -60,14 +58,6 @@ struct Image {
   std::string variable(std::string_view name) const;
 };
 
-struct ImageSummary {
-  std::string id;
-  std::vector<std::string> tags;
-  Labels labels;
-  ByteSize size;
-  std::chrono::system_clock::time_point created;
-};
-
 struct Container {
   std::string id;
   std::string name;
@@ -79,13 +69,6 @@ struct Container {
   int exit_code = 0;
   bool out_of_memory = false;
   std::string error;  // why the engine could not start it
-};
-
-struct ContainerSummary {
-  std::string id;
-  std::string name;
-  Labels labels;
-  std::string status;  // as in Container
 };
 
 struct BuildOptions {
@@ -138,8 +121,6 @@ class Engine {
   // With `force`, although other tags or stopped containers use it. False when there was none; Code::conflict
   // where it is in use.
   bool remove_image(const std::string& image, bool force = false) const;
-  // Those that carry the label: "name" or "name=value".
-  std::vector<ImageSummary> list_images(const std::string& label) const;
   // Why it could not be removed now: "the container x has it"; nothing where it could.
   std::optional<std::string> use_of_image(const std::string& id) const;
 
@@ -154,8 +135,6 @@ class Engine {
   bool kill(const std::string& container, int signal = 9) const;
   // With `force` it is killed first. False when there was none.
   bool remove_container(const std::string& container, bool force = true) const;
-  // Running or not.
-  std::vector<ContainerSummary> list_containers(const std::string& label) const;
 
   // A volume of the local driver that is an overlay mounted when a container uses it. The directories must
   // exist; a
@@ -164,7 +143,6 @@ class Engine {
                              const std::string& upper, const std::string& work, const Labels& labels) const;
   // False when there was none; Code::conflict while a container has it.
   bool remove_volume(const std::string& name) const;
-  std::vector<std::string> list_volumes(const std::string& label) const;
 
   const std::string& socket() const { return socket_; }
 

@@ -69,6 +69,13 @@ std::optional<Kind> kind_of(const std::string& said) {
   return std::nullopt;
 }
 
+// What is said of a registry that is away, breaks off or wants a rest.
+Error of_kind(const Kind& kind, std::string message) {
+  Error error(kind.code, std::move(message), kind.hint);
+  if (kind.code == Code::unavailable) error.for_lack_of(Lack::registry);
+  return error;
+}
+
 }  // namespace
 
 std::string message_of(std::string_view body) {
@@ -82,7 +89,7 @@ std::string message_of(std::string_view body) {
 Error pull_error(const Reference& image, const std::string& said) {
   const auto what = "cannot pull " + image.text() + ": ";
   if (const auto kind = kind_of(said))
-    return Error(kind->code, what + kind->what + " (" + shown(said) + ")", kind->hint);
+    return of_kind(*kind, what + kind->what + " (" + shown(said) + ")");
   return Error(Code::io, what + shown(said));
 }
 
@@ -91,9 +98,7 @@ Error build_error(const std::string& said) {
   const bool step =
       says(said, {"returned a non-zero code", "dockerfile parse error", "copy failed", "add failed"});
   if (const auto kind = step ? std::nullopt : kind_of(said))
-    return Error(kind->code,
-                 std::string("the image's build failed: ") + kind->what + " (" + shown(said) + ")",
-                 kind->hint);
+    return of_kind(*kind, std::string("the image's build failed: ") + kind->what + " (" + shown(said) + ")");
   return Error(Code::invalid, "the image's build failed: " + shown(said),
                "the build's log has what led to it");
 }
@@ -105,7 +110,7 @@ Error call_error(int status, const std::string& action, const std::string& objec
   // An engine on its way down fails at what it was asked for a moment ago.
   if (status >= 500 && says(said, {"shutting down", "transport is closing", "connection is closing", "context canceled",
                                    "containerd.sock", "error reading from server", "connection error"}))
-    return Error(Code::unavailable, "the container engine is stopping: " + what);
+    return Error(Code::unavailable, "the container engine is stopping: " + what).for_lack_of(Lack::engine);
   if (says(said, {"could not select device driver"}))
     return Error(Code::unsupported, what, "install the NVIDIA container toolkit and restart the engine");
   if (status == 404) return Error(Code::not_found, what);

@@ -5,9 +5,10 @@
 #include <algorithm>
 #include <optional>
 
+#include "runtime/base/base64.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/percent.hpp"
 #include "runtime/base/text.hpp"
-#include "runtime/docker/base64.hpp"
 #include "runtime/docker/json.hpp"
 #include "runtime/docker/manifest.hpp"
 #include "runtime/docker/registry_auth.hpp"
@@ -86,6 +87,7 @@ class Session {
   http::Client client(const Url& url) const {
     http::Client::Options options;
     options.server_name = "registry " + url.authority();
+    options.absence = Lack::registry;
     options.patience = options_.patience;
     options.largest_answer = kLargestManifest;
     options.host = url.authority();
@@ -181,14 +183,14 @@ class Session {
 
   http::Answer ask_for_token(Url realm, const std::string& service, const std::string& scope) const {
     realm.target += realm.target.find('?') == std::string::npos ? "?" : "&";
-    realm.target += "service=" + http::percent_encoded(service) + "&scope=" + http::percent_encoded(scope);
+    realm.target += "service=" + percent_encoded(service) + "&scope=" + percent_encoded(scope);
     return ask(realm, "application/json", credentials_.username.empty() ? std::string() : basic());
   }
 
   http::Answer refresh_token(const Url& realm, const std::string& service, const std::string& scope) const {
-    const auto body = "grant_type=refresh_token&client_id=berth&service=" + http::percent_encoded(service) +
-                      "&scope=" + http::percent_encoded(scope) +
-                      "&refresh_token=" + http::percent_encoded(credentials_.identity_token);
+    const auto body = "grant_type=refresh_token&client_id=berth&service=" + percent_encoded(service) +
+                      "&scope=" + percent_encoded(scope) +
+                      "&refresh_token=" + percent_encoded(credentials_.identity_token);
     http::Client::Request request;
     request.method = "POST";
     request.target = realm.target;
@@ -211,8 +213,11 @@ class Session {
       throw Error(Code::not_found, what + "the registry has no such image" + said, "check name and tag");
     if (answer.status == 429)
       throw Error(Code::unavailable, what + "the registry limits its clients" + said,
-                  "log in to it, or try again later");
-    throw Error(answer.status >= 500 ? Code::unavailable : Code::invalid, what + "the registry fails" + said);
+                  "log in to it, or try again later")
+          .for_lack_of(Lack::registry);
+    if (answer.status >= 500)
+      throw Error(Code::unavailable, what + "the registry fails" + said).for_lack_of(Lack::registry);
+    throw Error(Code::invalid, what + "the registry fails" + said);
   }
 
   const Reference& reference_;

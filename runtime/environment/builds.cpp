@@ -29,6 +29,7 @@ Builds::Builds(async::Executor executor, async::Watcher& watcher, BuildSettings 
       nursery_(std::move(executor), report) {}
 
 Task<> Builds::stop() {
+  workshop_.downloads().stop();
   co_await nursery_.stop_and_join();
 }
 
@@ -54,7 +55,6 @@ Task<Leased> Builds::ensure(Recipe recipe, Waiting& waiting) {
 // Nobody waits for it any more.
 void Builds::give_up(const Waiting::Build& build) {
   log_.info("build stopped: nobody waits for it any more", kv("environment", build.digest.brief()));
-  places_.look_again();
   if (!build.running) return;
   shim::Stop stop;
   stop.grace = settings_.stop_grace;
@@ -70,15 +70,38 @@ Task<> Builds::remove(Digest digest) {
   co_await async::offload(pool_, work);
 }
 
-Task<> Builds::drop_downloads() {
-  if (flights_.size() > 0 || places_.closed())
-    throw Error(Code::conflict, "environments are being built with what would be removed",
-                "wait until they are there");
-  places_.close();
-  auto work = [&] { workshop_.drop_downloads(); };
-  const auto dropped = co_await async::attempt(async::offload(pool_, work));
-  places_.open();
-  dropped.value();
+Task<> Builds::drop_downloads(Downloads::Owner owner) {
+  if (!recovered_)
+    throw Error(Code::conflict, "it is not known yet which builds of an earlier agent go on", "try again in a moment");
+  auto work = [&] { return downloads().remove(downloads().set_aside(owner)); };
+  const auto removal = co_await async::offload(counting_, work);
+  if (removal.left > 0) throw Error(Code::io, "not all that builds have downloaded can be removed: " + removal.first_failure);
+}
+
+// What cannot be counted is not kept: nobody could tell what it takes.
+Task<> Builds::count_downloads() {
+  downloads_changed_ = true;
+  if (std::exchange(counts_downloads_, true)) co_return;
+  while (std::exchange(downloads_changed_, false)) {
+    auto count = [&] { return downloads().list(); };
+    const auto counted = co_await async::attempt(async::offload(counting_, count));
+    if (!counted) log_.warn("what builds have downloaded cannot be counted", kv("error", counted.error().describe()));
+    const auto all = counted ? *counted : std::vector<Downloads::Entry>();
+    for (const auto& entry : all) {
+      if (entry.countable || entry.in_use) continue;
+      const auto dropped = co_await async::attempt(drop_downloads(entry.owner));
+      log_.warn("downloads of builds that could not be counted were removed",
+                kv("uid", entry.owner ? std::to_string(*entry.owner) : "all"),
+                kv("left", dropped ? "" : dropped.error().describe()));
+    }
+  }
+  counts_downloads_ = false;
+}
+
+Task<> Builds::remove_left_downloads(std::vector<std::string> paths) {
+  auto work = [&] { return downloads().remove(paths); };
+  const auto removal = co_await async::offload(counting_, work);
+  if (removal.left > 0) log_.warn("old downloads of builds cannot be removed", kv("error", removal.first_failure));
 }
 
 std::vector<Waiting::Build> Builds::building() const {
@@ -141,6 +164,7 @@ Task<Leased> Builds::land(Flying flight, Result<Leased> result) {
     // No more of it: a tool's own words may hold what it was given, and whoever waits is told them.
     log_.info("build failed", kv("environment", build.digest.brief()), kv("code", berth::name(result.error().code())));
   }
+  nursery_.spawn(count_downloads());
   if (flights_.size() == 1) launcher_.reset();  // this was the last
   co_return std::move(result.value());
 }
@@ -179,11 +203,6 @@ Task<> Builds::harden(Digest digest) {
   co_await async::offload(pool_, work);
 }
 
-Task<> Builds::drop_common_downloads() {
-  auto work = [&] { workshop_.drop_common_downloads(); };
-  co_await async::offload(pool_, work);
-}
-
 // --- after a restart
 
 Task<> Builds::recover() {
@@ -201,8 +220,11 @@ Task<> Builds::recover() {
   auto ask = [&] { return cache_.not_hardened(); };
   const auto soft = co_await async::offload(pool_, ask);
   for (const auto& digest : soft) nursery_.spawn(harden(digest));
-  nursery_.spawn(drop_common_downloads());
+  auto find = [&] { return downloads().left_over(); };
+  auto left = co_await async::offload(pool_, find);
+  nursery_.spawn(remove_left_downloads(std::move(left)));
   recovered_ = true;
+  nursery_.spawn(count_downloads());
   recovery_done_.notify_all();
 }
 

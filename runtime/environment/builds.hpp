@@ -48,9 +48,10 @@ class Builds {
   // Code::not_found; Code::conflict while it is leased or being built.
   async::Task<> remove(Digest digest);
 
-  // Empties the tools' own cache of downloads; what is in environments stays. Code::conflict while a build
-  // waits or runs.
-  async::Task<> drop_downloads();
+  // What the tools keep of their downloads; what is in environments is none of it.
+  Downloads& downloads() { return workshop_.downloads(); }
+  // Removes it. Code::conflict while a build uses it.
+  async::Task<> drop_downloads(Downloads::Owner owner);
 
   // The builds that wait or run.
   std::vector<Waiting::Build> building() const;
@@ -73,7 +74,8 @@ class Builds {
   async::Task<> ended_or_gone(std::string directory, int supervisor);
   async::Task<shim::Condition> outcome(std::string directory);
   async::Task<> harden(Digest digest);
-  async::Task<> drop_common_downloads();
+  async::Task<> count_downloads();
+  async::Task<> remove_left_downloads(std::vector<std::string> paths);
 
   BuildSettings settings_;
   Log log_;
@@ -83,6 +85,9 @@ class Builds {
   async::Watcher& watcher_;
   std::optional<shim::Launcher> launcher_;  // while anything is built
   Places places_{settings_.at_once};
+  async::Pool counting_{2};  // trees of any size keep no build waiting
+  bool counts_downloads_ = false;
+  bool downloads_changed_ = false;
   bool recovered_ = false;
   async::Event recovery_done_;
   async::Nursery nursery_;

@@ -13,7 +13,7 @@
 //   DIGEST/uses         locked by those who lease it; its time of change is that of the last use
 //   failed/             logs of builds that failed, the latest of each environment
 //   doomed/             what is being removed
-//   cache/              the tools' own downloads; where users are told apart, a directory for each of them
+//   cache/              the tools' own downloads (downloads.hpp)
 //
 // Where users are told apart a DIGEST can be entered by nobody before it is ready, and then by those whom it is for.
 //

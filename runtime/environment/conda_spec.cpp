@@ -58,9 +58,7 @@ bool has_several_documents(const std::string& text) {
 // Reads one environment file; keeps count, since an alias makes much out of little.
 class Reader {
  public:
-  Reader(const Conda& conda, std::set<std::string>* missing) : conda_(conda), pip_(conda.files, Logins::refused) {
-    if (missing != nullptr) pip_.note_missing(*missing);
-  }
+  explicit Reader(const Conda& conda) : conda_(conda), pip_(conda.files, Logins::refused) {}
 
   CondaSpec read() {
     const auto root = document(text());
@@ -250,13 +248,7 @@ class Reader {
 }  // namespace
 
 CondaSpec parse_conda(const Conda& conda) {
-  return Reader(conda, nullptr).read();
-}
-
-std::set<std::string> missing_files(const Conda& conda) {
-  std::set<std::string> missing;
-  Reader(conda, &missing).read();
-  return missing;
+  return Reader(conda).read();
 }
 
 }  // namespace berth::environment::conda

@@ -27,8 +27,4 @@ struct CondaSpec {
 // are read over, any other unknown key is an error.
 CondaSpec parse_conda(const Conda& conda);
 
-// The files that the pip part includes and `conda.files` lacks. Who gathers the files of a spec calls this
-// until it is empty, since a file that was added may include others. Throws as parse_conda.
-std::set<std::string> missing_files(const Conda& conda);
-
 }  // namespace berth::environment::conda

@@ -150,7 +150,8 @@ os::Finished answer_of(const std::string& path, std::vector<std::string> argumen
     const auto why = late ? "did not answer within " + std::to_string(patience.count()) + " seconds"
                           : "cannot be started: " + failure.message();
     throw Error(failure.code(), "the conda program " + printable(path) + " " + why,
-                "check that the user who builds can run it, or name another in the node's configuration");
+                "check that the user who builds can run it, or name another in the node's configuration")
+        .for_lack_of(failure.lack());
   }
 }
 

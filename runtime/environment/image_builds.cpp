@@ -54,7 +54,7 @@ Error with_last_words(const Error& error, const std::string& words, const std::s
   exit.status = 1;
   ended.outcome = exit;
   const auto failure = build_failure(words, ended, printed, false);
-  return {failure.code(), failure.message() + " (" + error.message() + ")", failure.hint()};
+  return Error(failure.code(), failure.message() + " (" + error.message() + ")", failure.hint()).for_lack_of(failure.lack());
 }
 
 // By which an agent that comes later knows what was built as what it had begun.

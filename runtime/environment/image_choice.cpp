@@ -14,18 +14,29 @@ std::string default_cpu_image(const ImageSettings& settings) {
               "name an image, or have one set in the agent's configuration");
 }
 
+// Nothing is said of a driver that does not answer at the moment.
+gpu::Machine machine_of(const ImageSettings& settings) {
+  auto machine = settings.machine();
+  if (machine.driver_away)
+    throw Error(Code::unavailable, "the NVIDIA driver does not answer any more",
+                "load it again, or reboot; nvidia-smi shows whether it works")
+        .for_lack_of(Lack::driver);
+  return machine;
+}
+
 std::string default_gpu_image(const ImageSettings& settings) {
   if (settings.gpu_images.empty())
     throw Error(Code::unsupported, "this node has no default images for \"gpu\"",
                 "name an image, or have some set in the agent's configuration");
-  if (!settings.machine().driver)
+  const auto machine = machine_of(settings);
+  if (!machine.driver)
     throw Error(Code::unsupported, "there is no default image for \"gpu\" here: this machine has no NVIDIA driver",
                 "use \"cpu\", or install the NVIDIA driver");
-  if (const auto newest = gpu::newest_image(settings.gpu_images, settings.machine())) return newest->reference;
-  const auto runs = gpu::newest_cuda(settings.machine());
+  if (const auto newest = gpu::newest_image(settings.gpu_images, machine)) return newest->reference;
+  const auto runs = gpu::newest_cuda(machine);
   throw Error(Code::unsupported,
               "none of the default images for \"gpu\" runs on this machine's driver " +
-                  gpu::driver_text(*settings.machine().driver),
+                  gpu::driver_text(*machine.driver),
               runs ? "have one with CUDA " + gpu::to_text(*runs) + " or older set in the agent's configuration"
                    : "install a newer driver");
 }
@@ -47,11 +58,14 @@ std::vector<std::string> pip_lines(const Requirements& wanted) {
   return lines;
 }
 
-void refuse_mismatch(const gpu::Verdict& verdict, const ImageSettings& settings) {
+void refuse_mismatch(const std::vector<gpu::Wanted>& wanted, const ImageSettings& settings) {
+  if (wanted.empty()) return;
+  const auto machine = machine_of(settings);
+  const auto verdict = gpu::judge(wanted, machine, settings.gpu_images);
   const auto* mismatch = std::get_if<gpu::Mismatch>(&verdict);
   if (mismatch == nullptr) return;
   auto hint = mismatch->hint;
-  const auto fits = gpu::newest_image(settings.gpu_images, settings.machine());
+  const auto fits = gpu::newest_image(settings.gpu_images, machine);
   if (fits && hint.find(fits->reference) == std::string::npos)
     hint += (hint.empty() ? "" : "; ") + ("the newest default image that runs here is " + fits->reference);
   throw Error(Code::unsupported, mismatch->what, std::move(hint));
@@ -67,7 +81,7 @@ std::string chosen_image(const std::string& asked, const ImageSettings& settings
 
 void check_cuda(const std::string& image, const std::vector<std::string>& environment, const ImageSettings& settings) {
   if (const auto wanted = gpu::wanted_by_image(image, pairs_of(environment)))
-    refuse_mismatch(gpu::judge(*wanted, settings.machine(), settings.gpu_images), settings);
+    refuse_mismatch({*wanted}, settings);
 }
 
 void check_cuda(const Conda& conda, const ImageSettings& settings) {
@@ -75,12 +89,12 @@ void check_cuda(const Conda& conda, const ImageSettings& settings) {
   std::vector<std::string> dependencies;
   for (const auto& one : spec.dependencies) dependencies.push_back(one.text());
   for (const auto& wanted : {gpu::wanted_by_conda(dependencies), gpu::wanted_by_pip(pip_lines(spec.pip))})
-    refuse_mismatch(gpu::judge(wanted, settings.machine(), settings.gpu_images), settings);
+    refuse_mismatch(wanted, settings);
 }
 
 void check_cuda(const Venv& venv, const ImageSettings& settings) {
   const auto wanted = gpu::wanted_by_pip(pip_lines(requirements_of(venv)));
-  refuse_mismatch(gpu::judge(wanted, settings.machine(), settings.gpu_images), settings);
+  refuse_mismatch(wanted, settings);
 }
 
 std::string cuda_of(const std::vector<std::string>& environment) {

@@ -232,7 +232,8 @@ Leased ImageRecords::publish(Built built) {
   os::remove_file(intent_file(built.digest));
   auto leased = cache_.lease(built.digest);
   if (!leased)
-    throw Error(Code::unavailable, "the " + built.words + " was removed as soon as it was there", "ask for it again");
+    throw Error(Code::unavailable, "the " + built.words + " was removed as soon as it was there", "ask for it again")
+        .for_lack_of(Lack::engine);
   return std::move(*leased);
 }
 

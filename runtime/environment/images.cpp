@@ -260,7 +260,6 @@ Task<> Images::carry_out(std::shared_ptr<Eviction> eviction) {
 // --- a pull or a build
 
 Task<Leased> Images::make(Making flight, ImagePlan plan, Turns::User asker) {
-  flight->on_stop = [this] { places_.look_again(); };
   const auto place = co_await places_.wait(flight, asker);
   if (!place) throw stopped(plan.words);
   auto begin = [&] { return records_.begin(plan); };

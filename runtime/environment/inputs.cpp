@@ -61,8 +61,7 @@ void add_files(std::vector<std::string>& files, const std::string& path, int dep
   }
 }
 
-}  // namespace
-
+// "" for what is not on this machine.
 std::string path_of_source(const std::string& source) {
   constexpr std::string_view kFile = "file://";
   if (source.starts_with("/")) return source;
@@ -70,6 +69,8 @@ std::string path_of_source(const std::string& source) {
   const auto path = source.substr(std::min(source.find('/', kFile.size()), source.size()));
   return path.substr(0, path.find_first_of("#?"));
 }
+
+}  // namespace
 
 std::vector<std::string> paths_of_sources(const std::vector<std::string>& sources) {
   std::vector<std::string> paths;

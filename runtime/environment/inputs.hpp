@@ -8,8 +8,7 @@
 
 namespace berth::environment {
 
-// Where that is one of this machine's: "/data/wheels", "file:///data/channel" → its path; "" for others.
-std::string path_of_source(const std::string& source);
+// Of those that are this machine's, the paths: "/data/wheels", "file:///data/channel".
 std::vector<std::string> paths_of_sources(const std::vector<std::string>& sources);
 
 // The files and directories of a program: of one in an environment of Python or conda, the environment; of a script,

@@ -31,9 +31,12 @@ constexpr std::array<std::string_view, 8> kNoSpace{"no space left on device",
                                                    "errno 122",
                                                    "enospc",
                                                    "not enough space"};
-constexpr std::array<std::string_view, 8> kNoNetwork{
-    "name resolution", "name or service not known", "connection refused", "connection timed out",
-    "dns error",       "network is unreachable",    "newconnectionerror", "could not connect"};
+// The last of pip's tries; what uv, curl and the resolver say.
+constexpr std::array<std::string_view, 16> kNoNetwork{
+    "retry(total=0",      "newconnectionerror",  "read timed out",       "name resolution",    "name or service not known",
+    "connection refused", "connection reset",    "connection timed out", "operation timed out", "timeout was reached",
+    "dns error",          "could not resolve host", "couldn't resolve host", "network is unreachable", "could not connect",
+    "couldn't connect"};
 
 std::string lower(std::string_view text) {
   std::string result(text);
@@ -70,12 +73,7 @@ std::string as_shown(std::string_view line) {
   const auto first = plain.find_first_not_of(" \t");
   if (first == std::string::npos) return {};
   plain = plain.substr(first, plain.find_last_not_of(" \t") + 1 - first);
-  if (plain.size() > kLongestLine) {
-    std::size_t cut = kLongestLine;
-    while (cut > 0 && (static_cast<unsigned char>(plain[cut]) & 0xC0) == 0x80) --cut;
-    plain = plain.substr(0, cut) + "…";
-  }
-  return printable(plain);
+  return printable(shortened(std::move(plain), kLongestLine));
 }
 
 std::vector<std::string> lines_of(std::string_view log) {
@@ -135,7 +133,8 @@ Error build_failure(const std::string& words, const shim::Ended& ended, std::str
                  "`berth gc` gives back what is not needed, `berth env ls` shows the environments");
   if (has_one_of(said, kNoNetwork))
     return Error(Code::unavailable, what + " failed, for the package index does not answer" + tail,
-                 "check the network and the index or channel in the agent's configuration");
+                 "check the network and the index or channel in the agent's configuration")
+        .for_lack_of(Lack::index);
   return Error(Code::invalid, what + " " + how(ended) + tail,
                "`berth logs --build` shows all that it printed");
 }

@@ -6,6 +6,12 @@
 #include <utility>
 
 namespace berth::environment {
+
+struct Places::Waiter : Turns::Ticket {
+  using Ticket::Ticket;
+  async::Event look;  // it may be its turn, or its flight is stopping
+};
+
 namespace {
 
 std::set<Turns::User> users_of(const Flights<Leased>::Flight& flight, Turns::User asker) {
@@ -15,55 +21,68 @@ std::set<Turns::User> users_of(const Flights<Leased>::Flight& flight, Turns::Use
   return users;
 }
 
-// Has the flight tell who waits for it, for as long as this is there.
+// Has the flight tell who waits for it and when it is to stop, for as long as this is there.
 class Listening {
  public:
-  Listening(Flights<Leased>::Flight& flight, std::function<void()> act) : flight_(flight) {
-    flight_.on_users = std::move(act);
+  using Flight = Flights<Leased>::Flight;
+  Listening(Flight& flight, std::function<void()> on_users, std::function<void()> on_stop)
+      : flight_(flight), stop_(flight.on_stop) {
+    flight_.on_users = std::move(on_users);
+    flight_.on_stop = [act = std::move(on_stop), then = stop_] {
+      act();
+      if (then) then();
+    };
   }
   Listening(const Listening&) = delete;
   Listening& operator=(const Listening&) = delete;
-  ~Listening() { flight_.on_users = nullptr; }
+  ~Listening() {
+    flight_.on_users = nullptr;
+    flight_.on_stop = std::move(stop_);
+  }
 
  private:
-  Flights<Leased>::Flight& flight_;
+  Flight& flight_;
+  std::function<void()> stop_;  // as it was
 };
 
 }  // namespace
 
 Places::Place::Place(Places& places, Turns::User user) : places_(places), user_(user) {
   places_.turns_.begin(user_);
-  places_.look_again();  // another one may be next
+  places_.wake_next();  // there may be more places
 }
 
 Places::Place::~Place() {
   places_.turns_.end(user_);
-  places_.look_again();
+  places_.wake_next();
 }
 
 async::Task<std::unique_ptr<Places::Place>> Places::wait(Flights<Leased>::Ptr flight, Turns::User asker) {
-  Turns::Ticket ticket(turns_, asker);
+  Waiter waiter(turns_, asker);
   const auto update = [&] {
-    ticket.wanted_by(users_of(*flight, asker));
-    look_again();
+    waiter.wanted_by(users_of(*flight, asker));
+    wake_next();
   };
-  const Listening listening(*flight, update);
+  const auto stop = [&] { waiter.look.notify_all(); };
+  const Listening listening(*flight, update, stop);
   update();
   std::optional<Turns::User> turn;
-  for (;;) {
-    turn = closed_ ? std::nullopt : ticket.whose_turn();
-    if (turn || flight->stopping) break;
-    co_await changed_.wait();
+  while (!flight->stopping) {
+    turn = waiter.whose_turn();
+    if (turn) break;
+    co_await waiter.look.wait();
   }
-  ticket.leave();
-  look_again();
-  if (flight->stopping) co_return nullptr;
+  waiter.leave();
+  if (flight->stopping) {
+    wake_next();
+    co_return nullptr;
+  }
   co_return take(*turn);
 }
 
-void Places::open() {
-  closed_ = false;
-  look_again();
+// Whoever begins or goes without wakes the one after.
+void Places::wake_next() {
+  if (const auto next = turns_.next()) static_cast<Waiter*>(next->first)->look.notify_all();
 }
 
 }  // namespace berth::environment

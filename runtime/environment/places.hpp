@@ -35,23 +35,19 @@ class Places {
   };
 
   // By the turn of any who waits for the flight now, or of `asker` where that is nobody in particular. Nothing once the
-  // flight is stopping; look_again() is called then.
+  // flight is stopping.
   async::Task<std::unique_ptr<Place>> wait(Flights<Leased>::Ptr flight, Turns::User asker);
   // Of what goes on already, whether there is one or not.
   std::unique_ptr<Place> take(Turns::User user) { return std::make_unique<Place>(*this, user); }
 
-  void look_again() { changed_.notify_all(); }
-  // While closed nobody gets one.
-  void close() { closed_ = true; }
-  void open();
-  bool closed() const { return closed_; }
   // That may be held at the same time, but for those taken.
   std::size_t most() const { return turns_.most(); }
 
  private:
+  struct Waiter;
+  void wake_next();
+
   Turns turns_;
-  bool closed_ = false;
-  async::Event changed_;
 };
 
 }  // namespace berth::environment

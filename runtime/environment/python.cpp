@@ -79,7 +79,8 @@ std::string last_line(const std::string& text) {
     throw Error(Code::not_found, "the Python interpreter " + name + " does not exist for " + whose(identity),
                 "check --python, or install it");
   throw Error(failure.code(), "the Python interpreter " + name + " cannot be started: " + failure.message(),
-              "check that it is a program for this machine");
+              "check that it is a program for this machine")
+      .for_lack_of(failure.lack());
 }
 
 os::Finished ask(const std::string& path, const std::optional<os::Identity>& identity,

@@ -339,13 +339,8 @@ void RequirementsReader::include(const std::string& name, const Place& place, As
     refuse(place, includes + "which is not a file beside this one",
            "give a path relative to " + printable(place.file));
   const auto file = files_.find(*path);
-  if (file == files_.end()) {
-    if (missing_ == nullptr)
-      refuse(place, includes + "which was not sent with it",
-             "send " + printable(*path) + " too, or correct the name");
-    missing_->insert(*path);
-    return;
-  }
+  if (file == files_.end())
+    refuse(place, includes + "which was not sent with it", "send " + printable(*path) + " too, or correct the name");
   if (std::find(open_.begin(), open_.end(), *path) != open_.end())
     refuse(place, includes + "which includes this file again", "remove one of the two");
   if (open_.size() > kDeepest) refuse(place, includes + "more than 20 files deep", "include it further up");

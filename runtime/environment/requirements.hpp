@@ -59,9 +59,6 @@ class RequirementsReader {
  public:
   RequirementsReader(const Files& files, Logins logins) : files_(files), logins_(logins) {}
 
-  // With this, an included file that is missing is noted rather than an error.
-  void note_missing(std::set<std::string>& missing) { missing_ = &missing; }
-
   // Lines that stand at `place`, from where what they include is looked for.
   void read(std::string_view lines, const Place& place);
   // One requirement, and nothing else that a line may be.
@@ -81,7 +78,6 @@ class RequirementsReader {
 
   const Files& files_;
   const Logins logins_;
-  std::set<std::string>* missing_ = nullptr;
   Requirements result_;
   std::vector<std::string> open_;  // the files being read, outermost first
   std::size_t lines_ = 0;

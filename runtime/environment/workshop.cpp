@@ -57,7 +57,10 @@ bool succeeded(const shim::Ended& ended) {
 }  // namespace
 
 Workshop::Workshop(const BuildSettings& settings, Cache& cache)
-    : settings_(settings), cache_(cache), users_(settings.users, cache.tools_cache()) {
+    : settings_(settings),
+      cache_(cache),
+      users_(settings.users, cache.tools_cache()),
+      downloads_(cache.tools_cache(), settings.users.has_value()) {
   const auto path = cache_.tools_cache();
   if (!users_.any())
     hand_over(path, settings_.identity);
@@ -139,7 +142,8 @@ void Workshop::record(const Digest& digest, const Recipe& recipe, const Who& who
 }
 
 // What is for all is not made of what somebody's earlier builds have left: any of them could have put in something else.
-std::string Workshop::make_tools_cache(const Digest& digest, const Recipe& recipe, const Who& who) const {
+std::string Workshop::make_tools_cache(const Digest& digest, const Recipe& recipe, const Who& who) {
+  if (!users_.any() || recipe.owner) downloads_.begin(digest, users_.any() ? recipe.owner : std::nullopt);
   if (!users_.any()) return cache_.tools_cache();
   const auto path = recipe.owner ? cache_.tools_cache_of(*recipe.owner) : cache_.own_tools_cache(digest);
   os::make_directories(path, 0700);
@@ -220,6 +224,12 @@ std::optional<Workshop::Begun> Workshop::begun(const Digest& digest) const {
 
 void Workshop::adopt(const Digest& digest, const Begun& begun) {
   if (users_.any() && begun.identity) users_.adopt(digest, begun.identity->uid);
+  if (!users_.any() || begun.owner) downloads_.begin(digest, users_.any() ? begun.owner : std::nullopt);
+}
+
+void Workshop::release(const Digest& digest) {
+  users_.release(digest);
+  downloads_.end(digest);
 }
 
 Leased Workshop::settle(const Digest& digest, const shim::Condition& condition) {
@@ -265,7 +275,7 @@ Leased Workshop::complete(const Digest& digest, const shim::Ended& ended) {
   if (users_.any()) cache_.open_to(digest, built.owner);
   cache_.publish(built);
   cache_.tidy(digest);
-  users_.release(digest);
+  release(digest);
   auto leased = cache_.lease(digest);
   if (!leased)
     throw Error(Code::unavailable, "the " + built.words + " was removed as soon as it was built",
@@ -289,7 +299,7 @@ std::string Workshop::result_of(const Digest& digest) const {
 std::string Workshop::abandon(const Digest& digest) {
   std::string kept;
   if (cache_.is_published(digest)) {  // an older one, in use: the build did not even begin
-    users_.release(digest);
+    release(digest);
     return kept;
   }
   if (const auto what = begun(digest)) adopt(digest, *what);  // so that what an earlier agent's has left is killed
@@ -301,23 +311,10 @@ std::string Workshop::abandon(const Digest& digest) {
     std::filesystem::rename(log_file(digest), cache_.failed_log(digest), failure);
     if (!failure) kept = cache_.failed_log(digest);
   }
-  users_.release(digest);
+  release(digest);
   cache_.clear(digest);
   if (!kept.empty()) prune_failed_logs(kept);
   return kept;
-}
-
-void Workshop::drop_downloads() const {
-  for (const auto& entry : std::filesystem::directory_iterator(cache_.tools_cache()))
-    os::remove_tree(entry.path().string());
-}
-
-void Workshop::drop_common_downloads() const {
-  if (!users_.any()) return;
-  for (const auto& entry : std::filesystem::directory_iterator(cache_.tools_cache())) {
-    const auto name = entry.path().filename().string();
-    if (name.find_first_not_of("0123456789") != std::string::npos) os::remove_tree(entry.path().string());
-  }
 }
 
 void Workshop::prune_failed_logs(const std::string& newest) const {

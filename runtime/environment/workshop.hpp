@@ -10,6 +10,7 @@
 #include "runtime/base/units.hpp"
 #include "runtime/environment/build_users.hpp"
 #include "runtime/environment/cache.hpp"
+#include "runtime/environment/downloads.hpp"
 #include "runtime/environment/recipe.hpp"
 #include "runtime/os/cgroup.hpp"
 #include "runtime/os/identity.hpp"
@@ -69,10 +70,8 @@ class Workshop {
   // Keeps the log of a build that failed, tells where ("" where there is none), and removes all else.
   std::string abandon(const Digest& digest);
 
-  // Empties the tools' caches. No build may run.
-  void drop_downloads() const;
-  // Removes what was downloaded before each person had a cache. At start.
-  void drop_common_downloads() const;
+  // Those of the builds that are prepared or adopted here, until they are settled or abandoned.
+  Downloads& downloads() { return downloads_; }
 
  private:
   std::string work_directory(const Digest& digest) const;
@@ -82,16 +81,18 @@ class Workshop {
   void hand_over(const std::string& path, const Who& who) const;
   void write_files(const std::string& work, const Recipe& recipe, const Who& who) const;
   void record(const Digest& digest, const Recipe& recipe, const Who& who) const;
-  std::string make_tools_cache(const Digest& digest, const Recipe& recipe, const Who& who) const;
+  std::string make_tools_cache(const Digest& digest, const Recipe& recipe, const Who& who);
   os::Sandbox sandbox(const Digest& digest, const Recipe& recipe, const std::string& tools_cache) const;
   std::vector<std::string> variables(const Digest& digest, const Recipe& recipe, const std::string& tools_cache) const;
   Leased complete(const Digest& digest, const shim::Ended& ended);
+  void release(const Digest& digest);
   std::string result_of(const Digest& digest) const;
   void prune_failed_logs(const std::string& newest) const;
 
   const BuildSettings& settings_;
   Cache& cache_;
   BuildUsers users_;
+  Downloads downloads_;
 };
 
 }  // namespace berth::environment

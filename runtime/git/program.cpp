@@ -1,7 +1,6 @@
 #include "runtime/git/program.hpp"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -25,14 +24,7 @@ std::string variable(const char* name) {
 }
 
 std::string find_git() {
-  const auto path = variable("PATH") + ":/usr/local/bin:/usr/bin:/bin";
-  for (std::size_t begin = 0; begin <= path.size();) {
-    const auto end = std::min(path.find(':', begin), path.size());
-    const auto program = path.substr(begin, end - begin) + "/git";
-    if (program.front() == '/' && ::access(program.c_str(), X_OK) == 0) return program;
-    begin = end + 1;
-  }
-  return {};
+  return os::find_program(variable("PATH") + ":/usr/local/bin:/usr/bin:/bin", "git").value_or("");
 }
 
 std::vector<std::string> split(std::string_view text, char separator) {

@@ -33,6 +33,7 @@ struct Machine {
   std::optional<Version> driver;  // nothing: there is none
   std::optional<Version> cuda;    // the driver's, as NVML says; nothing: what the table says
   std::vector<Card> cards;
+  bool driver_away = false;  // it answered before: what runs here will be known again
 };
 
 struct Compatible {

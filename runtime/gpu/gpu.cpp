@@ -46,8 +46,4 @@ std::string xid_in_words(unsigned xid) {
   return text;
 }
 
-std::vector<std::string> shared_device_paths() {
-  return {"/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset"};
-}
-
 }  // namespace berth::gpu

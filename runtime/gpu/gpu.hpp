@@ -78,7 +78,4 @@ bool is_programs_fault(unsigned xid);
 // "Xid 79 (the GPU has fallen off the bus)".
 std::string xid_in_words(unsigned xid);
 
-// The nodes that every job with a GPU needs beside the GPU's own.
-std::vector<std::string> shared_device_paths();
-
 }  // namespace berth::gpu

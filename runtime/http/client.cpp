@@ -203,6 +203,11 @@ Answer Client::answer_to(const Outgoing& outgoing, const OnChunk* on_chunk) {
   auto once = [&] {
     try {
       return attempt(outgoing, on_chunk);
+    } catch (Error& error) {
+      close();
+      const bool absent = error.code() == Code::unavailable || error.code() == Code::timeout;
+      if (absent && error.lack() == Lack::nothing) error.for_lack_of(options_.absence);
+      throw;
     } catch (...) {
       close();
       throw;

@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "runtime/base/error.hpp"
 #include "runtime/http/headers.hpp"
 #include "runtime/http/wire.hpp"
 
@@ -38,6 +39,8 @@ class Client {
     std::string server_name = "agent";
     std::string absent_hint =
         "is berthd running? start it with `berthd --user`, or set BERTH_SOCKET or --socket";
+    // What it is for the node that nothing listens, or that it breaks off or does not answer.
+    Lack absence = Lack::nothing;
     // The longest silence of the server before Error(Code::timeout); none for ever.
     Patience patience;
     std::uint64_t largest_answer = 64U << 20;  // of a body kept in memory

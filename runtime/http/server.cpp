@@ -17,7 +17,7 @@
 #include "runtime/async/cleanup.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/async/nursery.hpp"
-#include "runtime/async/turns.hpp"
+#include "runtime/async/shares.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/http/error_json.hpp"
@@ -40,7 +40,7 @@ class Server::State : public SessionHost {
       : router_(router),
         limits_(std::move(limits)),
         memory_(limits_.memory_per_user, limits_.memory),
-        turns_(limits_.requests_per_user),
+        shares_(limits_.requests_per_user),
         on_failure_(std::move(on_failure)),
         timer_(executor),
         acceptor_(executor, Protocol(), listener.get()),
@@ -63,9 +63,9 @@ class Server::State : public SessionHost {
   const Limits& limits() const override { return limits_; }
   void report(std::exception_ptr failure) override { on_failure_(std::move(failure)); }
   MemoryBudget& memory() override { return memory_; }
-  async::Task<async::Turns::Turn> turn(uid_t user) override {
-    if (limits_.trusted(user)) co_return async::Turns::Turn();
-    co_return co_await turns_.take(user);
+  async::Task<async::Shares::Share> share(uid_t user) override {
+    if (limits_.trusted(user)) co_return async::Shares::Share();
+    co_return co_await shares_.take(user);
   }
 
   // One timer for all sessions, set for the earliest time limit only while there is one.
@@ -213,7 +213,7 @@ class Server::State : public SessionHost {
   const Router& router_;
   const Limits limits_;
   MemoryBudget memory_;
-  async::Turns turns_;
+  async::Shares shares_;
   OnFailure on_failure_;
   asio::steady_timer timer_;
   std::optional<Steady> wake_;

@@ -294,7 +294,7 @@ async::Task<Response> Session::respond(Request& request) {
     auto match = host_.router().find(request.method, target.segments);
     if (match.handler != nullptr) {
       request.parameters = std::move(match.parameters);
-      const auto turn = co_await host_.turn(peer_.uid);
+      const auto share = co_await host_.share(peer_.uid);
       auto response = co_await (*match.handler)(request);
       // What it was read into is gone; the answer stays until the client has taken it.
       if (request.memory != nullptr) {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "runtime/async/task.hpp"
-#include "runtime/async/turns.hpp"
+#include "runtime/async/shares.hpp"
 #include "runtime/base/clock.hpp"
 #include "runtime/http/allowance.hpp"
 #include "runtime/http/connection.hpp"
@@ -26,8 +26,8 @@ class SessionHost {
   virtual const Limits& limits() const = 0;
   virtual void report(std::exception_ptr failure) = 0;
   virtual MemoryBudget& memory() = 0;
-  // A user's turn to have a request answered.
-  virtual async::Task<async::Turns::Turn> turn(uid_t user) = 0;
+  // A user's share of the requests that are answered at a time.
+  virtual async::Task<async::Shares::Share> share(uid_t user) = 0;
   // Sees to it that expire() is called once `due` has passed, if the session still waits then.
   virtual void watch(Steady due) = 0;
 };

@@ -25,7 +25,5 @@ inline constexpr std::size_t kLongestSegment = 1024;
 Target parse_target(std::string_view target);
 // "a%20b" → "a b"; Error(Code::invalid) for a malformed escape.
 std::string percent_decode(std::string_view text);
-// The inverse, for one path segment or query value: everything but letters, digits and "-._~" is escaped.
-std::string percent_encode(std::string_view text);
 
 }  // namespace berth::http

@@ -62,19 +62,4 @@ std::optional<Url> follow(const Url& base, std::string_view location) {
   return parse_url(base.scheme + "://" + base.authority() + std::string(location));
 }
 
-std::string percent_encoded(std::string_view text) {
-  constexpr std::string_view kDigits = "0123456789ABCDEF";
-  std::string encoded;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '-' || c == '.' || c == '_' || c == '~';
-    if (plain)
-      encoded += c;
-    else
-      ((encoded += '%') += kDigits[byte >> 4]) += kDigits[byte & 15];
-  }
-  return encoded;
-}
-
 }  // namespace berth::http

@@ -27,7 +27,5 @@ struct Url {
 std::optional<Url> parse_url(std::string_view text);
 // What a Location field means, as seen at `base`: an absolute address, or a path of the same server.
 std::optional<Url> follow(const Url& base, std::string_view location);
-// For a query's value: all but letters, digits and "-._~" becomes %XX.
-std::string percent_encoded(std::string_view text);
 
 }  // namespace berth::http

@@ -1,62 +1,134 @@
 #include "runtime/logs/mask.hpp"
 
-#include <string.h>
-
 #include <algorithm>
+#include <numeric>
 #include <set>
+#include <tuple>
+
+#include "runtime/base/error.hpp"
 
 namespace berth::logs {
 namespace {
 
-constexpr std::size_t kLongest = 4096;  // a longer one is hidden in parts
 constexpr char kStar = '*';
 
-// Up to the bounds.
 class Lines {
  public:
   void add(std::string_view line) {
     while (line.ends_with('\r')) line.remove_suffix(1);
-    for (; line.size() > kLongest; line.remove_prefix(kLongest)) take(line.substr(0, kLongest));
+    for (; line.size() > Mask::kLongest; line.remove_prefix(std::min(Mask::kLongest, line.size() - Mask::kLeast)))
+      take(line.substr(0, Mask::kLongest));
     if (line.size() >= Mask::kLeast) take(line);
   }
-  bool full() const { return texts_.size() == Mask::kMost || bytes_ >= Mask::kMostBytes; }
   std::vector<std::string> sorted() const { return {texts_.begin(), texts_.end()}; }
 
  private:
   void take(std::string_view text) {
-    if (!full() && texts_.emplace(text).second) bytes_ += text.size();
+    if (!texts_.emplace(text).second) return;
+    bytes_ += text.size();
+    if (bytes_ > Mask::kMostBytes) throw Error(Code::too_large, "there are more secrets than can be masked in a log");
   }
 
   std::set<std::string> texts_;
   std::size_t bytes_ = 0;
 };
 
-std::size_t find_in(std::string_view text, std::string_view part, std::size_t from) {
-  if (from > text.size()) return text.npos;
-  const auto* found = static_cast<const char*>(::memmem(text.data() + from, text.size() - from, part.data(), part.size()));
-  return found == nullptr ? text.npos : static_cast<std::size_t>(found - text.data());
-}
-
-// How many bytes at the end of `text` could be the beginning of `part`.
-std::size_t begun(std::string_view text, std::string_view part) {
-  for (auto length = std::min(text.size(), part.size() - 1); length > 0; --length)
-    if (text.ends_with(part.substr(0, length))) return length;
-  return 0;
-}
-
-}  // namespace
-
-Mask::Mask(const std::vector<std::string>& hidden) {
+std::vector<std::string> lines_of(const std::vector<std::string>& texts) {
   Lines lines;
-  for (std::string_view text : hidden) {
-    for (std::size_t at = 0; at < text.size() && !lines.full();) {
+  for (std::string_view text : texts) {
+    for (std::size_t at = 0; at < text.size();) {
       const auto end = std::min(text.find('\n', at), text.size());
       lines.add(text.substr(at, end - at));
       at = end + 1;
     }
   }
-  texts_ = lines.sorted();
-  for (const auto& text : texts_) longest_ = std::max(longest_, text.size());
+  return lines.sorted();
+}
+
+std::size_t common_prefix(std::string_view a, std::string_view b) {
+  const auto shorter = std::min(a.size(), b.size());
+  return static_cast<std::size_t>(std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(shorter), b.begin()).first -
+                                  a.begin());
+}
+
+}  // namespace
+
+Mask::Mask(const std::vector<std::string>& hidden) {
+  const auto texts = lines_of(hidden);
+  for (const auto& text : texts) longest_ = std::max(longest_, text.size());
+  std::vector<std::uint32_t> parents;
+  add_all(texts, parents);
+  link(parents);
+  states_.shrink_to_fit();
+}
+
+// Of sorted texts each begins as the one before it does, and then goes its own way.
+void Mask::add_all(const std::vector<std::string>& sorted, std::vector<std::uint32_t>& parents) {
+  states_.push_back(State{});
+  parents.push_back(0);
+  std::vector<std::uint32_t> path{0};  // of the text before
+  std::string_view before;
+  for (const std::string_view text : sorted) {
+    path.resize(common_prefix(before, text) + 1);
+    while (path.size() <= text.size()) {
+      const auto parent = path.back();
+      const auto id = static_cast<std::uint32_t>(states_.size());
+      const auto byte = static_cast<unsigned char>(text[path.size() - 1]);
+      State state{};
+      state.byte = byte;
+      state.depth = static_cast<std::uint32_t>(path.size()) & 0x1fff;
+      if (parent == 0) {
+        first_[byte] = id;
+      } else if (parent + 1 == id) {
+        states_[parent].grows = 1;
+      } else {
+        states_[parent].branches = 1;
+        branches_.push_back({parent, id, byte});
+      }
+      states_.push_back(state);
+      parents.push_back(parent);
+      path.push_back(id);
+    }
+    states_[path.back()].hidden = static_cast<std::uint32_t>(text.size()) & 0x1fff;
+    before = text;
+  }
+  const auto order = [](const Branch& branch) { return std::tuple(branch.from, branch.byte); };
+  std::ranges::sort(branches_, {}, order);
+}
+
+// The shorter states first: they are what the longer ones fall back to.
+void Mask::link(const std::vector<std::uint32_t>& parents) {
+  std::vector<std::uint32_t> begins(longest_ + 2);
+  for (const auto& state : states_) ++begins[state.depth + 1];
+  std::partial_sum(begins.begin(), begins.end(), begins.begin());
+  std::vector<std::uint32_t> by_depth(states_.size());
+  for (std::uint32_t id = 0; id < states_.size(); ++id) by_depth[begins[states_[id].depth]++] = id;
+  for (const auto id : by_depth) {
+    auto& state = states_[id];
+    if (state.depth > 1) state.fail = next(states_[parents[id]].fail, static_cast<unsigned char>(state.byte)) & 0xffffff;
+    state.hidden = std::max(state.hidden, states_[state.fail].hidden);
+  }
+}
+
+std::uint32_t Mask::next(std::uint32_t state, unsigned char byte) const {
+  for (; state != 0; state = states_[state].fail) {
+    if (states_[state].grows && states_[state + 1].byte == byte) return state + 1;
+    if (!states_[state].branches) continue;
+    const auto order = [](const Branch& branch) { return std::tuple(branch.from, branch.byte); };
+    const auto found = std::ranges::lower_bound(branches_, std::tuple(state, byte), {}, order);
+    if (found != branches_.end() && found->from == state && found->byte == byte) return found->to;
+  }
+  return first_[byte];
+}
+
+// How many of the bytes read last may be the beginning of something longer.
+std::size_t Mask::begun(std::uint32_t state) const {
+  while (!states_[state].grows && !states_[state].branches && state != 0) state = states_[state].fail;
+  return states_[state].depth;
+}
+
+std::size_t Mask::bytes() const {
+  return sizeof(*this) + states_.capacity() * sizeof(State) + branches_.capacity() * sizeof(Branch);
 }
 
 std::string Mask::apply(std::string_view text) const {
@@ -71,34 +143,45 @@ void Masking::prime(std::string_view before) {
 }
 
 std::string Masking::feed(std::string_view bytes) {
+  look_at(bytes);
   held_ += bytes;
-  auto shown = held_;
-  std::size_t hold = 0;
-  for (const auto& text : mask_.texts()) hold = std::max(hold, begun(held_, text));
-  const auto sure = held_.size() - hold;
-  auto covered = covered_ > sure ? covered_ - sure : 0;
-  std::fill_n(shown.begin(), covered_, kStar);
-  for (const auto& text : mask_.texts()) {
-    std::size_t done = 0;  // what is filled already: a text may overlap itself
-    for (auto at = find_in(held_, text, 0); at != held_.npos; at = find_in(held_, text, at + 1)) {
-      const auto end = at + text.size();
-      const auto begin = std::max(at, done);
-      std::fill_n(shown.begin() + static_cast<std::ptrdiff_t>(begin), end - begin, kStar);
-      done = end;
-      if (at < sure && end > sure) covered = std::max(covered, end - sure);
-    }
+  return unseen(take(held_.size() - mask_.begun(state_)));
+}
+
+// What ends later may begin earlier: it takes in what it reaches.
+void Masking::look_at(std::string_view bytes) {
+  for (const char c : bytes) {
+    state_ = mask_.next(state_, static_cast<unsigned char>(c));
+    ++read_;
+    const std::uint64_t length = mask_.states_[state_].hidden;
+    if (length == 0) continue;
+    Range range{read_ - length, read_};
+    for (; !hidden_.empty() && hidden_.back().end >= range.begin; hidden_.pop_back())
+      range.begin = std::min(range.begin, hidden_.back().begin);
+    hidden_.push_back(range);
   }
-  shown.resize(sure);
-  held_.erase(0, sure);
-  covered_ = covered;
-  return unseen(std::move(shown));
+}
+
+// The first bytes of what is held, as they may be seen.
+std::string Masking::take(std::size_t length) {
+  const auto begin = read_ - held_.size();
+  auto shown = held_.substr(0, length);
+  held_.erase(0, length);
+  while (!hidden_.empty() && hidden_.front().begin < begin + length) {
+    const auto from = std::max(hidden_.front().begin, begin) - begin;
+    const auto to = std::min(hidden_.front().end - begin, std::uint64_t{length});
+    std::fill(shown.begin() + static_cast<std::ptrdiff_t>(from), shown.begin() + static_cast<std::ptrdiff_t>(to), kStar);
+    if (hidden_.front().end > begin + length) break;
+    hidden_.pop_front();
+  }
+  return shown;
 }
 
 std::string Masking::finish() {
-  auto shown = std::move(held_);
-  held_.clear();
-  std::fill_n(shown.begin(), shown.size() >= Mask::kLeast ? shown.size() : covered_, kStar);
-  covered_ = 0;
+  const bool secret = held_.size() >= Mask::kLeast;
+  auto shown = take(held_.size());
+  if (secret) std::ranges::fill(shown, kStar);
+  state_ = 0;
   return unseen(std::move(shown));
 }
 

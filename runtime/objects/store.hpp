@@ -47,7 +47,6 @@ class Batch {
   ~Batch();
 
   bool has(const Digest& digest) const { return added_.contains(digest); }
-  std::size_t object_count() const { return added_.size(); }
 
   // `digest` must be that of `bytes`. What the store or this batch already has is not added again.
   void add(const Digest& digest, std::string_view bytes);

@@ -228,10 +228,6 @@ bool Cgroup::populated() const {
   return events && keyed(*events, "populated") == 1U;
 }
 
-Fd Cgroup::open_events() const {
-  return open_at(directory_, "cgroup.events", O_RDONLY);
-}
-
 std::vector<pid_t> Cgroup::processes() const {
   std::vector<pid_t> pids;
   collect_processes(directory_, pids);

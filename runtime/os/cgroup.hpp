@@ -53,8 +53,6 @@ class Cgroup {
   void kill() const;
   // Whether any process is left in it or below.
   bool populated() const;
-  // A descriptor whose POLLPRI tells that populated() may have changed.
-  Fd open_events() const;
   // Every process in it and below, zombies left out.
   std::vector<pid_t> processes() const;
   // Microseconds of CPU used by all its processes, ended ones included; nothing where the kernel does not

@@ -57,6 +57,21 @@ void write_file(const std::string& path, std::string_view content, unsigned mode
   }
 }
 
+bool write_new_file(const std::string& path, std::string_view content, unsigned mode, Durable durable) {
+  const auto temporary = temporary_name(path);
+  try {
+    write_file(temporary, content, mode, durable);
+    const bool made = ::link(temporary.c_str(), path.c_str()) == 0;
+    if (!made && errno != EEXIST) throw_errno("make", printable(path));
+    ::unlink(temporary.c_str());
+    if (durable == Durable::yes) sync_directory(parent_of(path));
+    return made;
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+}
+
 void make_directories(const std::string& path, unsigned mode) {
   if (::mkdir(path.c_str(), mode) == 0) return;
   if (errno == EEXIST) {

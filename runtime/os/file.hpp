@@ -22,6 +22,9 @@ std::optional<std::string> read_file_if_exists(const std::string& path, std::uin
 // With Durable::yes the file and its directory entry are on disk when this returns.
 void write_file(const std::string& path, std::string_view content, unsigned mode, Durable durable);
 
+// The same where there is no such file yet; false, and nothing done, where there is.
+bool write_new_file(const std::string& path, std::string_view content, unsigned mode, Durable durable);
+
 // Makes the directory and its missing parents; an existing one is left as it is.
 void make_directories(const std::string& path, unsigned mode = 0755);
 bool exists(const std::string& path);  // follows no symlink at the end

@@ -20,10 +20,13 @@ struct Identity {
   std::string shell;
 };
 
-// From the user database (NSS), supplementary groups included; nothing for an unknown uid.
+// From the user databases (NSS), supplementary groups included; nothing for an unknown uid. Code::unavailable where it could
+// not be found out, since a name service does not answer.
 std::optional<Identity> identity_of(uid_t uid);
 std::optional<Identity> identity_of(const std::string& name);
 std::optional<gid_t> group_id(const std::string& name);
+// Whether no account has that number; false also where the user database does not answer.
+bool has_no_account(uid_t uid);
 // The name, or the number as text where there is none.
 std::string user_name(uid_t uid);
 

@@ -98,10 +98,15 @@ void unmount_defused(const std::string& directory) noexcept {
 
 Defused::Defused(std::string directory) {
   unmount_defused(directory);
-  if (::mount(directory.c_str(), directory.c_str(), nullptr, MS_BIND, nullptr) < 0) return;
+  if (::mount(directory.c_str(), directory.c_str(), nullptr, MS_BIND, nullptr) < 0) {
+    if (errno == EPERM) return;
+    throw_errno("mount upon itself", directory);
+  }
   directory_ = std::move(directory);
-  if (::mount(nullptr, directory_.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV, nullptr) < 0)
-    unmount_defused(std::exchange(directory_, {}));
+  if (::mount(nullptr, directory_.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV, nullptr) == 0) return;
+  const auto failed = errno_error(errno, "keep set-uid programs and devices out of", directory_);
+  unmount_defused(directory_);
+  throw failed;
 }
 
 Defused::~Defused() {

@@ -1,6 +1,7 @@
 #include "runtime/os/process.hpp"
 
 #include <dirent.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -92,6 +93,11 @@ std::optional<Fd> open_pidfd(const ProcessId& process) {
   // The number may have been reused before it was opened, but not since.
   if (process_id(process.pid) != process) return std::nullopt;
   return pidfd;
+}
+
+bool has_ended(const Fd& pidfd) {
+  pollfd ask{pidfd.get(), POLLIN, 0};
+  return ::poll(&ask, 1, 0) > 0;
 }
 
 bool send_signal(const Fd& pidfd, int signal) {

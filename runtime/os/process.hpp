@@ -25,6 +25,8 @@ struct ProcessId {
 std::optional<ProcessId> process_id(pid_t pid);
 // A descriptor that is readable once the process has ended; nothing when it is gone or its number was reused.
 std::optional<Fd> open_pidfd(const ProcessId& process);
+// The process of a pidfd, zombie or not.
+bool has_ended(const Fd& pidfd);
 // False when it is gone.
 bool send_signal(const Fd& pidfd, int signal);
 

@@ -1,13 +1,14 @@
 #pragma once
 
-// Names that nobody can guess.
+// Keys and names that nobody can guess.
 
 #include <cstddef>
 #include <string>
 
 namespace berth::os {
 
-// So many random bytes, in hexadecimal digits.
+std::string random_bytes(std::size_t count);
+// So many of them, in hexadecimal digits.
 std::string random_hex(std::size_t bytes);
 
 }  // namespace berth::os

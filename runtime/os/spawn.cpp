@@ -20,6 +20,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/os/child.hpp"
+#include "runtime/os/file.hpp"
 #include "runtime/os/priority.hpp"
 
 namespace berth::os {
@@ -206,7 +207,10 @@ Child spawn(const SpawnOptions& options) {
   if (pid == 0) child(plan);
   const int fork_error = errno;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (pid < 0) throw errno_error(fork_error, "start", printable(options.arguments.front()));
+  if (pid < 0) {
+    auto error = errno_error(fork_error, "start", printable(options.arguments.front()));
+    throw fork_error == EAGAIN ? error.for_lack_of(Lack::processes) : error;
+  }
 
   failure.write.reset();
   Failure failed{};
@@ -281,6 +285,17 @@ Finished run_program(SpawnOptions options, int seconds, std::size_t limit,
   }
   finished.exit = reap(process.pidfd);
   return finished;
+}
+
+std::optional<std::string> find_program(std::string_view path, std::string_view name) {
+  while (!path.empty()) {
+    const auto end = std::min(path.find(':'), path.size());
+    const auto directory = path.substr(0, end);
+    const auto program = join(directory, name);
+    if (directory.starts_with('/') && ::access(program.c_str(), X_OK) == 0) return program;
+    path.remove_prefix(std::min(end + 1, path.size()));
+  }
+  return std::nullopt;
 }
 
 }  // namespace berth::os

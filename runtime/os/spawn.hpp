@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runtime/os/fd.hpp"
@@ -56,5 +57,9 @@ struct Finished {
 // `started` is told of the process, in case somebody else wants to end it sooner.
 Finished run_program(SpawnOptions options, int seconds, std::size_t limit = 16U << 20,
                      const std::function<void(const Child&)>& started = {});
+
+// The program of this name that a PATH leads to. What is not absolute on it is passed over: it would be another program
+// at another place.
+std::optional<std::string> find_program(std::string_view path, std::string_view name);
 
 }  // namespace berth::os

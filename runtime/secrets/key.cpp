@@ -1,7 +1,6 @@
 #include "runtime/secrets/key.hpp"
 
 #include <fcntl.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 #include "runtime/base/text.hpp"
 #include "runtime/os/fd.hpp"
 #include "runtime/os/file.hpp"
+#include "runtime/os/random.hpp"
 
 namespace berth::secrets {
 namespace {
@@ -51,13 +51,10 @@ std::optional<Key> key_in(const std::string& path) {
   return key_of(os::read_all(file, kLargestFile), path);
 }
 
-Key make_key(const std::string& path) {
-  std::string bytes(Key{}.size(), '\0');
-  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
-    throw_errno("read", "random numbers");
+void make_key(const std::string& path) {
+  const auto bytes = os::random_bytes(Key{}.size());
   os::make_directories(os::parent_of(path), 0700);
-  os::write_file(path, bytes, 0600, os::Durable::yes);
-  return key_of(bytes, path);
+  os::write_new_file(path, bytes, 0600, os::Durable::yes);
 }
 
 }  // namespace
@@ -65,11 +62,12 @@ Key make_key(const std::string& path) {
 Key read_key(const KeyPlace& place) {
   if (const auto path = credential_of(place)) return key_of(os::read_file(*path, kLargestFile), *path);
   if (const auto key = key_in(place.file)) return *key;
-  refuse(Code::not_found, place.file, "is gone", "bring it back from where it was copied to: nothing else opens them");
+  refuse(Code::not_found, place.file, "is gone", "bring it back from where it was copied to: nothing else opens what was sealed with it. For what is to come alone, "
+         "make a new one as the agent's user: (umask 077; head -c 32 /dev/urandom > " + printable(place.file) + ")");
 }
 
 Key read_or_make_key(const KeyPlace& place) {
-  if (!credential_of(place) && !os::exists(place.file)) return make_key(place.file);
+  if (!credential_of(place) && !os::exists(place.file)) make_key(place.file);
   return read_key(place);
 }
 

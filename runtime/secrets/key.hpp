@@ -18,7 +18,8 @@ struct KeyPlace {
 
 // The service manager's, else the file's. Code::corrupt for what is no key, Code::denied for a file that others may read.
 Key read_key(const KeyPlace& place);
-// The same; the file is made where there is none, and is on disk when this returns.
+// The same; the file is made where there is none, and is on disk when this returns. Whoever asks at the same time gets the
+// same key.
 Key read_or_make_key(const KeyPlace& place);
 
 }  // namespace berth::secrets

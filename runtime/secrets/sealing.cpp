@@ -1,12 +1,11 @@
 #include "runtime/secrets/sealing.hpp"
 
-#include <sys/random.h>
-
 #include <array>
 
 #include "runtime/base/digest.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/os/module.hpp"
+#include "runtime/os/random.hpp"
 #include "runtime/secrets/sealing_module.hpp"
 
 namespace berth::secrets {
@@ -51,18 +50,11 @@ std::string head_for(const Key& key) {
   return head.append(reinterpret_cast<const char*>(marked.data()), kKeyMark);
 }
 
-std::string random_nonce() {
-  std::string nonce(berth_nonce_size, '\0');
-  if (::getrandom(nonce.data(), nonce.size(), 0) != static_cast<ssize_t>(nonce.size()))
-    throw_errno("read", "random numbers");
-  return nonce;
-}
-
 }  // namespace
 
 std::string seal(const Key& key, std::string_view context, std::string_view text) {
   const auto head = head_for(key);
-  const auto nonce = random_nonce();
+  const auto nonce = os::random_bytes(berth_nonce_size);
   const auto bound = head + std::string(context);
   std::string sealed(text.size() + berth_tag_size, '\0');
   if (!module().seal(hashed(key, kForSealing).data(), bytes(nonce), bound.data(), bound.size(), text.data(), text.size(),

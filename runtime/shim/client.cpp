@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -51,11 +50,6 @@ auto read_contract(const std::string& path, Parse parse)
   }
 }
 
-bool has_ended(const os::Fd& pidfd) {
-  pollfd ask{pidfd.get(), POLLIN, 0};
-  return ::poll(&ask, 1, 0) > 0;
-}
-
 std::optional<Started> read_started(const std::string& directory) {
   return read_contract(join(directory, kStartedFile), started_from_text);
 }
@@ -96,6 +90,15 @@ std::string canonical(const std::string& directory) {
   std::string text(path);
   ::free(path);
   return text;
+}
+
+// What the processes of a launch have in their environment; its directory may be gone.
+std::string mark_of(const std::string& directory) {
+  const auto parent = os::parent_of(directory);
+  char* path = ::realpath(parent.c_str(), nullptr);
+  const std::string above(path != nullptr ? path : parent.c_str());
+  ::free(path);
+  return std::string(kLaunchVariable) + "=" + join(above, os::name_of(directory));
 }
 
 Running running(std::optional<Started> started) {
@@ -196,7 +199,7 @@ Supervisor Launcher::launch(const std::string& directory, const Launch& launch, 
   const auto request = key.empty() ? path : path + '\0' + key;
   if (request.size() > kLongestRequest) throw Error(Code::invalid, "the path " + printable(path) + " is too long");
   // With a server that was killed its idle supervisors end: none of them may be given work any more.
-  const bool serves = server_ && server_->cgroup_parent == os::parent_of(launch.cgroup) && !has_ended(server_->child.pidfd);
+  const bool serves = server_ && server_->cgroup_parent == os::parent_of(launch.cgroup) && !os::has_ended(server_->child.pidfd);
   if (!serves) start_server(launch.cgroup);
   if (!send(request)) {  // the server was killed; nobody has heard of this launch
     start_server(launch.cgroup);
@@ -300,22 +303,9 @@ void kill_leftovers(const std::string& directory) {
   const auto launch = read_contract(join(directory, kLaunchFile), launch_from_text);
   if (launch && !launch->cgroup.empty())
     kill_until_gone(directory, [&] { return kill_group(launch->cgroup); });
-  const auto mark = std::string(kLaunchVariable) + "=" + canonical(directory);
+  const auto mark = mark_of(directory);
   kill_until_gone(directory, [&] { return kill_marked(mark); });
 }
-
-namespace {
-
-// Of a directory that may be gone.
-std::string mark_of(const std::string& directory) {
-  const auto parent = os::parent_of(directory);
-  char* path = ::realpath(parent.c_str(), nullptr);
-  const std::string above(path != nullptr ? path : parent.c_str());
-  ::free(path);
-  return std::string(kLaunchVariable) + "=" + join(above, os::name_of(directory));
-}
-
-}  // namespace
 
 void kill_unsupervised(const std::string& directory, const std::string& group) {
   if (!group.empty()) kill_until_gone(directory, [&] { return kill_group(group); });

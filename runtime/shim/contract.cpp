@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/error.hpp"
+#include "runtime/base/hex.hpp"
 #include "runtime/base/text.hpp"
 
 namespace berth::shim {
@@ -12,31 +13,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::string_view kHexDigits = "0123456789abcdef";
-
-std::string to_hex(std::string_view bytes) {
-  std::string hex;
-  for (const char c : bytes) {
-    const auto byte = static_cast<unsigned char>(c);
-    hex += kHexDigits[byte >> 4];
-    hex += kHexDigits[byte & 15];
-  }
-  return hex;
-}
-
 Error malformed(std::string_view what) {
   return Error(Code::corrupt, "the field " + std::string(what) + " is malformed");
-}
-
-std::string from_hex(const std::string& hex) {
-  std::string bytes;
-  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
-    const auto high = kHexDigits.find(hex[i]);
-    const auto low = kHexDigits.find(hex[i + 1]);
-    if (high == kHexDigits.npos || low == kHexDigits.npos) throw malformed("hex");
-    bytes += static_cast<char>(high << 4 | low);
-  }
-  return bytes;
 }
 
 // A string of any bytes: JSON text where it can be one, else {"hex": "…"}.
@@ -46,7 +24,10 @@ Json bytes_json(const std::string& bytes) {
 }
 
 std::string bytes_from(const Json& json) {
-  return json.is_object() ? from_hex(json.at("hex").get<std::string>()) : json.get<std::string>();
+  if (!json.is_object()) return json.get<std::string>();
+  auto bytes = from_hex(json.at("hex").get<std::string>());
+  if (!bytes) throw malformed("hex");
+  return std::move(*bytes);
 }
 
 Json list_json(const std::vector<std::string>& list) {

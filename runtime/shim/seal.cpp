@@ -1,14 +1,14 @@
 #include "runtime/shim/seal.hpp"
 
 #include <string.h>
-#include <sys/random.h>
 
 #include <algorithm>
 #include <array>
 
 #include "runtime/base/digest.hpp"
-#include "runtime/base/error.hpp"
+#include "runtime/base/hex.hpp"
 #include "runtime/objects/sha256.hpp"
+#include "runtime/os/random.hpp"
 
 namespace berth::shim {
 namespace {
@@ -26,30 +26,14 @@ std::string_view bytes_of(const Digest& digest) {
   return {reinterpret_cast<const char*>(digest.bytes.data()), digest.bytes.size()};
 }
 
-std::string hex_of(std::string_view key) {
-  Digest as_digest;
-  std::copy(key.begin(), key.end(), reinterpret_cast<char*>(as_digest.bytes.data()));
-  return as_digest.hex();
-}
-
 std::string mark_of(std::string_view text, std::string_view key) {
   const auto digest = objects::sha256(text);
   return objects::sha256(std::string(key) + std::string(bytes_of(digest))).hex();
 }
 
-std::optional<std::string> key_from(std::string_view hex) {
-  const auto digest = parse_digest(hex);
-  if (!digest) return std::nullopt;
-  return std::string(bytes_of(*digest));
-}
-
 }  // namespace
 
-std::string new_key() {
-  std::string key(kKeyBytes, '\0');
-  if (::getrandom(key.data(), key.size(), 0) != static_cast<ssize_t>(key.size())) throw_errno("read", "random numbers");
-  return key;
-}
+std::string new_key() { return os::random_bytes(kKeyBytes); }
 
 std::string print_of(std::string_view key) { return objects::sha256(key).hex(); }
 
@@ -59,7 +43,7 @@ std::string sealed(const std::string& text, std::string_view key) {
   out += kMark;
   out += mark_of(text, key);
   out += kKey;
-  out += hex_of(key);
+  out += to_hex(key);
   out += kSealEnd;
   return out;
 }
@@ -69,7 +53,7 @@ bool is_genuine(std::string_view text, const Seal& seal) {
   if (text.size() < kLength || !text.ends_with(kSealEnd)) return false;
   const auto begin = text.size() - kLength;
   if (text.substr(begin, kMark.size()) != kMark || text.substr(begin + kMark.size() + kHex, kKey.size()) != kKey) return false;
-  const auto key = key_from(text.substr(begin + kMark.size() + kHex + kKey.size(), kHex));
+  const auto key = from_hex(text.substr(begin + kMark.size() + kHex + kKey.size(), kHex));
   if (!key) return false;
   if (seal.key.empty() ? print_of(*key) != seal.print : *key != seal.key) return false;
   const auto body = std::string(text.substr(0, begin)) + std::string(kEnd);

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "runtime/base/error.hpp"
+#include "runtime/os/standard_files.hpp"
 #include "runtime/snapshot/collection.hpp"
 
 namespace {
@@ -26,6 +27,7 @@ berth::os::Fd open_root(const std::string& path) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  berth::os::open_standard_files();
   // Others of the user's programs may neither look into it nor find its descriptors in /proc.
   ::prctl(PR_SET_DUMPABLE, 0);
   ::signal(SIGPIPE, SIG_DFL);

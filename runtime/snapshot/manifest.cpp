@@ -164,21 +164,6 @@ std::optional<std::uint32_t> Manifest::find(std::string_view path) const {
   }
 }
 
-std::vector<std::string> Manifest::files_under(std::string_view path) const {
-  std::uint32_t begin = 0;
-  auto end = static_cast<std::uint32_t>(entries().size());
-  if (!path.empty()) {
-    const auto found = find(path);
-    if (!found) return {};
-    begin = *found;
-    end = (*this)[begin].subtree_end;
-  }
-  std::vector<std::string> files;
-  for (auto i = begin; i < end; ++i)
-    if ((*this)[i].is_file()) files.push_back(this->path(i));
-  return files;
-}
-
 ManifestBuilder::ManifestBuilder() : bytes_(kMagic), last_names_(1) {}
 
 void ManifestBuilder::entry(Kind kind, std::string_view name) {

@@ -85,8 +85,6 @@ class Manifest {
   std::optional<std::uint32_t> find(std::string_view path) const;
   // The entries directly in a directory (kRoot for the root), by index.
   std::vector<std::uint32_t> children(std::uint32_t directory) const;
-  // Paths of the files at or below `path`; all of them for "".
-  std::vector<std::string> files_under(std::string_view path) const;
 
   friend bool operator==(const Manifest& a, const Manifest& b) { return a.id() == b.id(); }
 

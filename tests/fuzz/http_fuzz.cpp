@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "runtime/base/error.hpp"
+#include "runtime/base/percent.hpp"
 #include "runtime/http/error_json.hpp"
 #include "runtime/http/request_parser.hpp"
 #include "runtime/http/response_reader.hpp"
@@ -72,7 +73,7 @@ void target(std::string_view text) {
     const auto parsed = parse_target(text);
     for (const auto& segment : parsed.segments) {
       require(!segment.empty() && segment != "." && segment != ".." && segment.size() <= kLongestSegment);
-      require(percent_decode(percent_encode(segment)) == segment);
+      require(percent_decode(percent_encoded(segment)) == segment);
     }
   } catch (const Error&) {
   }

@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/base/base64.hpp"
 #include "runtime/base/error.hpp"
-#include "runtime/docker/base64.hpp"
 #include "runtime/docker/credentials.hpp"
 #include "runtime/docker/engine_error.hpp"
 #include "runtime/docker/manifest.hpp"
@@ -69,7 +69,7 @@ void challenge(const std::string& text) {
     for (const auto& [name, value] : parsed->parameters) require(!name.empty());
   }
   if (const auto url = http::parse_url(text)) require(http::parse_url(url->text())->text() == url->text());
-  require(from_base64(base64(text, Alphabet::url)) == text);
+  require(from_base64(base64(text, Base64::url)) == text);
   if (const auto bytes = from_base64(text)) require(from_base64(base64(*bytes)) == bytes);
 }
 

@@ -3,6 +3,7 @@
 import os
 import stat
 import time
+from pathlib import Path
 
 from builds import BuildsCase, make_sdist
 from hostile import eventually, main
@@ -48,6 +49,20 @@ def payload(found):
     for n in range(5000): os.mkdir('d'); os.chdir('d')
 """
 
+# A file with many names, links that lead out of the cache, and names that are no names.
+FILL = """
+def payload(found):
+    fat = os.path.join(os.environ['CACHE'], 'fat')
+    os.makedirs(fat); os.chdir(fat)
+    open('file', 'wb').write(os.urandom(1 << 20) * 32)
+    for n in range(100): os.link('file', 'link%d' % n)
+    os.symlink({outside!r}, 'outside'); os.symlink('/', 'root')
+    open(b'\\xff\\n', 'w').close()
+    for n in range(60): os.mkdir('d'); os.chdir('d')
+    os.chmod('.', 0)
+    os.chdir(os.environ['TMPDIR'])
+"""
+
 
 class BuildsLeftoversTest(BuildsCase):
     def test_what_a_build_leaves_behind_is_harmless(self):
@@ -87,6 +102,92 @@ class BuildsLeftoversTest(BuildsCase):
         self.assertIn("nested", error["message"])
         eventually(lambda: self.agent.building() == [], "it is over")
         self.assertEqual(self.module(self.victim, "goodpkg", "goodpkg==1.0")[0], "the genuine goodpkg")
+
+    # --- what builds download
+
+    def downloads_of(self, who):
+        return Path(self.agent.state) / "environments/cache" / str(who.uid)
+
+    def given_back(self, *arguments):
+        """The items of `berth gc` that are downloads, in order."""
+        report = self.agent.berth_json("gc", *arguments)
+        return [item for item in report["items"] if item["kind"] == "downloads"]
+
+    def kept_of_downloads(self):
+        return self.agent.get("/v1/status")["disk"]["kept"]["downloads"]
+
+    def own_package(self, name, code):
+        """That the attacker alone points to, so that its build has his cache."""
+        make_sdist(self.own, name, "1.0", code)
+        return f"--find-links {self.own}", f"{name}==1.0"
+
+    def test_what_builds_of_a_user_have_downloaded_counts_and_is_given_back_and_the_next_build_works(self):
+        self.start("share_environments: false")
+        kept = self.file_outside()
+        fat = self.own_package("fat", FILL.format(outside=str(kept)))
+        self.assertIsInstance(self.build(self.attacker, *fat), str)
+        self.assertIsInstance(self.build(self.victim, "goodpkg==1.0"), str)
+        eventually(lambda: self.kept_of_downloads() > 30 << 20, "they are counted")
+        self.assertIn("downloads", self.agent.berth("status").out)
+        self.assertIn("Created wheel for goodpkg", self.log_of_build(self.victim, "goodpkg==1.0"))
+
+        slow = self.own_package("slow", "def payload(found):\n  while not os.path.exists(os.environ['CACHE'] + '/go'): time.sleep(0.05)")
+        job = self.job_of(self.attacker, "true", environment=self.requirements(*slow))
+        eventually(lambda: any(one["running"] for one in self.building(self.attacker)), "a build uses the attacker's", 60)
+        items = self.given_back("--free", "100GiB", "--dry-run")
+        self.assertEqual([item["what"] for item in items], [f"downloads of {self.victim.name}"])
+        (self.downloads_of(self.attacker) / "go").touch()
+        self.assertEqual(self.agent.wait(job, 120)["state"], "Completed")
+
+        items = self.given_back("--dry-run")  # the least recently used first
+        self.assertEqual([item["what"] for item in items], [f"downloads of {one.name}" for one in (self.victim, self.attacker)])
+        self.assertGreater(items[1]["bytes"], 30 << 20)
+        self.assertLess(items[1]["bytes"], 60 << 20)  # a file with a hundred names is one
+        self.assertEqual(self.given_back(), items)
+        self.assertFalse(self.downloads_of(self.attacker).exists() or self.downloads_of(self.victim).exists())
+        self.assertEqual(list((Path(self.agent.state) / "environments/cache").iterdir()), [])
+        self.assertEqual(kept.read_text(), "kept")
+        eventually(lambda: self.kept_of_downloads() == 0, "nothing is kept")
+        self.assertEqual(self.given_back("--free", "100GiB", "--dry-run"), [])
+        self.assertEqual(self.module(self.attacker, "goodpkg", "goodpkg==1.0")[0], "the genuine goodpkg")
+        self.assertEqual(self.module(self.victim, "goodpkg", "goodpkg==1.0", "--only-binary :none:")[0], "the genuine goodpkg")
+
+    def file_outside(self):
+        kept = self.directory("outside", kept="kept") / "kept"
+        kept.chmod(0o666)
+        return kept
+
+    def log_of_build(self, who, *lines):
+        digest = self.build(who, *lines)
+        return self.agent.berth("env", "log", digest[:12]).out
+
+    def test_downloads_go_before_environments_and_no_more_than_is_needed(self):
+        self.start("share_environments: false")
+        self.assertIsInstance(self.build(self.attacker, *self.own_package("fat", FILL.format(outside=str(self.place)))), str)
+        self.assertIsInstance(self.build(self.victim, "goodpkg==1.0"), str)
+        eventually(lambda: self.kept_of_downloads() > 30 << 20, "they are counted")
+        budget = self.agent.get("/v1/status")["disk"]["kept_bytes"] - (5 << 20)
+        self.agent.stop()
+        self.agent.configure(f"group: {self.people.group}\n{self.config}\ndisk_budget: {budget}\nkeep_at_least: 0s")
+        self.agent.start()
+        self.assertEqual(self.agent.wait(self.script_of(self.victim, "true"), 60)["state"], "Completed")
+        eventually(lambda: not self.downloads_of(self.attacker).exists(), "the disk governor has given them back", 60)
+        self.assertTrue(self.downloads_of(self.victim).exists())
+        self.assertEqual(len(self.agent.get("/v1/environments")["environments"]), 2)
+
+    def test_downloads_of_who_is_gone_go(self):
+        self.start("share_environments: false")
+        self.assertIsInstance(self.build(self.attacker, "goodpkg==1.0"), str)
+        self.agent.stop()
+        gone = self.attacker._replace(uid=1_899_999_999)
+        self.downloads_of(self.attacker).rename(self.downloads_of(gone))
+        self.agent.start()
+        items = self.given_back("--dry-run")
+        self.assertEqual([(item["what"], item["why"]) for item in items],
+                         [(f"downloads of {gone.uid}", "its user's account is gone")])
+        self.given_back()
+        self.assertFalse(self.downloads_of(gone).exists())
+        self.assertEqual(self.module(self.attacker, "goodpkg", "goodpkg==1.0", "--only-binary :none:")[0], "the genuine goodpkg")
 
     # --- turns
 

@@ -1,15 +1,13 @@
 """Builds of environments run code that nobody trusts: it sees nothing of others, and nobody else runs what it wrote."""
 
-import base64
-import http.server
 import json
 import os
 import socket
-import threading
 from pathlib import Path
 
 from builds import BuildsCase, make_sdist
 from hostile import BUILD_UIDS, HostileTest, eventually, main
+from pages import Page
 
 # What is within reach of a build.
 LOOK_AROUND = """
@@ -71,50 +69,6 @@ def payload(found):
 """
 
 
-
-class Index:
-    """A simple index that wants a login; what it has is served while `open` is set."""
-
-    def __init__(self, directory, login):
-        self.open, self.asked, self.closing = threading.Event(), threading.Event(), False
-        self.open.set()
-        wanted = "Basic " + base64.b64encode(login.encode()).decode()
-        index = self
-
-        class Handler(http.server.SimpleHTTPRequestHandler):
-            def __init__(self, *arguments):
-                super().__init__(*arguments, directory=str(directory))
-
-            def do_GET(self):
-                if self.headers.get("Authorization") != wanted:
-                    self.send_response(401)
-                    self.send_header("WWW-Authenticate", 'Basic realm="x"')
-                    self.send_header("Content-Length", "0")
-                    self.end_headers()
-                    return
-                index.asked.set()
-                while not index.open.wait(0.05):
-                    if index.closing:
-                        return
-                super().do_GET()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.server.handle_error = lambda *_: None  # a client that has gone
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
-        self.host = f"127.0.0.1:{self.server.server_port}"
-
-    def close(self):
-        self.closing = True
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-
 class BuildsTest(BuildsCase):
     # --- what a build sees
 
@@ -163,7 +117,8 @@ class BuildsTest(BuildsCase):
         simple = packages / "simple/ours"
         simple.mkdir(parents=True)
         (packages / "ours-1.0.tar.gz").rename(simple / "ours-1.0.tar.gz")
-        self.index = Index(packages, "victim:SECRET-OF-VICTIM")
+        self.index = Page(packages, "victim:SECRET-OF-VICTIM")
+        self.index.open.set()
         HostileTest.start(self, "uv: ''")  # its own index, and nothing else
         make_sdist(self.packages, "spy", "1.0", SPY.format(state=str(self.agent.state)))
         private = [f"--index-url http://victim:SECRET-OF-VICTIM@{self.index.host}/simple/", "ours==1.0"]

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import packs
+from builds import BuildsCase
 from hostile import Client, HostileTest, eventually, harness, main
 from people import Person
 
@@ -197,6 +198,40 @@ class TheftTest(Content):
     @property
     def root(self):
         return Person("root", 0, 0, "/root", [0])
+
+
+class SharedEnvironmentTest(BuildsCase):
+    def test_a_shared_environment_tells_nobody_of_others(self):
+        self.start()
+
+        def job_in(who, line, *command):
+            job = self.job_of(who, *command, environment=self.requirements("goodpkg==1.0", line))
+            self.agent.wait_state(job, "Running") if command[0] == "/bin/sleep" else self.agent.wait(job, 120)
+            return job, self.ask(who, "GET", f"/v1/jobs/{job}")["environment_digest"]
+        first, digest = job_in(self.victim, "# the same", "/bin/true")
+        root = Person("root", 0, 0, "/root", [0])
+        log = self.ask(root, "GET", f"/v1/environments/{digest}/log").decode()
+        word = "Successfully"
+        self.assertIn(word, log)
+        mine, same = job_in(self.attacker, "# the same", "/bin/true")
+        self.assertEqual(same, digest)
+        before = self.ask(self.attacker, "GET", f"/v1/environments/{digest}")
+        listed = self.ask(self.attacker, "GET", "/v1/environments")
+        # What the victim does with it from now on, also with a secret that stands in its log.
+        secret, again = job_in(self.victim, f"# https://me:{word}@h/", "/bin/sleep", "300")
+        self.assertEqual(again, digest)
+        after = self.ask(self.attacker, "GET", f"/v1/environments/{digest}")
+        self.assertEqual(after, before)
+        self.assertEqual(self.ask(self.attacker, "GET", "/v1/environments"), listed)
+        self.assertEqual((after["jobs"], after["in_use"]), ([mine], False))
+        self.assertEqual(self.ask(self.victim, "GET", f"/v1/environments/{digest}")["jobs"], [secret, first])
+        self.assertTrue(self.ask(self.victim, "GET", f"/v1/environments/{digest}")["in_use"])
+        whole = self.ask(root, "GET", f"/v1/environments/{digest}")
+        self.assertEqual((whole["jobs"], whole["in_use"]), ([secret, mine, first], True))
+        self.assertEqual(self.ask(self.attacker, "GET", f"/v1/environments/{digest}/log").decode(), log)
+        self.assertNotIn(word, self.ask(self.victim, "GET", f"/v1/environments/{digest}/log").decode())
+        self.agent.cancel(secret)
+        self.agent.wait(secret)
 
 
 class DamageTest(Content):

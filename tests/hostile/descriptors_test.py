@@ -2,16 +2,21 @@
 
 import itertools
 import os
+import re
 import time
 
 from hostile import eventually, harness, main
 from harness import BerthTest
+from packs import number
 
 COMBINATIONS = [combination for count in (1, 2, 3) for combination in itertools.combinations((0, 1, 2), count)]
 NOWHERE = "/dev/null"
 
 
-def start(closed, program, *arguments, environment, output=NOWHERE):
+PROGRAMS = {"berthd": "the_agent", "berth": "the_command_line", "berth-shim": "the_supervisor", "berth-collect": "who_collects_outputs"}
+
+
+def start(closed, program, *arguments, environment, output=NOWHERE, input="/dev/zero"):
     """The pid of the program, started with these descriptors closed and the others on files."""
     with harness.family.lock:
         pid = os.fork()
@@ -19,7 +24,7 @@ def start(closed, program, *arguments, environment, output=NOWHERE):
             harness.family.own[pid] = None
             return pid
     try:
-        files = os.open("/dev/zero", os.O_RDONLY), os.open(output, os.O_WRONLY | os.O_APPEND), os.open(output, os.O_WRONLY | os.O_APPEND)
+        files = os.open(input, os.O_RDONLY), os.open(output, os.O_WRONLY | os.O_APPEND), os.open(output, os.O_WRONLY | os.O_APPEND)
         for number, file in enumerate(files):
             os.dup2(file, number)
         os.closerange(3, 256)
@@ -52,6 +57,13 @@ class DescriptorsTest(BerthTest):
 
     def expected(self, closed, output):
         return [NOWHERE if number in closed else output if number else "/dev/zero" for number in (0, 1, 2)]
+
+    def test_every_program_that_is_installed_is_started_here(self):
+        listed = (harness.ROOT / "packaging/CMakeLists.txt").read_text()
+        installed = {name for names in re.findall(r"install\(TARGETS ([^)]*?) RUNTIME", listed) for name in names.split()}
+        self.assertEqual(installed, set(PROGRAMS))
+        for test in PROGRAMS.values():
+            self.assertTrue(hasattr(self, f"test_{test}"), test)
 
     def test_the_agent(self):
         for closed in COMBINATIONS:
@@ -110,6 +122,24 @@ class DescriptorsTest(BerthTest):
                 pid = start(closed, shim, "/no/such/directory", environment={}, output=str(output))
                 self.assertEqual(end_of(pid), 2)
                 self.assertEqual("usage" in output.read_text(), 2 not in closed)
+
+    def test_who_collects_outputs(self):
+        collect = str(harness.BIN.parent / "lib/berth/berth-collect")
+        tree = self.directory("tree")
+        (tree / "outputs").mkdir()
+        (tree / "outputs/file").write_text("kept")
+        text = lambda value: number(len(value)) + value
+        request = self.place / "request"
+        request.write_bytes(b"BRTHCRQ1" + number(1) + text(b"outputs") + text(b"") + text(b"") + number(1 << 20) + number(100) + text(b""))
+        for closed in COMBINATIONS:
+            with self.subTest(closed):
+                output = self.place / "output"
+                output.write_bytes(b"")
+                pid = start(closed, collect, str(tree), environment={}, output=str(output), input=str(request))
+                self.assertEqual(end_of(pid), 1 if 0 in closed else 0)  # without a request there is nothing to do
+                said = output.read_bytes()
+                self.assertEqual(said.startswith(b"BRTHCOL1"), 0 not in closed and 1 not in closed, said)
+                self.assertEqual(b"the request" in said, 0 in closed and 2 not in closed, said)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import statistics
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from hostile import HostileTest, eventually, main
 
 import processes
 from harness import LIVE
+from small_disk import SmallDisk
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 DEEP = """exec python3 -c '
@@ -37,6 +39,7 @@ def median_of(call, times=15):
 
 
 class IdentityTest(HostileTest):
+    small = None  # a file system of its own for the state
     # --- what the tests ask
 
     def record(self, who, job):
@@ -76,6 +79,24 @@ class IdentityTest(HostileTest):
     def python_job(self, who, python, *command):
         return self.job_of(who, *(command or ("true",)), environment={"kind": "user_managed", "python": python},
                            working_directory=who.home)
+
+    def dismantle(self):
+        if self.small:
+            self.small.unmount()
+
+    def make_stuck(self, path):
+        """Nobody can remove it, until the function returned is called."""
+        eventually(path.exists, f"{path} exists")
+        subprocess.run(["chattr", "+i", str(path)], check=True)
+
+        def let_go():
+            if path.exists():
+                subprocess.run(["chattr", "-i", str(path)], check=True)
+        self.addCleanup(let_go)
+        return let_go
+
+    def told_stuck(self, job):
+        return sum("cannot be removed now" in line and job in line for line in self.agent.log().splitlines())
 
     def nothing_left(self, *jobs):
         """Of these jobs there are only logs."""
@@ -218,8 +239,10 @@ class IdentityTest(HostileTest):
     # --- trees
 
     def test_trees_of_any_depth_are_removed_and_hold_nobody_up(self):
-        self.start()
-        jobs = [self.submit_code(self.attacker, DEEP.format(where=where, depth=3000)) for where in ("tmp", "tree", "outputs")]
+        self.small = SmallDisk(self.place / "s", 512 << 20, "tmpfs")  # where so many directories take moments
+        (self.place / "s").chmod(0o711)
+        self.start("reserved_space: 8MiB")
+        jobs = [self.submit_code(self.attacker, DEEP.format(where=where, depth=30_000)) for where in ("tmp", "tree", "outputs")]
         for job in jobs:
             self.assertEqual(self.ended(self.attacker, job)["state"], "Completed", self.record(self.attacker, job))
         job = self.submit_code(self.victim, "mkdir outputs; echo hi > outputs/x")
@@ -229,6 +252,55 @@ class IdentityTest(HostileTest):
         self.ask(self.victim, "POST", f"/v1/jobs/{job}/retry", {})
         self.assertEqual(self.ended(self.victim, job)["state"], "Completed")
         self.nothing_left(*jobs, job)
+
+    def test_deep_trees_on_a_disk_are_removed(self):
+        self.start()
+        job = self.submit_code(self.attacker, DEEP.format(where="tree", depth=3000))
+        self.assertEqual(self.ended(self.attacker, job)["state"], "Completed")
+        self.nothing_left(job)
+
+    def test_what_cannot_be_removed_keeps_nothing_else_and_is_tried_again(self):
+        self.start()
+        script = "mkdir $TMPDIR/a $TMPDIR/z; touch $TMPDIR/a/1 $TMPDIR/kept $TMPDIR/z/1; while [ ! -e $TMPDIR/go ]; do sleep 0.05; done"
+        jobs = [self.script_of(self.attacker, script) for _ in range(3)] + [self.script_of(self.victim, script)]
+        stuck = self.agent.launch_directory(jobs[0]) / "tmp/kept"
+        let_go = self.make_stuck(stuck)
+        for job in jobs:
+            eventually((self.agent.launch_directory(job) / "tmp/z/1").exists, "it has written")
+            (self.agent.launch_directory(job) / "tmp/go").touch()
+        for job in jobs:
+            self.assertEqual(self.agent.wait(job)["state"], "Completed")
+        self.nothing_left(*jobs[1:])
+        eventually(lambda: list(stuck.parent.iterdir()) == [stuck], "all else of it is gone")
+        eventually(lambda: self.told_stuck(jobs[0]) == 1, "the agent's log tells of it")
+        self.assertIn("what it left cannot be removed: 1 entries; cannot remove",
+                      self.agent.log_of(jobs[0], stream="agent").decode())
+        self.agent.kill()  # and the next agent goes on with it
+        self.agent.start()
+        eventually(lambda: self.told_stuck(jobs[0]) == 2, "the next agent's log tells of it")
+        time.sleep(2)
+        self.assertTrue(stuck.exists())
+        let_go()
+        self.nothing_left(*jobs)
+        self.assertEqual(self.told_stuck(jobs[0]), 2)  # once each
+
+    def test_records_that_go_leave_what_cannot_be_removed_to_be_tried_again(self):
+        self.start("keep_jobs: 4s")
+        script = "while [ ! -e $TMPDIR/go ]; do sleep 0.05; done"
+        jobs = [self.script_of(self.attacker, script) for _ in range(3)]
+        logs = [self.agent.launch_directory(job) / "log" for job in jobs]
+        for job, log in zip(jobs, logs):
+            eventually(log.exists, "it has begun")
+            (self.agent.launch_directory(job) / "tmp/go").touch()
+            self.agent.wait(job)
+        let_go = self.make_stuck(logs[1])
+        for log in (logs[0], logs[2]):
+            eventually(lambda: not log.parent.parent.exists(), "the others go", patience=30)
+        eventually(lambda: self.told_stuck(jobs[1]), "the agent's log tells of the one")
+        self.assertTrue(logs[1].exists())
+        let_go()
+        eventually(lambda: not logs[1].parent.parent.exists(), "it goes at last", patience=30)
+        self.assertEqual(self.told_stuck(jobs[1]), 1)
 
     def test_many_files_are_removed_apart_from_others_requests(self):
         self.start()

@@ -2,7 +2,6 @@
 where they cannot."""
 
 import os
-import shutil
 
 from hostile import HostileTest, harness, main
 from shared_things import SHOWN, Shared
@@ -16,19 +15,11 @@ class OwnAgent(Shared, HostileTest):
     def setUp(self):
         super().setUp()
         self.who = self.attacker
-        programs = self.place / "programs"  # the build may lie where others cannot look
-        (programs / "lib").mkdir(parents=True)
-        (programs / "bin").mkdir()
-        for name in ("berthd", "berth-shim", "berth"):
-            shutil.copy(harness.BIN / name, programs / "bin")
-        if (harness.BIN.parent / "lib/berth").is_dir():
-            shutil.copytree(harness.BIN.parent / "lib/berth", programs / "lib/berth")
+        programs = self.programs_for(self.who.uid, self.who.gid)
         self.prepare_files(self.who)
-        for name in (".", "home", "tmp", "work"):
-            os.chown(self.place / name, self.who.uid, self.who.gid)
         prefix = [*self.before, "setpriv", f"--reuid={self.who.uid}", f"--regid={self.who.gid}", "--clear-groups"]
         self.agent = self.start_agent(config=f"cpus: 8\nmax_parallel: 8\n{self.settings}", cgroup=False,
-                                      programs=programs / "bin", prefix=prefix)
+                                      programs=programs, prefix=prefix)
 
     def acting_run(self, *arguments, **options):
         return self.agent.berth(*arguments, **options)

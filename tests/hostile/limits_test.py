@@ -11,6 +11,7 @@ from hostile import Client, HostileTest, eventually, harness, main, new_submissi
 
 PYTHON = "/usr/bin/python3"
 PATIENCE = 60
+REQUESTS = 32  # of one user at once: runtime/http/server.hpp
 
 # What attacks are made of: argv[1] is the socket, argv[2] how many. Each says "ready", and holds on until its input ends.
 PRELUDE = """
@@ -97,6 +98,26 @@ for _ in range(N):
     keep.append(s)
 hold()
 """
+# Requests whose handlers wait for a body: a handler that has its turn asks for it with "100 Continue".
+UNFINISHED = """
+import select
+keep = [connect() for _ in range(N)]
+for s in keep:
+    s.sendall(b"POST /v1/jobs HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 2\\r\\nExpect: 100-continue\\r\\n\\r\\n")
+begun = []
+def until_quiet():
+    while found := select.select([s for s in keep if s not in begun], [], [], 1)[0]:
+        for s in found:
+            assert s.recv(100) == b"HTTP/1.1 100 Continue\\r\\n\\r\\n"
+            begun.append(s)
+    return len(begun)
+print(json.dumps({"begun": until_quiet()}), flush=True)
+sys.stdin.readline()
+for s in begun[:5]:
+    s.sendall(b"{}")
+    assert first_line(s) == b"HTTP/1.1 400"
+hold(begun=until_quiet())
+"""
 
 
 def sanitized():
@@ -140,15 +161,27 @@ class LimitsTest(HostileTest):
             self.assertEqual(self.agent.wait(job)["exit_code"], 0)
         self.assertEqual(self.agent.request("GET", "/v1/status").status, 200)  # by root
 
+    def test_no_more_than_a_persons_share_of_requests_is_answered_at_once(self):
+        self.start()
+        process, told = self.attack(UNFINISHED, 100)
+        self.assertEqual(told["begun"], REQUESTS)
+        with self.assertRaises(TimeoutError):  # his further ones wait for those
+            self.request(self.attacker, "GET", "/v1/jobs", timeout=1)
+        self.assertLess(max(self.latencies(self.victim)), 2)
+        self.assert_served()
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        self.assertEqual(json.loads(process.stdout.readline())["begun"], REQUESTS + 5)  # one for each that is done
+
     def test_idle_connections_shut_nobody_out(self):
         self.start()
         before = len(self.agent.descriptors())
-        first, told = self.attack(IDLE, 400)
-        self.assertEqual(told["held"], 400)
+        first, told = self.attack(IDLE, 1000)
+        self.assertEqual(told["held"], 1000)
         self.assert_served()
         self.assert_served(self.attacker)  # his oldest ones go
         self.assertLess(len(self.agent.descriptors()) - before, 140)
-        self.attack(SLOW_HEADERS, 400)
+        self.attack(SLOW_HEADERS, 1000)
         self.assert_served()
         self.end(first)
 

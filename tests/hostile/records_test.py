@@ -13,7 +13,6 @@ from pathlib import Path
 
 from hostile import HostileTest, eventually, harness, main
 
-BIN = harness.BIN
 PYTHON = "/usr/bin/python3"
 
 # What a job begins with, until the attack is done.
@@ -45,17 +44,9 @@ class OwnUserTest(HostileTest):
     def setUp(self):
         super().setUp()
         self.who = self.attacker
-        programs = self.place / "programs"
-        (programs / "lib").mkdir(parents=True)
-        (programs / "bin").mkdir()
-        for name in ("berthd", "berth-shim", "berth"):
-            shutil.copy(BIN / name, programs / "bin")
-        if (BIN.parent / "lib/berth").is_dir():
-            shutil.copytree(BIN.parent / "lib/berth", programs / "lib/berth")
-        for name in (".", "home", "tmp", "work"):
-            os.chown(self.place / name, self.who.uid, self.who.gid)
+        programs = self.programs_for(self.who.uid, self.who.gid)
         self.prefix = ["setpriv", f"--reuid={self.who.uid}", f"--regid={self.who.gid}", "--clear-groups"]
-        self.agent = self.start_agent(cgroup=False, programs=programs / "bin", prefix=self.prefix,
+        self.agent = self.start_agent(cgroup=False, programs=programs, prefix=self.prefix,
                                       config="cpus: 16\nmax_parallel: 16")
 
     def job_until(self, then, **fields):
@@ -268,21 +259,13 @@ class InotifyTest(HostileTest):
     """A user without inotify watches: in a user namespace the limit is set as somebody's editor reaches it."""
 
     def start_with(self, limits, **options):
-        programs = self.place / "programs"
-        (programs / "lib").mkdir(parents=True)
-        (programs / "bin").mkdir()
-        for name in ("berthd", "berth-shim", "berth"):
-            shutil.copy(BIN / name, programs / "bin")
-        if (BIN.parent / "lib/berth").is_dir():
-            shutil.copytree(BIN.parent / "lib/berth", programs / "lib/berth")
-        for name in (".", "home", "tmp", "work"):
-            os.chown(self.place / name, self.attacker.uid, self.attacker.gid)
+        programs = self.programs_for(self.attacker.uid, self.attacker.gid)
         prefix = [sys.executable, str(Path(__file__).parent / "limited.py"), str(self.attacker.uid), str(self.attacker.gid),
                   *(f"{name}={value}" for name, value in limits.items()), "--"]
         probe = subprocess.run([*prefix, "/bin/true"], capture_output=True)
         if probe.returncode != 0:
             self.skipTest(f"no user namespaces here: {probe.stderr}")
-        self.agent = self.new_agent(cgroup=False, programs=programs / "bin", prefix=prefix,
+        self.agent = self.new_agent(cgroup=False, programs=programs, prefix=prefix,
                                     config="cpus: 16\nmax_parallel: 16")
         self.agent.start()
         return self.agent

@@ -3,11 +3,15 @@
 import base64
 import json
 import os
+import random
 import sqlite3
+import string
+import threading
 import time
 from pathlib import Path
 
-from hostile import HostileTest, eventually, harness, main
+from hostile import Client, HostileTest, eventually, harness, main
+from client import UnixConnection  # where hostile has it from
 
 SECRETS = {
     "variable": "hf_variable-4711",
@@ -222,6 +226,157 @@ class SecretsTest(HostileTest):
         error = self.refused(400, self.victim, "POST", "/v1/jobs",
                              self.agent.request_for("true", secrets={"A": {"value": SECRETS["file"], "x": 1}}))
         self.assertEqual(occurrences(json.dumps(error).encode()), [])
+
+
+MOST_MASKED = 32 << 10  # of one job, in bytes
+
+
+def read_at_once(socket, path, readers):
+    """What so many readers get who ask at the same moment: statuses and lengths."""
+    got = []
+
+    def read():
+        answer = Client(socket, 60).request("GET", path)
+        got.append((answer.status, len(answer.body)))
+    threads = [threading.Thread(target=read) for _ in range(readers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return got
+
+
+def follow_all(socket_path, jobs, told, go_on):
+    """Follows the logs of all of them until `go_on` is there; `told` has the statuses of the answers."""
+    connections, statuses = [], []
+    for job in jobs:
+        connections.append(UnixConnection(socket_path, 60))
+        connections[-1].request("GET", f"/v1/jobs/{job}/log?follow=1")
+        statuses.append(connections[-1].getresponse().status)
+    told.with_suffix(".new").write_text(json.dumps(statuses))
+    told.with_suffix(".new").rename(told)
+    eventually(go_on.exists, "it may end")
+
+
+class MaskTest(HostileTest):
+    def as_many_as_may_be(self):
+        """Secrets whose spellings differ all, and one that begins at every byte of a log."""
+        rng = random.Random(4)
+        letters = string.ascii_letters + string.digits + "/+% "
+        secrets = {f"R{i}": {"value": "".join(rng.choice(letters) for _ in range(3800))} for i in range(3)}
+        secrets |= {f"A{i}": {"value": "a" * (2500 - i) + "b"} for i in range(3)}
+        return secrets
+
+    def memory(self):
+        status = Path(f"/proc/{self.agent.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) << 10
+
+    def root_waits(self, until):
+        """The longest time that root waits for an answer until a thread has ended."""
+        longest = 0
+        while until.is_alive():
+            begin = time.monotonic()
+            self.assertEqual(Client(self.agent.socket_path, 60).request("GET", "/v1/jobs").status, 200)
+            longest = max(longest, time.monotonic() - begin)
+            time.sleep(0.01)
+        return longest
+
+    def test_logs_made_to_be_hard_to_mask_stall_nobody_and_take_little(self):
+        self.start()
+        job = self.script_of(self.attacker, "head -c 3000000 /dev/zero | tr '\\0' a; echo", secrets=self.as_many_as_may_be())
+        self.agent.wait(job)
+        before = self.memory()
+        path = f"/v1/jobs/{job}/log"
+        got = []
+
+        def read():
+            got.extend(self.acting(self.attacker, read_at_once, self.agent.socket_path, path, 30))
+        reading = threading.Thread(target=read)
+        reading.start()
+        longest = self.root_waits(reading)
+        reading.join()
+        # He may have to wait for himself; whoever is served gets all of it.
+        self.assertEqual({one for one in got if one[0] == 200}, {(200, 3000001)}, got)
+        self.assertEqual(len(got), 30)
+        self.assertLess(longest, 1.0)
+        self.assertLess(self.memory() - before, 64 << 20)
+
+    def test_no_secret_crowds_out_another(self):
+        self.start()
+        lines = "\n".join(f"certificate-line-{i:05d}" for i in range(1200))
+        job = self.script_of(self.victim, 'echo "$Z_TOKEN"; echo "$DB_PASSWORD"; cat "$BERTH_SECRETS/CA_BUNDLE"; echo',
+                             secrets={"CA_BUNDLE": {"value": lines}},
+                             environment_variables={"Z_TOKEN": SECRETS["variable"], "DB_PASSWORD": SECRETS["file"]})
+        self.agent.wait(job)
+        log = self.ask(self.victim, "GET", f"/v1/jobs/{job}/log").decode()
+        self.assertEqual(set(log), {"*", "\n"})
+        self.assertEqual(len(log.splitlines()), 1202)
+
+    def test_more_than_can_be_masked_is_refused_and_told(self):
+        self.start()
+        for fields in ({"secrets": {"A": {"value": "x" * (MOST_MASKED + 1)}}},
+                       {"command": ["/bin/true", *(f"https://u:{'q' * 3900}{i}@h/" for i in range(900))]},
+                       {"command": ["/bin/true", *(f"https://h/?token={'q' * 3900}{i}" for i in range(9))]}):
+            error = self.refused(400, self.attacker, "POST", "/v1/jobs", self.agent.request_for("true") | fields)
+            self.assertRegex(error["message"], r"'secrets' are \d+ bytes together.*at most 32768 can be masked")
+        words = "".join(f"# https://u:{'a' * 3500}{i}@h{i}/\n" for i in range(18))
+        environment = {"kind": "venv", "file": "r.txt", "files": {"r.txt": words}}
+        self.assertIn("can be masked", self.refused(400, self.attacker, "POST", "/v1/environments", environment)["message"])
+        job = self.script_of(self.attacker, "cat $BERTH_SECRETS/A; echo", secrets={"A": {"value": "x" * MOST_MASKED}})
+        self.agent.wait(job)
+        self.assertEqual(self.ask(self.attacker, "GET", f"/v1/jobs/{job}/log").decode(), "*" * MOST_MASKED + "\n")
+
+    def test_one_reader_of_many_logs_has_a_share_and_others_theirs(self):
+        self.start()
+        rng = random.Random(5)
+        letters = string.ascii_letters + string.digits + "/+ "
+
+        def long_job(who):
+            secrets = {f"R{i}": {"value": "".join(rng.choice(letters) for _ in range(4000))} for i in range(7)}
+            job = self.script_of(who, "echo started; sleep 300", secrets=secrets)
+            eventually(lambda: b"started" in self.agent.log_of(job), "it runs")
+            return job
+        jobs = [long_job(self.attacker) for _ in range(5)]
+        other = long_job(self.victim)
+        told, go_on = self.drop / "told", self.drop / "go on"
+        following = threading.Thread(target=self.acting,
+                                     args=(self.attacker, follow_all, self.agent.socket_path, jobs, told, go_on))
+        following.start()
+        eventually(told.exists, "each follower has an answer")
+        self.assertEqual(self.ask(self.victim, "GET", f"/v1/jobs/{other}/log"), b"started\n")
+        go_on.touch()
+        following.join()
+        statuses = json.loads(told.read_text())
+        self.assertEqual(statuses[0], 200)
+        self.assertEqual(set(statuses), {200, 503})
+        for job in jobs + [other]:
+            self.agent.cancel(job)
+            self.agent.wait(job)
+        for job in jobs:  # there is room again
+            eventually(lambda: self.request(self.attacker, "GET", f"/v1/jobs/{job}/log").status == 200, "it is read")
+
+    def test_tokens_in_queries_keys_and_plain_names_are_secrets(self):
+        self.start()
+        secret = SECRETS["argument"]
+        fields = {"command": ["/bin/sh", "-c", 'echo "$0 $GITHUB_PAT $AUTH $DATA_URL"', f"https://h/b?sv=1&sig={secret}"],
+                  "properties": {"mlflow.source.git.repoURL": f"https://h/r.git?access_token={secret}"},
+                  "environment_variables": {"DATA_URL": f"https://h/x?sig={secret}", "GITHUB_PAT": secret, "AUTH": f"x{secret}"}}
+        job = self.ask(self.victim, "POST", "/v1/jobs", self.agent.request_for("true") | fields)["jobs"][0]["id"]
+        record = self.agent.wait(job)
+        self.assertEqual(record["command"][3], "https://h/b?sv=1&sig=***")
+        self.assertEqual(sorted(record["secrets"]), ["AUTH", "DATA_URL", "GITHUB_PAT"])
+        self.assertIn(secret, Path(self.agent.state, "jobs", job, "1", "log").read_text())  # the job has them
+        for path, content in harness.contents_below(self.agent.state):
+            if path.name != "log":
+                self.assertEqual(occurrences(content), [], path)
+        for who in (self.victim, self.attacker):
+            for path in (f"/v1/jobs/{job}", "/v1/jobs?all=1", f"/v1/jobs/{job}/log"):
+                self.assertEqual(occurrences(self.request(who, "GET", path).body), [], (who.name, path))
+        for field in ("tags", "properties", "environment_variables"):
+            for key in (f"https://me:{secret}@h", f"https://h/?token={secret}"):
+                error = self.refused(400, self.victim, "POST", "/v1/jobs", self.agent.request_for("true") | {field: {key: "x"}})
+                self.assertIn(f"'{field}' has a login or token in the name", error["message"])
+                self.assertEqual(occurrences(json.dumps(error).encode()), [])
 
 
 class UpgradeTest(HostileTest):

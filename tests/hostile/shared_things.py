@@ -153,6 +153,9 @@ class Shared:
         state = self.agent.state
         return [state / name for name in ("environments", "checkouts", "objects", "images") if (state / name).exists()]
 
+    def fingerprint_now(self):
+        return fingerprint(*self.shared())
+
     def assert_unchanged(self, before):
         now = fingerprint(*self.shared())
         self.assertEqual([f"{path}: {before.get(path)} -> {now.get(path)}" for path in sorted({*before, *now})

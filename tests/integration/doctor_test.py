@@ -8,7 +8,7 @@ import shutil
 import unittest
 from pathlib import Path
 
-from harness import BIN, CGROUP2, BerthTest, eventually, family, main, remove_group
+from harness import BIN, CGROUP2, BerthTest, copy_programs, eventually, family, main, remove_group
 
 LONG_AGO = 1_700_000_000  # for what must not look as if it were being made at this moment
 CHECKS = ["agent", "socket", "versions", "cgroup", "disk", "clock", "overlay", "namespaces", "open files", "leftovers",
@@ -109,17 +109,13 @@ class DoctorTest(BerthTest):
         self.assertRegex(clock["what"], "set back: the latest record is (2 hours|1 hour 59 minutes)")
 
     def test_supervisors_of_another_build_are_fine(self):
-        programs = self.place / "programs"
-        (programs / "lib").mkdir(parents=True)
-        (programs / "bin").mkdir()
-        for name in ("berthd", "berth-shim", "berth"):
-            shutil.copy(BIN / name, programs / "bin")
-        agent = self.start_agent(programs=programs / "bin")
+        programs = copy_programs(self.place)
+        agent = self.start_agent(programs=programs)
         job = agent.sh("sleep 1000")
         agent.started_record(job)
         self.assertEqual(self.level(agent, "versions", expect=None), "ok")
-        shutil.copy(BIN / "berth-shim", programs / "bin/new")  # an upgrade puts another file in its place
-        os.rename(programs / "bin/new", programs / "bin/berth-shim")
+        shutil.copy(BIN / "berth-shim", programs / "new")  # an upgrade puts another file in its place
+        os.rename(programs / "new", programs / "berth-shim")
         versions = self.examine(agent, expect=None)["versions"]
         self.assertEqual(versions["level"], "note")
         self.assertIn(job, versions["what"])

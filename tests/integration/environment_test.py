@@ -2,16 +2,15 @@
 
 Real pip from an index page and wheels of the test's own; real conda packages where the fixture of the conda tests is."""
 
-import http.server
 import json
 import os
 import shutil
-import threading
 import unittest
 from pathlib import Path
 
 import harness
 from harness import BerthTest, eventually
+from pages import Page
 from wheels import make_wheel
 
 INDEX = os.environ.get("BERTH_TEST_PACKAGE_INDEX")
@@ -20,45 +19,6 @@ DIGITS = harness.ROOT / "packaging/examples/digits"
 ROUTE = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_CERT", "SSL_CERT_FILE")
 CONDA = Path(os.environ.get("BERTH_CONDA_FIXTURE", harness.ROOT / "build/dev/conda"))
 SHOW = "import sys, {0}; print(sys.prefix, {0}.version)"
-
-
-class Page:
-    """A page of wheels that answers only while it is open, so that a test knows a build to be going on."""
-
-    def __init__(self, directory):
-        self.open = threading.Event()
-        self.asked = threading.Event()
-        self.closing = False
-        page = self
-
-        class Handler(http.server.SimpleHTTPRequestHandler):
-            def __init__(self, *arguments):
-                super().__init__(*arguments, directory=directory)
-
-            def do_GET(self):
-                page.asked.set()
-                while not page.open.wait(0.05):
-                    if page.closing:
-                        return
-                super().do_GET()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server.server_port}/"
-
-    def close(self):
-        self.closing = True
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
 
 
 class Environments(BerthTest):
@@ -79,7 +39,7 @@ class Environments(BerthTest):
         return self.start_agent(config=f"cpus: 8\nmax_parallel: 8\nuv: ''\nfind_links: [{source}]\noffline: true\n{more}")
 
     def agent_behind_page(self):
-        self.page = Page(str(self.wheels))
+        self.page = Page(self.wheels)
         return self.agent_with(self.page.url)
 
     def file(self, text, name="requirements.txt"):

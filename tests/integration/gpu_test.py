@@ -8,6 +8,7 @@ import unittest
 from pathlib import Path
 
 from harness import BIN, BerthTest, eventually, main
+from wheels import make_wheel
 
 LIBRARY = Path(os.environ.get("BERTH_TEST_LIB", BIN.parent / "lib")) / "nvml.so"
 GIB = 1 << 30
@@ -206,6 +207,46 @@ class HealthTest(GpuTest):
         self.assertIn("does not answer any more", self.gpu(agent, "GPU-0")["withheld"])
         self.assertIn("it is forgotten", agent.berth("gpu", "forgive", "0").out)
         self.assertEqual([gpu["uuid"] for gpu in agent.get("/v1/status")["gpus"]], ["GPU-1"])
+
+    def test_jobs_wait_for_a_driver_that_stops_answering_and_go_on_when_it_is_back(self):
+        self.set_machine(h100(0), h100(1))
+        wheels = self.directory("wheels")
+        make_wheel(wheels, "needed", "1.0+cu121")
+        agent = self.start_node(f"uv: ''\nfind_links: [{wheels}]\noffline: true\n")
+        go = self.place / "work/go"
+        until = f"while [ ! -e {go} ]; do sleep 0.05; done"
+        well, unwell = self.sh(agent, f"{until}; exit 0"), self.sh(agent, f"{until}; exit 1")
+        for job in (well, unwell):
+            agent.wait_state(job, "Running")
+        self.rest["init"] = 9
+        self.write()
+        eventually(lambda: all(self.gpu(agent, f"GPU-{n}")["withheld"] for n in (0, 1)), "both are withheld")
+        plain = self.sh(agent, SEEN, retries={"gpu_error": 1})
+        code = self.directory("code")
+        (code / "requirements.txt").write_text("needed==1.0+cu121\n")
+        cuda = agent.berth("submit", "--gpus", "1", "--requirements", "requirements.txt", "--no-code", "--",
+                           "python", "-c", "import needed; print(needed.version)", cwd=code).out.strip()
+        for restarted in (False, True):
+            if restarted:
+                agent.restart()
+            eventually(lambda: "waits for the GPU driver: " in (agent.job(cuda)["waiting"] or ""), "it waits for the driver")
+            self.assertIn("does not answer any more", agent.job(plain)["waiting"])
+            self.assertEqual([agent.job(job)["state"] for job in (well, unwell)], ["Running"] * 2)  # as they are
+        self.assertEqual(agent.get("/v1/status")["health"], "degraded")
+        go.touch()
+        self.assertEqual(agent.wait(well)["state"], "Completed")
+        ended = agent.wait(unwell)["ending"]
+        self.assertEqual(ended["kind"], "gpu_error")
+        self.assertIn("does not answer any more", ended["reason"])
+        time.sleep(0.5)  # looks go on
+        self.assertEqual(agent.job(plain)["state"], "Queued")
+        del self.rest["init"]
+        self.write()
+        for job in (plain, cuda):
+            ended = agent.wait(job, 60)
+            self.assertEqual(ended["state"], "Completed", ended.get("ending_words"))
+            self.assertEqual(len(ended["attempts"]), 1)
+        self.assertEqual(self.gpu_remarks(agent), [])
 
     def test_a_cancellation_is_done_when_the_memory_is_back(self):
         self.set_machine(h100(0))

@@ -80,6 +80,17 @@ def remove_group(path):
     return True
 
 
+def copy_programs(place):
+    """Where they may be changed, and where users find them that cannot look where the build lies; the programs' directory."""
+    (place / "programs/lib").mkdir(parents=True)
+    (place / "programs/bin").mkdir()
+    for name in ("berthd", "berth-shim", "berth"):
+        shutil.copy(BIN / name, place / "programs/bin")
+    if (BIN.parent / "lib/berth").is_dir():
+        shutil.copytree(BIN.parent / "lib/berth", place / "programs/lib/berth")
+    return place / "programs/bin"
+
+
 def new_submission_id():
     return f"{random.SystemRandom().getrandbits(128):032x}"
 
@@ -333,6 +344,12 @@ class BerthTest(unittest.TestCase):
         for file, content in files.items():
             (path / file.replace("_", ".", 1)).write_text(content)
         return path
+
+    def programs_for(self, uid, gid):
+        """What an agent of this user needs: programs, and the test's directories as his."""
+        for name in (".", "home", "tmp", "work"):
+            os.chown(self.place / name, uid, gid)
+        return copy_programs(self.place)
 
     def refuses(self, status, code, call, *arguments, **options):
         """The error of a call that must be refused so."""

@@ -4,12 +4,11 @@ As root the agent is run as `nobody`; otherwise as whoever runs this."""
 
 import os
 import pwd
-import shutil
 import time
 
 import harness
 import processes
-from harness import BIN, BerthTest, eventually
+from harness import BerthTest, eventually
 
 # Directories that their owner may not write, or not even look into.
 READ_ONLY = "mkdir -p outputs deep/er; echo o > outputs/o; echo x > deep/er/file; chmod 500 deep/er; chmod 0 deep"
@@ -23,17 +22,9 @@ class UnprivilegedTest(BerthTest):
         if os.geteuid() != 0:
             return self.start_agent(cgroup=False)
         nobody = pwd.getpwnam("nobody")
-        programs = self.place / "programs"  # the build may lie where others cannot look
-        (programs / "lib").mkdir(parents=True)
-        (programs / "bin").mkdir()
-        for name in ("berthd", "berth-shim", "berth"):
-            shutil.copy(BIN / name, programs / "bin")
-        if (BIN.parent / "lib/berth").is_dir():
-            shutil.copytree(BIN.parent / "lib/berth", programs / "lib/berth")
-        for name in (".", "home", "tmp", "work"):
-            os.chown(self.place / name, nobody.pw_uid, nobody.pw_gid)
+        programs = self.programs_for(nobody.pw_uid, nobody.pw_gid)
         prefix = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
-        agent = self.start_agent(cgroup=False, programs=programs / "bin", prefix=prefix)
+        agent = self.start_agent(cgroup=False, programs=programs, prefix=prefix)
         self.assertEqual(os.stat(f"/proc/{agent.pid}").st_uid, nobody.pw_uid)
         return agent
 

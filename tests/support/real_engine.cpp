@@ -5,11 +5,13 @@
 #include <poll.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <sstream>
 #include <stdexcept>
 
 #include "runtime/base/error.hpp"
@@ -110,6 +112,21 @@ REGISTER_LISTENER("real_engine", 1, TakeDown);
 const RealEngine* real_engine() {
   if (!helper()) helper() = std::make_unique<Helper>();
   return helper()->engine ? &*helper()->engine : nullptr;
+}
+
+std::vector<std::string> labelled(const Engine& engine, const std::string& kind, const std::string& label) {
+  os::SpawnOptions options;
+  options.arguments = {"/usr/bin/env", "docker", "-H", "unix://" + engine.socket(), kind, "ls", "-q", "--filter", "label=" + label};
+  if (kind != "volume") options.arguments.emplace_back("--no-trunc");
+  if (kind == "container") options.arguments.emplace_back("-a");
+  options.environment = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
+  const auto done = os::run_program(std::move(options), 60);
+  if (done.exit.status != 0) throw std::runtime_error("docker " + kind + " ls: " + done.errors);
+  std::vector<std::string> found;
+  std::istringstream lines(done.output);
+  for (std::string line; std::getline(lines, line);)
+    if (std::ranges::find(found, line) == found.end()) found.push_back(line);  // once for each tag
+  return found;
 }
 
 void restart_daemon(const std::string& signal) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "runtime/docker/engine.hpp"
 #include "runtime/os/fd.hpp"
@@ -30,6 +31,10 @@ struct RealEngine {
 
 // Nothing where there can be none; said on standard error once.
 const RealEngine* real_engine();
+
+// What of a kind ("image", "container", running or not, "volume") carries the label "name=value", as the engine's own
+// program lists it: ids, of volumes names.
+std::vector<std::string> labelled(const Engine& engine, const std::string& kind, const std::string& label);
 
 // Stops dockerd by "SIGTERM" or "SIGKILL" and starts it anew; returns when it answers.
 void restart_daemon(const std::string& signal);

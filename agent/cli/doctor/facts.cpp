@@ -36,15 +36,8 @@ std::string without_line_ends(std::string text) {
 }
 
 std::optional<std::string> find_program(const std::string& name) {
-  const char* given = std::getenv("PATH");
-  std::string rest = given == nullptr ? kPath : given;
-  while (!rest.empty()) {
-    const auto end = std::min(rest.find(':'), rest.size());
-    const auto candidate = os::join(rest.substr(0, end), name);
-    if (candidate.starts_with('/') && ::access(candidate.c_str(), X_OK) == 0) return candidate;
-    rest.erase(0, std::min(end + 1, rest.size()));
-  }
-  return std::nullopt;
+  const char* path = std::getenv("PATH");
+  return os::find_program(path == nullptr ? kPath : path, name);
 }
 
 std::optional<Machine::Answer> run_here(const std::vector<std::string>& command) {

@@ -6,8 +6,8 @@
 #include "agent/cli/settings.hpp"
 #include "agent/cli/verbs/verbs.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/percent.hpp"
 #include "runtime/base/text.hpp"
-#include "runtime/http/url.hpp"
 
 namespace berth::cli {
 namespace {
@@ -35,7 +35,7 @@ void check(const Request& request) {
 std::string ask(Agent& agent, const Request& request) {
   if (request.action == "ls") return agent.get("/v1/gpus");
   const auto body = request.reason.empty() ? json::object() : json{{"reason", request.reason}};
-  return agent.post("/v1/gpus/" + http::percent_encoded(request.gpus.front()) + "/" + request.action,
+  return agent.post("/v1/gpus/" + percent_encoded(request.gpus.front()) + "/" + request.action,
                     body.dump(-1, ' ', false, json::error_handler_t::replace));
 }
 

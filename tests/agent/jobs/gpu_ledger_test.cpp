@@ -81,6 +81,12 @@ TEST_CASE("only the GPUs that the configuration names are offered, by UUID or nu
   GpuLedger all;
   all.take(two_cards(), kStart);
   CHECK(all.devices().size() == 2);
+  CHECK_FALSE(all.machine().driver_away);
+  auto silent = two_cards();
+  silent.survey.driver.reset();
+  all.take(std::move(silent), kStart);
+  CHECK(all.machine().driver_away);
+  CHECK_FALSE(GpuLedger().machine().driver_away);  // there never was one
 }
 
 TEST_CASE("a GPU on which somebody else computes is withheld, one of the job that holds it is not") {

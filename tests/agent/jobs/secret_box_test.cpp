@@ -4,6 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <thread>
+#include <vector>
+
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
 
@@ -64,6 +68,20 @@ TEST_CASE("the same secrets of the same submission have the same mark, and no ot
   CHECK(SecretBox({"", place / "another.key"}).close(kId, some()).mark != first.mark);
 }
 
+TEST_CASE("whoever closes the first box at the same time has the same key") {
+  for (int round = 0; round < 20; ++round) {
+    os::TempDir place;
+    const SecretBox box({"", place / "secrets.key"});
+    std::vector<std::string> sealed(4);
+    {
+      std::vector<std::jthread> threads;
+      for (auto& one : sealed) threads.emplace_back([&] { one = box.close(kId, some()).sealed; });
+    }
+    for (const auto& one : sealed) CHECK(box.open(kId, one) == some());
+    CHECK(std::distance(std::filesystem::directory_iterator(place.path()), {}) == 1);
+  }
+}
+
 TEST_CASE("the service manager's key comes first, and what was sealed before it came still opens") {
   os::TempDir place;
   const SecretBox before({"", place / "secrets.key"});
@@ -88,6 +106,8 @@ TEST_CASE("a key that is gone, cut or open to others is told, and none is made t
   const auto closed = box.close(kId, some());
   os::remove_file(place / "secrets.key");
   CHECK(refused(box, kId, closed.sealed) == Code::not_found);
+  CHECK_THROWS_AS(box.close(kOther, some()), Error);
+  CHECK_THROWS_AS(SecretBox({"", place / "secrets.key"}, true).close(kOther, some()), Error);  // of an agent started later
   CHECK_FALSE(os::exists(place / "secrets.key"));
   os::write_file(place / "secrets.key", "short", 0600, os::Durable::no);
   CHECK(refused(box, kId, closed.sealed) == Code::corrupt);

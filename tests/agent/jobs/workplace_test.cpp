@@ -12,6 +12,7 @@
 #include "runtime/snapshot/closure.hpp"
 #include "runtime/snapshot/content.hpp"
 #include "runtime/snapshot/pack.hpp"
+#include "tests/runtime/snapshot/files_under.hpp"
 
 using namespace berth;
 
@@ -44,7 +45,7 @@ struct Node {
   }
 
   std::vector<std::string> files(const Digest& digest) {
-    return snapshot::load_manifest(store, digest).files_under("");
+    return snapshot::files_under(snapshot::load_manifest(store, digest));
   }
 };
 

@@ -39,7 +39,8 @@ TEST_CASE("variables are secret that are named like one") {
        {"KEY", "HF_TOKEN", "WANDB_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "DB_PASSWORD", "PGPASSWORD",
         "SMTP_PASSWD", "MYSQL_PWD", "DB_PASS", "SSHPASS", "GPG_PASSPHRASE", "CLIENT_SECRET", "SECRETS", "apiKey", "api-key",
         "APIKEY", "OPENAI_APIKEY", "authToken", "MYTOKEN1", "GOOGLE_APPLICATION_CREDENTIALS", "AZURE_CREDENTIAL", "CREDS",
-        "hf_token", "Token", "ACCESS_TOKENS", "STORAGE_ACCOUNTKEY", "SSH_KEY", "my.secret.word"}) {
+        "hf_token", "Token", "ACCESS_TOKENS", "STORAGE_ACCOUNTKEY", "SSH_KEY", "my.secret.word", "GITHUB_PAT", "PAT",
+        "AZURE_DEVOPS_EXT_PAT", "AUTH", "SSH_AUTH", "basicAuth", "BEARER", "API_BEARER_2"}) {
     CAPTURE(name);
     CHECK(names_secret(name));
     CHECK(is_secret(name, "x"));
@@ -51,7 +52,8 @@ TEST_CASE("variables are none that only look like it") {
   for (const auto* name :
        {"", "KEYBOARD", "MONKEY", "TURKEY", "KEYFRAMES", "KEYPOINTS", "KEYWORD", "TOKENIZERS_PARALLELISM", "TOKENIZER",
         "DETOKENIZE", "PWD", "OLDPWD", "COMPASS", "BYPASS_CACHE", "PASSES", "PATH", "OMP_NUM_THREADS", "AUTHOR",
-        "SSH_AUTH_SOCK", "CUDA_VISIBLE_DEVICES", "HOCKEYSTICK"}) {
+        "SSH_AUTH_SOCK", "CUDA_VISIBLE_DEVICES", "HOCKEYSTICK", "PATTERN", "FILE_PATH", "XAUTHORITY", "AUTHORS", "SIG",
+        "BEARERS"}) {
     CAPTURE(name);
     CHECK_FALSE(names_secret(name));
     CHECK_FALSE(is_secret(name, "some value"));
@@ -67,9 +69,11 @@ TEST_CASE("a value that carries a login is secret, whatever its name") {
   for (const auto* value :
        {"postgres://me:pw@db/x", "-i https://me:pw@host/simple https://other/", "https://token@host",
         "https://host/t/tk-1/channel", "host=db user=me password=hunter2", "Endpoint=sb://x/;SharedAccessKey=abc",
-        "https://host/x?api_key=abc", "postgres://me:p w@db/x"})
+        "https://host/x?api_key=abc", "postgres://me:p w@db/x", "https://host/x?sv=1&sig=abc", "https://host/x?a#access_token=abc",
+        "curl 'https://host/x?X-Amz-Signature=abc' -o y", "https://host/x?acce%73s_token=abc"})
     CHECK_MESSAGE(is_secret("WHERE", value), value);
   for (const auto* value : {"https://host:8443/x", "git+ssh://git@host/a.git", "a=b", "sort=key", "model.width=8", "me@host", "tcp://$HOST:$PORT",
+                            "https://host/x?max_tokens=5", "https://host/x?v=1#sha256=ab", "https://host/x?token=", "sig=1",
                             "tcp://h:$PORT\nme@host2 x"})
     CHECK_MESSAGE(!is_secret("WHERE", value), value);
 }
@@ -130,6 +134,50 @@ TEST_CASE("of a request's secrets the names stay, and it is whole again when the
   CHECK(whole.properties.at("mlflow.source.git.repoURL") == "https://me:gitpw@host/r.git");
 }
 
+TEST_CASE("a parameter of a URL that is named like a secret is one, in whatever text") {
+  auto shown = submission({{"properties", {{"mlflow.source.git.repoURL", "https://host/r.git?access_token=tok-1&depth=1"}}},
+                           {"command", {"curl", "https://host/a?sv=1&sig=sig%2F-2&se=x", "x https://h/?token=tok-3'>y"}}});
+  const auto secrets = take_secrets(shown);
+  CHECK(shown["properties"]["mlflow.source.git.repoURL"] == "https://host/r.git?access_token=***&depth=1");
+  CHECK(shown["command"][1] == "https://host/a?sv=1&sig=***&se=x");
+  CHECK(shown["command"][2] == "x https://h/?token=***'>y");
+  const auto masked = values_to_mask(secrets);
+  for (const auto* secret : {"tok-1", "sig%2F-2", "sig/-2", "tok-3"})
+    CHECK(std::find(masked.begin(), masked.end(), secret) != masked.end());
+  // What a record shows can be submitted again.
+  auto again = submission({{"command", shown["command"]}});
+  CHECK(take_secrets(again).empty());
+}
+
+TEST_CASE("the name of an entry has no login") {
+  for (const auto* key : {"https://me:key-pw-1@h", "https://h/?token=key-pw-1", "x https://me:key-pw 1@h"})
+    for (const auto* field : {"tags", "properties", "environment_variables"}) {
+      CAPTURE(field);
+      const auto told = refusal(submission({{field, {{key, "x"}}}}));
+      CHECK(told.find("'" + std::string(field) + "' has a login or token in the name of an entry") != std::string::npos);
+      CHECK(told.find("key-pw") == std::string::npos);
+      // A record of an earlier version is rid of it.
+      auto stored = submission({{field, {{key, "x"}, {"other", "y"}}}});
+      take_secrets(stored, Origin::stored);
+      CHECK(stored.dump().find("key-pw") == std::string::npos);
+      CHECK(stored[field]["other"] == "y");
+    }
+}
+
+TEST_CASE("a job brings along no more than can be masked, and what an earlier version took stays") {
+  const auto many = [](std::size_t bytes) {
+    return submission({{"environment_variables", {{"A_TOKEN", std::string(bytes / 2, 'x')}}},
+                       {"command", {"https://me:" + std::string(bytes - bytes / 2, 'y') + "@host"}}});
+  };
+  auto most = many(kMostMasked);
+  CHECK(bytes_of(values_to_mask(take_secrets(most))) == kMostMasked);
+  const auto told = refusal(many(kMostMasked + 1));
+  CHECK(told.find("'secrets' are 32769 bytes together") != std::string::npos);
+  CHECK(told.find("at most 32768 can be masked") != std::string::npos);
+  auto stored = many(kMostMasked + 1);
+  CHECK(bytes_of(values_to_mask(take_secrets(stored, Origin::stored))) == kMostMasked + 1);
+}
+
 TEST_CASE("a login that a blank cuts in two is one") {
   auto shown = submission({{"command", {"pip", "-i https://me:p1-w 2x@host/simple -i https://a:b@c d@e"}}});
   const auto secrets = take_secrets(shown);
@@ -154,7 +202,7 @@ TEST_CASE("hostile texts are looked at in linear time, and bounded in number and
   auto many = submission();
   for (int i = 0; i < 1001; ++i) many["command"].push_back("https://token-" + std::to_string(i) + "@host");
   CHECK(refusal(many).find("more than 1000 logins") != std::string::npos);
-  CHECK(refusal(submission({{"tags", {{"a", "https://" + std::string(5 << 20, 'x') + "@host"}}}})).find("over 4 MiB") !=
+  CHECK(refusal(submission({{"tags", {{"a", "https://me:pw@host" + std::string(5 << 20, ' ')}}}})).find("over 4 MiB") !=
         std::string::npos);
 }
 
@@ -179,7 +227,7 @@ TEST_CASE("mistakes with secrets are told, with no word of what they are") {
   CHECK(refusal(submission({{"secrets", json::array({"A"})}})).find("must be an object") != std::string::npos);
   CHECK(refusal(submission({{"secrets_mark", "00"}})).find("is not a known field") != std::string::npos);
   CHECK(refusal(submission({{"hidden", json::array({"/command/0"})}})).find("is not a known field") != std::string::npos);
-  CHECK(refusal(submission({{"secrets", {{"A", {{"value", std::string((1 << 20) + 1, 'x')}}}}}})).find("over 1 MiB") !=
+  CHECK(refusal(submission({{"secrets", {{"A", {{"value", std::string((32 << 10) + 1, 'x')}}}}}})).find("can be masked") !=
         std::string::npos);
 }
 

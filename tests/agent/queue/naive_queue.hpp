@@ -20,7 +20,6 @@ class NaiveQueue {
   void set_held(Sequence sequence, bool held);
   void set_ready(Sequence sequence, bool ready);
   void remove(Sequence sequence);
-  void set_capacity(model::Resources capacity) { capacity_ = capacity; }
   void set_devices(std::vector<Device> devices) { devices_ = std::move(devices); }
   void set_drained(bool drained) { drained_ = drained; }
   std::optional<Sequence> next(Steady now);

@@ -93,7 +93,7 @@ class History {
 
   void change() {
     const auto some = any_waiting();
-    switch (any(0, 13)) {
+    switch (any(0, 12)) {
       case 0:
       case 1:
       case 2:
@@ -127,16 +127,9 @@ class History {
         }
         return;
       case 8:
-        if (rarely()) {
-          capacity_ = any_capacity();
-          queue_.set_capacity(capacity_);
-          naive_.set_capacity(capacity_);
-        }
-        return;
-      case 9:
         if (rarely()) set_devices();
         return;
-      case 10:
+      case 9:
         drained_ = rarely() && rarely();
         queue_.set_drained(drained_);
         naive_.set_drained(drained_);

@@ -118,6 +118,12 @@ TEST_CASE_FIXTURE(ViewFixture, "an environment is known to whose job was given i
   prepared(db, job, {"{}", digest_of(5)});
   CHECK(had_environment(db, digest_of(5), 1000));
   CHECK_FALSE(had_environment(db, digest_of(5), 1001));
+  // Its jobs are shown to who may read them, and how it is used is told of his own.
+  CHECK(jobs_in(db, digest_of(5), {1001, false}).empty());
+  CHECK(jobs_in(db, digest_of(5), {1001, true}).size() == 1);
+  CHECK(jobs_in(db, digest_of(5), {1000, false}) == jobs_in(db, digest_of(5), {0, true}));
+  CHECK(environments_of(db, 1001).empty());
+  CHECK(environments_of(db, 1000).at(digest_of(5)).in_use);
   for (int i = 0; i < 2; ++i) note_environment(db, digest_of(5), 1001);
   CHECK(had_environment(db, digest_of(5), 1001));
 }

@@ -27,9 +27,7 @@ TEST_CASE("an event wakes everybody who waits, once") {
         });
       }
       nursery.spawn([&]() -> Task<> {
-        CHECK(event.has_waiters());
         event.notify_all();
-        CHECK(!event.has_waiters());
         co_return;
       });
       co_return;
@@ -51,7 +49,6 @@ TEST_CASE("an event has no memory of what happened before the wait") {
     nursery.spawn(waiting);
     co_await nursery.stop_and_join();
     CHECK(!woken);
-    CHECK(!event.has_waiters());
   }());
 }
 
@@ -73,7 +70,6 @@ TEST_CASE("a waiter that is stopped leaves the event") {
     });
     co_await nursery.join();
     CHECK(stopped);
-    CHECK(!event.has_waiters());
     event.notify_all();
   }());
 }

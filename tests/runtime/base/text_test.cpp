@@ -24,3 +24,14 @@ TEST_CASE("what could forge a line or drive a terminal is made visible") {
   CHECK(printable("caf\xe9") == "caf\\xe9");
   CHECK(printable(std::string_view("a\0b", 3)) == "a\\x00b");
 }
+
+TEST_CASE("text is cut between characters, and tells that it was") {
+  CHECK(shortened("abc", 3) == "abc");
+  CHECK(shortened("abcd", 3) == "abc…");
+  CHECK(shortened("a€b", 4) == "a€…");
+  for (const std::size_t most : {1U, 2U, 3U}) CHECK(shortened("a€b", most) == "a…");
+  CHECK(shortened("€", 2) == "…");
+  CHECK(shortened("\x80\x80\x80", 2) == "…");  // no characters at all
+  CHECK(shortened("a", 0) == "…");
+  CHECK(shortened("", 0).empty());
+}

@@ -72,6 +72,7 @@ TEST_CASE("what would give a container more than its job has is refused with the
   };
   says("--privileged", "no more rights");
   says("--privileged=true", "no more rights");
+  says("--ulimit rtprio=99:99", "real-time priority");
   says("--cap-add=SYS_ADMIN", "--cap-add is not allowed");
   says("-v /:/host", "own directories");
   says("-v/:/host", "own directories");

@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <filesystem>
+
 #include "held_builds.hpp"
 #include "runtime/os/child.hpp"
 #include "runtime/os/sandbox.hpp"
@@ -88,6 +90,67 @@ TEST_CASE("each user has a cache that only his own builds use; what is for all i
     CHECK(line_in(shared, "uid") != line_in(first, "uid"));
     CHECK(!os::exists(line_in(shared, "cache")));
     CHECK(!may_enter(line_in(first, "cache"), kAnn));
+  });
+}
+
+TEST_CASE("a user's downloads go while none of his builds runs, whatever builds of others do, and the next begins anew") {
+  if (!can_be_tested()) return;
+  const Place place;
+  const auto settings = settings_of(place);
+  const std::string fetch = "[ -e $CACHE/file ] && echo found >$PREFIX/found || echo clean >$PREFIX/found\n"
+                            "head -c 100000 /dev/urandom >$CACHE/file\n";
+  const auto held = noting(place, "held", kBob,
+                           fetch + "echo begun\nwhile [ -e " + place.mark("hold") + " ]; do sleep 0.02; done\n");
+  hold(place);
+  with_agent(settings, [&](Agent& agent) -> Task<> {
+    co_await made(agent, noting(place, "anns", kAnn, fetch));
+    Waiting waiting;
+    std::vector<Leased> all;
+    agent.jobs.spawn(keep(agent.builds, held, waiting, all));
+    co_await until("it has begun", [&] {
+      return waiting.build() && waiting.build()->running && lines_of(waiting.build()->log).size() == 1;
+    });
+    const auto entries = agent.builds.downloads().list();
+    REQUIRE(entries.size() == 2);
+    for (const auto& entry : entries) {
+      CHECK(entry.in_use == (entry.owner == kBob));
+      CHECK(entry.bytes >= 100'000);
+    }
+    const auto refused = co_await async::attempt(agent.builds.drop_downloads(kBob));
+    REQUIRE(!refused);
+    CHECK(refused.error().code() == berth::Code::conflict);
+    co_await agent.builds.drop_downloads(kAnn);
+    CHECK(!os::exists(settings.directory + "/cache/" + std::to_string(kAnn)));
+    const auto again = co_await made(agent, noting(place, "again", kAnn, fetch));
+    CHECK(line_in(again, "found") == "clean");
+    co_await agent.jobs.stop_and_join();
+  });
+  with_agent(settings, [&](Agent& agent) -> Task<> {  // the build goes on, and so does its use
+    const auto refused = co_await async::attempt(agent.builds.drop_downloads(kBob));
+    CHECK(!refused);
+    CHECK(os::exists(settings.directory + "/cache/" + std::to_string(kBob) + "/file"));
+    let_go(place);
+    co_await made(agent, held);
+    co_await agent.builds.drop_downloads(kBob);
+    CHECK(!os::exists(settings.directory + "/cache/" + std::to_string(kBob)));
+  });
+}
+
+TEST_CASE("downloads that cannot be counted, and what an earlier agent set aside, are not kept") {
+  if (!can_be_tested()) return;
+  const Place place;
+  const auto settings = settings_of(place);
+  const auto cache = settings.directory + "/cache/";
+  os::make_directories(cache + "doomed-1/some", 0700);
+  os::make_directories(cache + "pip/common", 0700);
+  with_agent(settings, [&](Agent& agent) -> Task<> {
+    co_await until("what is left is gone", [&] { return !os::exists(cache + "doomed-1") && !os::exists(cache + "pip"); });
+    co_await made(agent, noting(place, "deep", kAnn,
+                                "cd $CACHE\ni=0\nwhile [ $i -lt 300 ]; do mkdir d; cd -P d; i=$((i+1)); done\ncd -P $HOME\n"));
+    co_await until("they are gone", [&] { return !os::exists(cache + std::to_string(kAnn)); });
+    co_await until("all of it is", [&] { return std::filesystem::is_empty(cache); });
+    co_await made(agent, noting(place, "next", kAnn, "echo x >$CACHE/file\n"));
+    CHECK(os::exists(cache + std::to_string(kAnn) + "/file"));
   });
 }
 

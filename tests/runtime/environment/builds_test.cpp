@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
+#include <filesystem>
+
 #include "held_builds.hpp"
 
 namespace environment = berth::environment;
@@ -159,7 +161,7 @@ TEST_CASE("results that cannot be right are refused") {
   });
 }
 
-TEST_CASE("the tools' downloads can be dropped while nothing is built") {
+TEST_CASE("the tools' downloads are counted, and can be dropped while nothing is built") {
   const Place place;
   const auto settings = place.settings();
   const auto recipe =
@@ -170,14 +172,16 @@ TEST_CASE("the tools' downloads can be dropped while nothing is built") {
     std::vector<Leased> made;
     agent.jobs.spawn(keep(agent.builds, recipe, waiting, made));
     co_await until("it has begun", [&] { return lines_of(place.mark("begun")).size() == 1; });
-    const auto refused = co_await async::attempt(agent.builds.drop_downloads());
+    const auto refused = co_await async::attempt(agent.builds.drop_downloads(std::nullopt));
     REQUIRE(!refused);
     CHECK(refused.error().code() == Code::conflict);
     let_go(place);
     co_await until("it is there", [&] { return made.size() == 1; });
     CHECK(os::exists(settings.directory + "/cache/tool/file"));
-    co_await agent.builds.drop_downloads();
-    CHECK(!os::exists(settings.directory + "/cache/tool"));
+    co_await until("they are counted", [&] { return agent.builds.downloads().bytes() > 0; });
+    co_await agent.builds.drop_downloads(std::nullopt);
+    CHECK(agent.builds.downloads().bytes() == 0);
+    CHECK(std::filesystem::is_empty(settings.directory + "/cache"));
     CHECK(os::exists(made[0].ready.interpreter));
     Waiting next;
     const auto other = co_await agent.builds.ensure(toy("after", "echo again > $CACHE/again\n"), next);

@@ -151,16 +151,3 @@ TEST_CASE("hostile files end in an error, soon") {
   CHECK(refusal("dependencies: &a [*a]\n").code() == Code::invalid);
   CHECK(refusal("#" + std::string(2U << 20, 'x')).code() == Code::too_large);
 }
-
-TEST_CASE("the files that are missing are found one after the other") {
-  Conda conda{"c/environment.yml",
-              {{"c/environment.yml", "dependencies:\n- pip:\n  - -r a.txt\n  - -c ../c.txt\n"}}};
-  CHECK(missing_files(conda) == std::set<std::string>{"c/a.txt", "c.txt"});
-  conda.files["c/a.txt"] = "-r b/b.txt\n";
-  conda.files["c.txt"] = "six<2\n";
-  CHECK(missing_files(conda) == std::set<std::string>{"c/b/b.txt"});
-  conda.files["c/b/b.txt"] = "";
-  CHECK(missing_files(conda).empty());
-  conda.file = "gone.yml";
-  CHECK_THROWS_AS(parse_conda(conda), Error);
-}

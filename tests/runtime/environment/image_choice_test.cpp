@@ -47,6 +47,18 @@ TEST_CASE("cpu and gpu mean the node's default images, the GPU one the newest th
   CHECK(failure_of([&] { environment::chosen_image("cpu", without); }).code() == Code::unsupported);
 }
 
+TEST_CASE("a driver that answered before is waited for, where it would be asked") {
+  auto away = node();
+  away.machine = [] { return gpu::Machine{.driver = {}, .cuda = {}, .cards = {}, .driver_away = true}; };
+  for (const auto& error : {failure_of([&] { environment::chosen_image("gpu", away); }),
+                            failure_of([&] { environment::check_cuda("their/image:1", {"CUDA_VERSION=12.1.0"}, away); })}) {
+    CHECK(error.lack() == berth::Lack::driver);
+    CHECK(says(error, "does not answer"));
+  }
+  environment::check_cuda("their/image:1", {"PATH=/bin"}, away);
+  CHECK(environment::chosen_image("cpu", away) == "debian:12");
+}
+
 TEST_CASE("an image that needs a newer driver is refused with the driver and the newest image that fits") {
   environment::check_cuda("their/image:1", {"PATH=/bin", "CUDA_VERSION=12.1.0"}, node());
   environment::check_cuda("their/image:1", {"PATH=/bin"}, node());

@@ -122,7 +122,7 @@ TEST_CASE("an image whose build had credentials keeps nothing but the environmen
     const auto spec = file("channels: [test]\ndependencies: [hello=1.1]\n");
     const auto leased = co_await images.ensure(image_spec(base, spec), ImageUse(), waiting);
     CHECK(os::read_file(waiting.build()->log).find("word") == std::string::npos);
-    const auto all = real->engine().list_images(std::string(environment::kStateLabel) + "=" + settings.state);
+    const auto all = docker::test::labelled(real->engine(), "image", std::string(environment::kStateLabel) + "=" + settings.state);
     CHECK(all.size() == 1);
     CHECK(command_in(*real, leased, "hello-cli").find("hello 1.1.0\n") != std::string::npos);
     CHECK(command_in(*real, leased, "ls /opt/berth").find("build") == std::string::npos);

@@ -42,14 +42,14 @@ struct Site {
       for (const auto& name : names)
         engine.remove_image(real.registries.at(registry) + "/berth-test/" + name, true);
   }
-  // Those made of others first: the engine lists by the second, and what a build inherits carries the label too.
+  // Those made of others first: what a build inherits carries the label too.
   void remove_made(const docker::Engine& engine) const {
-    auto left = engine.list_images(std::string(environment::kStateLabel) + "=" + settings.state);
+    auto left = docker::test::labelled(engine, "image", std::string(environment::kStateLabel) + "=" + settings.state);
     for (auto before = left.size() + 1; !left.empty() && left.size() < before;) {
       before = left.size();
-      std::erase_if(left, [&](const docker::ImageSummary& image) {
+      std::erase_if(left, [&](const std::string& image) {
         try {
-          engine.remove_image(image.id, true);
+          engine.remove_image(image, true);
           return true;
         } catch (const Error& error) {
           return error.code() != Code::conflict;

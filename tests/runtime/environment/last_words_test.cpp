@@ -41,7 +41,17 @@ TEST_CASE("failures are told apart") {
   CHECK(failure(exited(1), "ERROR: no\n").code() == Code::invalid);
   CHECK(failure(exited(1), "OSError: [Errno 28] No space left on device\nbye\n").code() == Code::no_space);
   CHECK(failure(exited(1), "", true).code() == Code::no_space);
-  CHECK(failure(exited(1), "error: dns error: failed to lookup address\n").code() == Code::unavailable);
+  for (const std::string broken :
+       {"error: dns error: failed to lookup address", "error: operation timed out",
+        "WARNING: Retrying (Retry(total=0, connect=None)) after connection broken by 'ReadTimeoutError(\"HTTPConnectionPool(host='h'): "
+        "Read timed out.\")': /simple/x/\nERROR: No matching distribution found for x",
+        "WARNING: Retrying (Retry(total=0, connect=None)) after connection broken by 'ProtocolError('Connection aborted.', "
+        "RemoteDisconnected('Remote end closed connection without response'))': /simple/x/\nERROR: No matching distribution found for x",
+        "error    libmamba Download error (28) Timeout was reached", "critical libmamba Download error (6) Couldn't resolve host name"}) {
+    CHECK(failure(exited(1), broken + "\n").code() == Code::unavailable);
+    CHECK(failure(exited(1), broken + "\n").lack() == berth::Lack::index);
+  }
+  CHECK(failure(exited(1), "ERROR: No matching distribution found for x\n").lack() == berth::Lack::nothing);
   auto late = exited(0);
   late.stopped_because = shim::kStoppedTimedOut;
   CHECK(failure(late, "still solving\n").code() == Code::timeout);

@@ -111,3 +111,22 @@ TEST_CASE("however users come and go, no more run than it says") {
     CHECK(running == turns.most());
   }
 }
+
+TEST_CASE("ten thousand that wait cost no more than the users who wait") {
+  Turns turns(2);
+  turns.begin(0);
+  turns.begin(0);
+  std::vector<std::unique_ptr<Turns::Ticket>> waiting;
+  for (int at = 0; at < 10'000; ++at) {
+    waiting.push_back(std::make_unique<Turns::Ticket>(turns, 0));
+    CHECK(!turns.next());
+  }
+  Turns::Ticket other(turns, 1);
+  CHECK(other.may_begin());
+  other.leave();
+  turns.end(0);
+  for (auto& ticket : waiting) {
+    REQUIRE(ticket->may_begin());
+    ticket->leave();
+  }
+}

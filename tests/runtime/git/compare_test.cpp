@@ -9,7 +9,7 @@
 #include "runtime/git/properties.hpp"
 #include "runtime/git/provenance.hpp"
 #include "runtime/os/file.hpp"
-#include "runtime/os/spawn.hpp"
+#include "tests/runtime/git/repositories.hpp"
 
 namespace git = berth::git;
 namespace os = berth::os;
@@ -18,40 +18,18 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-// A repository "r" with two files in one commit, made by real git with a configuration of its own.
-class Workshop {
+// A repository "r" with two files in one commit.
+class Workshop : public git::Repositories {
  public:
   Workshop() {
-    ::setenv("HOME", directory_.path().c_str(), 1);
-    ::unsetenv("XDG_CONFIG_HOME");
-    sh(".",
-       "git config --global user.name Ann; git config --global user.email ann@example.org; "
-       "git config --global init.defaultBranch main; git config --global protocol.file.allow always");
     write("r/README", "read me\n");
     write("r/src/train.py", "print('train')\n");
     sh("r", "git init -q; git add -A; git commit -qm first; touch -d '1 hour ago' README src/train.py; git status -s");
     settle("r");
   }
 
-  std::string sh(const std::string& where, const std::string& script) const {
-    const auto finished = os::run_program(
-        {.arguments = {"/bin/sh", "-ec", script},
-         .environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + directory_.path(), "LC_ALL=C.UTF-8"},
-         .working_directory = at(where)},
-        60);
-    CAPTURE(script);
-    CAPTURE(finished.errors);
-    REQUIRE(!finished.exit.signalled);
-    REQUIRE(finished.exit.status == 0);
-    return finished.output;
-  }
   // The index is younger than what it saw, as after a moment.
   void settle(const std::string& where) const { sh(where, "touch -d '1 minute' $(git rev-parse --git-dir)/index"); }
-  std::string at(const std::string& name) const { return directory_ / name; }
-  void write(const std::string& name, const std::string& content) const {
-    os::make_directories(os::parent_of(at(name)));
-    os::write_file(at(name), content, 0644, os::Durable::no);
-  }
 
   // All files but git's own are sent; `left_out` is not.
   git::Provenance compare(const std::string& name, const Names& left_out = {}) const {
@@ -86,9 +64,6 @@ class Workshop {
     return git::properties(compare(name, left_out), [](const char*) -> const char* { return nullptr; })
         .at("berth.git.state");
   }
-
- private:
-  os::TempDir directory_{"berth-git"};
 };
 
 }  // namespace

@@ -7,48 +7,20 @@
 #include <cstdlib>
 
 #include "runtime/os/file.hpp"
-#include "runtime/os/spawn.hpp"
+#include "tests/runtime/git/repositories.hpp"
 
 namespace git = berth::git;
 namespace os = berth::os;
 
 namespace {
 
-// A directory with a home of its own, in which real git makes repositories.
-class Workshop {
+class Workshop : public git::Repositories {
  public:
-  Workshop() {
-    ::setenv("HOME", directory_.path().c_str(), 1);
-    ::unsetenv("XDG_CONFIG_HOME");
-    ::unsetenv("GIT_DIR");
-    sh(".",
-       "git config --global user.name Ann; git config --global user.email ann@example.org; "
-       "git config --global init.defaultBranch main; git config --global protocol.file.allow always; "
-       "git config --global advice.detachedHead false");
-  }
-
-  std::string sh(const std::string& where, const std::string& script) const {
-    const auto finished = os::run_program(
-        {.arguments = {"/bin/sh", "-ec", script},
-         .environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + directory_.path(), "LC_ALL=C.UTF-8"},
-         .working_directory = at(where)},
-        60);
-    CAPTURE(script);
-    CAPTURE(finished.errors);
-    REQUIRE(!finished.exit.signalled);
-    REQUIRE(finished.exit.status == 0);
-    return finished.output;
-  }
-  // The same without the line end.
+  // What sh() does, without the line end.
   std::string line(const std::string& where, const std::string& script) const {
     auto text = sh(where, script);
     while (!text.empty() && text.back() == '\n') text.pop_back();
     return text;
-  }
-  std::string at(const std::string& name) const { return directory_ / name; }
-  void write(const std::string& name, const std::string& content) const {
-    os::make_directories(os::parent_of(at(name)));
-    os::write_file(at(name), content, 0644, os::Durable::no);
   }
   // A repository with two files in one commit.
   void make_repository(const std::string& name) const {
@@ -62,9 +34,6 @@ class Workshop {
     REQUIRE(found);
     return *found;
   }
-
- private:
-  os::TempDir directory_{"berth-git"};
 };
 
 bool has_remark(const git::Provenance& found, const std::string& text) {

@@ -36,9 +36,4 @@ TEST_CASE("a location is followed as an address or as a path") {
   CHECK(!base.same_server(*follow(base, "https://a/y")));
 }
 
-TEST_CASE("a query's value is encoded") {
-  CHECK(percent_encoded("a-b_c.d~9") == "a-b_c.d~9");
-  CHECK(percent_encoded("{\"x\": [1]}/ü") == "%7B%22x%22%3A%20%5B1%5D%7D%2F%C3%BC");
-}
-
 }  // namespace berth::http

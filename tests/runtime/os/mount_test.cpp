@@ -1,34 +1,13 @@
 #include "runtime/os/mount.hpp"
 
 #include <doctest/doctest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
+#include "tests/runtime/os/in_child.hpp"
 
 using namespace berth;
-
-namespace {
-
-// Mounts are made in a child, so that this process stays in the machine's own namespace.
-template <class Body>
-bool in_child(Body body) {
-  const pid_t pid = ::fork();
-  if (pid == 0) {
-    int result = 1;
-    try {
-      result = body() ? 0 : 1;
-    } catch (...) {
-    }
-    ::_exit(result);
-  }
-  int status = 0;
-  ::waitpid(pid, &status, 0);
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-}  // namespace
 
 TEST_CASE("an overlay shows the lower layer, keeps it as it is, and nobody else sees the mount") {
   const os::TempDir directory;
@@ -46,7 +25,7 @@ TEST_CASE("an overlay shows the lower layer, keeps it as it is, and nobody else 
   os::write_file(overlay.lower[1] + "/file", "lower", 0644, os::Durable::no);
   os::write_file(overlay.lower[1] + "/both", "hidden", 0644, os::Durable::no);
   os::write_file(overlay.lower[0] + "/both", "seen", 0644, os::Durable::no);
-  CHECK(in_child([&] {
+  CHECK(os::in_child([&] {
     os::enter_private_mounts();
     os::mount_overlay(overlay);
     const bool shown = os::read_file(overlay.target + "/file") == "lower" &&

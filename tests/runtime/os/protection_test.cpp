@@ -3,33 +3,16 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/mount.hpp"
+#include "tests/runtime/os/in_child.hpp"
 
 using namespace berth;
 
 namespace {
-
-// Mounts are made in a child, so that this process stays in the machine's own namespace.
-template <class Body>
-bool in_child(Body body) {
-  const pid_t pid = ::fork();
-  if (pid == 0) {
-    int result = 1;
-    try {
-      result = body() ? 0 : 1;
-    } catch (...) {
-    }
-    ::_exit(result);
-  }
-  int status = 0;
-  ::waitpid(pid, &status, 0);
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
 
 bool can_write(const std::string& path) {
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -67,7 +50,7 @@ struct Place {
 TEST_CASE("what is protected cannot be written, but for what is a process' own, and only there") {
   const Place place;
   if (place.skip(place.possible.read_only)) return;
-  CHECK(in_child([&] {
+  CHECK(os::in_child([&] {
     os::enter_private_mounts();
     os::protect({place.shared, place.directory / "not there"}, {place.own});
     return !can_write(place.shared + "/file") && !can_write(place.shared + "/new") && can_write(place.own + "/new") &&
@@ -83,7 +66,7 @@ TEST_CASE("an overlay on what is protected stays writable, and what it lies on d
   if (place.skip(place.possible.read_only && place.possible.layers)) return;
   const os::Overlay overlay{{place.shared}, place.directory / "upper", place.directory / "work", place.shared};
   for (const auto& path : {overlay.upper, overlay.work}) os::make_directories(path);
-  CHECK(in_child([&] {
+  CHECK(os::in_child([&] {
     os::enter_private_mounts();
     os::mount_overlay(overlay);
     os::protect({place.directory.path()}, {place.shared});
@@ -99,7 +82,7 @@ TEST_CASE("in a layer for another user what is root's is his, and on disk it is 
   const os::Overlay overlay{{place.shared}, place.directory / "upper", place.directory / "work", place.shared};
   for (const auto& path : {overlay.upper, overlay.work}) os::make_directories(path);
   REQUIRE(::chown(overlay.upper.c_str(), 65534, 65534) == 0);
-  CHECK(in_child([&] {
+  CHECK(os::in_child([&] {
     os::enter_private_mounts();
     os::mount_owned(place.shared, os::swapped_ids(65534, 65534));
     os::mount_overlay(overlay);

@@ -142,3 +142,19 @@ TEST_CASE("a program that takes too long is killed with its session, also one th
     }
   }
 }
+
+TEST_CASE("a program is found in the first absolute directory that has it") {
+  const os::TempDir first;
+  const os::TempDir second;
+  os::write_file(first / "tool", "", 0600, os::Durable::no);  // cannot be run
+  CHECK(!os::find_program(first.path(), "tool"));
+  os::write_file(second / "tool", "", 0700, os::Durable::no);
+  const auto path = "/nowhere:" + first.path() + ":" + second.path();
+  CHECK(os::find_program(path, "tool") == second / "tool");
+  os::write_file(first / "tool", "", 0700, os::Durable::no);
+  ::chmod((first / "tool").c_str(), 0700);
+  CHECK(os::find_program(path, "tool") == first / "tool");
+  CHECK(!os::find_program("", "sh"));
+  CHECK(os::find_program("::/bin:", "sh") == "/bin/sh");
+  for (const auto* relative : {".", "bin", ":", "../../../../../../../../bin"}) CHECK(!os::find_program(relative, "sh"));
+}

@@ -2,8 +2,8 @@
 
 #include "runtime/objects/sha256.hpp"
 #include "runtime/snapshot/closure.hpp"
-#include "runtime/snapshot/recipe.hpp"
 #include "tests/runtime/snapshot/forger.hpp"
+#include "tests/runtime/snapshot/large_file.hpp"
 #include "tests/runtime/snapshot/trees.hpp"
 
 using namespace berth;
@@ -11,16 +11,12 @@ using namespace berth::snapshot;
 
 namespace {
 
-// One file of two chunks.
-struct LargeFile {
-  std::string chunks[2] = {objects::random_bytes(600'000, 1), objects::random_bytes(600'000, 2)};
-  Recipe recipe;
+struct Alone : LargeFile {
   Manifest manifest;
 
-  LargeFile() {
-    for (const auto& chunk : chunks) recipe.add(objects::sha256(chunk), 600'000);
+  Alone() {
     ManifestBuilder builder;
-    builder.file("large", false, 1'200'000, objects::sha256(recipe.bytes()));
+    add_to(builder);
     manifest = builder.finish();
   }
   std::string pack() const {
@@ -40,7 +36,7 @@ struct LargeFile {
 TEST_CASE("a file that is, byte for byte, a recipe or a manifest of somebody else's lets nothing of his be swept") {
   const os::TempDir directory;
   objects::Store store(directory.path());
-  const LargeFile file;
+  const Alone file;
   receive(store, file.pack());
   const auto bytes = file.recipe.bytes();
   ManifestBuilder builder;
@@ -62,7 +58,7 @@ TEST_CASE("a file that is, byte for byte, a recipe or a manifest of somebody els
 TEST_CASE("what is pinned stays with all it needs, and what only claims to be a snapshot stops no sweep") {
   const os::TempDir directory;
   objects::Store store(directory.path());
-  const LargeFile file;
+  const Alone file;
   const auto received = receive(store, file.pack());  // and its pin, until the snapshot is on record
   const std::string other = "no manifest";
   auto batch = store.begin();

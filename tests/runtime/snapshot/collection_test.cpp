@@ -9,6 +9,7 @@
 #include "runtime/snapshot/closure.hpp"
 #include "runtime/snapshot/restore.hpp"
 #include "runtime/snapshot/scan.hpp"
+#include "tests/runtime/snapshot/files_under.hpp"
 #include "tests/runtime/snapshot/trees.hpp"
 
 namespace berth::snapshot {
@@ -38,7 +39,7 @@ struct Site {
   bool anything() { return anything_to_collect(os::open(tree, O_RDONLY | O_DIRECTORY), request); }
   Paths files(const Collection& collection) {
     if (!collection.snapshot) return {};
-    return load_manifest(store, *collection.snapshot).files_under("");
+    return files_under(load_manifest(store, *collection.snapshot));
   }
   void link(const std::string& target, const std::string& path) {
     REQUIRE(::symlink(target.c_str(), (tree + "/" + path).c_str()) == 0);

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "runtime/snapshot/scan.hpp"
+#include "tests/runtime/snapshot/files_under.hpp"
 #include "tests/runtime/snapshot/trees.hpp"
 
 using namespace berth;
@@ -46,7 +47,7 @@ std::set<std::string> files_git_sees(const std::string& root) {
 }
 
 std::set<std::string> files_berth_sees(const std::string& root) {
-  const auto paths = scan(root, {}).manifest.files_under("");
+  const auto paths = files_under(scan(root, {}).manifest);
   return {paths.begin(), paths.end()};
 }
 

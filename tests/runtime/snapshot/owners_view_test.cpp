@@ -7,6 +7,7 @@
 #include "runtime/snapshot/closure.hpp"
 #include "runtime/snapshot/recipe.hpp"
 #include "tests/runtime/snapshot/forger.hpp"
+#include "tests/runtime/snapshot/large_file.hpp"
 #include "tests/runtime/snapshot/trees.hpp"
 
 using namespace berth;
@@ -20,19 +21,16 @@ struct View : OwnersView {
 };
 
 // A store with a snapshot that is the victim's: a small file, and a large one of two chunks.
-struct Shared {
+struct Shared : LargeFile {
   os::TempDir directory;
   objects::Store store{directory.path()};
   View attacker;
   std::string secret = "pin: 4711";
-  std::string chunks[2] = {objects::random_bytes(600'000, 1), objects::random_bytes(600'000, 2)};
-  Recipe recipe;
   Manifest victims;
 
   Shared() {
-    for (const auto& chunk : chunks) recipe.add(objects::sha256(chunk), 600'000);
     ManifestBuilder builder;
-    builder.file("large", false, 1'200'000, objects::sha256(recipe.bytes()));
+    add_to(builder);
     builder.file("secret", false, secret.size(), objects::sha256(secret));
     victims = builder.finish();
     View victim;

@@ -10,6 +10,7 @@
 
 #include "runtime/objects/sha256.hpp"
 #include "runtime/snapshot/stat_cache.hpp"
+#include "tests/runtime/snapshot/files_under.hpp"
 #include "tests/runtime/snapshot/trees.hpp"
 
 using namespace berth;
@@ -78,7 +79,7 @@ TEST_CASE(".git is left out wherever it is, as a directory or a file") {
   put(root.path(), ".git/config", "");
   put(root.path(), "module/.git", "gitdir: elsewhere");
   put(root.path(), "module/x", "");
-  CHECK(scan(root.path(), {}).manifest.files_under("") == std::vector<std::string>{"module/x"});
+  CHECK(files_under(scan(root.path(), {}).manifest) == std::vector<std::string>{"module/x"});
 }
 
 TEST_CASE("an unchanged tree is not read again, and a changed file alone is") {
@@ -122,7 +123,7 @@ TEST_CASE("an ignore file changed in place is noticed though no directory change
   put(root.path(), ".gitignore", "a\n");
   const auto cache = cache_of(scan(root.path(), {}), outside / "tree");
   std::ofstream(root / ".gitignore") << "b\n";
-  CHECK(rescan(root.path(), cache).manifest.files_under("sub") == std::vector<std::string>{"sub/deep/a"});
+  CHECK(files_under(rescan(root.path(), cache).manifest, "sub") == std::vector<std::string>{"sub/deep/a"});
 }
 
 TEST_CASE("an ignore file that leaves itself out is still noticed when it changes") {
@@ -133,7 +134,7 @@ TEST_CASE("an ignore file that leaves itself out is still noticed when it change
   put(root.path(), "sub/.gitignore", ".gitignore\na\n");
   const auto cache = cache_of(scan(root.path(), {}), outside / "tree");
   std::ofstream(root / "sub/.gitignore") << ".gitignore\nb\n";
-  CHECK(rescan(root.path(), cache).manifest.files_under("") == std::vector<std::string>{"sub/a"});
+  CHECK(files_under(rescan(root.path(), cache).manifest) == std::vector<std::string>{"sub/a"});
 }
 
 TEST_CASE("a file too fresh to be told from one changed in the same tick is read again") {
@@ -255,7 +256,7 @@ TEST_CASE("what a job left is collected as it is, without following links") {
   std::filesystem::create_directory_symlink(secret.path(), root / "out/dir");
   std::filesystem::create_symlink(secret / "key", root / "out/file");
   const auto result = scan(root.path(), collecting());
-  CHECK(result.manifest.files_under("") == std::vector<std::string>{".gitignore", "out/bad\\xffname", "out/model"});
+  CHECK(files_under(result.manifest) == std::vector<std::string>{".gitignore", "out/bad\\xffname", "out/model"});
   CHECK(result.manifest.totals().symlinks == 2);
   CHECK(result.left_out.count() == 3);  // the name, and what the links lead to
 }

@@ -1,4 +1,4 @@
-#include "runtime/async/turns.hpp"
+#include "runtime/async/shares.hpp"
 
 namespace berth::async {
 namespace {
@@ -17,17 +17,17 @@ class Counted {
 
 }  // namespace
 
-Task<Turns::Turn> Turns::take(Owner owner) {
+Task<Shares::Share> Shares::take(Owner owner) {
   auto& line = lines_[owner];
   while (line.working >= most_) {
     const Counted waiting(line.waiting);
     co_await line.freed.wait();
   }
   ++line.working;
-  co_return Turn(*this, owner);
+  co_return Share(*this, owner);
 }
 
-void Turns::end(Owner owner) {
+void Shares::end(Owner owner) {
   const auto found = lines_.find(owner);
   auto& line = found->second;
   --line.working;

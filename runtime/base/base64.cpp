@@ -1,8 +1,8 @@
-#include "runtime/docker/base64.hpp"
+#include "runtime/base/base64.hpp"
 
 #include <cstdint>
 
-namespace berth::docker {
+namespace berth {
 namespace {
 
 constexpr std::string_view kStandard = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -10,8 +10,8 @@ constexpr std::string_view kUrl = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs
 
 }  // namespace
 
-std::string base64(std::string_view bytes, Alphabet alphabet) {
-  const auto letters = alphabet == Alphabet::url ? kUrl : kStandard;
+std::string base64(std::string_view bytes, Base64 alphabet) {
+  const auto letters = alphabet == Base64::url ? kUrl : kStandard;
   std::string text;
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
     const auto part = bytes.substr(i, 3);
@@ -42,4 +42,4 @@ std::optional<std::string> from_base64(std::string_view text) {
   return bytes;
 }
 
-}  // namespace berth::docker
+}  // namespace berth

@@ -13,38 +13,38 @@
 
 namespace berth::async {
 
-class Turns {
+class Shares {
   struct Line;
 
  public:
   using Owner = std::uint64_t;  // a uid
 
-  // At most so many of each owner at once. Outlives all that waits for it and every Turn.
-  explicit Turns(std::size_t most) : most_(most) {}
-  Turns(const Turns&) = delete;
-  Turns& operator=(const Turns&) = delete;
+  // At most so many of each owner at once. Outlives all that waits for it and every Share.
+  explicit Shares(std::size_t most) : most_(most) {}
+  Shares(const Shares&) = delete;
+  Shares& operator=(const Shares&) = delete;
 
   // Held while one works.
-  class Turn {
+  class Share {
    public:
-    Turn() = default;
-    Turn(Turns& turns, Owner owner) : turns_(&turns), owner_(owner) {}
-    Turn(Turn&& other) noexcept : turns_(std::exchange(other.turns_, nullptr)), owner_(other.owner_) {}
-    Turn& operator=(Turn&& other) noexcept {
-      std::swap(turns_, other.turns_);
+    Share() = default;
+    Share(Shares& shares, Owner owner) : shares_(&shares), owner_(owner) {}
+    Share(Share&& other) noexcept : shares_(std::exchange(other.shares_, nullptr)), owner_(other.owner_) {}
+    Share& operator=(Share&& other) noexcept {
+      std::swap(shares_, other.shares_);
       std::swap(owner_, other.owner_);
       return *this;
     }
-    ~Turn() {
-      if (turns_ != nullptr) turns_->end(owner_);
+    ~Share() {
+      if (shares_ != nullptr) shares_->end(owner_);
     }
 
    private:
-    Turns* turns_ = nullptr;
+    Shares* shares_ = nullptr;
     Owner owner_ = 0;
   };
 
-  Task<Turn> take(Owner owner);
+  Task<Share> take(Owner owner);
 
  private:
   struct Line {

@@ -1,4 +1,4 @@
-#include "runtime/async/turns.hpp"
+#include "runtime/async/shares.hpp"
 
 #include <doctest/doctest.h>
 
@@ -20,8 +20,8 @@ struct Work {
   int done = 0;
 };
 
-Task<> work(Turns& turns, Turns::Owner owner, Work& work) {
-  const auto turn = co_await turns.take(owner);
+Task<> work(Shares& shares, Shares::Owner owner, Work& work) {
+  const auto share = co_await shares.take(owner);
   work.most = std::max(work.most, ++work.running);
   co_await sleep_for(2ms);
   --work.running;
@@ -32,13 +32,13 @@ Task<> work(Turns& turns, Turns::Owner owner, Work& work) {
 
 TEST_CASE("each owner's work waits for that owner's own") {
   run_to_end([]() -> Task<> {
-    Turns turns(2);
+    Shares shares(2);
     Work greedy;
     Work modest;
     auto all = [&](Nursery& nursery) -> Task<> {
-      for (int i = 0; i < 50; ++i) nursery.spawn(work(turns, 1, greedy));
+      for (int i = 0; i < 50; ++i) nursery.spawn(work(shares, 1, greedy));
       co_await sleep_for(1ms);
-      co_await work(turns, 2, modest);
+      co_await work(shares, 2, modest);
       CHECK(greedy.done < 25);
     };
     auto nobody = [](std::exception_ptr) {};
@@ -49,19 +49,19 @@ TEST_CASE("each owner's work waits for that owner's own") {
   }());
 }
 
-TEST_CASE("who is stopped while he waits takes no turn along") {
+TEST_CASE("who is stopped while he waits takes no share along") {
   run_to_end([]() -> Task<> {
-    Turns turns(1);
+    Shares shares(1);
     Work some;
     {
-      const auto turn = co_await turns.take(1);
+      const auto share = co_await shares.take(1);
       Nursery nursery(co_await this_coro::executor, [](std::exception_ptr) {});
-      nursery.spawn(work(turns, 1, some));
+      nursery.spawn(work(shares, 1, some));
       co_await sleep_for(1ms);
       co_await nursery.stop_and_join();
       CHECK(some.done == 0);
     }
-    co_await work(turns, 1, some);
+    co_await work(shares, 1, some);
     CHECK(some.done == 1);
   }());
 }

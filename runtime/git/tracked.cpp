@@ -1,0 +1,158 @@
+// What the commit holds, as the index saw it.
+
+#include <cstdlib>
+#include <limits>
+
+#include "runtime/git/teller.hpp"
+
+namespace berth::git {
+namespace {
+
+constexpr int kDeepestTree = 400;
+
+bool names_programs(git_repository* repository) {
+  const auto config = make<Config>(git_repository_config_snapshot, repository);
+  const auto all = config ? make<ConfigIterator>(git_config_iterator_glob_new, config.get(), "^filter\\.")
+                          : ConfigIterator();
+  git_config_entry* entry = nullptr;
+  return all && git_config_next(&entry, all.get()) == 0;
+}
+
+// Looking up the attributes of every file takes longer than all else.
+bool has_attributes(git_repository* repository, git_index* index) {
+  const std::string top = git_repository_workdir(repository);
+  const std::string common = git_repository_commondir(repository);
+  if (index == nullptr || exists(top + ".gitattributes") || exists(common + "info/attributes")) return true;
+  const char* home = std::getenv("HOME");
+  const char* configuration = std::getenv("XDG_CONFIG_HOME");
+  const auto own = configuration != nullptr && *configuration != '\0' ? std::string(configuration)
+                   : home != nullptr                                 ? std::string(home) + "/.config"
+                                                                     : std::string();
+  if (exists(own + "/git/attributes") || exists("/etc/gitattributes")) return true;
+  const auto config = make<Config>(git_repository_config_snapshot, repository);
+  const char* file = nullptr;
+  if (!config || git_config_get_string(&file, config.get(), "core.attributesfile") == 0) return true;
+  for (std::size_t i = 0; i < git_index_entrycount(index); ++i)
+    if (std::string_view(git_index_get_byindex(index, i)->path).ends_with("/.gitattributes")) return true;
+  return false;
+}
+
+}  // namespace
+
+// An index, and when it was written: an entry as young as that may have been changed in the same tick of the clock.
+struct SeenIndex {
+  explicit SeenIndex(git_repository* repository) : index(make<Index>(git_repository_index, repository)) {
+    struct stat info {};
+    const char* path = index ? git_index_path(index.get()) : nullptr;
+    if (path == nullptr || ::stat(path, &info) != 0) return;
+    seconds = static_cast<std::int32_t>(info.st_mtim.tv_sec);
+    rest = static_cast<std::uint32_t>(info.st_mtim.tv_nsec);
+  }
+  const git_index_entry* find(const std::string& path) const {
+    return index ? git_index_get_bypath(index.get(), path.c_str(), 0) : nullptr;
+  }
+  bool is_older_than(const git_index_entry& entry) const {
+    if (entry.mtime.seconds != seconds) return entry.mtime.seconds > seconds;
+    return entry.mtime.nanoseconds >= rest;
+  }
+  Index index;
+  std::int32_t seconds = std::numeric_limits<std::int32_t>::min();
+  std::uint32_t rest = 0;
+};
+
+void Teller::tell_tracked() {
+  if (cut_) tell("diff_cut");
+  if (untracked_ > kMostUntracked)
+    remark(std::to_string(untracked_ - kMostUntracked) + " more untracked files are not listed");
+  if (!tree_) return;
+  auto* head = reinterpret_cast<git_tree*>(tree_.get());
+  const SeenIndex index(repository_.get());
+  filters_ = names_programs(repository_.get()) && has_attributes(repository_.get(), index.index.get());
+  bool all = true;
+  if (path_.empty()) {
+    all = tell_tree(repository_.get(), index, head, "", "", 0);
+  } else {
+    git_tree_entry* raw = nullptr;
+    const int result = git_tree_entry_bypath(&raw, head, path_.c_str());
+    const TreeEntry entry(raw);
+    if (result != 0 && result != GIT_ENOTFOUND) {
+      tell("no_tree", "the commit's directory " + path_ + " cannot be read: " + last_error());
+      return;
+    }
+    const auto tree = result == 0 && git_tree_entry_type(raw) == GIT_OBJECT_TREE
+                          ? make<Tree>(git_tree_lookup, repository_.get(), git_tree_entry_id(raw))
+                          : Tree();
+    if (result == 0 && git_tree_entry_type(raw) == GIT_OBJECT_TREE && !tree)
+      all = false;
+    else if (tree)
+      all = tell_tree(repository_.get(), index, tree.get(), path_ + "/", "", 0);
+  }
+  if (all)
+    tell("tracked_all");
+  else
+    tell("no_tree", "parts of the commit cannot be read: " + last_error());
+}
+
+bool Teller::tell_tree(git_repository* repository, const SeenIndex& index, const git_tree* tree,
+                       const std::string& in_repository, const std::string& prefix, int depth) {
+  if (depth > kDeepestTree) return false;
+  bool all = true;
+  const auto count = git_tree_entrycount(tree);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto* entry = git_tree_entry_byindex(tree, i);
+    const std::string name = git_tree_entry_name(entry);
+    switch (git_tree_entry_type(entry)) {
+      case GIT_OBJECT_TREE: {
+        const auto below = make<Tree>(git_tree_lookup, repository, git_tree_entry_id(entry));
+        all = below && tell_tree(repository, index, below.get(), in_repository + name + "/", prefix + name + "/", depth + 1) && all;
+        break;
+      }
+      case GIT_OBJECT_COMMIT:
+        all = tell_submodule_tree(repository, entry, in_repository + name, prefix + name, depth) && all;
+        break;
+      default:
+        tell_file(repository, index, entry, in_repository + name, prefix + name);
+    }
+  }
+  return all;
+}
+
+// One that is not checked out has nothing here; what is in its place is not the commit's.
+bool Teller::tell_submodule_tree(git_repository* repository, const git_tree_entry* entry,
+                                 const std::string& in_repository, const std::string& path, int depth) {
+  const auto place = std::string(git_repository_workdir(repository)) + in_repository;
+  if (!exists(place + "/.git")) return true;
+  const auto inner = make<Repository>(git_repository_open, place.c_str());
+  if (!inner) return false;
+  git_oid id = *git_tree_entry_id(entry);
+  const auto commit = make<Object>(git_object_lookup, inner.get(), &id, GIT_OBJECT_COMMIT);
+  const auto tree = commit ? make<Object>(git_object_peel, commit.get(), GIT_OBJECT_TREE) : Object();
+  if (!tree) return false;
+  return tell_tree(inner.get(), SeenIndex(inner.get()), reinterpret_cast<git_tree*>(tree.get()), "", path + "/", depth + 1);
+}
+
+void Teller::tell_file(git_repository* repository, const SeenIndex& index, const git_tree_entry* entry,
+                       const std::string& in_repository, const std::string& path) {
+  BerthGitTracked tracked;
+  tracked.mode = static_cast<std::uint32_t>(git_tree_entry_filemode(entry));
+  git_oid_fmt(tracked.id, git_tree_entry_id(entry));
+  const auto* seen = index.find(in_repository);
+  if (seen != nullptr && (seen->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) != 0) tracked.flags |= kBerthGitNotCheckedOut;
+  if (seen != nullptr && git_oid_equal(&seen->id, git_tree_entry_id(entry)) != 0 && !index.is_older_than(*seen)) {
+    tracked.flags |= kBerthGitSeen;
+    tracked.size = seen->file_size;
+    tracked.inode = seen->ino;
+    tracked.modified = seen->mtime.seconds;
+    tracked.modified_rest = seen->mtime.nanoseconds;
+    tracked.changed = seen->ctime.seconds;
+    tracked.changed_rest = seen->ctime.nanoseconds;
+  }
+  const char* filter = nullptr;
+  if (filters_ && git_attr_get(&filter, repository, 0, in_repository.c_str(), "filter") == 0 &&
+      git_attr_value(filter) == GIT_ATTR_VALUE_STRING)
+    tracked.flags |= kBerthGitFiltered;
+  std::string bytes(reinterpret_cast<const char*>(&tracked), sizeof tracked);
+  tell("tracked", bytes += path);
+}
+
+}  // namespace berth::git
