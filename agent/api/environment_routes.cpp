@@ -12,6 +12,7 @@
 #include "runtime/async/deadline.hpp"
 #include "runtime/async/event.hpp"
 #include "runtime/async/nursery.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/http/error_json.hpp"
@@ -109,8 +110,8 @@ async::Task<Response> show(Services& services, Request& request) {
   const auto entry = co_await resolve(services, request.peer, request.parameter("digest"));
   auto out = entry_json(entry);
   const auto record = co_await services.environments.show(entry.digest);
-  out["record"] = json::parse(record, nullptr, false);
-  out["lock"] = json::parse(entry.lock, nullptr, false);
+  out["record"] = json_or_null(record);
+  out["lock"] = out["record"].is_object() ? out["record"].value("lock", json()) : json();
   const auto viewer = services.access.viewer(request.peer);
   const auto jobs = co_await services.store.jobs_in(entry.digest, viewer);
   out["jobs"] = json::array();
@@ -246,11 +247,11 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
   json last;
   if (const auto& made = *making.outcome; !made) {
     const auto error = co_await masks.hide(made.error(), wanted->secrets, uid);
-    last = json::parse(http::to_json(error));
+    last = json_or_null(http::to_json(error));
   } else {
     last = line_of("environment", {{"digest", (*made).ready.digest.hex()},
                                    {"image", (*made).ready.image},
-                                   {"record", json::parse((*made).ready.record, nullptr, false)}});
+                                   {"record", json_or_null((*made).ready.record)}});
   }
   co_await send_line(out, std::move(last));
 }

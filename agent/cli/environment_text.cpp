@@ -6,6 +6,7 @@
 #include "agent/cli/table.hpp"
 #include "agent/cli/words.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/base/units.hpp"
 
@@ -48,7 +49,7 @@ std::string joined(const json& texts) {
 }  // namespace
 
 std::string environments_table(std::string_view list, Instant now, const Screen& screen) {
-  const auto answer = json::parse(list);
+  const auto answer = read_json(list);
   Table table({{"ENV"}, {"KIND"}, {"PYTHON"}, {"SIZE"}, {"LAST USED"}, {"STATE"}, {"WHAT", 20}});
   for (const auto& environment : list_in(answer, "environments"))
     table.add({{text_of(environment, "digest").substr(0, kEnvironmentDigits)},
@@ -72,7 +73,7 @@ std::string environments_table(std::string_view list, Instant now, const Screen&
 }
 
 std::string environment_page(std::string_view environment, Instant now, const Screen& screen) {
-  const auto answer = json::parse(environment);
+  const auto answer = read_json(environment);
   const auto record = answer.value("record", json::object());
   Page page(screen);
   page.heading(text_of(answer, "digest"));
@@ -91,7 +92,7 @@ std::string environment_page(std::string_view environment, Instant now, const Sc
 }
 
 std::string exported(std::string_view environment) {
-  const auto lock = json::parse(environment).value("lock", json());
+  const auto lock = read_json(environment).value("lock", json());
   const auto kind = lock.is_object() ? text_of(lock, "kind") : std::string();
   if (kind == "venv") return lines_of(list_in(lock, "pip"));
   if (kind == "image") return text_of(lock, "image") + "\n";

@@ -7,6 +7,7 @@
 #include "agent/cli/page.hpp"
 #include "agent/cli/table.hpp"
 #include "agent/cli/words.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/base/units.hpp"
 
@@ -231,7 +232,7 @@ std::string changes_text(const model::EnvironmentChanges& changes) {
 void add_environment(Page& page, const Job& job) {
   const auto& request = job.request.environment;
   if (request.kind == model::EnvironmentRequest::Kind::none) return;
-  const auto record = json::parse(job.environment_record, nullptr, false);
+  const auto record = json_or_null(job.environment_record);
   const auto text = [&](const char* key) -> std::string {
     if (!record.is_object() || !record.contains(key) || !record[key].is_string()) return {};
     return printable(record[key].get<std::string>());

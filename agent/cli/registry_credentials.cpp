@@ -6,6 +6,7 @@
 #include <set>
 
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/docker/credentials.hpp"
 #include "runtime/docker/reference.hpp"
@@ -74,7 +75,7 @@ model::AllRegistryCredentials read_registry_credentials(const std::string& file,
     throw Error(Code::invalid, std::string(kFlag) + "this job runs in no container",
                 "it goes with --image, --dockerfile, or the --env-lock of one");
   const auto registry = registry_of(environment);
-  auto content = json::parse(os::read_file(file, kLargestFile), nullptr, false);
+  auto content = json_or_null(os::read_file(file, kLargestFile));
   if (!content.is_object() && !content.is_array())
     throw Error(Code::invalid, kFlag + printable(file) + " is not JSON",
                 R"(give Docker's config.json, or {"registry": …, "username": …, "password": …})");

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,6 +26,7 @@
 #include "runtime/http/server.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/lock.hpp"
+#include "runtime/os/machine.hpp"
 #include "runtime/os/mount.hpp"
 #include "runtime/os/priority.hpp"
 #include "runtime/os/process.hpp"
@@ -98,20 +98,12 @@ std::string shim_for_containers(const std::string& shim) {
 
 model::Resources capacity_of(const Config& config) {
   const auto cpus = std::max(1U, std::thread::hardware_concurrency());
-  struct sysinfo info {};
-  ::sysinfo(&info);
   model::Resources capacity;
   capacity.cpu_milli = config.cpu_milli.value_or(cpus * 1000);
-  capacity.memory = config.memory.value_or(ByteSize(static_cast<std::uint64_t>(info.totalram) * info.mem_unit));
+  capacity.memory = config.memory.value_or(ByteSize(os::machine_memory()));
   const auto whole_cpus = static_cast<std::uint16_t>(std::clamp(capacity.cpu_milli / 1000, 1U, 65'535U));
   capacity.slots = config.max_parallel.value_or(whole_cpus);
   return capacity;
-}
-
-// As systemd's DefaultTasksMax: enough for any honest job, and a fork bomb leaves the machine usable.
-std::uint32_t usual_pids() {
-  const auto threads = std::atoll(os::read_file("/proc/sys/kernel/threads-max").c_str());
-  return static_cast<std::uint32_t>(std::clamp(threads * 15 / 100, 256LL, 32'768LL));
 }
 
 std::string machine_name() {
@@ -339,7 +331,7 @@ class Agent {
     settings.defaults.log_cap = options.config.log_cap;
     settings.defaults.stop_grace = options.config.stop_grace;
     settings.defaults.memory = options.config.default_memory;
-    settings.defaults.pids = options.config.default_pids.value_or(usual_pids());
+    settings.defaults.pids = options.config.default_pids.value_or(os::usual_pids());
     settings.defaults.tmp = options.config.default_tmp;
     settings.defaults.shm_size = options.config.shm_size;
     settings.defaults.network = options.config.network;

@@ -11,6 +11,7 @@
 #include "runtime/environment/image_choice.hpp"
 #include "runtime/environment/venv.hpp"
 #include "runtime/os/file.hpp"
+#include "runtime/os/machine.hpp"
 #include "runtime/os/sandbox.hpp"
 
 namespace berth::daemon {
@@ -21,7 +22,7 @@ using Variables = std::vector<std::pair<std::string, std::string>>;
 constexpr const char* kBuilder = "berth";
 constexpr const char* kNobody = "nobody";
 constexpr const char* kNoGroup = "nogroup";
-constexpr std::uint32_t kBuildPids = 4096;
+constexpr std::uint32_t kBuildPids = 4096;  // on a machine that gives a job as many
 
 Variables variables_of(const EnvironmentConfig& config) {
   return {config.build_environment.begin(), config.build_environment.end()};
@@ -59,8 +60,7 @@ environment::NodeConda node_conda(const Config& config, std::optional<os::Identi
 
 // For builds without a limit of their own: what is left is enough for the node to go on.
 std::uint64_t most_of_memory() {
-  const auto pages = static_cast<std::uint64_t>(std::max(::sysconf(_SC_PHYS_PAGES), 1L));
-  return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) / 4 * 3;
+  return os::machine_memory() / 4 * 3;
 }
 
 std::vector<gpu::BaseImage> gpu_images(const EnvironmentConfig& config) {
@@ -98,7 +98,7 @@ environment::BuildSettings build_settings(const Config& config, const std::strin
   settings.cgroup_base = cgroup_base;
   settings.limits.memory = asked.build_memory ? asked.build_memory->bytes() : most_of_memory();
   settings.limits.cpu_milli = asked.build_cpu_milli;
-  settings.limits.pids = kBuildPids;
+  settings.limits.pids = std::min(kBuildPids, os::usual_pids());
   settings.time_limit = asked.build_timeout;
   settings.at_once = asked.builds_at_once;
   settings.path = config.path;

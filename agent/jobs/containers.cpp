@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/docker/arguments.hpp"
 #include "runtime/environment/image_records.hpp"
 #include "runtime/gpu/visibility.hpp"
@@ -66,7 +67,7 @@ std::string Containers::record_file(const model::JobId& job, int launch) const {
 
 std::optional<Containers::Record> Containers::record_of(const model::JobId& job, int launch) const {
   const auto text = os::read_file_if_exists(record_file(job, launch));
-  const auto json = text ? Json::parse(*text, nullptr, false) : Json();
+  const auto json = text ? json_or_null(*text) : Json();
   if (!json.is_object()) return std::nullopt;
   return Record{json.value("name", ""), json.value("id", "")};
 }

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 
 namespace berth::jobs {
 namespace {
@@ -92,7 +93,7 @@ std::string to_text(const GpuRecord& record) {
 GpuRecord record_from_text(std::string_view text, const std::string& boot_id) {
   if (text.empty()) return {boot_id, {}, {}, {}};
   try {
-    return record_from(json::parse(text), boot_id);
+    return record_from(read_json(text), boot_id);
   } catch (const json::exception& error) {
     throw Error(Code::corrupt, "what was kept of the GPUs cannot be read: " + std::string(error.what()));
   }

@@ -31,7 +31,7 @@ class Stack {
   explicit Stack(std::vector<Entry> entries) {
     for (auto& entry : entries) {
       const auto image = entry.image;
-      layers_[image] = {entry.last_used, entry.leased, 0, environment::images_below(entry.canonical), std::move(entry)};
+      layers_[image] = {entry.last_used, entry.leased, 0, std::move(entry.below), std::move(entry)};
     }
     // As deep as they can be: each round takes use one level down, and heights one up.
     for (std::size_t round = 0; round < layers_.size() && settle(); ++round) {

@@ -7,6 +7,7 @@
 #include "agent/jobs/outage.hpp"
 #include "agent/jobs/persist.hpp"
 #include "runtime/async/deadline.hpp"
+#include "runtime/os/attempt_count.hpp"
 #include "runtime/os/file.hpp"
 
 namespace berth::jobs {
@@ -253,6 +254,10 @@ Task<Came> Jobs::look_at_files(Run& run) {
       if (run.adopted && !shim::has_processes(directory, group_of(id, run.launch))) co_return never_ran(run);
       co_return lost(run, "its directory " + directory + " was removed");
     }
+    std::optional<os::Attempt> attempt;
+    if (run.adopted) attempt.emplace(workplaces_.looking_file(id, run.launch));
+    if (attempt && attempt->is_one_too_many())
+      co_return lost(run, "the agent ended " + std::to_string(os::kMostAttempts) + " times while it read them");
     run.condition = shim::inspect(directory, run.boot_id, run.seal);
   } catch (const Error& error) {
     unreadable = error;

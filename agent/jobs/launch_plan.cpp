@@ -12,6 +12,7 @@
 #include "runtime/docker/reference.hpp"
 #include "runtime/gpu/visibility.hpp"
 #include "runtime/os/file.hpp"
+#include "runtime/os/machine.hpp"
 
 namespace berth::jobs {
 namespace {
@@ -83,7 +84,7 @@ std::string working_directory_of(const model::Job& job, const Site& site) {
 
 constexpr std::uint32_t kWeightOfCpu = 100;  // the kernel's default weight
 constexpr std::uint32_t kLargestWeight = 10'000;
-constexpr ByteSize kLeastErrandMemory = 2_GiB;
+constexpr ByteSize kLeastErrandMemory = 2_GiB;  // on a machine that has at least twice as much
 constexpr std::uint32_t kErrandPids = 256;
 
 os::Limits limits_of(const model::JobRequest& request) {
@@ -149,6 +150,7 @@ shim::Launch plan_launch(const model::Job& job, int attempt, const Site& site, c
   launch.network = job.request.limits.network && defaults.network;
   launch.core_dumps = defaults.core_dumps;
   launch.nice = defaults.nice;
+  launch.goes_first = !launch.limits.memory;
   launch.protection = site.protection;
   launch.timeout = job.request.timeout;
   launch.stop_signal = job.request.stop.signal;
@@ -195,7 +197,8 @@ void set_secrets_apart(shim::Launch& launch, const model::JobRequest& request, c
 
 os::Limits errand_limits(const model::JobRequest& request) {
   auto limits = limits_of(request);
-  limits.memory = std::max(request.resources.memory, kLeastErrandMemory).bytes();
+  const ByteSize least(std::min(kLeastErrandMemory.bytes(), os::machine_memory() / 2));
+  limits.memory = std::max(request.resources.memory, least).bytes();
   limits.pids = std::max(request.limits.pids.value_or(kErrandPids), 16U);
   limits.cpu_weight = kWeightOfCpu / 2;
   return limits;

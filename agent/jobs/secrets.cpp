@@ -6,6 +6,7 @@
 #include <set>
 
 #include "agent/jobs/jobs.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/os/file.hpp"
 
 namespace berth::jobs {
@@ -112,7 +113,7 @@ std::optional<model::JobSecrets> take_from(nlohmann::json& request, const std::s
     request[kRegistries] = std::move(registries);
     const auto file = os::join(registries_directory, request.value("submission_id", ""));
     if (const auto text = os::read_file_if_exists(file))
-      secrets.registries = model::registry_credentials_from_json(nlohmann::json::parse(*text));
+      secrets.registries = model::registry_credentials_from_json(read_json(*text));
   }
   if (secrets.empty()) return std::nullopt;
   return secrets;
@@ -131,7 +132,7 @@ Task<> Jobs::set_old_secrets_apart() {
     std::vector<std::pair<store::StoredRequest, std::string>> changed;
     auto take = [&] {
       for (const auto& stored : requests) {
-        auto request = nlohmann::json::parse(stored.json, nullptr, false);
+        auto request = json_or_null(stored.json);
         const auto secrets = take_from(request, settings_.old_credentials);
         if (!secrets) continue;
         auto closed = box_.close(request.value("submission_id", ""), *secrets);

@@ -10,6 +10,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/logs/appender.hpp"
+#include "runtime/os/attempt_count.hpp"
 #include "runtime/os/beneath.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/mount.hpp"
@@ -31,7 +32,7 @@ constexpr const char* kUpper = "upper";
 constexpr const char* kOverlayWork = "overlay-work";
 constexpr ByteSize kRemarksCap = 1_MiB;
 constexpr const char* kCollecting = "collecting";  // how often it was begun
-constexpr int kMostCollectings = 4;
+constexpr const char* kLooking = "looking";        // how often its records were begun to be read
 
 // Of the disk, which is less than the size of a log with a hole; 0 where there is no such file.
 std::uint64_t allocated(const std::string& path) {
@@ -45,13 +46,8 @@ bool is_kept(const std::string& name) { return name == shim::kLogFile || name ==
 
 // What several agents could not finish is not begun for ever.
 void count_collecting(const std::string& path) {
-  const int times = std::atoi(os::read_file_if_exists(path).value_or("0").c_str());
-  if (times >= kMostCollectings)
+  if (const int times = os::count_attempt(path); times >= os::kMostAttempts)
     throw Error(Code::timeout, "the agent ended " + std::to_string(times) + " times while it collected them");
-  try {
-    os::write_file(path, std::to_string(times + 1), 0600, os::Durable::no);
-  } catch (const Error&) {  // a full disk is no reason not to look at them
-  }
 }
 
 // A directory that others may pass through but not list.
@@ -173,6 +169,10 @@ CollectFrom Workplaces::collect_from(const model::Job& job, int launch) const {
   from.request.known_as = os::join(place, job.request.snapshot ? kTree : kScratch);
   if (job.request.snapshot) from.request.base = job.request.working_directory;
   return from;
+}
+
+std::string Workplaces::looking_file(const model::JobId& id, int launch) const {
+  return os::join(directory(id, launch), kLooking);
 }
 
 bool Workplaces::anything_to_collect(const model::Job& job, int launch) const noexcept {

@@ -86,6 +86,9 @@ class Workplaces {
   // Of a launch that is over; nothing where it had no such layer.
   std::optional<model::EnvironmentChanges> environment_changes(const model::JobId& id, int launch) const;
 
+  // For an os::Attempt, while the records of a launch are read that an earlier agent made.
+  std::string looking_file(const model::JobId& id, int launch) const;
+
   // False where the job certainly left nothing: a few system calls, which read nothing and follow nothing.
   bool anything_to_collect(const model::Job& job, int launch) const noexcept;
   // Stores what the job left in its output directories, with nothing but its user's rights. Too many agents that ended

@@ -4,20 +4,15 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "runtime/base/json.hpp"
+
 namespace berth::model {
 namespace {
 
 constexpr std::array<std::string_view, 7> kNames{"none",  "user_managed", "conda", "venv",
                                                  "image", "dockerfile",   "lock"};
 
-// What a lock is of, it says itself.
-bool is_lock_of_image(const EnvironmentRequest& environment) {
-  const auto text = environment.files.find(environment.file);
-  if (text == environment.files.end()) return false;
-  const auto lock = nlohmann::json::parse(text->second, nullptr, false);
-  const auto kind = lock.is_object() ? lock.find("kind") : lock.end();
-  return kind != lock.end() && *kind == "image";
-}
+constexpr JsonBounds kLockBounds{.bytes = 1U << 20, .values = 100'000, .depth = 16};
 
 }  // namespace
 
@@ -29,9 +24,17 @@ std::optional<EnvironmentRequest::Kind> parse_environment_kind(std::string_view 
   return static_cast<EnvironmentRequest::Kind>(found - kNames.begin());
 }
 
+bool is_lock_of_image(const EnvironmentRequest& environment) {
+  const auto text = environment.files.find(environment.file);
+  if (text == environment.files.end()) return false;
+  const auto lock = json_or_null(text->second, kLockBounds);
+  const auto kind = lock.is_object() ? lock.find("kind") : lock.end();
+  return kind != lock.end() && *kind == "image";
+}
+
 bool in_container(const EnvironmentRequest& environment) {
   using enum EnvironmentRequest::Kind;
-  if (environment.kind == lock) return is_lock_of_image(environment);
+  if (environment.kind == lock) return environment.of_image ? *environment.of_image : is_lock_of_image(environment);
   return environment.kind == image || environment.kind == dockerfile;
 }
 

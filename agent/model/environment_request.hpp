@@ -32,6 +32,8 @@ struct EnvironmentRequest {
   std::string image;              // a reference, or "cpu" or "gpu" for the node's own choice
   std::optional<Digest> context;  // dockerfile: a snapshot of the directory that is built
   std::string dockerfile;         // its path in there
+  // lock: whether it is the lock of an image, where that was found out once (request_from_json) and kept with the job.
+  std::optional<bool> of_image;
 
   friend bool operator==(const EnvironmentRequest&, const EnvironmentRequest&) = default;
 };
@@ -39,7 +41,9 @@ struct EnvironmentRequest {
 // "none", "user_managed", "conda", "venv", "image", "dockerfile", "lock".
 std::string_view name(EnvironmentRequest::Kind kind);
 std::optional<EnvironmentRequest::Kind> parse_environment_kind(std::string_view name);
-// Whether the job runs in a container of its own. For a lock this reads it.
+// Reads the lock: what it is of, it says itself.
+bool is_lock_of_image(const EnvironmentRequest& environment);
+// Whether the job runs in a container of its own. Reads the lock where what it is of was not found out yet.
 bool in_container(const EnvironmentRequest& environment);
 
 }  // namespace berth::model

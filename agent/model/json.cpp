@@ -8,6 +8,7 @@
 #include "agent/model/json_reader.hpp"
 #include "agent/model/request_json.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 
 namespace berth::model {
@@ -18,8 +19,7 @@ using std::chrono::duration_cast;
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-constexpr std::size_t kMaxText = 64U << 20;  // for the agent's lists; a submission's is read job by job (elements_of)
-constexpr int kMaxDepth = 32;
+constexpr JsonBounds kBounds{.bytes = 64U << 20, .values = 2'000'000, .depth = 32};  // for the agent's lists
 
 std::int64_t to_ms(microseconds duration) {
   return duration_cast<milliseconds>(duration).count();
@@ -63,8 +63,8 @@ std::vector<Attempt> attempt_of_outline(JsonReader& fields) {
 // Stored text that is JSON itself is shown as such.
 json embedded(const std::string& text) {
   if (text.empty()) return nullptr;
-  auto value = json::parse(text, nullptr, false);
-  return value.is_discarded() ? json(text) : value;
+  auto value = json_or_null(text);
+  return value.is_null() ? json(text) : value;
 }
 
 }  // namespace
@@ -334,28 +334,6 @@ json parse_json(std::string_view text) {
   return parse_json(text, budget);
 }
 
-json parse_json(std::string_view text, JsonBudget& budget) {
-  if (text.size() > kMaxText)
-    throw Error(Code::too_large, "JSON of " + to_text(ByteSize(text.size())) + " is over the limit of " +
-                                     to_text(ByteSize(kMaxText)));
-  const auto bounded = [&](int depth, json::parse_event_t event, json&) {
-    const bool opens =
-        event == json::parse_event_t::object_start || event == json::parse_event_t::array_start;
-    if (opens && depth >= kMaxDepth) throw Error(Code::invalid, "JSON is nested too deeply");
-    const bool closes = event == json::parse_event_t::object_end || event == json::parse_event_t::array_end;
-    if (!closes && budget.values-- == 0) {
-      budget.values = 0;
-      throw Error(Code::too_large, "JSON with more values than are read here");
-    }
-    return true;
-  };
-  try {
-    return json::parse(text, bounded);
-  } catch (const json::parse_error& error) {
-    throw Error(Code::invalid, "malformed JSON at byte " + std::to_string(error.byte));
-  } catch (const json::exception&) {  // a number that no double holds
-    throw Error(Code::invalid, "JSON with a number out of range");
-  }
-}
+json parse_json(std::string_view text, JsonBudget& budget) { return read_json(text, kBounds, budget.values); }
 
 }  // namespace berth::model

@@ -11,6 +11,8 @@ namespace {
 using nlohmann::json;
 using std::chrono::milliseconds;
 
+constexpr const char* kLockOfImage = "lock_of_image";  // in stored requests alone
+
 StopRequest stop_from_json(const json& value) {
   JsonReader fields(value, "stop");
   StopRequest result;
@@ -173,6 +175,7 @@ json to_json(const JobRequest& request) {
   json object = json::object();
   write_request(object, request);
   if (!request.secrets_mark.empty()) object["secrets_mark"] = request.secrets_mark;
+  if (request.environment.of_image) object[kLockOfImage] = *request.environment.of_image;
   object["priority"] = request.priority;
   object["held"] = request.held;
   return object;
@@ -188,6 +191,10 @@ JobRequest request_from_json(const json& value) {
   JsonReader fields(value, "job request");
   fields.require("command");
   auto request = read_request(fields);
+  auto& environment = request.environment;
+  const bool known = fields.find(kLockOfImage) != nullptr;
+  if (environment.kind == EnvironmentRequest::Kind::lock)
+    environment.of_image = known ? fields.flag(kLockOfImage, false) : is_lock_of_image(environment);
   fields.refuse_others();
   return request;
 }

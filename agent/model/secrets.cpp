@@ -11,6 +11,7 @@
 #include "agent/model/json_reader.hpp"
 #include "runtime/base/base64.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/percent.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/base/url_credentials.hpp"
@@ -24,6 +25,7 @@ constexpr const char* kSecrets = "secrets";
 constexpr const char* kVariables = "environment_variables";
 constexpr const char* kHidden = "hidden";
 constexpr const char* kMark = "secrets_mark";
+constexpr const char* kLockOfImage = "lock_of_image";
 constexpr const char* kDockerArgs = "/resources/docker_args";
 constexpr std::string_view kOfEnvironment = "/environment/";
 constexpr std::size_t kMostSecrets = 100;
@@ -271,7 +273,7 @@ void attach(json& request, const Attachments& attachments) {
 JobSecrets take_secrets(json& request, Origin origin) {
   JobSecrets secrets;
   if (!request.is_object()) return secrets;
-  for (const auto* own : {kHidden, kMark})
+  for (const auto* own : {kHidden, kMark, kLockOfImage})
     if (request.contains(own)) refuse(own, "is not a known field");
   secrets.registries = take_registry_credentials(request);
   auto shown = json::object();
@@ -309,7 +311,7 @@ std::string to_text(const JobSecrets& secrets) {
 
 JobSecrets secrets_from_text(std::string_view text) {
   try {
-    const auto whole = json::parse(text);
+    const auto whole = read_json(text);
     JobSecrets secrets;
     for (const auto& [name, value] : whole.at("values").items())
       secrets.values[name] = from_base64(value.get_ref<const std::string&>()).value();

@@ -6,6 +6,7 @@
 
 #include "agent/model/json.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 
 namespace berth::store {
 namespace {
@@ -79,7 +80,7 @@ model::JobRequest request_column(const db::Statement& row, int column) {
 }
 
 std::vector<std::string> texts_column(const db::Statement& row, int column) {
-  return nlohmann::json::parse(row.text(column)).get<std::vector<std::string>>();
+  return read_json(row.text(column)).get<std::vector<std::string>>();
 }
 
 std::string to_column(const std::vector<std::string>& texts) { return nlohmann::json(texts).dump(); }

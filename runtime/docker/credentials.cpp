@@ -8,6 +8,7 @@
 
 #include "runtime/base/base64.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/docker/json.hpp"
 #include "runtime/os/file.hpp"
@@ -94,7 +95,7 @@ std::string registry_config(const std::map<std::string, Credentials>& credential
 Credentials Keychain::find(const std::string& registry) const {
   const auto text = os::read_file_if_exists(config_, kLargestConfig);
   if (!text) return {};
-  const auto config = Json::parse(*text, nullptr, false);
+  const auto config = json_or_null(*text, kAnswerBounds);
   if (!config.is_object())
     throw Error(Code::invalid, "the registry credentials in " + printable(config_) + " are not JSON",
                 "correct the file, or make it anew with docker login");
@@ -134,7 +135,7 @@ Credentials Keychain::ask_helper(const std::string& helper, const std::string& r
         name + " has no credentials for " + printable(registry) + ": " + printable(said.substr(0, 200)),
         "run it by hand: echo " + key_of(registry) + " | " + *program + " get");
   }
-  const auto answer = Json::parse(done.output, nullptr, false);
+  const auto answer = json_or_null(done.output, kAnswerBounds);
   if (!answer.is_object()) throw Error(Code::invalid, name + " did not answer with JSON");
   Credentials credentials{text_of(answer, "Username"), text_of(answer, "Secret"), {}};
   if (credentials.username == kTokenUser) credentials = {{}, {}, credentials.password};

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/percent.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/docker/engine_error.hpp"
@@ -65,9 +66,12 @@ std::chrono::system_clock::time_point time_of(const std::string& text) {
 }
 
 Json parse(std::string_view body) {
-  auto json = Json::parse(body, nullptr, false);
-  if (json.is_discarded()) throw Error(Code::invalid, "the container engine answered with what is no JSON");
-  return json;
+  try {
+    return read_json(body);
+  } catch (Error& failure) {
+    failure.add_context("reading the container engine's answer");
+    throw;
+  }
 }
 
 // As Docker itself calls them: Podman names the registry of images that Docker takes for granted.

@@ -6,7 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/docker/json.hpp"
 
 namespace berth::docker {
 namespace {
@@ -79,7 +81,7 @@ Error of_kind(const Kind& kind, std::string message) {
 }  // namespace
 
 std::string message_of(std::string_view body) {
-  const auto json = nlohmann::json::parse(body, nullptr, false);
+  const auto json = json_or_null(body, kAnswerBounds);
   for (const char* name : {"message", "cause"})
     if (json.is_object() && json.contains(name) && json[name].is_string())
       return json[name].get<std::string>();

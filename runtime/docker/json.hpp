@@ -5,9 +5,14 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "runtime/base/json.hpp"
+
 namespace berth::docker {
 
 using Json = nlohmann::json;
+
+// Of what registries, credential helpers and configuration files of users say. An engine is asked for long lists.
+constexpr JsonBounds kAnswerBounds{.bytes = 8U << 20, .values = 100'000, .depth = 32};
 
 // A copy: what it is of is often a temporary.
 inline Json member(const Json& object, const char* name) {

@@ -1,6 +1,7 @@
 #include "runtime/docker/manifest.hpp"
 
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/docker/json.hpp"
 
@@ -8,7 +9,7 @@ namespace berth::docker {
 namespace {
 
 Json parse(const std::string& body, const Reference& reference) {
-  auto json = Json::parse(body, nullptr, false);
+  auto json = json_or_null(body, kAnswerBounds);
   if (!json.is_object())
     throw Error(Code::invalid, "the registry's manifest of " + reference.text() + " is no JSON object");
   return json;

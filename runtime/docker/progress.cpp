@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdio>
 
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/base/units.hpp"
 #include "runtime/docker/json.hpp"
@@ -53,7 +54,7 @@ void MessageStream::finish() {
 
 void MessageStream::line(std::string_view text) {
   if (text.find_first_not_of(" \t\r") == std::string_view::npos) return;
-  const auto json = Json::parse(text, nullptr, false);
+  const auto json = json_or_null(text, kAnswerBounds);
   if (!json.is_object())
     throw Error(Code::invalid, "the engine sent what is no message: " + printable(text.substr(0, 200)));
   Message message;

@@ -7,6 +7,7 @@
 
 #include "runtime/base/base64.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/percent.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/docker/json.hpp"
@@ -39,7 +40,7 @@ std::string api_host(const std::string& registry) {
 // A failure's own words: {"errors": [{"code": …, "message": …}]}.
 std::string words_of(const http::Answer& answer) {
   std::string words;
-  const auto json = Json::parse(answer.body, nullptr, false);
+  const auto json = json_or_null(answer.body, kAnswerBounds);
   for (const auto& error : member(json, "errors")) {
     const auto message = text_of(error, "message");
     (words += words.empty() ? "" : "; ") += message.empty() ? text_of(error, "code") : message;
@@ -173,7 +174,7 @@ class Session {
     const auto answer = credentials_.identity_token.empty() ? ask_for_token(*realm, value("service"), scope)
                                                             : refresh_token(*realm, value("service"), scope);
     if (answer.status != 200) refuse(answer);
-    const auto json = Json::parse(answer.body, nullptr, false);
+    const auto json = json_or_null(answer.body, kAnswerBounds);
     auto token = text_of(json, "token");
     if (token.empty()) token = text_of(json, "access_token");
     if (token.empty())

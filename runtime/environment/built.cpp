@@ -3,7 +3,9 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/environment/lock_text.hpp"
 
 namespace berth::environment {
 namespace {
@@ -12,6 +14,9 @@ using Json = nlohmann::json;
 using Variables = std::vector<std::pair<std::string, std::string>>;
 
 constexpr int kVersion = 1;
+constexpr JsonBounds kResultBounds{.bytes = kLongestResult, .values = kLockBounds.values, .depth = kLockBounds.depth};
+constexpr std::size_t kLongestRest = 1U << 20;  // of a result, but for its lock: jobs' records hold it
+constexpr std::size_t kLongestPath = 4096;
 
 Json object_of(const Variables& variables) {
   auto object = Json::object();
@@ -30,23 +35,27 @@ Variables variables_of(const Json& object) {
   return variables;
 }
 
-Json facts_of(const Built& built) { return built.facts.empty() ? Json::object() : Json::parse(built.facts); }
+Json facts_of(const Built& built) { return built.facts.empty() ? Json::object() : read_json(built.facts); }
 
 bool is_within(const std::string& path, const std::string& directory) {
   return path.starts_with(directory + "/") && path.find("/../") == std::string::npos &&
          !path.ends_with("/..");
 }
 
-void take_result(Built& built, const Json& result, const std::string& prefix) {
+void take_result(Built& built, std::string_view text, const std::string& prefix) {
+  const auto result = read_json(text, kResultBounds);
   result.at("interpreter").get_to(built.interpreter);
   result.at("path_prefix").get_to(built.path_prefix);
   built.variables = variables_of(result.at("variables"));
   result.at("python_version").get_to(built.python_version);
   result.at("packages").get_to(built.packages);
   built.lock = result.at("lock").dump();
+  if (built.lock.size() > kLockBounds.bytes) throw Error(Code::too_large, "its lock is larger than 1 MiB");
+  if (text.size() > built.lock.size() + kLongestRest)
+    throw Error(Code::too_large, "without its lock it is larger than 1 MiB");
   for (const auto* path : {&built.interpreter, &built.path_prefix})
-    if (!path->empty() && !is_within(*path, prefix))
-      throw Error(Code::invalid, printable(*path) + " is not in " + prefix);
+    if (!path->empty() && (!is_within(*path, prefix) || path->size() > kLongestPath))
+      throw Error(Code::invalid, printable(path->substr(0, kLongestPath)) + " is not in " + prefix);
 }
 
 }  // namespace
@@ -64,8 +73,8 @@ std::string to_text(const Built& built) {
             {"variables", object_of(built.variables)},
             {"python_version", built.python_version},
             {"packages", built.packages},
-            {"lock", Json::parse(built.lock)},
-            {"canonical", Json::parse(built.canonical)},
+            {"lock", read_json(built.lock)},
+            {"canonical", read_json(built.canonical)},
             {"image", built.image},
             {"facts", facts_of(built)},
             {"only_in_boot", built.only_in_boot}};
@@ -75,7 +84,7 @@ std::string to_text(const Built& built) {
 
 Built built_from_text(std::string_view text) {
   try {
-    const auto json = Json::parse(text);
+    const auto json = read_json(text);
     Built built;
     const auto digest = parse_digest(json.at("digest").get<std::string>());
     if (!digest) throw Error(Code::corrupt, "its digest is malformed");
@@ -99,12 +108,25 @@ Built built_from_text(std::string_view text) {
     return built;
   } catch (const Json::exception& failure) {
     throw Error(Code::corrupt, std::string("the record of an environment is malformed: ") + failure.what());
+  } catch (const Error& failure) {
+    throw Error(Code::corrupt, "the record of an environment is malformed: " + failure.message());
   }
+}
+
+std::set<std::string> images_below(const std::string& canonical) {
+  const auto json = json_or_null(canonical);
+  std::set<std::string> below;
+  if (!json.is_object()) return below;
+  if (json.contains("image") && json["image"].is_string()) below.insert(json["image"].get<std::string>());
+  for (const auto& base : json.value("bases", Json::object()))
+    if (base.is_string()) below.insert(base.get<std::string>());
+  below.erase("");
+  return below;
 }
 
 void add_result(Built& built, std::string_view result, const std::string& prefix) {
   try {
-    take_result(built, Json::parse(result), prefix);
+    take_result(built, result, prefix);
   } catch (const Json::exception& failure) {
     throw Error(Code::invalid, "the build's result.json is malformed: " + printable(failure.what()));
   } catch (Error& failure) {

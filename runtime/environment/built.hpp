@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -42,8 +43,13 @@ std::string to_text(const Built& built);
 // Throws Error Code::corrupt.
 Built built_from_text(std::string_view text);
 
+// The images, by the engine's ids, that one with this Built::canonical is built upon.
+std::set<std::string> images_below(const std::string& canonical);
+
 // Takes over what a build's result.json says (recipe.hpp). It comes from a program that is not trusted:
-// throws Error Code::invalid where it is not as it must be, or names an interpreter outside of `prefix`.
+// throws Error Code::invalid where it is not as it must be, or names an interpreter outside of `prefix`, and
+// Code::too_large where it is more than is kept of a build.
+constexpr std::uint64_t kLongestResult = 8U << 20;
 void add_result(Built& built, std::string_view result, const std::string& prefix);
 
 Ready ready_from(const Built& built);

@@ -110,19 +110,42 @@ std::string Cache::failed_log(const Digest& digest) const {
   return join(join(directory_, kFailed), digest.hex() + ".log");
 }
 
+std::optional<Built> Cache::read(const Digest& digest) const {
+  const auto text = os::read_file_if_exists(ready_file(digest));
+  if (!text) return std::nullopt;
+  try {
+    return built_from_text(*text);
+  } catch (const Error&) {  // a record that cannot be read is none: it will be built again
+    return std::nullopt;
+  }
+}
+
+// With `mutex_` held.
+void Cache::remember(const Built& built) {
+  auto& known = known_[built.digest];
+  known.only_in_boot = built.only_in_boot;
+  auto& entry = known.entry;
+  entry.digest = built.digest;
+  entry.kind = built.kind;
+  entry.words = built.words;
+  entry.bytes = built.bytes;
+  entry.created = built.created;
+  entry.python_version = built.python_version;
+  entry.log = log_of(built.digest);
+  entry.image = built.image;
+  entry.below = images_below(built.canonical);
+  entry.owner = built.owner;
+}
+
 // With `mutex_` held. What is remembered counts as long as the file is there.
 const Cache::Known* Cache::find(const Digest& digest) {
-  const auto path = ready_file(digest);
   const auto known = known_.find(digest);
-  if (known != known_.end() && os::exists(path)) return &known->second;
+  if (known != known_.end() && os::exists(ready_file(digest))) return &known->second;
   known_.erase(digest);
-  const auto text = os::read_file_if_exists(path);
-  if (!text) return nullptr;
-  try {
-    return &known_.emplace(digest, Known{built_from_text(*text), {}}).first->second;
-  } catch (const Error&) {  // a record that cannot be read is none: it will be built again
-    return nullptr;
-  }
+  const auto built = read(digest);
+  if (!built) return nullptr;
+  remember(*built);
+  return &known_.at(digest);
 }
 
 std::string Cache::log_of(const Digest& digest) const {
@@ -130,14 +153,16 @@ std::string Cache::log_of(const Digest& digest) const {
 }
 
 std::optional<Leased> Cache::lease(const Digest& digest) {
+  const auto built = read(digest);
+  if (!built) return std::nullopt;
+  const bool here = built->image.empty() && !built->interpreter.empty();
+  if (here && !leads_somewhere(built->interpreter)) return std::nullopt;
+  auto ready = ready_from(*built);
+  ready.build_log = log_of(digest);
+  if (built->image.empty()) ready.prefix = prefix(digest);
   const std::lock_guard guard(mutex_);
   const auto* known = find(digest);
   if (known == nullptr) return std::nullopt;
-  const bool here = known->built.image.empty() && !known->built.interpreter.empty();
-  if (here && !leads_somewhere(known->built.interpreter)) return std::nullopt;
-  auto ready = ready_from(known->built);
-  ready.build_log = log_of(digest);
-  if (known->built.image.empty()) ready.prefix = prefix(digest);
   if (auto held = known->held.lock()) return Leased{std::move(ready), Lease(std::move(held))};
   auto lock = os::FileLock::try_share(join(directory(digest), kUsesFile));
   if (!lock || !os::exists(ready_file(digest))) return std::nullopt;
@@ -157,7 +182,7 @@ void Cache::publish(const Built& built) {
   os::write_file(ready_file(built.digest), to_text(built), 0600, lasts ? os::Durable::yes : os::Durable::no);
   if (lasts) os::sync_directory(directory_);
   const std::lock_guard guard(mutex_);
-  known_[built.digest].built = built;
+  remember(built);
 }
 
 void Cache::open_to(const Digest& digest, std::optional<uid_t> owner) const {
@@ -194,36 +219,19 @@ void Cache::harden(const Digest& digest) {
   const auto tree = os::open(directory(digest), O_RDONLY | O_DIRECTORY);
   if (::syncfs(tree.get()) != 0) throw_errno("write to disk", directory(digest));
   const std::lock_guard changing(changing_);
-  Built built;
-  {
-    const std::lock_guard guard(mutex_);
-    const auto* known = find(digest);
-    if (known == nullptr) return;
-    built = known->built;
-  }
-  built.only_in_boot.clear();
-  os::write_file(ready_file(digest), to_text(built), 0600, os::Durable::yes);
+  auto built = read(digest);
+  if (!built) return;
+  built->only_in_boot.clear();
+  os::write_file(ready_file(digest), to_text(*built), 0600, os::Durable::yes);
   os::sync_directory(directory_);
   const std::lock_guard guard(mutex_);
-  known_[digest].built = built;
+  remember(*built);
 }
 
-Entry Cache::entry_of(const Known& known) const {
-  const auto& built = known.built;
-  Entry entry;
-  entry.digest = built.digest;
-  entry.kind = built.kind;
-  entry.words = built.words;
-  entry.bytes = built.bytes;
-  entry.created = built.created;
-  entry.last_used = time_of_change(join(directory(built.digest), kUsesFile)).value_or(built.created);
+Entry Cache::current(const Known& known) const {
+  auto entry = known.entry;
+  entry.last_used = time_of_change(join(directory(entry.digest), kUsesFile)).value_or(entry.created);
   entry.leased = !known.held.expired();
-  entry.python_version = built.python_version;
-  entry.log = log_of(built.digest);
-  entry.lock = built.lock;
-  entry.image = built.image;
-  entry.canonical = built.canonical;
-  entry.owner = built.owner;
   return entry;
 }
 
@@ -238,7 +246,7 @@ std::vector<Entry> Cache::list() {
   std::vector<Entry> entries;
   for (const auto& digest : all()) {
     const std::lock_guard guard(mutex_);
-    if (const auto* known = find(digest)) entries.push_back(entry_of(*known));
+    if (const auto* known = find(digest)) entries.push_back(current(*known));
   }
   return entries;
 }
@@ -246,13 +254,12 @@ std::vector<Entry> Cache::list() {
 std::uint64_t Cache::bytes() {
   const std::lock_guard guard(mutex_);
   std::uint64_t bytes = 0;
-  for (const auto& [digest, known] : known_) bytes += known.built.bytes;
+  for (const auto& [digest, known] : known_) bytes += known.entry.bytes;
   return bytes;
 }
 
 std::string Cache::show(const Digest& digest) {
-  const std::lock_guard guard(mutex_);
-  if (const auto* known = find(digest)) return to_text(known->built);
+  if (const auto built = read(digest)) return to_text(*built);
   throw Error(Code::not_found, "there is no environment " + digest.brief(),
               "`berth env ls` lists those there are");
 }
@@ -301,7 +308,7 @@ void Cache::sweep() {
     {
       const std::lock_guard guard(mutex_);
       const auto* known = find(digest);
-      damaged = known != nullptr && known->built.only_in_boot != os::boot_id();
+      damaged = known != nullptr && known->only_in_boot != os::boot_id();
     }
     if (damaged) clear(digest);
   }
@@ -324,7 +331,7 @@ std::vector<Digest> Cache::not_hardened() {
   for (const auto& digest : all()) {
     const std::lock_guard guard(mutex_);
     const auto* known = find(digest);
-    if (known != nullptr && !known->built.only_in_boot.empty()) digests.push_back(digest);
+    if (known != nullptr && !known->only_in_boot.empty()) digests.push_back(digest);
   }
   return digests;
 }

@@ -17,12 +17,13 @@
 //
 // Where users are told apart a DIGEST can be entered by nobody before it is ready, and then by those whom it is for.
 //
-// Thread-safe. Every call blocks on the file system.
+// Thread-safe. Every call blocks on the file system. What is long in a record stays there: a lock, the packages.
 
 #include <cstdint>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,9 +43,8 @@ struct Entry {
   bool leased = false;
   std::string python_version;
   std::string log;        // the build's log file
-  std::string lock;       // JSON
   std::string image;      // the engine's id; "" on the host
-  std::string canonical;  // JSON: what the digest is of
+  std::set<std::string> below{};  // the images, by the engine's ids, that it is built upon
   std::optional<uid_t> owner{};  // whose alone it is
 };
 
@@ -105,16 +105,19 @@ class Cache {
 
  private:
   struct Known {
-    Built built;
+    Entry entry;  // but for what changes: when it was last used, and whether it is leased
+    std::string only_in_boot;
     std::weak_ptr<Lease::Held> held;
   };
 
   std::string ready_file(const Digest& digest) const;
   std::string log_of(const Digest& digest) const;
   std::vector<Digest> all() const;
+  std::optional<Built> read(const Digest& digest) const;
   const Known* find(const Digest& digest);
+  void remember(const Built& built);
   bool can_be_read(const Digest& digest);
-  Entry entry_of(const Known& known) const;
+  Entry current(const Known& known) const;
   void doom(const Digest& digest);
 
   std::string directory_;

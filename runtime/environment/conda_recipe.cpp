@@ -8,6 +8,7 @@
 #include "runtime/environment/conda_script.hpp"
 #include "runtime/environment/conda_spec.hpp"
 #include "runtime/environment/inputs.hpp"
+#include "runtime/environment/lock_text.hpp"
 #include "runtime/os/file.hpp"
 
 namespace berth::environment {
@@ -20,7 +21,6 @@ using Kind = CondaTool::Kind;
 
 // Counts in every digest: to be raised when recipes come to make something else of the same spec.
 constexpr int kForm = 1;
-constexpr std::size_t kLargestLock = 8U << 20;
 constexpr const char* kLockOf = "use what `berth env lock` printed";
 
 std::string mirrored(const std::string& channel, const NodeConda& node) {
@@ -255,8 +255,7 @@ std::map<std::string, std::string> variables_of_lock(const Json& lock) {
 }
 
 Json parse_lock(const std::string& text, const CondaTool& tool) {
-  if (text.size() > kLargestLock) throw Error(Code::too_large, "the lock is larger than 8 MiB", kLockOf);
-  auto lock = Json::parse(text, nullptr, false);
+  auto lock = read_lock(text);
   const auto is = [&](const char* key, const std::string& value) {
     return lock.contains(key) && lock[key] == value;
   };

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/spawn.hpp"
@@ -202,7 +203,7 @@ bool CondaTool::shares_cache() const {
 
 std::optional<CondaTool> recognise_conda_tool(const std::string& name, const std::string& version,
                                               const std::string& info) {
-  const auto json = nlohmann::json::parse(info, nullptr, false);
+  const auto json = json_or_null(info, JsonBounds{.bytes = 4U << 20, .values = 100'000});
   if (!json.is_object()) return std::nullopt;
   CondaTool tool;
   tool.platform =

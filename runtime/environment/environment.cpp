@@ -8,7 +8,9 @@
 
 #include "runtime/async/deadline.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/environment/lock_text.hpp"
 #include "runtime/environment/python.hpp"
 #include "runtime/os/file.hpp"
 
@@ -81,7 +83,7 @@ Ready ready_from(const Python& python, bool by_path) {
 
 // A lock says itself what it is of.
 std::string kind_of_lock(const std::string& lock) {
-  const auto json = nlohmann::json::parse(lock, nullptr, false);
+  const auto json = read_lock(lock);
   if (!json.is_object() || !json.contains("kind") || !json.at("kind").is_string())
     throw Error(Code::invalid, "the lock cannot be read", "give what `berth env lock` printed");
   return json.at("kind").get<std::string>();
@@ -93,7 +95,7 @@ constexpr int kIsolation = 1;
 
 // Made for whom: what is of a user is of another identity for everybody.
 Recipe made_for(Recipe recipe, const os::Identity& user, bool shared) {
-  auto canonical = nlohmann::json::parse(recipe.canonical);
+  auto canonical = read_json(recipe.canonical);
   canonical["isolation"] = kIsolation;
   if (recipe.of_user || !shared) {
     recipe.owner = user.uid;

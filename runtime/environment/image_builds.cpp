@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/docker/context.hpp"
 #include "runtime/environment/dockerfile.hpp"
@@ -186,25 +187,25 @@ std::string ImageBuilds::micromamba() const {
 }
 
 Found ImageBuilds::look(const Conda& conda, const Leased& base, const ImageUse& use) const {
-  const auto cuda = Json::parse(base.ready.record).value("cuda", "");
+  const auto cuda = read_json(base.ready.record).value("cuda", "");
   return look_conda(image_conda(conda, base.ready.image, cuda, micromamba(), settings_.conda), base, use);
 }
 
 Found ImageBuilds::look_locked(const std::string& conda_lock, const Leased& base, const ImageUse& use) const {
-  const auto cuda = Json::parse(base.ready.record).value("cuda", "");
+  const auto cuda = read_json(base.ready.record).value("cuda", "");
   return look_conda(image_conda_of_lock(conda_lock, base.ready.image, cuda, micromamba(), settings_.conda), base, use);
 }
 
 Found ImageBuilds::look_conda(const ImageConda& inside, const Leased& base, const ImageUse& use) const {
-  const auto record = Json::parse(base.ready.record);
+  const auto record = read_json(base.ready.record);
   const Identity identity{kCondaKind,
                           with_owner({{"kind", kCondaKind},
                                       {"form", kForm},
                                       {"image", base.ready.image},
                                       {"prefix", kImagePrefix},
-                                      {"conda", Json::parse(inside.canonical)}},
+                                      {"conda", read_json(inside.canonical)}},
                                      use),
-                          Json::parse(base.ready.lock).value("image", ""),
+                          read_json(base.ready.lock).value("image", ""),
                           record.value("private", std::vector<std::string>())};
   auto plan = plan_of(identity, inside.words + " on the " + record.value("words", "image"));
   if (auto found = records_.lease_present(plan.digest)) return std::move(*found);

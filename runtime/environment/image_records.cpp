@@ -5,11 +5,13 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/environment/image_choice.hpp"
 #include "runtime/environment/recipe.hpp"
 #include "runtime/objects/sha256.hpp"
+#include "runtime/os/attempt_count.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/shim/contract.hpp"
 
@@ -20,6 +22,7 @@ using Json = nlohmann::json;
 using os::join;
 
 constexpr const char* kIntentFile = "pull.json";
+constexpr const char* kRecoveringFile = "recovering";  // how often that was begun
 constexpr const char* kPulledKind = "image";
 constexpr const char* kOwnRepository = "berth/env";
 
@@ -57,11 +60,11 @@ Built built_of(const docker::Image& image) {
 }
 
 std::vector<std::string> private_names_in(const std::string& facts) {
-  return facts.empty() ? std::vector<std::string>() : Json::parse(facts).value("private", std::vector<std::string>());
+  return facts.empty() ? std::vector<std::string>() : read_json(facts).value("private", std::vector<std::string>());
 }
 
 std::vector<std::string> private_names_of_label(const docker::Labels& labels) {
-  const auto names = Json::parse(label(labels, kPrivateLabel), nullptr, false);
+  const auto names = json_or_null(label(labels, kPrivateLabel));
   std::vector<std::string> all;
   if (names.is_array())
     for (const auto& name : names)
@@ -76,13 +79,13 @@ bool has_own_tag(const docker::Image& image) {
 
 // The names that Berth gave to what it pulled; remembered over several pulls.
 std::set<std::string> names_of(const std::string& facts) {
-  const auto json = facts.empty() ? Json::object() : Json::parse(facts);
+  const auto json = facts.empty() ? Json::object() : read_json(facts);
   return json.value("names", std::set<std::string>());
 }
 
 // Of a build; nothing of one that an older agent made.
 std::optional<uid_t> owner_of(const std::string& canonical) {
-  const auto json = Json::parse(canonical, nullptr, false);
+  const auto json = json_or_null(canonical);
   if (!json.is_object() || !json.contains("owner")) return std::nullopt;
   return json["owner"].get<uid_t>();
 }
@@ -91,9 +94,9 @@ bool engine_is_away(const Error& error) {
   return error.code() == Code::unavailable || error.code() == Code::timeout || error.code() == Code::denied;
 }
 
-std::optional<Json> read_json(const std::string& path) {
+std::optional<Json> object_in(const std::string& path) {
   const auto text = os::read_file_if_exists(path);
-  auto json = text ? Json::parse(*text, nullptr, false) : Json();
+  auto json = text ? json_or_null(*text) : Json();
   if (!json.is_object()) return std::nullopt;
   return json;
 }
@@ -103,17 +106,6 @@ std::optional<Json> read_json(const std::string& path) {
 Digest digest_of_image(const std::string& id) { return objects::sha256(Json{{"kind", "image"}, {"id", id}}.dump()); }
 
 std::string environment_tag(const Digest& digest) { return "berth/env:" + digest.hex().substr(0, 32); }
-
-std::set<std::string> images_below(const std::string& canonical) {
-  const auto json = Json::parse(canonical, nullptr, false);
-  std::set<std::string> below;
-  if (!json.is_object()) return below;
-  if (json.contains("image") && json["image"].is_string()) below.insert(json["image"].get<std::string>());
-  for (const auto& base : json.value("bases", Json::object()))
-    if (base.is_string()) below.insert(base.get<std::string>());
-  below.erase("");
-  return below;
-}
 
 Built built_from_pulled(const docker::Image& image, const docker::Reference& reference, bool own) {
   auto built = built_of(image);
@@ -132,7 +124,7 @@ Built built_from_pulled(const docker::Image& image, const docker::Reference& ref
 
 Built built_from_labels(const docker::Labels& labels, const docker::Image& image) {
   const auto digest = parse_digest(label(labels, kEnvironmentLabel));
-  const auto canonical = Json::parse(label(labels, kCanonicalLabel), nullptr, false);
+  const auto canonical = json_or_null(label(labels, kCanonicalLabel));
   if (!digest || !canonical.is_object()) throw Error(Code::corrupt, "what is known of the build of " + image.id + " is malformed");
   auto built = built_of(image);
   built.digest = *digest;
@@ -148,7 +140,7 @@ Built built_from_labels(const docker::Labels& labels, const docker::Image& image
   built.facts = facts.dump();
   if (built.kind == kCondaKind) {
     add_result(built, label(labels, kResultLabel), canonical.value("prefix", ""));
-    built.lock = Json{{"kind", "image"}, {"image", label(labels, kBaseLabel)}, {"conda", Json::parse(built.lock)}}.dump();
+    built.lock = Json{{"kind", "image"}, {"image", label(labels, kBaseLabel)}, {"conda", read_json(built.lock)}}.dump();
   }
   return built;
 }
@@ -191,7 +183,7 @@ std::optional<Leased> ImageRecords::take(const std::string& name, const Read& re
   auto built = read(*image);
   if (!built) return std::nullopt;
   if (const auto names = private_names(*image); !names.empty()) {
-    auto facts = Json::parse(built->facts);
+    auto facts = read_json(built->facts);
     facts["private"] = names;
     built->facts = facts.dump();
   }
@@ -219,7 +211,7 @@ void ImageRecords::intend(const ImagePlan& plan, const docker::Labels& labels) {
 
 Leased ImageRecords::publish(Built built) {
   if (is_ours(built.digest)) {
-    auto facts = Json::parse(built.facts);
+    auto facts = read_json(built.facts);
     const auto known = built_from_text(cache_.show(built.digest)).facts;
     auto names = names_of(known);
     names.merge(names_of(built.facts));
@@ -318,8 +310,9 @@ void ImageRecords::forget_absent() {
 }
 
 void ImageRecords::recover_begun(const Digest& digest) {
-  const auto intent = read_json(intent_file(digest));
-  if (!intent) return cache_.clear(digest);
+  const os::Attempt attempt(join(cache_.directory(digest), kRecoveringFile));
+  const auto intent = object_in(intent_file(digest));
+  if (!intent || attempt.is_one_too_many()) return cache_.clear(digest);
   drop_name(intent->value("scratch", ""));
   const auto name = intent->value("name", "");
   const auto image = name.empty() ? std::nullopt : engine_.find_image(name);

@@ -36,8 +36,6 @@ std::string environment_tag(const Digest& digest);
 
 inline constexpr const char* kPrivateLabel = "io.berth.private";  // JSON: the private images below it, by their names
 
-// The images, by the engine's ids, that one of this Entry::canonical is built upon.
-std::set<std::string> images_below(const std::string& canonical);
 
 // What there is to know of an image that was asked for by this name. Its digest is over the engine's id alone.
 // `own`: it came with a job's own credentials.

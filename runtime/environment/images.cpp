@@ -10,6 +10,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/units.hpp"
 #include "runtime/environment/image_choice.hpp"
+#include "runtime/environment/lock_text.hpp"
 #include "runtime/logs/appender.hpp"
 #include "runtime/objects/sha256.hpp"
 #include "runtime/os/file.hpp"
@@ -50,7 +51,7 @@ ImageUse only_user(const ImageUse& use) {
 }
 
 Json parse_lock(const std::string& text) {
-  auto lock = Json::parse(text, nullptr, false);
+  auto lock = read_lock(text);
   if (!lock.is_object() || lock.value("kind", "") != "image" || !lock.contains("image") || !lock["image"].is_string())
     throw Error(Code::invalid, "this is not the lock of an image environment", "use what `berth env lock` printed");
   return lock;

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/errand.hpp"
@@ -92,9 +93,10 @@ os::Finished ask(const std::string& path, const std::optional<os::Identity>& ide
                            .environment = std::move(environment),
                            .working_directory = "/",
                            .identity = identity};
+  os::Errand errand(ground, std::move(options));
+  os::Finished finished;
   try {
-    os::Errand errand(ground, std::move(options));
-    return errand.run(patience, stop);
+    finished = errand.run(patience, stop);
   } catch (const Error& failure) {
     if (failure.code() == Code::timeout)
       throw Error(Code::timeout,
@@ -103,6 +105,10 @@ os::Finished ask(const std::string& path, const std::optional<os::Identity>& ide
                   "run it by hand; a file system that hangs, or a wrapper that waits for input, does this");
     explain(failure, path, identity);
   }
+  if (errand.out_of_memory())
+    throw Error(Code::too_large, "the Python interpreter " + printable(path) + " ran out of memory as it was looked at",
+                "run `" + printable(path) + " -c 'import site'` by hand");
+  return finished;
 }
 
 [[noreturn]] void no_answer(const std::string& path, const os::Finished& finished) {
@@ -123,7 +129,7 @@ os::Finished ask(const std::string& path, const std::optional<os::Identity>& ide
 }
 
 Python parse(std::string_view answer) {
-  const auto json = nlohmann::json::parse(answer);
+  const auto json = read_json(answer, {.bytes = 4U << 20, .values = 100'000, .depth = 8});
   Python python;
   json.at("version").get_to(python.version);
   json.at("implementation").get_to(python.implementation);

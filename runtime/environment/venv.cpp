@@ -9,6 +9,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/environment/inputs.hpp"
+#include "runtime/environment/lock_text.hpp"
 #include "runtime/environment/pyproject.hpp"
 #include "runtime/environment/requirements.hpp"
 #include "runtime/os/file.hpp"
@@ -255,9 +256,9 @@ struct VenvLock {
   Requirements pip;
 };
 
-VenvLock read_lock(const std::string& lock) {
+VenvLock read_venv_lock(const std::string& lock) {
   try {
-    const auto json = Json::parse(lock);
+    const auto json = read_lock(lock);
     const Files no_files;
     RequirementsReader reader(no_files, Logins::taken_out);
     Place place{"the lock's pip", 0};
@@ -295,7 +296,7 @@ Recipe venv_recipe(const Venv& venv, const NodePython& node, const VenvTools& to
 
 Recipe locked_venv_recipe(const std::string& lock, const NodePython& node, const VenvTools& tools) {
   Plan plan;
-  plan.wanted = read_lock(lock).pip;
+  plan.wanted = read_venv_lock(lock).pip;
   plan.locked = true;
   return recipe_of(std::move(plan), node, tools);
 }
@@ -324,7 +325,7 @@ Recipe Venvs::recipe(const Venv& venv) {
 }
 
 Recipe Venvs::recipe_of_lock(const std::string& lock) {
-  return locked_venv_recipe(lock, node_, tools({minor_version(read_lock(lock).python)}));
+  return locked_venv_recipe(lock, node_, tools({minor_version(read_venv_lock(lock).python)}));
 }
 
 }  // namespace berth::environment

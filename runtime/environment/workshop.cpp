@@ -9,9 +9,11 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/environment/last_words.hpp"
 #include "runtime/environment/seal.hpp"
+#include "runtime/os/attempt_count.hpp"
 #include "runtime/os/beneath.hpp"
 #include "runtime/os/fd.hpp"
 #include "runtime/os/file.hpp"
@@ -25,7 +27,7 @@ using Json = nlohmann::json;
 namespace {
 
 constexpr const char* kScriptFile = "build-script";
-constexpr std::uint64_t kLongestResult = 64U << 20;
+constexpr const char* kSettlingFile = "settling";  // how often that was begun
 constexpr std::uint64_t kLogTail = 64U << 10;
 constexpr std::size_t kFailedLogsKept = 100;
 constexpr int kNiceness = 10;  // nobody waits for a build as one does for a command
@@ -123,6 +125,7 @@ shim::Launch Workshop::prepare(const Digest& digest, const Recipe& recipe) {
   if (!settings_.cgroup_base.empty()) launch.cgroup = join(settings_.cgroup_base, launch.job_id);
   launch.limits = settings_.limits;
   launch.nice = kNiceness;
+  launch.goes_first = true;  // a job's memory is counted before it starts, a build's is not
   launch.timeout = settings_.time_limit;
   launch.stop_grace = settings_.stop_grace;
   launch.log_cap = settings_.log_cap;
@@ -132,7 +135,7 @@ shim::Launch Workshop::prepare(const Digest& digest, const Recipe& recipe) {
 void Workshop::record(const Digest& digest, const Recipe& recipe, const Who& who) const {
   Json begun{{"kind", recipe.kind},
              {"words", recipe.words},
-             {"canonical", Json::parse(recipe.canonical)},
+             {"canonical", read_json(recipe.canonical)},
              {"boot_id", os::boot_id()},
              {"since", to_unix_micros(system_clock().now())}};
   if (who) begun["user"] = who->uid;
@@ -205,7 +208,7 @@ std::optional<Workshop::Begun> Workshop::begun(const Digest& digest) const {
   const auto text = os::read_file_if_exists(cache_.recipe_file(digest));
   if (!text || !os::exists(launch_directory(digest))) return std::nullopt;
   try {
-    const auto json = Json::parse(*text);
+    const auto json = read_json(*text);
     if (json.at("boot_id") != os::boot_id()) return std::nullopt;
     Begun begun;
     json.at("kind").get_to(begun.kind);
@@ -217,7 +220,7 @@ std::optional<Workshop::Begun> Workshop::begun(const Digest& digest) const {
     if (json.contains("owner")) begun.owner = json.at("owner").get<uid_t>();
     if (json.contains("asker")) begun.asker = json.at("asker").get<uid_t>();
     return begun;
-  } catch (const Json::exception&) {  // torn by a crash
+  } catch (const std::exception&) {  // torn by a crash
     return std::nullopt;
   }
 }
@@ -235,6 +238,10 @@ void Workshop::release(const Digest& digest) {
 Leased Workshop::settle(const Digest& digest, const shim::Condition& condition) {
   const auto what = begun(digest);
   const auto words = what ? what->words : "environment " + digest.brief();
+  const os::Attempt attempt(join(cache_.directory(digest), kSettlingFile));
+  if (attempt.is_one_too_many())
+    throw Error(Code::timeout, "building the " + words + " failed: the agent ended " + std::to_string(os::kMostAttempts) +
+                                   " times while it took over what came of it");
   if (const auto* over = std::get_if<shim::Over>(&condition)) {
     if (!succeeded(over->ended)) {
       const bool full = os::space_of(cache_.directory(digest)).free < kFull;
@@ -293,6 +300,8 @@ std::string Workshop::result_of(const Digest& digest) const {
   struct stat info {};
   if (::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode))
     throw Error(Code::invalid, "the build's result.json is no plain file");
+  if (static_cast<std::uint64_t>(info.st_size) > kLongestResult)
+    throw Error(Code::too_large, "the build's result.json is larger than " + to_text(ByteSize(kLongestResult)));
   return os::read_all(file, kLongestResult);
 }
 

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 
 namespace berth::http {
@@ -46,7 +47,7 @@ std::string to_json(const Error& error) {
 }
 
 Error error_from_response(int status, std::string_view body) {
-  const auto parsed = Json::parse(body, nullptr, false);
+  const auto parsed = json_or_null(body, {.bytes = 1U << 20, .values = 1000, .depth = 8});
   const auto found = parsed.is_object() ? parsed.find("error") : parsed.end();
   if (!parsed.is_object() || found == parsed.end() || !found->is_object()) return foreign_error(status, body);
   const auto code = text_of(*found, "code");

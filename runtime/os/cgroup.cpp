@@ -208,8 +208,8 @@ void Cgroup::limit(const Limits& limits) const {
   if (limits.memory) {
     set("memory.max", std::to_string(*limits.memory));
     set("memory.swap.max", "0");
-    set("memory.oom.group", "1");
   }
+  set("memory.oom.group", "1");  // or what forks what is killed would keep the machine out of memory
   if (limits.cpu_milli)
     set("cpu.max", std::to_string(*limits.cpu_milli * kCpuPeriodMicros / 1000) + " " + std::to_string(kCpuPeriodMicros));
   if (limits.pids) set("pids.max", std::to_string(*limits.pids));

@@ -81,11 +81,7 @@ constexpr int kErrandsNiceness = 5;
 // first.
 bool be_for_user() {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return false;
-  const int oom = ::getuid() == 0 ? ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC) : -1;
-  if (oom >= 0) {
-    [[maybe_unused]] const auto written = ::write(oom, "300", 3);
-    ::close(oom);
-  }
+  when_memory_runs_out(WithoutMemory::goes_first);
   const rlimit core{0, 0};
   ::setrlimit(RLIMIT_CORE, &core);
   rlimit files{};

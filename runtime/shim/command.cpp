@@ -122,10 +122,7 @@ void mount_tmp(const Launch& launch) {
 // What a service's processes inherit is not for jobs: protection from the out-of-memory killer, which only root may
 // have, and many more descriptors than programs that close all of them can bear.
 void set_process_limits(const Plan& plan) {
-  const int fd = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-  if (fd >= 0 && ::getuid() == 0) [[maybe_unused]]
-    const auto written = ::write(fd, "0", 1);
-  ::close(fd);
+  os::when_memory_runs_out(plan.launch.goes_first ? os::WithoutMemory::goes_first : os::WithoutMemory::as_any);
   if (plan.launch.nice > 0) os::be_nice(plan.launch.nice);
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {

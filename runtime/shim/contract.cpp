@@ -6,6 +6,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/hex.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 
 namespace berth::shim {
@@ -233,9 +234,11 @@ std::string text_of(const Json& json) {
 template <class Convert>
 auto from_text(std::string_view text, Convert convert) {
   try {
-    return convert(Json::parse(text));
+    return convert(read_ordered_json(text));
   } catch (const Json::exception& error) {
     throw Error(Code::corrupt, std::string("not what it should be: ") + error.what());
+  } catch (const Error& error) {
+    throw Error(Code::corrupt, "not what it should be: " + error.message());
   }
 }
 
@@ -257,6 +260,7 @@ std::string to_text(const Launch& launch) {
   if (launch.sandbox) json["sandbox"] = sandbox_json(*launch.sandbox);
   json["network"] = launch.network;
   if (launch.nice != 0) json["nice"] = launch.nice;
+  if (launch.goes_first) json["goes_first"] = true;
   json["core_dumps"] = launch.core_dumps;
   if (launch.protection) json["protection"] = protection_json(*launch.protection);
   if (launch.timeout) json["timeout_ms"] = launch.timeout->count();
@@ -286,6 +290,7 @@ Launch launch_from_text(std::string_view text) {
     if (json.contains("sandbox")) launch.sandbox = sandbox_from(json["sandbox"]);
     read(json, "network", launch.network);
     read(json, "nice", launch.nice);
+    read(json, "goes_first", launch.goes_first);
     read(json, "core_dumps", launch.core_dumps);
     if (json.contains("protection")) launch.protection = protection_from(json["protection"]);
     if (json.contains("timeout_ms")) read(json, "timeout_ms", launch.timeout.emplace());

@@ -112,6 +112,7 @@ struct Launch {
   std::optional<os::Sandbox> sandbox;  // all that the command sees; not with `overlay` or `tmp`
   bool network = true;      // false: a network namespace of its own, with only a loopback device
   int nice = 0;             // steps by which it is less urgent than the agent was started
+  bool goes_first = false;  // when the machine has no memory left, before what has claimed its own
   bool core_dumps = false;  // false: RLIMIT_CORE is 0
   std::optional<Protection> protection;  // nothing: what is shared is not kept from the job
   std::optional<std::chrono::milliseconds> timeout;

@@ -64,6 +64,27 @@ def payload(found):
 """
 
 
+# Puts in place of the environment's interpreter what tells a result.json of its own, with `lock` in it.
+TELL = """
+def payload(found):
+    programs = os.environ['PREFIX'] + '/bin/'
+    python = os.path.realpath(programs + 'python')
+    os.unlink(programs + 'python')
+    with open(programs + 'python', 'w') as file: file.write('''#!/bin/sh
+case "$*" in *describe.py*) exec %s - <<'EOF'
+import os
+prefix = os.environ['PREFIX']
+with open('result.json', 'w') as file:
+    file.write('{{"interpreter": "' + prefix + '/bin/python", "path_prefix": "' + prefix + '/bin", "variables": {{}}, ')
+    file.write('"python_version": "3.11", "packages": [' + {packages} + '], "lock": ' + {lock} + '}}')
+EOF
+;; esac
+exec %s "$@"
+''' % (python, programs + 'python3'))
+    os.chmod(programs + 'python', 0o755)
+"""
+
+
 class BuildsLeftoversTest(BuildsCase):
     def test_what_a_build_leaves_behind_is_harmless(self):
         self.start()
@@ -188,6 +209,33 @@ class BuildsLeftoversTest(BuildsCase):
         self.given_back()
         self.assertFalse(self.downloads_of(gone).exists())
         self.assertEqual(self.module(self.attacker, "goodpkg", "goodpkg==1.0", "--only-binary :none:")[0], "the genuine goodpkg")
+
+    def test_a_result_that_nobody_can_read_fails_its_own_build(self):
+        """Deep, wide, huge, cut: whatever it is, the agent goes on, as does the next one."""
+        self.start()
+        pid = self.agent.pid
+        text = "chr(34) + 'x' * 2000000 + chr(34)"
+        results = {
+            "deep": ("'[' * 2000000 + ']' * 2000000", "''", "nested too deeply"),
+            "unended": ("'[' * 4000000", "''", "nested too deeply"),
+            "wide": ("'[' + '[],' * 2000000 + '[]]'", "''", "more values"),
+            "long": ("'[' + '[],' * 20000000 + '[]]'", "''", "larger than 8.0 MiB"),
+            "text": (text, "''", "lock is larger than 1 MiB"),
+            "packages": ("'[]'", text, "without its lock"),
+            "cut": ("'[1'", "''", "malformed JSON"),
+        }
+        for name, (lock, packages, words) in results.items():
+            with self.subTest(name):
+                make_sdist(self.packages, f"told{name}", "1.0", TELL.format(lock=lock, packages=packages))
+                error = self.build(self.attacker, f"told{name}==1.0")
+                self.assertIsInstance(error, dict, error)
+                self.assertIn(words, error["message"] + " ".join(error["context"]))
+                self.assertTrue(self.agent.is_running())
+        self.assertEqual(self.agent.pid, pid)
+        self.agent.kill()
+        self.agent.start()
+        eventually(lambda: self.agent.building() == [], "nothing of it is left")
+        self.assertEqual(self.module(self.victim, "goodpkg", "goodpkg==1.0")[0], "the genuine goodpkg")
 
     # --- turns
 

@@ -5,12 +5,44 @@ A real Docker engine with registries, which the agent reaches as the engine does
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 from hostile import HostileTest, eventually, main
 
 from engine_case import LONG, EngineTest
 from engine_images import BASE
+
+# Tells its port. A path's first part says what is answered in place of JSON, the second of what form it is.
+REGISTRY = """
+import http.server
+COUNT = 1500000
+FORMS = {"deep": b"[" * COUNT + b"]" * COUNT, "wide": b"[" + b"[]," * COUNT + b"0]"}
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def log_message(self, *_): pass
+    def do_GET(self):
+        parts = self.path.split("?")[0].strip("/").split("/")
+        status, headers, body = 200, {}, b"{}"
+        if parts[0] == "given": body = b'{"token":' + FORMS[parts[1]] + b"}"
+        elif len(parts) > 2:
+            kind, form = parts[1:3]
+            if kind == "manifest": body = b'{"schemaVersion":2,"manifests":' + FORMS[form] + b"}"
+            if kind == "failure": status, body = 404, b'{"errors":' + FORMS[form] + b"}"
+            if kind == "token":
+                status = 401
+                headers["WWW-Authenticate"] = 'Bearer realm="http://%s/given/%s",service="x"' % (self.headers["Host"], form)
+        self.send_response(status)
+        for name, value in headers.items(): self.send_header(name, value)
+        self.send_header("Content-Type", "application/vnd.oci.image.index.v1+json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"""
 
 SHADOW = Path("/etc/shadow")
 CONTRACT = ("launch.json", "claim", "started.json", "stop.json", "ending.json", "ending.part", "log", "log.index")
@@ -43,6 +75,27 @@ class ContainersTest(EngineTest, HostileTest):
         ended = self.ended(job)
         self.assertEqual(ended["state"], "Completed", (ended, self.agent.log_of(job)))
         return self.agent.log_of(job).decode()
+
+    # --- what a registry answers
+
+    def test_a_registrys_endless_answers_fail_their_own_pull(self):
+        """A registry of the attacker's: manifests, failures and tokens, nested without end or of as many values."""
+        server = subprocess.Popen(["nsenter", f"--net={self.engine.facts['namespace']}", sys.executable, "-c", REGISTRY],
+                                  stdout=subprocess.PIPE, text=True)
+        self.addCleanup(server.stdout.close)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+        port = server.stdout.readline().strip()
+        pid = self.agent.pid
+        jobs = {(kind, form): self.submitted(self.attacker, "--image", f"127.0.0.1:{port}/{kind}/{form}:1")
+                for kind in ("manifest", "failure", "token") for form in ("deep", "wide")}
+        for name, job in jobs.items():
+            ended = self.ended(job)
+            self.assertEqual(ended["ending"]["kind"], "image_failed", (name, ended))
+        self.assertEqual(self.agent.pid, pid)
+        self.assertTrue(self.agent.is_running())
+        well = self.submitted(self.victim, "--image", self.base, command=("echo", "well"))
+        self.assertEqual(self.output(well), "well\n")
 
     # --- what an image brings along
 

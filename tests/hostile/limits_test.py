@@ -235,6 +235,33 @@ class LimitsTest(HostileTest):
             self.assertLess(most - before, 72 << 20)  # the body itself is 30 MiB, half of it twice while it grows
             eventually(lambda: self.resident() - before < 8 << 20, "the memory has gone back", 10)
 
+    def test_a_lock_that_nobody_can_read_is_refused(self):
+        """Nested as deep as a request may be long, or of as many values."""
+        tools = self.directory("tools")
+        tools.chmod(0o755)
+        tool = tools / "micromamba"
+        tool.write_text('#!/bin/sh\ncase "$1" in --version) echo 2.0.5;; *) echo \'{"platform":"linux-64"}\';; esac\n')
+        tool.chmod(0o755)
+        self.start(f"conda: {tool}\nuv: ''")
+        pid = self.agent.pid
+        deep = "[" * 450_000 + "]" * 450_000
+        wide = "[" + "[]," * 300_000 + "0]"
+        conda = '{"kind":"conda","explicit":["https://x/y/linux-64/a-1-0.conda"],"platform":%s}'
+        venv = '{"kind":"venv","python":"3.11","pip":[],"x":%s}'
+        image = '{"kind":"image","image":"x","conda":%s}'
+        for form in (conda, venv, image):
+            for value, words in ((deep, "nested too deeply"), (wide, "more values"), ("[" * 900_000, "nested too deeply")):
+                lock = {"kind": "lock", "file": "lock.json", "files": {"lock.json": form % value}}
+                with self.subTest(form[:16], words=words):
+                    answer = self.request(self.attacker, "POST", "/v1/environments", lock)
+                    self.assertIn(words, str(answer.body))
+                    self.assertTrue(self.agent.is_running())
+        job = self.job_of(self.attacker, "true", environment={"kind": "lock", "file": "l", "files": {"l": conda % deep}})
+        ended = self.agent.wait(job)
+        self.assertEqual(ended["ending"]["kind"], "environment_failed")
+        self.assertIn("nested too deeply", ended["ending"]["reason"])
+        self.assertEqual(self.agent.pid, pid)
+
     def test_bodies_under_way_are_bounded_together(self):
         self.start()
         before = self.resident()

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Checks the sources against the rules that no compiler knows: who may include whom, which library each C header
-belongs to, and the forms of coroutine code that g++ 12 miscompiles. Prints one line per violation."""
+belongs to, where JSON is read, and the forms of coroutine code that g++ 12 miscompiles. Prints one line per
+violation."""
 
 import pathlib
 import re
@@ -44,6 +45,14 @@ LIBRARIES = {
     "openssl/evp.h": ("runtime/secrets", 1),
 }
 
+# The only file that may read JSON: there it is bounded. Tests read what they like.
+JSON_READER = "runtime/base/json.cpp"
+JSON_TYPES = {"json", "Json", "ordered_json", "basic_json"}
+JSON_ALIAS = re.compile(r"\busing\s+(\w+)\s*=\s*(?:::)?nlohmann::\w+")
+# The reading functions of nlohmann/json, and `stream >> value` where the value is declared as JSON.
+JSON_READS = re.compile(r"\b(\w+)\s*(?:<[^;{}()]*>)?\s*::\s*(?:parse|sax_parse|accept|from_(?:cbor|msgpack|ubjson|bson|bjdata))\s*\(")
+JSON_LITERAL = re.compile(r'"_json\b')
+
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 COMMENT_OR_STRING = re.compile(
     r'//[^\n]*|/\*.*?\*/|R"(\w*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'', re.DOTALL)
@@ -71,6 +80,20 @@ def without_comments(text):
         kept = "".join("\n" if c == "\n" else " " for c in match.group())
         return kept if match.group().startswith("/") else '"' + kept[1:-1] + '"'
     return COMMENT_OR_STRING.sub(blank, text)
+
+
+def json_reads(code):
+    """Offsets of what reads JSON past the reader: `json::parse(…)` by any name of the type, `in >> value`, `"…"_json`."""
+    types = JSON_TYPES | {match.group(1) for match in JSON_ALIAS.finditer(code)}
+    for match in JSON_READS.finditer(code):
+        if match.group(1) in types:
+            yield match.start()
+    values = set(re.findall(r"\b(?:%s)\s+(\w+)\s*[;={]" % "|".join(sorted(types)), code))
+    for match in re.finditer(r">>\s*(\w+)\b", code):
+        if match.group(1) in values:
+            yield match.start()
+    for match in JSON_LITERAL.finditer(code):
+        yield match.start()
 
 
 def matching_brace(text, at):
@@ -216,6 +239,10 @@ class Checker:
         for offset in braced_temporaries(code):
             self.complain(name, line(offset),
                           "aggregate temporary inside co_await: g++ 12 destroys it twice; name it and move it in")
+
+        if not name.startswith("tests/") and name != JSON_READER:
+            for offset in json_reads(code):
+                self.complain(name, line(offset), "JSON is read with runtime/base/json.hpp alone, which bounds it")
 
         for offset in waits_in_conditions(code):
             self.complain(name, line(offset), "co_await within a condition: g++ 12 miscompiles it; name what it gives")

@@ -80,6 +80,21 @@ class LayersTest(unittest.TestCase):
         self.assert_code("co_spawn(x, f(), asio::detached);", "detached")
         self.assert_fine("// asio::detached is banned")
 
+    def test_json_is_read_in_one_place(self):
+        for code in ("auto a = nlohmann::json::parse(text);", "auto a = Json::parse(text, nullptr, false);",
+                     "auto a = nlohmann::ordered_json::parse (text);", "if (json::accept(text)) g();",
+                     "json::sax_parse(text, &sax);", "auto a = nlohmann::basic_json<std::map>::parse(text);",
+                     "auto a = json::from_cbor(text);", "using J = nlohmann::json; J a = J::parse(text);",
+                     "json a; in >> a;", "nlohmann::json value = 1; std::cin >> value;", 'auto a = "[]"_json;'):
+            with self.subTest(code):
+                self.assert_code(code, "which bounds it")
+        for code in ("auto a = read_json(text);", "auto a = Manifest::parse(text);", "int a = 1; in >> a;",
+                     "json a = 1; x = b >> 3;", "// json::parse(text)", "auto r = Recipe::parse(json, size);"):
+            with self.subTest(code):
+                self.assert_fine(code)
+        self.assertEqual(violations({"runtime/base/json.cpp": "auto a = Json::parse(text);\n",
+                                     "tests/agent/a_test.cpp": "auto a = json::parse(text);\n"}), [])
+
     def test_braced_temporaries(self):
         for code in ("co_await run({.name = x});", "co_await run(Spec{.name = x});", "co_await a.run(1, {2});",
                      "co_await a->run(\n    x, model::Spec{});", "auto r = co_await f(g(Spec{1}));",

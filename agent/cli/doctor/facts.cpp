@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/model/json.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/http/client.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/identity.hpp"
@@ -266,13 +267,13 @@ DockerFacts read_docker(const Machine& machine, const std::string& socket) {
   options.patience = kDockerPatience;
   try {
     http::Client client(facts.socket, options);
-    const auto answer = json::parse(client.request("GET", "/version").body, nullptr, false);
+    const auto answer = json_or_null(client.request("GET", "/version").body);
     facts.version = text_at(answer, "Version");
     facts.api = text_at(answer, "ApiVersion");
     for (const auto& component : list_at(answer, "Components"))
       facts.podman |= text_at(component, "Name") == "Podman Engine";
     facts.state = DockerFacts::State::answers;
-    const auto info = json::parse(client.request("GET", "/info").body, nullptr, false);
+    const auto info = json_or_null(client.request("GET", "/info").body);
     if (const auto live = at(info, "LiveRestoreEnabled"); live.is_boolean()) facts.live_restore = live.get<bool>();
     const auto runtimes = at(info, "Runtimes");
     for (const auto& [name, runtime] : runtimes.items()) facts.runtimes.push_back(name);

@@ -12,6 +12,7 @@
 #include "agent/cli/verbs/verbs.hpp"
 #include "agent/cli/words.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 
 namespace berth::cli {
@@ -48,7 +49,7 @@ void offer_jobs(Completion& completion, const std::string& typed) {
 void offer_environments(Completion& completion, const std::string& typed) {
   Common common;
   common.socket = completion.socket;
-  const auto answer = nlohmann::json::parse(Agent(socket_path(common)).get("/v1/environments"));
+  const auto answer = read_json(Agent(socket_path(common)).get("/v1/environments"));
   const auto digits = std::max(kEnvironmentDigits, typed.size());
   const auto& named = completion.named;
   for (const auto& environment : answer.at("environments")) {

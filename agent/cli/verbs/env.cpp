@@ -7,6 +7,7 @@
 #include "agent/cli/submission.hpp"
 #include "agent/cli/verbs/verbs.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/http/error_json.hpp"
 
@@ -60,7 +61,7 @@ void remove(Agent& agent, const Request& request) {
 }
 
 void print_lock(Agent& agent, const Request& request) {
-  const auto lock = json::parse(record(agent, request.environments.front())).value("lock", json());
+  const auto lock = read_json(record(agent, request.environments.front())).value("lock", json());
   print(lock.dump(2) + "\n");
 }
 
@@ -75,7 +76,7 @@ class BuildReader {
   bool take(std::string_view bytes) {
     rest_ += bytes;
     for (auto end = rest_.find('\n'); end != std::string::npos; end = rest_.find('\n')) {
-      take_line(json::parse(rest_.substr(0, end), nullptr, false));
+      take_line(json_or_null(rest_.substr(0, end)));
       rest_.erase(0, end + 1);
     }
     return true;
@@ -108,7 +109,7 @@ void build(Agent& agent, const Request& request, const Common& common) {
   const auto on_chunk = [&](std::string_view bytes) { return reader.take(bytes); };
   agent.client().stream("POST", "/v1/environments", on_chunk, wanted);
   const auto result = reader.result();
-  print(common.json ? result + "\n" : json::parse(result).value("digest", "") + "\n");
+  print(common.json ? result + "\n" : read_json(result).value("digest", "") + "\n");
 }
 
 void check(const Request& request) {

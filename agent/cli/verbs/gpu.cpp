@@ -6,6 +6,7 @@
 #include "agent/cli/settings.hpp"
 #include "agent/cli/verbs/verbs.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json.hpp"
 #include "runtime/base/percent.hpp"
 #include "runtime/base/text.hpp"
 
@@ -62,7 +63,7 @@ int verb::gpu(const Arguments& arguments, Common& common) {
   check(request);
   Agent agent(socket_path(common));
   const auto answer = ask(agent, request);
-  const bool forgotten = request.action == "forgive" && json::parse(answer).value("gpus", json::array()).empty();
+  const bool forgotten = request.action == "forgive" && read_json(answer).value("gpus", json::array()).empty();
   if (common.json)
     print(answer + "\n");
   else

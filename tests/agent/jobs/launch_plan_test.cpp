@@ -140,6 +140,7 @@ TEST_CASE("limits of the control group are what was asked for") {
   auto asked = job();
   auto launch = plan(asked, {});
   CHECK_FALSE(launch.limits.memory.has_value());
+  CHECK(launch.goes_first);
   CHECK_FALSE(launch.limits.cpu_milli.has_value());
   CHECK(launch.limits.cpu_weight == 100);
   CHECK_FALSE(launch.tmp.has_value());
@@ -151,6 +152,7 @@ TEST_CASE("limits of the control group are what was asked for") {
   site.tmp = "/j/tmp";
   launch = plan(asked, site);
   CHECK(launch.limits.memory == (2_GiB).bytes());
+  CHECK_FALSE(launch.goes_first);
   CHECK(launch.limits.cpu_milli == 2500U);
   CHECK(launch.limits.cpu_weight == 250);
   CHECK(launch.limits.pids == 300U);

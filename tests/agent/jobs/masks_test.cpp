@@ -50,7 +50,7 @@ TEST_CASE("all readers of a job have one mask, which is made once and kept while
     kept.clear();
     co_await read(kReader);
     CHECK(opened == 2);
-  });
+  }());
 }
 
 TEST_CASE("what masks take of memory is bounded for each reader and in all, and given back") {
@@ -81,7 +81,7 @@ TEST_CASE("what masks take of memory is bounded for each reader and in all, and 
     kept.clear();
     const auto again = co_await fill(kReader);
     CHECK(again == one);
-  });
+  }());
 }
 
 TEST_CASE("an error that cannot be masked is told without its words") {
@@ -95,5 +95,5 @@ TEST_CASE("an error that cannot be masked is told without its words") {
     hidden = co_await masks.hide(Error(Code::io, "secret-1 failed"), secrets, kReader);
     CHECK(hidden.code() == Code::io);
     CHECK(hidden.message().find("secret-1") == std::string::npos);
-  });
+  }());
 }

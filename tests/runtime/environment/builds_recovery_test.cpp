@@ -11,6 +11,7 @@
 
 #include "held_builds.hpp"
 #include "runtime/environment/builds.hpp"
+#include "runtime/os/attempt_count.hpp"
 
 namespace environment = berth::environment;
 namespace os = berth::os;
@@ -98,6 +99,34 @@ TEST_CASE("a build outlives its agent; the next one adopts it, or finds what cam
       co_await until("it is built", [&] { return made.size() == 1; });
     });
     CHECK(lines_of(place.mark("begun")).size() == 1);
+  }
+  SUBCASE("but not for ever, where agents die of what came of it") {
+    begin();
+    let_go(place);
+    const auto where = os::join(settings.directory, digest_of(recipe).hex());
+    async::run(until("it has ended", [&] { return os::exists(where + "/build/ending.json"); }), kPatience);
+    // As agents leave it that do not survive.
+    for (int times = 0; times < os::kMostAttempts; ++times) CHECK(os::count_attempt(where + "/settling") == times);
+    with_agent(settings, [&](Agent& agent) -> Task<> {
+      co_await until("it is over", [&] { return agent.builds.building().empty(); });
+      CHECK(nothing_left(settings, recipe));
+      CHECK(!os::exists(where + "/ready.json"));
+    });
+    CHECK(lines_of(place.mark("begun")).size() == 1);
+  }
+  SUBCASE("when it has ended meanwhile, once more than an agent survived") {
+    begin();
+    let_go(place);
+    const auto where = os::join(settings.directory, digest_of(recipe).hex());
+    async::run(until("it has ended", [&] { return os::exists(where + "/build/ending.json"); }), kPatience);
+    for (int times = 1; times < os::kMostAttempts; ++times) os::count_attempt(where + "/settling");
+    with_agent(settings, [&](Agent& agent) -> Task<> {
+      Waiting waiting;
+      const auto leased = co_await agent.builds.ensure(recipe, waiting);
+      CHECK(leased.lease);
+    });
+    CHECK(lines_of(place.mark("begun")).size() == 1);
+    CHECK(!os::exists(where + "/settling"));
   }
   SUBCASE("when it has ended meanwhile") {
     begin();

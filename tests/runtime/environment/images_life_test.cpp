@@ -167,7 +167,7 @@ TEST_CASE("what a container has, or another image is built upon, is not removed 
     for (const auto& entry : co_await images.list()) (entry.kind == "image" ? below : above) = entry;
     REQUIRE(below);
     REQUIRE(above);
-    CHECK(environment::images_below(above->canonical) == std::set<std::string>{below->image});
+    CHECK(above->below == std::set<std::string>{below->image});
     auto removed = co_await async::attempt(images.remove(below->digest));
     REQUIRE(!removed);
     CHECK(removed.error().code() == Code::conflict);

@@ -60,7 +60,7 @@ std::string line_of(const std::string& text, const std::string& key) {
 
 TEST_CASE("an errand has a user's identity, no privileges, and nothing of ours") {
   Base base;
-  auto program = shell(std::string("cat ") + kOwnStatus + "; ls /proc/self/fd; env; ulimit -c");
+  auto program = shell(std::string("cat ") + kOwnStatus + "; ls /proc/self/fd; env; ulimit -c; echo score $(cat /proc/self/oom_score_adj)");
   if (::geteuid() == 0) program.identity = os::Identity{65534, 65534, {65534}, "nobody", "/", "/bin/sh"};
   os::Errand errand(base.ground, program);
   const auto finished = errand.run(60s, {});
@@ -76,6 +76,7 @@ TEST_CASE("an errand has a user's identity, no privileges, and nothing of ours")
   CHECK(finished.output.find("\n0\n1\n2\n3\n") != std::string::npos);  // 3 is ls's own
   CHECK(finished.output.find("\n4\n") == std::string::npos);
   CHECK(finished.output.find("HOME=") == std::string::npos);
+  CHECK(finished.output.ends_with("\nscore 1000\n"));
 }
 
 TEST_CASE("daemons that an errand left end with it, whatever session they are in") {

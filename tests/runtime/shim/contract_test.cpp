@@ -42,6 +42,7 @@ Launch full_launch() {
   launch.tmp = Tmp{"/srv/jobs/1/tmp", 2_GiB};
   launch.network = false;
   launch.nice = 5;
+  launch.goes_first = true;
   launch.core_dumps = true;
   launch.protection = Protection{{"/srv/state"}, {"/srv/jobs/1/tree"},
                                  os::Overlay{{"/srv/env"}, "/srv/jobs/1/environment/upper", "/srv/jobs/1/environment/work", "/srv/env"},

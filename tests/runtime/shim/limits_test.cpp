@@ -72,6 +72,13 @@ TEST_CASE("a job does not inherit the agent's many descriptors, nor its safety f
   CHECK(job.log() == std::to_string(std::min<rlim_t>(ours.rlim_max, 65'536)) + "\n0\n");
 }
 
+TEST_CASE("what has claimed no memory goes first when the machine has none left") {
+  ShimJob job(shell("cat /proc/self/oom_score_adj"));
+  job.launch.goes_first = true;
+  CHECK(exited_well(job.run()));
+  CHECK(job.log() == "1000\n");
+}
+
 TEST_CASE("a job is as urgent as its launch says") {
   ShimJob usual({"nice"});
   CHECK(exited_well(usual.run()));
