@@ -188,7 +188,7 @@ async::Task<json> unrecorded(Services& services, const std::string& jobs_directo
   for (const auto& name : names) {
     if (unknown.size() >= kMostUnrecorded) break;
     const auto place = os::join(jobs_directory, name);
-    if (!services.store.find(name) && is_settled(place)) unknown.push_back(place);
+    if (!services.store.owner_of(name) && is_settled(place)) unknown.push_back(place);
   }
   co_return unknown;
 }

@@ -31,6 +31,7 @@ using nlohmann::json;
 constexpr std::size_t kLeastDigits = 4;  // of a digest's beginning
 constexpr ByteSize kLargestRequest = 8_MiB;
 constexpr std::size_t kMostValues = 50'000;  // of its JSON
+constexpr std::size_t kParsedOnLoop = 64U << 10;  // larger bodies are parsed on the pool
 constexpr auto kLookAgain = std::chrono::milliseconds(100);
 
 // An environment may be shared: to who sees not all of the node it is used as far as his own jobs use it.
@@ -189,8 +190,35 @@ async::Task<> send_output(http::Stream& out, Making& making, const logs::Mask& m
   }
 }
 
+// What is asked for, and what of it is secret.
+struct Wanted {
+  model::EnvironmentRequest environment;
+  model::JobSecrets secrets;
+  jobs::Masks::Values values;
+};
+
+// Sizes come first: what is too large is looked into no further.
+Wanted parse_wanted(std::string_view text) {
+  model::JsonBudget budget{kMostValues};
+  auto body = model::parse_json(text, budget);
+  Wanted wanted;
+  wanted.environment = model::environment_request_from_json(body);
+  json request{{"environment", std::move(body)}};
+  wanted.secrets = model::take_secrets(request);
+  wanted.values = model::values_to_mask(wanted.secrets);
+  return wanted;
+}
+
+async::Task<std::shared_ptr<const Wanted>> wanted_by(Services& services, Request& request) {
+  const auto text = co_await request.read_body(kLargestRequest);
+  auto parse = [&] { return std::make_shared<const Wanted>(parse_wanted(text)); };
+  if (text.size() <= kParsedOnLoop) co_return parse();
+  const auto share = co_await services.shares.take(request.peer.uid);
+  co_return co_await async::offload(services.pool, parse);
+}
+
 async::Task<> send_build(http::Stream& out, Services& services, environment::Spec spec, environment::Context context,
-                         uid_t uid, std::shared_ptr<const model::JobSecrets> secrets, jobs::Masks::Kept mask) {
+                         uid_t uid, std::shared_ptr<const Wanted> wanted, jobs::Masks::Kept mask) {
   constexpr std::string_view kNothing;
   co_await out.write(kNothing);
   Making making(uid);
@@ -218,7 +246,7 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
     co_await services.store.note_environment((**making.outcome).ready.digest, uid);
   json last;
   if (const auto& made = *making.outcome; !made) {
-    const auto error = co_await masks.hide(made.error(), *secrets, uid);
+    const auto error = co_await masks.hide(made.error(), wanted->secrets, uid);
     last = json_or_null(http::to_json(error));
   } else {
     last = line_of("environment", {{"digest", (*made).ready.digest.hex()},
@@ -241,23 +269,18 @@ async::Task<std::shared_ptr<const jobs::BuildDirectory>> context_of(Services& se
 // Makes an environment before a job needs it. Its output line by line, then what it came to.
 async::Task<Response> build(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
-  const auto text = co_await request.read_body(kLargestRequest);
-  model::JsonBudget budget{kMostValues};
-  const auto body = model::parse_json(text, budget);
-  const auto wanted = model::environment_request_from_json(body);
-  json request_of_it{{"environment", body}};
-  const auto secrets = std::make_shared<const model::JobSecrets>(model::take_secrets(request_of_it));
-  auto values = model::values_to_mask(*secrets);
+  const auto wanted = co_await wanted_by(services, request);
+  auto values = wanted->values;
   const auto mask = co_await services.jobs.masks().make(std::move(values), uid);
   environment::Context context;
   context.identity = services.node.machine_agent ? os::identity_of(uid) : std::nullopt;
   co_await services.governor.make_room();
   std::shared_ptr<const jobs::BuildDirectory> directory;
   const auto viewer = services.access.viewer(request.peer);
-  if (wanted.context) directory = co_await context_of(services, *wanted.context, viewer);
-  auto spec = jobs::spec_of(wanted, directory);
-  co_return Response::stream("application/x-ndjson", [&services, spec, context, uid, secrets, mask](http::Stream& out) {
-    return send_build(out, services, spec, context, uid, secrets, mask);
+  if (wanted->environment.context) directory = co_await context_of(services, *wanted->environment.context, viewer);
+  auto spec = jobs::spec_of(wanted->environment, directory);
+  co_return Response::stream("application/x-ndjson", [&services, spec, context, uid, wanted, mask](http::Stream& out) {
+    return send_build(out, services, spec, context, uid, wanted, mask);
   });
 }
 

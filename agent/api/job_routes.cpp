@@ -46,7 +46,7 @@ async::Task<Response> large_response(Services& services, const http::Peer peer, 
 async::Task<Response> job_response(Services& services, const http::Peer peer, const store::Sequence sequence) {
   if (services.store.request_bytes(sequence) > kParsedOnLoop)
     co_return co_await large_response(services, peer, sequence);
-  auto job = services.store.find(sequence);
+  auto job = co_await services.store.read(sequence);
   if (!job) throw Error(Code::not_found, "the job was forgotten meanwhile");
   services.jobs.complete(*job);
   co_return Response::json(shown_to(peer, services.access, services.jobs, *job).dump());

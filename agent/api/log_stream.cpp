@@ -59,7 +59,7 @@ bool has_log(const Services& services, const Following& what) {
 // Which attempt the launch belongs to; 0 while it is not on record. An attempt is there with its last launch; those
 // before it, back to the attempt before, never began.
 int attempt_of(const Services& services, const Following& what) {
-  if (const auto job = services.store.find(what.job))
+  if (const auto job = services.store.columns(what.job))
     for (const auto& attempt : job->attempts)
       if (attempt.launch >= what.launch) return attempt.number;
   return 0;

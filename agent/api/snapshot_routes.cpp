@@ -36,36 +36,42 @@ Digest digest_parameter(const Request& request) {
   return *digest;
 }
 
-// A pack is on the disk twice while it is being stored. Room for one of unknown length is made as it comes.
-async::Task<> spool_pack(Services& services, Request& request, const os::Fd& file) {
-  if (const auto length = request.body.length()) {
-    co_await services.governor.make_room(ByteSize(2 * std::min(*length, services.max_upload.bytes())));
-    co_await request.spool(services.pool, file, services.max_upload);
-    co_return;
-  }
+// A pack is on the disk twice while it is being stored. What was announced is charged before any of it is read, the rest
+// as it comes; and there must be room for each piece, whoever else has sent theirs meanwhile.
+async::Task<jobs::Transit::Charge> spool_pack(Services& services, Request& request, uid_t uid, const os::Fd& file) {
+  auto charge = services.quota.coming(uid);
+  const auto announced = std::min(request.body.length().value_or(0), services.max_upload.bytes());
+  co_await services.quota.charge(uid, charge, announced);
+  co_await services.governor.make_room(ByteSize(2 * announced));
   std::uint64_t room_for = 0;
   const auto make_room = [&](std::uint64_t written) -> async::Task<> {
-    if (written < room_for) co_return;
+    if (written > charge.bytes()) co_await services.quota.charge(uid, charge, written);
+    if (written <= room_for) co_return;
     room_for = written + kRoomStep.bytes();
     co_await services.governor.make_room(ByteSize(room_for + kRoomStep.bytes()));
   };
-  co_await request.spool(services.pool, file, services.max_upload, make_room);
+  const auto size = co_await request.spool(services.pool, file, services.max_upload, make_room);
+  charge.set(size);
+  co_return charge;
 }
 
 async::Task<Response> take_pack(Services& services, Request& request) {
   const auto viewer = services.access.viewer(request.peer);
   co_await services.quota.require_storage(viewer.uid, 0);
-  const auto file = nameless_file(services.incoming);
-  co_await spool_pack(services, request, file);
+  auto file = nameless_file(services.incoming);
+  auto charge = co_await spool_pack(services, request, viewer.uid, file);
   const auto storage = co_await services.quota.storage(viewer.uid);
   auto receive = [&](const std::stop_token&) {
     os::rewind(file);
     snapshot::FdSource source(file);
     snapshot::ReceiveLimits limits;
     if (storage) limits.allow = [&](std::uint64_t bytes) { storage->require(bytes); };
-    return snapshot::receive_pack(services.objects, store::View(services.store, viewer), source, limits);
+    auto received = snapshot::receive_pack(services.objects, store::View(services.store, viewer), source, limits);
+    file.reset();
+    return received;
   };
   const auto received = co_await async::offload(services.transfers, viewer.uid, receive);
+  charge.set(0);
   store::Upload upload;
   upload.digest = received.manifest.id();
   upload.uid = viewer.uid;
@@ -93,16 +99,60 @@ async::Task<> send_file(http::Stream& out, const os::Fd& file) {
   }
 }
 
-async::Task<Response> send_pack(Services& services, const Digest digest, uid_t reader) {
-  const auto pin = services.objects.pin({digest, true});
-  const auto file = std::make_shared<const os::Fd>(nameless_file(services.incoming));
-  auto write = [&](const std::stop_token&) {
+// A pack on its way out: charged to who reads it until it is gone.
+struct Outgoing {
+  jobs::Transit::Charge charge;
+  os::Fd file;
+};
+
+// At most so much a whole pack of the snapshot is, however well it compresses.
+std::uint64_t most_of_pack(const objects::Store& store, const Digest& snapshot) {
+  constexpr std::uint64_t kOfRecord = 32;  // what a record has beside its objects
+  constexpr std::uint64_t kOfHead = 8192;  // beside the manifest
+  objects::DigestSet all;
+  snapshot::Looked looked;
+  snapshot::visit_closure(store, snapshot, looked, [&](const Digest& digest) { all.insert(digest); });
+  std::uint64_t bytes = kOfHead;
+  for (const auto& digest : all) bytes += store.size_of(digest).value_or(0) + kOfRecord;
+  return bytes;
+}
+
+// Charged before it is written; it waits until others of the reader's have gone.
+async::Task<> make_pack(Services& services, const Digest digest, uid_t reader, Outgoing& outgoing) {
+  auto measure = [&](const std::stop_token&) { return most_of_pack(services.objects, digest); };
+  const auto most = co_await async::offload(services.transfers, reader, measure);
+  outgoing.charge = co_await services.quota.copy(reader, most);
+  co_await services.governor.make_room(ByteSize(most));
+  std::uint64_t written = 0;
+  auto write = [&](const std::stop_token& stop) {
+    outgoing.file = nameless_file(services.incoming);
     const auto manifest = snapshot::load_manifest(services.objects, digest);
     snapshot::StoreContent content(services.objects);
-    snapshot::write_pack(manifest, {}, content, [&](std::string_view bytes) { os::write_all(*file, bytes); });
+    snapshot::write_pack(manifest, {}, content, [&](std::string_view bytes) {
+      if (stop.stop_requested()) throw Cancelled();
+      written += bytes.size();
+      if (written > most) throw Error(Code::internal, "a pack is larger than it can be");
+      os::write_all(outgoing.file, bytes);
+    });
   };
   co_await async::offload(services.transfers, reader, write);
-  co_return Response::stream("application/x-berth-pack", [file](http::Stream& out) { return send_file(out, *file); });
+  outgoing.charge.set(written);
+}
+
+async::Task<> stream_pack(http::Stream& out, Services& services, Digest digest, uid_t reader) {
+  const auto pin = services.objects.pin({digest, true});
+  Outgoing outgoing;
+  co_await make_pack(services, digest, reader, outgoing);
+  co_await send_file(out, outgoing.file);
+}
+
+// Nothing of it is made for who has gone, or waits for long.
+Response send_pack(Services& services, const Digest digest, uid_t reader) {
+  auto response = Response::stream("application/x-berth-pack", [&services, digest, reader](http::Stream& out) {
+    return stream_pack(out, services, digest, reader);
+  });
+  response.leave_slow_readers();
+  return response;
 }
 
 const model::Attempt* attempt_of(const model::Job& job, std::optional<std::int64_t> number) {
@@ -136,7 +186,7 @@ async::Task<Response> send_outputs(Services& services, Request& request) {
     throw Error(Code::not_found, job.id + " has no outputs",
                 services.jobs.is_final(job.sequence) ? why_none(attempt)
                                                      : "they are collected when it has ended");
-  co_return co_await send_pack(services, *attempt->outputs, request.peer.uid);
+  co_return send_pack(services, *attempt->outputs, request.peer.uid);
 }
 
 async::Task<Response> send_code(Services& services, Request& request) {
@@ -144,7 +194,7 @@ async::Task<Response> send_code(Services& services, Request& request) {
   services.access.require_content(request.peer, job);
   if (!job.request.snapshot)
     throw Error(Code::not_found, job.id + " has no code snapshot", "it was submitted with --no-code");
-  co_return co_await send_pack(services, *job.request.snapshot, request.peer.uid);
+  co_return send_pack(services, *job.request.snapshot, request.peer.uid);
 }
 
 async::Task<Response> send_diff(Services& services, Request& request) {
@@ -159,6 +209,7 @@ async::Task<Response> send_diff(Services& services, Request& request) {
 
 async::Task<Response> take_diff(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
+  co_await services.quota.require_storage(uid, request.body.length().value_or(0));
   co_await services.governor.make_room();
   const auto diff = co_await request.read_body(kLargestDiff);
   const auto storage = co_await services.quota.storage(uid);

@@ -153,7 +153,7 @@ class Agent {
         reserve_(os::join(config_.state_dir, "reserve"), config_.reserved_space),
         governor_(executor, config_.state_dir, config_.disk, store_, objects_, checkouts_, builds_, images_, workplaces_,
                   reserve_, system_clock(), log_),
-        quota_(config_.users, config_.state_dir, options.machine_agent, store_),
+        quota_(executor, user_limits(config_), config_.state_dir, options.machine_agent, store_),
         jobs_(executor, settings(options, groups, protections_), store_, workplaces_, environments_, governor_, quota_, gpus_,
               watcher_, pool_, system_clock(), log_),
         services_{jobs_,
@@ -288,6 +288,13 @@ class Agent {
   static jobs::CollectSettings collect_settings(const Options& options, const JobGroups& groups) {
     return {find_collector(options.shim_program), groups.base(), options.config.max_outputs,
             options.config.max_output_files, options.config.outputs_timeout};
+  }
+
+  // However few bytes of them a peer takes or sends: two of the largest packs.
+  static jobs::UserLimits user_limits(const Config& config) {
+    auto limits = config.users;
+    limits.transit = ByteSize(2 * config.max_upload.bytes());
+    return limits;
   }
 
   static jobs::GpuSettings gpu_settings(const Config& config, const JobGroups& groups) {

@@ -79,7 +79,7 @@ struct Config {
   bool core_dumps = false;                               // core_dumps: true: jobs may leave them
   std::vector<std::string> on_idle;                      // on_idle: a program's absolute path and its arguments
   std::chrono::milliseconds idle_after{1'800'000};       // idle_after: how long nothing is to be done before on_idle
-  ByteSize max_upload{64ULL << 30};                      // max_upload: largest pack accepted
+  ByteSize max_upload{64ULL << 30};                      // max_upload: largest pack accepted; twice that on its way
   ByteSize max_outputs{1ULL << 40};                      // max_outputs: most that is collected of a job, holes included
   std::uint64_t max_output_files = 1'000'000;            // max_output_files: files, directories and links, likewise
   std::chrono::milliseconds outputs_timeout{7'200'000};  // outputs_timeout: how long that may take

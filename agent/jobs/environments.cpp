@@ -68,9 +68,10 @@ class JobEnvironments::Wait {
 };
 
 JobEnvironments::JobEnvironments(async::Executor executor, environment::Environments& environments, Workplaces& workplaces,
-                                 Options options)
+                                 Room room, Options options)
     : environments_(environments),
       workplaces_(workplaces),
+      room_(std::move(room)),
       options_(std::move(options)),
       removals_(std::make_shared<async::Nursery>(std::move(executor), report)) {}
 
@@ -125,8 +126,14 @@ Task<> JobEnvironments::make(const model::Job& job, environment::Context whose, 
 Task<std::shared_ptr<const BuildDirectory>> JobEnvironments::build_directory(Digest snapshot, uid_t owner,
                                                                              environment::Waiting& waiting) {
   std::unique_ptr<const BuildDirectory> made;
-  auto restore = [&](const std::stop_token& stop) { made = workplaces_.make_context(snapshot, stop); };
-  auto restoring = async::offload(contexts_, owner, restore);
+  auto bring = [&]() -> Task<> {
+    auto measure = [&](const std::stop_token&) { return workplaces_.bytes_of(snapshot); };
+    const auto bytes = co_await async::offload(contexts_, owner, measure);
+    auto room = co_await room_(owner, bytes);
+    auto restore = [&](const std::stop_token& stop) { made = workplaces_.make_context(snapshot, std::move(room), stop); };
+    co_await async::offload(contexts_, owner, restore);
+  };
+  auto restoring = bring();
   auto unwanted = waiting.until_abandoned();
   co_await async::run_until(std::move(restoring), std::move(unwanted));
   if (!made) throw Cancelled();

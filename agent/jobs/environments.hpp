@@ -3,6 +3,7 @@
 // The environments of live jobs: what each waits for while it is being made, and what it holds once it is there.
 // Belongs to the loop.
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,8 +31,10 @@ class JobEnvironments {
     std::string cgroup_base;   // of the groups in which they are looked at; "": none
     bool guard = false;        // nothing keeps jobs from changing environments: they are looked at before and after
   };
+  // Of the files of a user's snapshot, before they are brought to disk: may wait, and throws where there is none.
+  using Room = std::function<async::Task<Transit::Charge>(uid_t user, std::uint64_t bytes)>;
   // All given by reference outlive this.
-  JobEnvironments(async::Executor executor, environment::Environments& environments, Workplaces& workplaces, Options options);
+  JobEnvironments(async::Executor executor, environment::Environments& environments, Workplaces& workplaces, Room room, Options options);
   // Needed before the end.
   async::Task<> stop();
 
@@ -82,6 +85,7 @@ class JobEnvironments {
 
   environment::Environments& environments_;
   Workplaces& workplaces_;
+  Room room_;
   Options options_;
   std::shared_ptr<async::Nursery> removals_;  // until the stop
   async::Lanes contexts_{{1, 2}};  // directories of Dockerfiles, as large as their users sent them

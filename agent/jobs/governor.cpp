@@ -94,6 +94,7 @@ Task<> Governor::stop() { co_await nursery_.stop_and_join(); }
 
 Task<> Governor::take_over() {
   co_await remove_doomed();
+  co_await recount();
   if (store_.sweep_due()) co_await sweep(objects::Thorough::no);
   auto measure = [this] {
     std::uint64_t bytes = 0;
@@ -267,6 +268,7 @@ Task<> Governor::carry_out(Plan& plan) {
     co_await remove_doomed();
     begin = end;
   }
+  co_await recount();
   if (plan.leftovers > 0 || store_.sweep_due())
     co_await sweep(plan.needs.empty() ? objects::Thorough::no : objects::Thorough::yes);
   reserve_.restore();
@@ -339,6 +341,22 @@ Task<> Governor::keep_removing() {
     co_await remove_doomed();
   }
   removing_again_ = false;
+}
+
+// What was forgotten stays stored as far as something of the same user builds on it: then that counts.
+Task<> Governor::recount() {
+  auto look = [this] { return store_.to_recount(); };
+  const auto users = co_await async::offload(pool_, look);
+  for (const auto uid : users) {
+    store::Holdings holdings;
+    ByteSize held;
+    auto count = [&] {
+      holdings = store_.holdings(uid);
+      held = held_by(holdings.roots);
+    };
+    co_await async::offload(pool_, count);
+    co_await store_.recounted(uid, std::move(holdings), held);
+  }
 }
 
 // What a transfer keeps from being swept now is swept later.

@@ -82,6 +82,7 @@ class Governor {
   Task<std::vector<std::int64_t>> remove(Governed& kind, std::vector<std::int64_t> numbers, std::string why);
   // One that cannot be removed now keeps no other; it is told, and tried again until it is gone.
   Task<> remove_doomed();
+  Task<> recount();
   Task<> keep_removing();
   Task<> sweep(objects::Thorough thorough);
 
@@ -95,6 +96,7 @@ class Governor {
   DiskReport report(const Plan& plan) const;
   std::vector<KindReport> kinds_of(const Plan& plan) const;
   objects::DigestSet live_objects() const;
+  ByteSize held_by(const store::Roots& roots) const;
 
   std::string state_dir_;
   DiskLimits limits_;

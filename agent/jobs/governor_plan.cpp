@@ -143,6 +143,17 @@ objects::DigestSet Governor::live_objects() const {
   return live;
 }
 
+// Before compression.
+ByteSize Governor::held_by(const store::Roots& roots) const {
+  auto snapshots = roots.snapshots;
+  snapshots.insert(snapshots.end(), roots.outputs.begin(), roots.outputs.end());
+  auto held = snapshot::closure(objects_, snapshots);
+  held.insert(roots.diffs.begin(), roots.diffs.end());
+  std::uint64_t bytes = 0;
+  for (const auto& digest : held) bytes += objects_.size_of(digest).value_or(0);
+  return ByteSize(bytes);
+}
+
 std::string Governor::reason(const Plan& plan, const Candidate& candidate) {
   if (candidate.due) return candidate.why;
   const bool for_images = candidate.elsewhere || plan.choice.need == nullptr;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/jobs/persist.hpp"
+#include "runtime/async/wait.hpp"
 #include "runtime/shim/client.hpp"
 
 namespace berth::jobs {
@@ -10,9 +11,13 @@ namespace {
 
 // Of jobs that were submitted before the node filled it in.
 constexpr std::chrono::milliseconds kUnknownGrace{10'000};
+constexpr std::chrono::milliseconds kFirstReadPause{50};
+constexpr std::chrono::milliseconds kLongestReadPause{5'000};
 constexpr auto kIdentityKnownFor = std::chrono::seconds(5);
 
 bool asks_for_gpus(const store::NewJob& job) { return job.request.resources.gpus > 0; }
+
+Error no_job(Sequence sequence) { return {Code::not_found, "there is no job number " + std::to_string(sequence)}; }
 
 // An attempt that could not even be prepared has none.
 int last_launch(const model::Job& job) {
@@ -50,7 +55,7 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
       store_(store),
       workplaces_(workplaces),
       box_(settings_.secrets_key, store_.anything_sealed()),
-      environments_(executor, environments, workplaces,
+      environments_(executor, environments, workplaces, [this](uid_t uid, std::uint64_t bytes) { return room_for(uid, bytes); },
                     {settings_.switch_user, settings_.defaults.path, settings_.cgroup_base, settings_.guard_environments}),
       containers_(settings_.containers),
       governor_(governor),
@@ -177,7 +182,7 @@ void Jobs::schedule() {
     live.gpus = queue_.start(*next, clock_.steady());
     if (!live.gpus.empty()) gpus_.hold(live.id, live.gpus);
     enter(*next, model::State::running);
-    const auto job = record(*next);
+    const auto job = columns(*next);
     const int attempt = job.attempts.empty() ? 1 : job.attempts.back().number + 1;
     const int launch = last_launch(job) + 1;
     nursery_.spawn(run(*next, attempt, launch));
@@ -226,7 +231,7 @@ Task<> Jobs::cancel(Sequence sequence, std::string by) {
 Task<> Jobs::set_held(Sequence sequence, bool held) {
   const auto* live = find(sequence);
   if (live == nullptr || !queue_.is_waiting(sequence))
-    throw Error(Code::conflict, record(sequence).id + " does not wait any more, so it can not be " +
+    throw Error(Code::conflict, columns(sequence).id + " does not wait any more, so it can not be " +
                                     (held ? "held" : "released"));
   if (held) queue_.set_held(sequence, true);  // at once, lest it starts while this is written
   co_await store_.set_held(sequence, held);
@@ -240,7 +245,7 @@ Task<> Jobs::set_priority(Sequence sequence, int priority) {
     throw Error(Code::invalid, "priority must be from " + std::to_string(model::kMinPriority) + " to " +
                                    std::to_string(model::kMaxPriority));
   if (!queue_.is_waiting(sequence))
-    throw Error(Code::conflict, record(sequence).id + " does not wait any more: its priority has no effect");
+    throw Error(Code::conflict, columns(sequence).id + " does not wait any more: its priority has no effect");
   co_await store_.set_priority(sequence, priority);
   queue_.set_priority(sequence, priority);
   schedule();
@@ -248,15 +253,18 @@ Task<> Jobs::set_priority(Sequence sequence, int priority) {
 
 Task<> Jobs::retry(Sequence sequence) {
   if (!is_final(sequence))
-    throw Error(Code::conflict, record(sequence).id + " has not ended yet", "cancel it first, or wait");
-  auto job = record(sequence);
+    throw Error(Code::conflict, columns(sequence).id + " has not ended yet", "cancel it first, or wait");
+  const auto whole = co_await read(sequence);
+  auto job = *whole;
   const auto has = places_.find(job.uid);
   quota_.require_places(job.uid, has == places_.end() ? 0 : has->second, 1);
   co_await governor_.make_room();
   while (!swept_containers_ || unswept_.contains(job.id)) co_await swept_now_.wait();
   const auto state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
   co_await store_.reopen(sequence, state);
-  job = record(sequence);
+  const auto now = columns(sequence);
+  job.priority = now.priority;
+  job.held = now.held;
   admit(sequence, job.id, job.uid, state, queue_entry(job, state == model::State::queued));
   log_.info("job retried", kv("job", job.id));
   schedule();
@@ -382,10 +390,22 @@ Task<std::string> Jobs::user_name(uid_t uid) {
   co_return identity ? std::move(identity->name) : std::to_string(uid);
 }
 
-model::Job Jobs::record(Sequence sequence) {
-  auto job = store_.find(sequence);
-  if (!job) throw Error(Code::not_found, "there is no job number " + std::to_string(sequence));
+model::Job Jobs::columns(Sequence sequence) {
+  auto job = store_.columns(sequence);
+  if (!job) throw no_job(sequence);
   return std::move(*job);
+}
+
+// That there is no thread for it at the moment is no job's failure.
+Task<std::shared_ptr<const model::Job>> Jobs::read(Sequence sequence) {
+  async::Backoff pause(kFirstReadPause, kLongestReadPause);
+  for (;;) {
+    auto job = co_await async::attempt(store_.read(sequence));
+    if (job && !*job) throw no_job(sequence);
+    if (job) co_return std::make_shared<const model::Job>(std::move(**job));
+    if (job.error().code() != Code::unavailable) throw job.error();
+    co_await async::sleep_for(pause.next());
+  }
 }
 
 }  // namespace berth::jobs

@@ -171,6 +171,7 @@ class Jobs {
     std::optional<std::stop_source> collecting;  // of its outputs, at this moment
     std::string collecting_canceled_by;
     std::shared_ptr<os::Fd> supervisor;  // of the launch
+    std::shared_ptr<const model::Job> job;  // with its request, while an attempt is under way
     std::shared_ptr<async::Event> changed;  // made when somebody waits
     std::shared_ptr<Outage> outage;    // what it waits for, or is just trying again
 
@@ -180,11 +181,14 @@ class Jobs {
       asked_to_stop = false;
       supervisor.reset();
       started.reset();
+      job.reset();
     }
   };
 
   // Where a launch happens and what with; made while the intent to launch is being written.
   struct Ground {
+    std::shared_ptr<const model::Job> job;
+    model::Job whole;  // with its secrets where they belong
     Site site;
     environment::Ready environment;
     model::JobSecrets secrets;
@@ -209,7 +213,9 @@ class Jobs {
   void note_gpu_failure(const model::JobId& job, const model::GpuError& failure);
   static queue::Entry queue_entry(const model::Job& job, bool ready);
   Task<os::Identity> identity_of(uid_t uid);
-  model::Job record(Sequence sequence);
+  // The job as it is on record: what columns tell of it, and, off the loop, all of it.
+  model::Job columns(Sequence sequence);
+  Task<std::shared_ptr<const model::Job>> read(Sequence sequence);
   // In persist.hpp: repeats a write that must not be lost until the disk takes it.
   template <class MakeTask>
   Task<> persist(MakeTask make, std::string what);
@@ -231,6 +237,8 @@ class Jobs {
     std::optional<Error> error{};  // why it failed
   };
   Task<Materialized> materialize(model::Job job);
+  // For the files of a user's snapshot, which may be far larger than what he sent; held while they are written.
+  Task<Transit::Charge> room_for(uid_t uid, std::uint64_t bytes);
   Task<> prepare_code(const model::Job& job, const os::Identity& identity);
   Task<> end_unprepared(Sequence sequence, model::Attempt failed);
   // "" where nobody did.

@@ -49,6 +49,10 @@ Task<> Jobs::drive(Run run) {
 }
 
 Task<Came> Jobs::perform(Run& run) {
+  if (!run.job) {
+    run.job = co_await read(run.sequence);
+    if (auto* live = find(run.sequence)) live->job = run.job;
+  }
   switch (run.stage) {
     case Stage::intending:
       co_return co_await intend(run);
@@ -121,18 +125,19 @@ Task<Came> Jobs::intend(Run& run) {
   intent.gpus = find(run.sequence)->gpus;
   run.seal = {};
   // Where jobs have the agent's own user, they can write its files. What is in a container has no socket to get a key by.
-  if (!settings_.switch_user && !model::in_container(record(run.sequence).request.environment)) {
+  if (!settings_.switch_user && !model::in_container(run.job->request.environment)) {
     run.seal.key = shim::new_key();
     run.seal.print = intent.seal = shim::print_of(run.seal.key);
   }
   run.ground = std::make_shared<Ground>();
+  run.ground->job = run.job;
   nursery_.spawn(lay_ground(run.sequence, run.launch, run.ground));
   co_await persist([&] { return store_.start_intent(intent); }, "a start");
   while (!run.ground->laid) co_await run.ground->done.wait();
   if (!run.ground->failure) co_return Came::done;
   const bool waits = co_await postpone(run, *run.ground->failure);
   if (waits) co_return Came::postponed;
-  const auto job = record(run.sequence);
+  const auto& job = *run.job;
   const bool certain = needs_preparation(job.request) && !run.ground->without_secrets;
   if (!certain || find(run.sequence)->stopping) throw *run.ground->failure;
   run.record.number = run.attempt;  // what was prepared is there no more
@@ -145,33 +150,30 @@ Task<Came> Jobs::intend(Run& run) {
 
 // From the launcher's call on there may be a supervisor, whatever comes of the call.
 Task<Came> Jobs::launch(Run& run) {
-  auto job = record(run.sequence);
-  const auto shown_command = job.request.command;
-  model::put_back(job.request, run.ground->secrets);
+  const auto& job = run.ground->whole;
+  const auto& shown_command = run.job->request.command;
   const auto identity = co_await identity_of(job.uid);
   auto& site = run.ground->site;
   if (!settings_.cgroup_base.empty() && !os::exists(settings_.cgroup_base)) {
     auto renew = [&] { settings_.renew_cgroup_base(); };
     co_await async::offload(pool_, renew);
   }
+  if (!site.container) site.cgroup = group_of(job.id, run.launch);
+  shim::Launch plan;
+  auto make_plan = [&] {
+    plan = plan_launch(job, run.attempt, site, run.ground->environment, identity, settings_.switch_user, settings_.defaults);
+    if (!run.ground->secrets.empty()) set_secrets_apart(plan, job.request, shown_command, site, run.ground->secrets);
+  };
+  auto made = co_await async::attempt(async::offload(pool_, make_plan));
+  if (!made) {  // which may repeat what is secret of docker_args
+    const auto hidden = co_await masks_.hide(made.error(), run.ground->secrets, job.uid);
+    throw hidden;
+  }
   auto* live = find(run.sequence);
   if (live->stopping) {
     run.record = canceled_attempt(run.sequence, run.attempt, run.launch);
     co_return Came::canceled;
   }
-  if (!site.container) site.cgroup = group_of(job.id, run.launch);
-  shim::Launch plan;
-  std::optional<Error> failure;
-  try {
-    plan = plan_launch(job, run.attempt, site, run.ground->environment, identity, settings_.switch_user, settings_.defaults);
-  } catch (const Error& error) {  // which may repeat what is secret of docker_args
-    failure = error;
-  }
-  if (failure) {
-    const auto hidden = co_await masks_.hide(std::move(*failure), run.ground->secrets, job.uid);
-    throw hidden;
-  }
-  if (!run.ground->secrets.empty()) set_secrets_apart(plan, job.request, shown_command, site, run.ground->secrets);
   const auto directory = workplaces_.directory(job.id, run.launch);
   std::optional<shim::Supervisor> supervisor;
   if (site.container) {
@@ -283,7 +285,7 @@ Task<Came> Jobs::adopt(Run& run, shim::Running running) {
   auto* live = find(run.sequence);
   if (run.supervisor) co_return held_by_another(run, "was killed");  // ours, which has ended
   if (!running.started) co_return Came::running;  // it will within moments
-  if (!running.shim && model::in_container(record(run.sequence).request.environment)) {
+  if (!running.shim && model::in_container(run.job->request.environment)) {
     auto inside = co_await async::attempt(supervisor_inside(live->id, live->uid, run.launch));
     if (inside && *inside) running.shim = std::move(**inside);  // its number is the container's own
     if (!running.shim) co_return Came::running;                 // it ended this very moment
@@ -311,7 +313,7 @@ Came Jobs::never_ran(Run& run) {
   const auto* live = find(run.sequence);
   if (run.seen_started) return lost(run, "what told that it was started was removed");
   // Whose job took its records away, and its supervisor, did run.
-  const auto group = model::in_container(record(run.sequence).request.environment) ? "" : group_of(live->id, run.launch);
+  const auto group = model::in_container(run.job->request.environment) ? "" : group_of(live->id, run.launch);
   if (shim::has_processes(workplaces_.directory(live->id, run.launch), group))
     return lost(run, "processes of it run though nothing tells that it was started");
   run.condition = shim::NeverRan{};
@@ -336,7 +338,7 @@ Task<> Jobs::relaunch(Run& run) {
     log_.warn("supervisor died before it started the job; trying again", kv("job", id));
   // Whatever its files tell: no two launches of a job run at once.
   co_await kill_leftovers(id, run.launch);
-  if (model::in_container(record(run.sequence).request.environment)) co_await leave_container(id, uid, run.launch, run.condition);
+  if (model::in_container(run.job->request.environment)) co_await leave_container(id, uid, run.launch, run.condition);
   const int before = run.launch++;
   if (!run.adopted) ++run.tries;
   run.adopted = false;

@@ -45,6 +45,7 @@ struct Jobs::Run {
   Sequence sequence = 0;
   int attempt = 0;
   int launch = 0;
+  std::shared_ptr<const model::Job> job;  // as it was when the first step began
   Stage stage = Stage::intending;
   int tries = 1;         // launches of this attempt
   bool adopted = false;  // another agent launched it, and may have died at any point

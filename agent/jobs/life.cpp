@@ -37,7 +37,9 @@ Task<> Jobs::prepare(Sequence sequence, unsigned life) {
   store::Prepared prepared;
   for (;;) {
     if (!current()) co_return;
-    auto job = record(sequence);
+    const auto read_job = co_await read(sequence);
+    const auto& job = *read_job;
+    if (!current()) co_return;
     auto materialized = co_await materialize(job);
     if (find(sequence) == nullptr) environments_.release(sequence);  // canceled just when it was there
     if (!current()) co_return;
@@ -123,14 +125,25 @@ Task<> Jobs::prepare_code(const model::Job& job, const os::Identity& identity) {
     ~Count() { --all; }
     std::size_t& all;
   } const count(preparing_);
-  auto work = [&](const std::stop_token&) { workplaces_.prepare(job, identity); };
-  co_await async::offload(lanes_.preparing, job.uid, work);
+  Transit::Charge room;
+  for (;;) {
+    auto work = [&](const std::stop_token&) { return workplaces_.prepare(job, identity, room.bytes()); };
+    const auto needed = co_await async::offload(lanes_.preparing, job.uid, work);
+    if (!needed) co_return;
+    room = co_await room_for(job.uid, *needed);
+  }
+}
+
+Task<Transit::Charge> Jobs::room_for(uid_t uid, std::uint64_t bytes) {
+  auto charge = co_await quota_.files(uid, bytes);
+  co_await governor_.make_room(ByteSize(bytes));
+  co_return charge;
 }
 
 // The record of who canceled may come later than what came of it.
 std::string Jobs::canceled_by(Sequence sequence) {
   const auto by = canceled_by_.find(sequence);
-  return by != canceled_by_.end() ? by->second : record(sequence).canceled_by;
+  return by != canceled_by_.end() ? by->second : columns(sequence).canceled_by;
 }
 
 model::Attempt Jobs::canceled_attempt(Sequence sequence, int attempt, int launch) {
@@ -150,20 +163,28 @@ Task<> Jobs::lay_ground(Sequence sequence, int launch, std::shared_ptr<Ground> g
 
 Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   if (find(sequence)->stopping) co_return;
-  auto job = record(sequence);
-  const auto identity = co_await identity_of(job.uid);
+  const auto identity = co_await identity_of(ground.job->uid);
   ground.without_secrets = true;
-  ground.secrets = co_await secrets_of(job);
+  ground.secrets = co_await secrets_of(*ground.job);
   ground.without_secrets = false;
-  model::put_back(job.request, ground.secrets);
+  auto complete = [&] {
+    ground.whole = *ground.job;
+    model::put_back(ground.whole.request, ground.secrets);
+  };
+  co_await async::offload(pool_, complete);
+  const auto& job = ground.whole;
   auto make = [&] { ground.site = workplaces_.make(job, launch, identity); };
   auto make_copy = [&](const std::stop_token&) { make(); };
-  if (job.request.snapshot && !workplaces_.overlays())
+  auto measure = [&](const std::stop_token&) { return workplaces_.bytes_of(*job.request.snapshot); };
+  if (job.request.snapshot && !workplaces_.overlays()) {
+    const auto bytes = co_await async::offload(lanes_.preparing, job.uid, measure);
+    const auto room = co_await room_for(job.uid, bytes);
     co_await async::offload(lanes_.preparing, job.uid, make_copy);
-  else if (job.request.snapshot)
+  } else if (job.request.snapshot) {
     co_await async::offload(pool_, make);
-  else
+  } else {
     make();
+  }
   ground.site.gpus = find(sequence)->gpus;
   if (settings_.switch_user) ground.site.devices = gpus_.ledger().rules_for(ground.site.gpus);
   if (job.request.environment.kind != model::EnvironmentRequest::Kind::none) {

@@ -80,7 +80,7 @@ Task<bool> Jobs::postpone(Run& run, Error error) {
   if (live->stopping) co_return false;
   live->leave_launch();
   queue_.finish(sequence);
-  queue_.add(queue_entry(record(sequence), false));
+  queue_.add(queue_entry(*run.job, false));
   enter(sequence, model::State::queued);
   nursery_.spawn(start_again(sequence, live->life, outage));
   schedule();

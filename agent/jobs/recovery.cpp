@@ -100,7 +100,7 @@ Task<> Jobs::sweep_workplaces(std::vector<model::JobId> ended) {
   };
   co_await async::offload(lanes_.removing, kAgentsOwn, sweep_errands);
   for (const auto& [id, launch] : store_.past_launches(0))  // of jobs that go on
-    if (const auto job = store_.find(id)) nursery_.spawn(strip_attempt(id, job->uid, launch));
+    if (const auto uid = store_.owner_of(id)) nursery_.spawn(strip_attempt(id, *uid, launch));
   auto look = [&](const std::stop_token& stop) { return workplaces_.with_leftovers(ended, stop); };
   const auto left = co_await async::offload(lanes_.removing, kAgentsOwn, look);
   unswept_ = std::set<model::JobId>(left.begin(), left.end());
@@ -121,8 +121,8 @@ Task<> Jobs::sweep_workplaces(std::vector<model::JobId> ended) {
 }
 
 Task<> Jobs::sweep_workplace(model::JobId id) {
-  const auto job = store_.find(id);
-  const auto owner = job ? async::Lanes::Owner{job->uid} : kAgentsOwn;
+  const auto uid = store_.owner_of(id);
+  const auto owner = uid ? async::Lanes::Owner{*uid} : kAgentsOwn;
   bool supervised = false;
   int launch = 0;
   os::Removal removal;
@@ -195,7 +195,7 @@ Task<> Jobs::finalize_again(Sequence sequence, int launch) {
   run.launch = launch;
   async::Backoff pause(std::chrono::milliseconds(100), std::chrono::seconds(10));
   while (!run.record.ending) {
-    const auto ask = [&]() -> Task<model::Attempt> { co_return record(sequence).attempts.back(); };
+    const auto ask = [&]() -> Task<model::Attempt> { co_return columns(sequence).attempts.back(); };
     auto ended = co_await async::attempt(ask());
     if (ended) {
       run.record = std::move(*ended);

@@ -62,7 +62,7 @@ std::string Jobs::group_of(const model::JobId& id, int launch) const {
 
 // Nothing of it is supervised any more: what became of the job?
 Task<Came> Jobs::settle(Run& run) {
-  auto job = record(run.sequence);
+  auto job = *run.job;
   const bool contained = model::in_container(job.request.environment);
   if (contained && !ended_well(run.condition)) co_await leave_container(job.id, job.uid, run.launch, run.condition);
   // The supervisor may be quicker than the record of who canceled.
@@ -125,7 +125,7 @@ Task<> Jobs::release(Run& run) {
 }
 
 Task<> Jobs::note_end(Run& run) {
-  const auto job = record(run.sequence);
+  const auto& job = *run.job;
   if (!collects_outputs(job) || !run.record.started) co_return;
   enter(run.sequence, model::State::finalizing);
   const auto ended = [&] { return store_.ended(run.sequence, run.record); };
@@ -133,7 +133,7 @@ Task<> Jobs::note_end(Run& run) {
 }
 
 Task<> Jobs::gather(Run& run) {
-  const auto job = record(run.sequence);
+  const auto& job = *run.job;
   if (!run.record.started) co_return;
   if (collects_outputs(job)) run.outputs = co_await gather_outputs(job, run.launch, run.record);
   co_await look_at_environment(job, run.launch, run.record);
@@ -141,7 +141,7 @@ Task<> Jobs::gather(Run& run) {
 
 // The last step: the record, then the directory. Once it is recorded nothing here fails.
 Task<> Jobs::conclude(Run& run) {
-  const auto job = record(run.sequence);
+  const auto& job = *run.job;
   auto* live = find(run.sequence);
   if (!live->stopping && wants_retry(job, run.record)) {
     log_.info("job attempt ended; it will be retried", kv("job", job.id),
@@ -170,14 +170,16 @@ Task<> Jobs::conclude(Run& run) {
 Task<> Jobs::stop_supervisor(Sequence sequence, std::string reason) {
   const auto* live = find(sequence);
   if (live == nullptr || live->launch == 0 || !may_be_supervised(live->stage)) co_return;
-  const auto job = record(sequence);
   const auto launch = live->launch;
+  auto job = live->job;
+  if (!job) job = co_await read(sequence);  // this agent took it up just now
+  if (is_over(sequence, launch)) co_return;
   find(sequence)->asked_to_stop = true;
   shim::Stop stop;
-  stop.signal = job.request.stop.signal;
-  stop.grace = job.request.stop.grace.value_or(settings_.defaults.stop_grace);
+  stop.signal = job->request.stop.signal;
+  stop.grace = job->request.stop.grace.value_or(settings_.defaults.stop_grace);
   stop.reason = std::move(reason);
-  const auto directory = workplaces_.directory(job.id, launch);
+  const auto directory = workplaces_.directory(job->id, launch);
   const auto request = [&]() -> Task<> {
     shim::request_stop(directory, stop);
     co_return;
@@ -188,8 +190,8 @@ Task<> Jobs::stop_supervisor(Sequence sequence, std::string reason) {
     co_return;
   }
   // Its directory is gone, or is not what it was: then nobody there can be asked.
-  log_.warn("a job cannot be asked to stop; it is killed", kv("job", job.id), kv("error", asked.error().describe()));
-  co_await kill_leftovers(job.id, launch);
+  log_.warn("a job cannot be asked to stop; it is killed", kv("job", job->id), kv("error", asked.error().describe()));
+  co_await kill_leftovers(job->id, launch);
 }
 
 Task<> Jobs::enforce_stop(Sequence sequence, int launch, std::chrono::milliseconds grace) {

@@ -12,6 +12,7 @@ namespace berth::jobs {
 struct UserLimits {
   std::size_t jobs = 50'000;         // that have not ended
   std::optional<DiskShare> storage;  // what he sent and his jobs put out, before compression; nothing: no limit
+  ByteSize transit{128ULL << 30};    // on its way at a time, where `storage` is not less
   friend bool operator==(const UserLimits&, const UserLimits&) = default;
 };
 

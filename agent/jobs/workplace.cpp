@@ -85,9 +85,18 @@ void Workplaces::hand_over(const std::string& directory, const os::Identity& ide
   if (::chown(directory.c_str(), owner.uid, owner.gid) < 0) throw_errno("hand over", directory);
 }
 
-void Workplaces::prepare(const model::Job& job, const os::Identity& owner) {
+std::optional<std::uint64_t> Workplaces::prepare(const model::Job& job, const os::Identity& owner, std::uint64_t room) {
   const auto manifest = snapshot::load_manifest(store_, *job.request.snapshot);
-  if (options_.overlays) checkouts_.prepare(store_, manifest, owner_of(owner));
+  if (!options_.overlays) return std::nullopt;
+  const auto whose = owner_of(owner);
+  const auto bytes = manifest.totals().bytes;
+  if (bytes > room && !checkouts_.has({whose.uid, manifest.id()})) return bytes;
+  checkouts_.prepare(store_, manifest, whose);
+  return std::nullopt;
+}
+
+std::uint64_t Workplaces::bytes_of(const Digest& snapshot) const {
+  return snapshot::load_manifest(store_, snapshot).totals().bytes;
 }
 
 Site Workplaces::make(const model::Job& job, int launch, const os::Identity& owner) {
@@ -308,11 +317,14 @@ BuildDirectory::~BuildDirectory() {
   }
 }
 
-std::unique_ptr<const BuildDirectory> Workplaces::make_context(const Digest& snapshot, const std::stop_token& stop) {
-  const auto name = std::string(kContext) + std::to_string(++contexts_made_);
-  auto place = std::make_unique<const BuildDirectory>(os::join(options_.contexts, name));
-  os::make_directories(place->path(), 0700);
+std::unique_ptr<const BuildDirectory> Workplaces::make_context(const Digest& snapshot, Transit::Charge room,
+                                                               const std::stop_token& stop) {
   const auto manifest = snapshot::load_manifest(store_, snapshot);
+  if (manifest.totals().bytes > room.bytes())
+    throw Error(Code::internal, "no room was made for the files of snapshot " + snapshot.brief());
+  const auto name = std::string(kContext) + std::to_string(++contexts_made_);
+  auto place = std::make_unique<const BuildDirectory>(os::join(options_.contexts, name), std::move(room));
+  os::make_directories(place->path(), 0700);
   snapshot::RestoreOptions options;
   options.stop = stop;
   snapshot::restore(store_, manifest, os::open(place->path(), O_RDONLY | O_DIRECTORY), options);

@@ -22,6 +22,7 @@
 #include "agent/jobs/launch_plan.hpp"
 #include "agent/jobs/outputs.hpp"
 #include "agent/jobs/protection.hpp"
+#include "agent/jobs/transit.hpp"
 #include "agent/model/job.hpp"
 #include "runtime/objects/store.hpp"
 #include "runtime/os/removal.hpp"
@@ -43,10 +44,11 @@ struct WorkplaceOptions {
   CollectSettings collecting{};
 };
 
-// A directory that a Dockerfile is built in, as it was sent; of the agent's own. Gone with the last who holds it.
+// A directory that a Dockerfile is built in, as it was sent; of the agent's own. Gone with the last who holds it, and so
+// is what its files are charged as.
 class BuildDirectory {
  public:
-  explicit BuildDirectory(std::string path) : path_(std::move(path)) {}
+  BuildDirectory(std::string path, Transit::Charge charge) : path_(std::move(path)), charge_(std::move(charge)) {}
   BuildDirectory(const BuildDirectory&) = delete;
   BuildDirectory& operator=(const BuildDirectory&) = delete;
   ~BuildDirectory();
@@ -54,6 +56,7 @@ class BuildDirectory {
 
  private:
   std::string path_;
+  Transit::Charge charge_;
 };
 
 class Workplaces {
@@ -67,8 +70,11 @@ class Workplaces {
 
   // Whether make() is quick once prepare() is done; else it copies.
   bool overlays() const { return options_.overlays; }
-  // Brings the snapshot to disk, so that make() is quick; needs no resources of the queue.
-  void prepare(const model::Job& job, const os::Identity& owner);
+  // Brings the snapshot to disk, so that make() is quick; needs no resources of the queue. Where that takes more than
+  // `room` bytes it does nothing, and tells how many.
+  std::optional<std::uint64_t> prepare(const model::Job& job, const os::Identity& owner, std::uint64_t room);
+  // Of all files of a snapshot, however little is stored of them.
+  std::uint64_t bytes_of(const Digest& snapshot) const;
   // Makes the launch directory, an empty log and, for a job with a snapshot, its tree.
   Site make(const model::Job& job, int launch, const os::Identity& owner);
 
@@ -110,7 +116,7 @@ class Workplaces {
   // Of a job that is over: the launches up to `launch` and the job's side logs, or everything.
   void remove(const model::JobId& id, std::optional<int> launch);
   // A stop is Cancelled.
-  std::unique_ptr<const BuildDirectory> make_context(const Digest& snapshot, const std::stop_token& stop);
+  std::unique_ptr<const BuildDirectory> make_context(const Digest& snapshot, Transit::Charge room, const std::stop_token& stop);
   // The log of an environment's build becomes the job's build log, in place of an earlier one: as a further name of the
   // same file, so that it grows on. Never throws: it is not worth a job.
   void adopt_build_log(const model::JobId& id, const std::string& log) noexcept;

@@ -246,10 +246,21 @@ std::map<Digest, EnvironmentUse> environments_of(db::Connection& db, uid_t uid) 
 Job resolve(db::Connection& db, std::string_view reference, uid_t uid) { return *find(db, meant(db, reference, uid)); }
 
 Job look_up(db::Connection& db, std::string_view reference, uid_t uid) {
-  const auto sequence = meant(db, reference, uid);
-  auto job = std::move(listed(db, {sequence}).at(0).job);
+  return columns(db, meant(db, reference, uid)).value();
+}
+
+std::optional<Job> columns(db::Connection& db, Sequence sequence) {
+  auto rows = listed(db, {sequence});
+  if (rows.empty()) return std::nullopt;
+  auto job = std::move(rows.front().job);
   if (!job.attempts.empty()) job.attempts = attempts_of(db, sequence);
   return job;
+}
+
+std::optional<uid_t> owner_of(db::Connection& db, std::string_view id) {
+  auto row = db.query("SELECT uid FROM job WHERE id = ?", id);
+  if (!row.step()) return std::nullopt;
+  return static_cast<uid_t>(row.integer(0));
 }
 
 std::uint64_t request_bytes(db::Connection& db, Sequence sequence) {

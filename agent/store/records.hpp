@@ -201,6 +201,10 @@ std::map<Digest, EnvironmentUse> environments_of(db::Connection& db, uid_t uid);
 model::Job resolve(db::Connection& db, std::string_view reference, uid_t uid);
 // As resolve(), of columns as ListedJob::job, but with all attempts: as quick for a large request as for a small one.
 model::Job look_up(db::Connection& db, std::string_view reference, uid_t uid);
+// The same of one whose number is known.
+std::optional<model::Job> columns(db::Connection& db, Sequence sequence);
+// Whose job it is; nothing where there is none of that name.
+std::optional<uid_t> owner_of(db::Connection& db, std::string_view id);
 std::uint64_t request_bytes(db::Connection& db, Sequence sequence);
 // Newest first.
 std::vector<Sequence> list(db::Connection& db, const Filter& filter);
@@ -247,9 +251,22 @@ bool may_use(db::Connection& db, Upload::Kind kind, const Digest& digest, const 
 // Whether a job of his was given this environment, or he asked for it.
 bool had_environment(db::Connection& db, const Digest& environment, uid_t uid);
 void note_environment(db::Connection& db, const Digest& environment, uid_t uid);
-// What a user sent and what his jobs put out, before compression, and whoever else has the same.
+// What a user sent and what his jobs put out, before compression, and whoever else has the same; and what others of his
+// hold of what is forgotten (recounted).
 ByteSize stored_by(db::Connection& db, uid_t uid);
+// Whose storage is to be looked at again: what was forgotten may be held by others of his still.
+std::vector<uid_t> to_recount(db::Connection& db);
+// All that keeps content stored for him, and what is counted of it without looking.
+struct Holdings {
+  Roots roots;
+  ByteSize counted;
+  std::int64_t due = 0;  // as of when
+};
+Holdings holdings(db::Connection& db, uid_t uid);
+// Once `held`, of these holdings, has been looked at.
+void recounted(db::Connection& db, uid_t uid, const Holdings& seen, ByteSize held);
 Roots roots(db::Connection& db);
+void recount_later(db::Connection& db, uid_t uid);
 
 // --- giving disk space back: agent/store/remains.cpp
 // By sequence.

@@ -98,7 +98,9 @@ std::vector<Sequence> remove_outputs(db::Connection& db, const std::vector<Seque
                                      const model::Removal& removal) {
   std::vector<Sequence> done;
   for (const auto sequence : jobs) {
-    if (!ended_job(db, sequence)) continue;
+    const auto job = ended_job(db, sequence);
+    if (!job) continue;
+    recount_later(db, job->uid);
     db.run("UPDATE job SET outputs_removed = ?, outputs_removed_why = ? WHERE sequence = ?",
            to_unix_micros(removal.time), removal.why, sequence);
     db.run("UPDATE attempt SET outputs = NULL WHERE sequence = ?", sequence);
@@ -116,6 +118,7 @@ std::vector<Sequence> forget(db::Connection& db, const std::vector<Sequence>& jo
     const auto job = ended_job(db, sequence);
     if (!job) continue;
     wipe_secrets(db, sequence);
+    recount_later(db, job->uid);
     db.run("DELETE FROM job WHERE sequence = ?", sequence);
     doom(db, job->id, std::nullopt);
     for (const auto& [digest, kind] : {std::pair(job->snapshot, Upload::Kind::snapshot),

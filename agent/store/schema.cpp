@@ -179,7 +179,17 @@ constexpr std::string_view kSchemaSeal = R"sql(
 ALTER TABLE attempt ADD COLUMN seal TEXT NOT NULL DEFAULT '';
 )sql";
 
-constexpr std::array<std::string_view, 9> kSteps{kSchema1, kSchema2, kSchema3, kSchemaLists, kSchemaOwners, kSchemaSecrets, kSchemaEnvironmentChanges, kSchemaLeftOut, kSchemaSeal};
+// What a user still has of what was counted with uploads and outputs that are forgotten, since others of his hold it, too;
+// and how often something of his was forgotten, or came to build on another, since that was last looked at.
+constexpr std::string_view kSchemaInherited = R"sql(
+CREATE TABLE inherited (
+  uid INTEGER PRIMARY KEY,
+  bytes INTEGER NOT NULL,
+  due INTEGER NOT NULL
+) STRICT;
+)sql";
+
+constexpr std::array<std::string_view, 10> kSteps{kSchema1, kSchema2, kSchema3, kSchemaLists, kSchemaOwners, kSchemaSecrets, kSchemaEnvironmentChanges, kSchemaLeftOut, kSchemaSeal, kSchemaInherited};
 
 }  // namespace
 

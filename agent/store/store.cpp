@@ -128,9 +128,10 @@ void Store::reopen_after(const std::exception_ptr& failure) {
   try {
     // Only what is the same file still: another one in its place is for a new agent to judge.
     (void)reader().check_files();
-    const std::scoped_lock lock(lists_mutex_, views_mutex_);
+    const std::scoped_lock lock(lists_mutex_, views_mutex_, jobs_mutex_);
     lists_.reset();
     views_.reset();
+    jobs_.reset();
     reader_.reset();
   } catch (const Error&) {
     return;
@@ -266,6 +267,10 @@ Task<> Store::swept() {
   return write(Durable::no, [](db::Connection& db) { store::swept(db); });
 }
 
+Task<> Store::recounted(uid_t uid, Holdings seen, ByteSize held) {
+  return write(Durable::no, [=, seen = std::move(seen)](db::Connection& db) { store::recounted(db, uid, seen, held); });
+}
+
 Task<> Store::set_apart(std::vector<std::pair<StoredRequest, std::string>> requests) {
   return write(Durable::yes, [requests = std::move(requests)](db::Connection& db) {
     for (const auto& [request, sealed] : requests) store::set_apart(db, request, sealed);
@@ -289,17 +294,14 @@ std::vector<StoredRequest> Store::requests_after(Sequence sequence, std::size_t 
   return store::requests_after(reader(), sequence, most);
 }
 
-std::optional<model::Job> Store::find(std::string_view id) {
-  return store::find(reader(), id);
-}
-std::optional<model::Job> Store::find(Sequence sequence) {
-  return store::find(reader(), sequence);
-}
-model::Job Store::resolve(std::string_view reference, uid_t uid) {
-  return store::resolve(reader(), reference, uid);
-}
 model::Job Store::look_up(std::string_view reference, uid_t uid) {
   return store::look_up(reader(), reference, uid);
+}
+std::optional<model::Job> Store::columns(Sequence sequence) {
+  return store::columns(reader(), sequence);
+}
+std::optional<uid_t> Store::owner_of(std::string_view id) {
+  return store::owner_of(reader(), id);
 }
 std::uint64_t Store::request_bytes(Sequence sequence) {
   return store::request_bytes(reader(), sequence);
@@ -334,8 +336,21 @@ Task<std::vector<Sequence>> Store::list(Filter filter) {
   return ask([filter = std::move(filter)](db::Connection& db) { return store::list(db, filter); });
 }
 
+template <class F>
+Task<std::optional<model::Job>> Store::ask_for_job(F fn) {
+  return async::offload(pool_, [this, fn = std::move(fn)] {
+    const std::lock_guard lock(jobs_mutex_);
+    if (!jobs_) jobs_.emplace(open_for_reading(path_));
+    return fn(*jobs_);
+  });
+}
+
 Task<std::optional<model::Job>> Store::read(Sequence sequence) {
-  return ask([sequence](db::Connection& db) { return store::find(db, sequence); });
+  return ask_for_job([sequence](db::Connection& db) { return store::find(db, sequence); });
+}
+
+Task<std::optional<model::Job>> Store::read(model::JobId id) {
+  return ask_for_job([id = std::move(id)](db::Connection& db) { return store::find(db, id); });
 }
 
 Task<std::vector<ListedJob>> Store::listed(std::vector<Sequence> jobs) {
@@ -384,6 +399,16 @@ std::vector<Remains> Store::remains() {
 std::vector<UploadUse> Store::uploads() {
   const std::lock_guard lock(lists_mutex_);
   return store::uploads(lists());
+}
+
+std::vector<uid_t> Store::to_recount() {
+  const std::lock_guard lock(lists_mutex_);
+  return store::to_recount(lists());
+}
+
+Holdings Store::holdings(uid_t uid) {
+  const std::lock_guard lock(lists_mutex_);
+  return store::holdings(lists(), uid);
 }
 
 }  // namespace berth::store

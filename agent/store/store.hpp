@@ -6,8 +6,8 @@
 // at the next such sync.
 //
 // A write that has begun cannot be stopped: a stop of the caller takes effect when it is done. The store
-// outlives all its tasks. Look-ups by name or number are quick and run at once on the caller's thread; lists
-// run on `pool`.
+// outlives all its tasks. Look-ups by name or number are quick, since they read columns alone, and run at once on the
+// caller's thread; lists, and requests, which may be large, are read on `pool`.
 
 #include <functional>
 #include <memory>
@@ -55,13 +55,13 @@ class Store {
   Task<std::vector<Upload>> forget_uploads(std::vector<Upload> unused);
   Task<> settle(std::vector<model::JobId> gone);
   Task<> swept();
+  Task<> recounted(uid_t uid, Holdings seen, ByteSize held);
   Task<> set_apart(std::vector<std::pair<StoredRequest, std::string>> requests);
   Task<> set_secrets_apart();
 
-  std::optional<model::Job> find(std::string_view id);
-  std::optional<model::Job> find(Sequence sequence);
-  model::Job resolve(std::string_view reference, uid_t uid);
   model::Job look_up(std::string_view reference, uid_t uid);
+  std::optional<model::Job> columns(Sequence sequence);
+  std::optional<uid_t> owner_of(std::string_view id);
   std::uint64_t request_bytes(Sequence sequence);
   std::optional<model::JobId> id_of(Sequence sequence);
   std::optional<Upload> find_upload(const Digest& digest, uid_t uid);
@@ -81,12 +81,16 @@ class Store {
   Roots roots();
   std::vector<Remains> remains();
   std::vector<UploadUse> uploads();
+  std::vector<uid_t> to_recount();
+  Holdings holdings(uid_t uid);
   // At start: blocks for as long as reading all of them takes.
   std::vector<LiveJob> live();
   std::vector<PastLaunch> past_launches(std::size_t ended_jobs);
 
   Task<std::vector<Sequence>> list(Filter filter);
-  Task<std::optional<model::Job>> read(Sequence sequence);  // find(), for large requests
+  // Whole, with its request. No list keeps it waiting.
+  Task<std::optional<model::Job>> read(Sequence sequence);
+  Task<std::optional<model::Job>> read(model::JobId id);
   Task<std::vector<ListedJob>> listed(std::vector<Sequence> jobs);
   Task<std::vector<Sequence>> jobs_in(Digest environment, Viewer viewer);
   Task<std::map<Digest, EnvironmentUse>> environments_of(uid_t uid);
@@ -107,6 +111,8 @@ class Store {
   Task<std::invoke_result_t<F&, db::Connection&>> write(db::Durable durable, F fn);
   template <class F>
   Task<std::invoke_result_t<F&, db::Connection&>> ask(F fn);
+  template <class F>
+  Task<std::optional<model::Job>> ask_for_job(F fn);
   Task<> commit(db::Durable durable, std::function<void(db::Connection&)> work);
   db::Connection& lists();
   db::Connection& reader();
@@ -124,6 +130,8 @@ class Store {
   std::optional<db::Connection> lists_;  // opened when first needed; used under the mutex
   std::mutex views_mutex_;
   std::optional<db::Connection> views_;  // likewise; apart, so that no list keeps a transfer waiting
+  std::mutex jobs_mutex_;
+  std::optional<db::Connection> jobs_;  // likewise; nor a job that is to start
 };
 
 // What one user may refer to of the store of objects.

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "agent/store/records.hpp"
 #include "agent/store/rows.hpp"
 #include "runtime/base/error.hpp"
@@ -52,6 +54,8 @@ void remember(db::Connection& db, const Upload& upload) {
       " ON CONFLICT (digest, uid, kind) DO UPDATE SET created = excluded.created, sent = max(sent, excluded.sent)",
       to_column(upload.digest), upload.uid, name(upload.kind), to_column(upload.size),
       static_cast<std::int64_t>(upload.files), to_unix_micros(upload.created), to_column(upload.sent));
+  // What it builds on may have been forgotten while it came.
+  if (upload.sent < upload.size) recount_later(db, upload.uid);
 }
 
 std::optional<Upload> find_upload(db::Connection& db, const Digest& digest, uid_t uid, Upload::Kind kind) {
@@ -85,13 +89,59 @@ void note_environment(db::Connection& db, const Digest& environment, uid_t uid) 
   db.run("INSERT OR IGNORE INTO environment_user (environment, uid) VALUES (?, ?)", to_column(environment), uid);
 }
 
-ByteSize stored_by(db::Connection& db, uid_t uid) {
+namespace {
+
+std::uint64_t counted(db::Connection& db, uid_t uid) {
   auto row = db.query(
       "SELECT (SELECT ifnull(sum(sent), 0) FROM upload WHERE uid = ?1)"
       " + (SELECT ifnull(sum(outputs_size), 0) FROM attempt WHERE owner = ?1 AND outputs IS NOT NULL)",
       uid);
   row.step();
-  return ByteSize(static_cast<std::uint64_t>(row.integer(0)));
+  return static_cast<std::uint64_t>(row.integer(0));
+}
+
+}  // namespace
+
+ByteSize stored_by(db::Connection& db, uid_t uid) {
+  auto row = db.query("SELECT bytes FROM inherited WHERE uid = ?", uid);
+  const auto inherited = row.step() ? static_cast<std::uint64_t>(row.integer(0)) : 0;
+  return ByteSize(counted(db, uid) + inherited);
+}
+
+void recount_later(db::Connection& db, uid_t uid) {
+  db.run("INSERT INTO inherited (uid, bytes, due) VALUES (?, 0, 1) ON CONFLICT (uid) DO UPDATE SET due = due + 1", uid);
+}
+
+std::vector<uid_t> to_recount(db::Connection& db) {
+  std::vector<uid_t> users;
+  auto rows = db.query("SELECT uid FROM inherited WHERE due > 0");
+  while (rows.step()) users.push_back(static_cast<uid_t>(rows.integer(0)));
+  return users;
+}
+
+Holdings holdings(db::Connection& db, uid_t uid) {
+  Holdings held;
+  const db::Savepoint moment(db);  // all as of now
+  held.roots.snapshots = digests(
+      db.query("SELECT digest FROM upload WHERE uid = ?1 AND kind = 'snapshot'"
+               " UNION SELECT snapshot FROM job WHERE uid = ?1 AND snapshot IS NOT NULL"
+               " UNION SELECT context FROM job WHERE uid = ?1 AND context IS NOT NULL",
+               uid));
+  held.roots.diffs = digests(
+      db.query("SELECT digest FROM upload WHERE uid = ?1 AND kind = 'diff'"
+               " UNION SELECT diff FROM job WHERE uid = ?1 AND diff IS NOT NULL",
+               uid));
+  held.roots.outputs = digests(db.query("SELECT DISTINCT outputs FROM attempt WHERE owner = ? AND outputs IS NOT NULL", uid));
+  held.counted = ByteSize(counted(db, uid));
+  auto row = db.query("SELECT due FROM inherited WHERE uid = ?", uid);
+  if (row.step()) held.due = row.integer(0);
+  return held;
+}
+
+void recounted(db::Connection& db, uid_t uid, const Holdings& seen, ByteSize held) {
+  const auto more = held.bytes() - std::min(held.bytes(), seen.counted.bytes());
+  db.run("UPDATE inherited SET bytes = ?, due = due - ? WHERE uid = ?", to_column(ByteSize(more)), seen.due, uid);
+  db.run("DELETE FROM inherited WHERE uid = ? AND bytes = 0 AND due = 0", uid);
 }
 
 Roots roots(db::Connection& db) {
@@ -113,7 +163,9 @@ std::vector<Upload> forget_uploads(db::Connection& db, const std::vector<Upload>
   for (const auto& upload : unused) {
     db.run("DELETE FROM upload WHERE digest = ? AND uid = ? AND kind = ? AND created = ? AND " + std::string(kUnused),
            to_column(upload.digest), upload.uid, name(upload.kind), to_unix_micros(upload.created));
-    if (db.changes() > 0) gone.push_back(upload);
+    if (db.changes() == 0) continue;
+    recount_later(db, upload.uid);
+    gone.push_back(upload);
   }
   return gone;
 }

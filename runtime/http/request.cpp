@@ -77,7 +77,7 @@ async::Task<std::uint64_t> Request::spool(async::Pool& pool, const os::Fd& into,
     }
     if (filled == 0) co_return written;
     if (written + filled > limit.bytes()) throw too_large(limit);
-    if (before_piece) co_await before_piece(written);
+    if (before_piece) co_await before_piece(written + filled);
     const std::string_view piece(buffer.data(), filled);
     co_await async::offload(pool, [&into, piece] { os::write_all(into, piece); });
     written += filled;

@@ -37,6 +37,11 @@ Response Response::failure(const Error& error) {
   return json(to_json(error), http_status(error.code()));
 }
 
+Response& Response::leave_slow_readers() {
+  leaves_slow_readers_ = true;
+  return *this;
+}
+
 Response& Response::set(std::string name, std::string value) {
   auto breaks_line = [](char c) { return c == '\r' || c == '\n' || c == '\0'; };
   if (std::ranges::any_of(name, breaks_line) || std::ranges::any_of(value, breaks_line))

@@ -16,8 +16,8 @@ namespace berth::http {
 class Stream {
  public:
   virtual ~Stream() = default;
-  // Sends one chunk and returns when the kernel has taken it; there is no time limit on a slow reader. An
-  // empty write sends the header alone, if nothing was sent yet.
+  // Sends one chunk and returns when the kernel has taken it; there is no time limit on a slow reader, unless the
+  // response has one. An empty write sends the header alone, if nothing was sent yet.
   virtual async::Task<> write(std::string_view bytes) = 0;
 };
 
@@ -35,6 +35,10 @@ class Response {
   static Response stream(std::string content_type, Writer writer, int status = 200);
   static Response failure(const Error& error);
 
+  // A reader who does not take a chunk of the stream within the server's body_time is left: the stream is of what costs
+  // room for as long as it lasts.
+  Response& leave_slow_readers();
+
   // Further fields; Content-Type, Content-Length, Transfer-Encoding and Connection are the server's business.
   Response& set(std::string name, std::string value);
 
@@ -43,6 +47,7 @@ class Response {
   const std::string& body() const { return body_; }
   const Headers& headers() const { return headers_; }
   const Writer& writer() const { return writer_; }
+  bool leaves_slow_readers() const { return leaves_slow_readers_; }
 
  private:
   explicit Response(int status) : status_(status) {}
@@ -52,6 +57,7 @@ class Response {
   std::string body_;
   Headers headers_;
   Writer writer_;
+  bool leaves_slow_readers_ = false;
 };
 
 // "Not Found" for 404.

@@ -20,6 +20,7 @@ constexpr std::size_t kLargeBuffer = 64 << 10;  // for chunked bodies
 constexpr std::size_t kLingerBytes = 1 << 20;
 constexpr std::chrono::milliseconds kLingerTime{500};
 constexpr std::chrono::milliseconds kNoLimit{0};
+constexpr std::size_t kProgress = 64 << 10;  // of a body, in each body_time that is waited for it
 
 void append_number(std::string& text, std::uint64_t value, int base = 10) {
   std::array<char, 24> digits;
@@ -86,7 +87,9 @@ class Session::RequestBody : public Body {
       std::copy_n(session_.unread().data(), n, room.data());
       session_.take(n);
     } else {
-      n = co_await session_.receive(room, session_.host_.limits().body_time);
+      const auto begin = std::chrono::steady_clock::now();
+      n = co_await session_.receive(room, patience());
+      note_wait(begin, n);
       if (n == 0) throw cut_off();
     }
     remaining_ -= n;
@@ -101,9 +104,24 @@ class Session::RequestBody : public Body {
       if (session_.unread().size() >= kLargeBuffer)
         throw Error(Code::invalid, "malformed request: an endless chunk header");
       if (session_.buffer_.size() < kLargeBuffer) session_.buffer_.resize(kLargeBuffer);
-      const auto filled = co_await session_.fill(session_.host_.limits().body_time);
+      const auto begin = std::chrono::steady_clock::now();
+      const auto filled = co_await session_.fill(patience());
+      note_wait(begin, filled);
       if (filled == 0) throw cut_off();
     }
+  }
+
+  // Who sends a byte now and then makes no progress.
+  std::chrono::milliseconds patience() const {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(session_.host_.limits().body_time - waited_);
+    return std::max(left, std::chrono::milliseconds(1));
+  }
+  void note_wait(Steady begin, std::size_t received) {
+    waited_ += std::chrono::steady_clock::now() - begin;
+    received_ += received;
+    if (received_ < kProgress) return;
+    waited_ = {};
+    received_ = 0;
   }
 
   static Error cut_off() {
@@ -115,12 +133,15 @@ class Session::RequestBody : public Body {
   std::uint64_t remaining_;
   bool chunked_;
   bool must_continue_;
+  std::chrono::nanoseconds waited_{};  // for the bytes since the last progress
+  std::size_t received_ = 0;
 };
 
 class Session::ChunkedStream : public Stream {
  public:
   // The header, in session.head_ already, goes out with the first chunk.
-  ChunkedStream(Session& session, bool chunked) : session_(session), chunked_(chunked) {}
+  ChunkedStream(Session& session, bool chunked, std::chrono::milliseconds limit)
+      : session_(session), chunked_(chunked), limit_(limit) {}
 
   bool begun() const { return begun_; }
 
@@ -134,7 +155,7 @@ class Session::ChunkedStream : public Stream {
       end = "\r\n";
     }
     std::array<std::string_view, 3> pieces{session_.head_, bytes, end};
-    co_await session_.flush(pieces, kNoLimit);
+    co_await session_.flush(pieces, limit_, Limit::all);
   }
 
   async::Task<> finish() {
@@ -148,6 +169,7 @@ class Session::ChunkedStream : public Stream {
  private:
   Session& session_;
   bool chunked_;
+  std::chrono::milliseconds limit_;  // of a write
   bool begun_ = false;
 };
 
@@ -333,7 +355,7 @@ async::Task<bool> Session::send_stream(const Request& request, const Response& r
   if (chunked) append_field(head_, "Transfer-Encoding", "chunked");
   head_ += "\r\n";
 
-  ChunkedStream stream(*this, chunked);
+  ChunkedStream stream(*this, chunked, response.leaves_slow_readers() ? host_.limits().body_time : kNoLimit);
   bool client_gone = false;
   std::exception_ptr failure;
   streaming_ = true;
@@ -347,7 +369,7 @@ async::Task<bool> Session::send_stream(const Request& request, const Response& r
 
   const auto state = co_await async::this_coro::cancellation_state;
   if (state.cancelled() != boost::asio::cancellation_type::none) throw Cancelled();
-  if (client_gone || connection_.broken()) co_return false;
+  if (client_gone || connection_.broken() || late_) co_return false;
   if (!failure) {
     co_await stream.finish();
     co_return keep && !stopping_;
@@ -422,14 +444,17 @@ void Session::take(std::size_t n) {
   if (begin_ == end_) begin_ = end_ = 0;
 }
 
-async::Task<> Session::flush(std::span<std::string_view> pieces, std::chrono::milliseconds limit) {
+async::Task<> Session::flush(std::span<std::string_view> pieces, std::chrono::milliseconds limit, Limit of) {
   auto sent = [&] {
     return std::ranges::all_of(pieces, [](std::string_view piece) { return piece.empty(); });
   };
+  std::optional<Steady> end;
   while (true) {
     connection_.send_some(pieces);
     if (sent()) co_return;
+    if (!end) end = std::chrono::steady_clock::now() + limit;
     set_due(limit);
+    if (due_ && of == Limit::all) due_ = *end;
     try {
       co_await connection_.writable();
     } catch (const Cancelled&) {

@@ -68,7 +68,8 @@ class Session {
   async::Task<std::size_t> receive(std::span<char> buffer, std::chrono::milliseconds limit);
   async::Task<> until_readable(std::chrono::milliseconds limit);
   async::Task<std::size_t> fill(std::chrono::milliseconds limit);
-  async::Task<> flush(std::span<std::string_view> pieces, std::chrono::milliseconds limit);
+  enum class Limit { each_wait, all };  // what the limit is of
+  async::Task<> flush(std::span<std::string_view> pieces, std::chrono::milliseconds limit, Limit of = Limit::each_wait);
   void set_due(std::chrono::milliseconds limit);
   std::string_view unread() const { return std::string_view(buffer_).substr(begin_, end_ - begin_); }
   void take(std::size_t n);

@@ -293,6 +293,11 @@ void Checkouts::make(const objects::Store& store, const Manifest& manifest, cons
   }
 }
 
+bool Checkouts::has(const Key& key) const {
+  const std::lock_guard lock(mutex_);
+  return checkouts_.contains(key);
+}
+
 std::uint64_t Checkouts::usage() const {
   const std::lock_guard lock(mutex_);
   std::uint64_t bytes = 0;

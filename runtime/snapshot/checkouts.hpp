@@ -71,6 +71,7 @@ class Checkouts {
   // Of a snapshot whose objects are in the store. Equal requests at the same time share the work.
   Lease prepare(const objects::Store& store, const Manifest& manifest, const Owner& owner);
 
+  bool has(const Key& key) const;
   std::uint64_t usage() const;
   std::size_t count() const;
   struct Idle {

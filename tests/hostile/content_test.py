@@ -4,16 +4,37 @@ import collections
 import json
 import os
 import random
+import socket
+import sqlite3
 import statistics
+import subprocess
 import time
 from pathlib import Path
 
 import packs
 from builds import BuildsCase
-from hostile import Client, HostileTest, eventually, main
+from hostile import Client, HostileTest, eventually, harness, main
 from people import Person
 
 SECRET = b"the pin is 4711\n"
+# Sends each head (argv[2], N times) with `argv[4]` MiB behind it, says "ready", and neither sends nor reads any more.
+HOLD = """
+import socket, sys
+keep = []
+for _ in range(int(sys.argv[3])):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(5)
+    s.connect(sys.argv[1])
+    keep.append(s)
+    try:
+        s.sendall(sys.argv[2].encode() + b"\\r\\nHost: x\\r\\n\\r\\n")
+        for _ in range(int(sys.argv[4])):
+            s.sendall(bytes(1 << 20))
+    except OSError:
+        pass
+print("ready", flush=True)
+sys.stdin.read()
+"""
 NOWHERE = packs.sha(b"what nobody ever sent")
 
 
@@ -372,6 +393,131 @@ class LimitsTest(Content):
         self.assertIn(b"outputs were not collected", self.ask(self.attacker, "GET", f"/v1/jobs/{later}/log?stream=agent"))
         self.sent(self.victim, {"a": b"another"})
         self.agent.submit("/bin/true")  # root is not bound
+
+    def hold(self, head, number, mib=0):
+        """The attacker does so until the test ends."""
+        process = harness.family.popen(
+            self.command_of(self.attacker, "/usr/bin/python3", "-c", HOLD, self.agent.socket_path, head, number, mib),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/tmp")
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait, 60)
+        self.addCleanup(process.stdin.close)
+        self.addCleanup(process.kill)
+        self.assertEqual(process.stdout.readline(), b"ready\n")
+
+    def on_its_way(self):
+        """Bytes of files without a name that the agent has open for transfers."""
+        total = 0
+        for fd in Path(f"/proc/{self.agent.pid}/fd").iterdir():
+            try:
+                if "incoming" in os.readlink(fd):
+                    total += fd.stat().st_blocks * 512
+            except OSError:
+                pass
+        return total
+
+    def most_on_its_way(self, seconds=4):
+        most, end = 0, time.monotonic() + seconds
+        while time.monotonic() < end:
+            most = max(most, self.on_its_way())
+            time.sleep(0.05)
+        return most
+
+    def test_downloads_that_nobody_reads_take_no_more_than_one_user_may_have(self):
+        self.start("storage_per_user: 12MiB")
+        code = self.sent(self.attacker, {f"f{i}": os.urandom(1 << 20) for i in range(5)})
+        job = self.job_of(self.attacker, "/bin/true", snapshot=code.hex(), working_directory="", held=True)
+        self.hold(f"GET /v1/jobs/{job}/code HTTP/1.1", 20)
+        most = self.most_on_its_way()
+        self.assertGreater(most, 4 << 20)
+        self.assertLess(most, 13 << 20)
+        # Nobody else waits for him.
+        theirs = self.sent(self.victim, {"a": os.urandom(1 << 20)})
+        other = self.job_of(self.victim, "/bin/true", snapshot=theirs.hex(), working_directory="", held=True)
+        self.assertGreater(len(self.ask(self.victim, "GET", f"/v1/jobs/{other}/code")), 1 << 20)
+
+    def test_uploads_that_nobody_finishes_take_no_more_than_one_user_may_store(self):
+        self.start("storage_per_user: 12MiB")
+        announced = "POST /v1/snapshots HTTP/1.1\r\nContent-Length: "
+        self.hold(announced + str(5 << 20), 10, 4)
+        most = self.most_on_its_way(2)
+        self.assertGreater(most, 7 << 20)  # two of them
+        self.assertLess(most, 11 << 20)
+        # What was announced is more than is left to him: none of it is taken.
+        pack = packs.whole({f"f{i}": os.urandom(1 << 20) for i in range(3)})
+        answer = self.send(self.attacker, pack)
+        self.assertEqual(answer.status, 507, answer)
+        self.assertIn("storage_per_user", json.dumps(answer.error))
+        self.assertEqual(self.send(self.victim, pack).status, 201)
+
+    def test_uploads_of_unknown_length_count_as_they_come(self):
+        self.start("storage_per_user: 3MiB")
+        def send(path):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(30)
+                client.connect(path)
+                client.sendall(b"POST /v1/snapshots HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+                try:
+                    for _ in range(100):
+                        client.sendall(b"100000\r\n" + bytes(1 << 20) + b"\r\n")
+                except OSError:
+                    pass
+                return client.recv(12)
+        self.assertEqual(self.acting(self.attacker, send, self.agent.socket_path)[9:], b"507")
+        self.assertEqual(self.on_its_way(), 0)
+
+    def test_a_base_that_is_forgotten_counts_for_what_builds_on_it(self):
+        self.start("storage_per_user: 8MiB")
+        files = {f"f{i}": os.urandom(1 << 20) for i in range(5)}
+        base = self.sent(self.attacker, files)
+        more = dict(files, x=b"x")
+        answer = self.send(self.attacker, packs.pack(packs.manifest(more), [packs.frame(b"x")], 1, bases=[base]))
+        self.assertEqual(answer.status, 201, answer)
+        job = self.job_of(self.attacker, "/bin/true", snapshot=answer.json["digest"], working_directory="", held=True)
+        self.agent.stop()
+        with sqlite3.connect(self.agent.state / "berth.db") as db:
+            db.execute("UPDATE upload SET created = created - 2 * 86400 * 1000000 WHERE digest = ?", (base,))
+        db.close()
+        self.agent.start()
+        self.assertIn("uploads", [item["kind"] for item in self.agent.post("/v1/gc")["items"]])
+        again = packs.whole({f"g{i}": os.urandom(1 << 20) for i in range(5)})
+        answer = self.send(self.attacker, again)
+        self.assertEqual(answer.status, 507, answer)
+        self.assertIn("5.0 MiB", json.dumps(answer.error))
+        self.agent.restart()
+        self.assertEqual(self.send(self.attacker, again).status, 507)
+        # With what builds on it all of it goes, and counts no more.
+        self.ask(self.attacker, "POST", f"/v1/jobs/{job}/cancel")
+        self.agent.stop()
+        with sqlite3.connect(self.agent.state / "berth.db") as db:
+            db.execute("UPDATE upload SET created = created - 2 * 86400 * 1000000")
+            db.execute("DELETE FROM job")
+        db.close()
+        self.agent.start()
+        self.agent.post("/v1/gc")
+        self.assertEqual(self.send(self.attacker, again).status, 201)
+
+    def named_large(self, number, chunks=1024):
+        """The digest of a snapshot of files far larger than what was sent of them."""
+        chunk = bytes(1 << 20)
+        recipe = packs.recipe([(packs.sha(chunk), len(chunk))] * chunks)
+        files = {"Dockerfile": b"FROM scratch\n", "n": b"%d" % number, "big": (len(chunk) * chunks, packs.sha(recipe))}
+        contents = [recipe, chunk, files["Dockerfile"], files["n"]]
+        answer = self.send(self.attacker, packs.pack(packs.manifest(files), [packs.frame(one) for one in contents], 4))
+        self.assertEqual(answer.status, 201, answer)
+        return answer.json["digest"]
+
+    def test_files_that_are_larger_than_one_user_may_have_are_not_unpacked(self):
+        self.start("storage_per_user: 8MiB")
+        digest = self.named_large(1)
+        wanted = {"kind": "dockerfile", "context": digest, "dockerfile": "Dockerfile"}
+        answer = self.request(self.attacker, "POST", "/v1/environments", wanted)
+        self.assertEqual(answer.status, 413, answer)
+        self.assertIn("storage_per_user", json.dumps(answer.error))
+        job = self.job_of(self.attacker, "/bin/true", snapshot=digest, working_directory="")
+        ended = self.agent.wait(job)
+        self.assertIn("storage_per_user", ended["ending_words"])
+        self.job_of(self.victim, "/bin/true")
 
     def test_code_that_is_larger_than_the_disk_fills_nothing(self):
         self.start("outage_patience: 1s")

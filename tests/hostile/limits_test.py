@@ -327,6 +327,40 @@ class LimitsTest(HostileTest):
             self.assertLess(self.resident(), 160 << 20)
         self.agent.kill()
 
+    def assert_root_does_not_wait(self, doing):
+        """Though the function takes the agent long."""
+        taken = []
+        def timed():
+            begun = time.monotonic()
+            doing()
+            taken.append(time.monotonic() - begun)
+        thread = threading.Thread(target=timed)
+        thread.start()
+        slowest = 0
+        while thread.is_alive():
+            begun = time.monotonic()
+            self.agent.request("GET", "/v1/jobs")
+            slowest = max(slowest, time.monotonic() - begun)
+            time.sleep(0.01)
+        thread.join()
+        self.assertLess(slowest, max(1.2 if sanitized() else 0.3, taken[0] / 2))
+
+    def test_large_requests_of_one_keep_nobody_waiting(self):
+        """Each of these was parsed on the loop, which did nothing else meanwhile."""
+        self.start("offline: true")
+        large = self.agent.request_for("/bin/true", held=True)
+        large["command"] = ["/bin/true"] + ["x" * 20] * 45_000
+        for _ in range(25):
+            large["submission_id"] = new_submission_id()
+            self.ask(self.attacker, "POST", "/v1/jobs", large, timeout=PATIENCE)
+        self.assert_root_does_not_wait(lambda: self.ask(self.attacker, "GET", "/v1/doctor", timeout=PATIENCE))
+        texts = {"requirements.txt": "x=://a@b " * (7 * 2**20 // 9)}
+        wanted = {"kind": "venv", "file": "requirements.txt", "files": texts}
+        def build():
+            answer = self.request(self.attacker, "POST", "/v1/environments", wanted, timeout=PATIENCE)
+            self.assertEqual(answer.status, 400, answer)
+        self.assert_root_does_not_wait(build)
+
 
 if __name__ == "__main__":
     main()

@@ -174,7 +174,8 @@ TEST_CASE("with overlays a launch names its layers and an upper layer only its o
   write(node.directory / "code/a", "a");
   auto ours = job(node.keep(node.directory / "code"));
   auto workplaces = node.workplaces(true);
-  workplaces.prepare(ours, me());
+  CHECK(workplaces.prepare(ours, me(), 0) == workplaces.bytes_of(*ours.request.snapshot));
+  CHECK_FALSE(workplaces.prepare(ours, me(), workplaces.bytes_of(*ours.request.snapshot)));
   const auto site = workplaces.make(ours, 1, me());
   REQUIRE(site.overlay.has_value());
   REQUIRE(site.overlay->lower.size() == 1);

@@ -40,12 +40,12 @@ TEST_CASE_FIXTURE(OpenStore, "a job's life through the loop, and what a reader s
     std::vector<NewJob> jobs{new_job(1)};
     const auto submitted = co_await store.submit(std::move(jobs));
     const auto sequence = submitted.at(0).job.sequence;
-    CHECK(store.find(sequence)->state == State::preparing);
+    CHECK(store.columns(sequence)->state == State::preparing);
     CHECK(store.id_of(sequence) == submitted[0].job.id);
     Prepared made;
     made.environment_record = "{}";
     co_await store.prepared(sequence, std::move(made));
-    CHECK(store.find(sequence)->state == State::queued);
+    CHECK(store.columns(sequence)->state == State::queued);
     co_await store.set_priority(sequence, 3);
     co_await store.set_held(sequence, false);
     StartIntent intent{sequence, 1, 1, "boot", {"GPU-1"}};
@@ -61,7 +61,7 @@ TEST_CASE_FIXTURE(OpenStore, "a job's life through the loop, and what a reader s
     const auto all = co_await store.list(std::move(filter));
     CHECK(all.size() == 1);
     const auto rows = co_await store.listed(all);
-    CHECK(rows.at(0).job.id == store.resolve("@last", 1000).id);
+    CHECK(rows.at(0).job.id == store.look_up("@last", 1000).id);
     co_await store.set_drained(true);
     CHECK(store.drained());
     Upload upload{Upload::Kind::snapshot, digest_of(1), 1000, 1_MiB, 1, at(0), 1_MiB};
@@ -79,7 +79,7 @@ TEST_CASE_FIXTURE(OpenStore, "a job's life through the loop, and what a reader s
     const model::Removal removal{at(4), "to make room"};
     auto removed = co_await store.remove_logs(old, removal);
     CHECK(removed == old);
-    CHECK(store.find(sequence)->log_removed == removal);
+    CHECK(store.columns(sequence)->log_removed == removal);
     removed = co_await store.remove_outputs(old, removal);
     CHECK(removed == old);
     CHECK(store.sweep_due());
@@ -87,7 +87,7 @@ TEST_CASE_FIXTURE(OpenStore, "a job's life through the loop, and what a reader s
     CHECK_FALSE(store.sweep_due());
     removed = co_await store.forget(old, at(0));
     CHECK(removed == old);
-    CHECK_FALSE(store.find(sequence));
+    CHECK_FALSE(store.columns(sequence));
     CHECK(store.remains().empty());
     CHECK(store.doomed().size() == 1);
     std::vector<model::JobId> settled{store.doomed().front().job};

@@ -70,3 +70,59 @@ TEST_CASE_FIXTURE(Fixture, "an upload is forgotten when no job of its sender use
   CHECK(find_upload(db, digest_of(1), 1000));
   CHECK(find_upload(db, digest_of(2), 1000));
 }
+
+TEST_CASE_FIXTURE(Fixture, "what others of a user hold of what is forgotten counts once it was looked at, and no longer") {
+  auto base = snapshot_of(1000, 1);
+  base.sent = base.size;
+  auto delta = snapshot_of(1000, 2);
+  remember(db, base);
+  CHECK(to_recount(db).empty());
+  remember(db, delta);  // it builds on something
+  CHECK(to_recount(db) == std::vector<uid_t>{1000});
+  recounted(db, 1000, holdings(db, 1000), 7_MiB);
+  CHECK(to_recount(db).empty());
+  CHECK(stored_by(db, 1000) == 7_MiB);
+
+  forget_uploads(db, {base});
+  CHECK(stored_by(db, 1000) == 2_MiB);
+  CHECK(to_recount(db) == std::vector<uid_t>{1000});
+  const auto seen = holdings(db, 1000);
+  CHECK(seen.roots.snapshots == std::vector{digest_of(2)});
+  CHECK(seen.counted == 2_MiB);
+  remember(db, snapshot_of(1000, 3));  // which was not looked at
+  recounted(db, 1000, seen, 7_MiB);
+  CHECK(stored_by(db, 1000) == 9_MiB);
+  CHECK(to_recount(db) == std::vector<uid_t>{1000});
+  CHECK(stored_by(db, 1001) == ByteSize());
+
+  forget_uploads(db, {delta, snapshot_of(1000, 3)});
+  recounted(db, 1000, holdings(db, 1000), ByteSize());
+  CHECK(stored_by(db, 1000) == ByteSize());
+  CHECK(to_recount(db).empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "a user's holdings are what his uploads, his jobs and his outputs need") {
+  remember(db, snapshot_of(1000, 1));
+  remember(db, diff_of(1000, 2));
+  remember(db, snapshot_of(1001, 9));
+  auto wanted = new_job(1);
+  wanted.request.snapshot = digest_of(1);
+  wanted.request.diff = digest_of(2);
+  wanted.state = model::State::queued;
+  const auto sequence = add(wanted).sequence;
+  start_intent(db, {sequence, 1, 1, "b"});
+  model::Attempt attempt;
+  attempt.outputs = digest_of(8);
+  attempt.outputs_size = 1_MiB;
+  finalized(db, {sequence, model::State::completed, model::Exited{0}, at(5), attempt});
+  const auto held = holdings(db, 1000);
+  CHECK(held.roots.snapshots == std::vector{digest_of(1)});
+  CHECK(held.roots.diffs == std::vector{digest_of(2)});
+  CHECK(held.roots.outputs == std::vector{digest_of(8)});
+  CHECK(held.counted == ByteSize((3_MiB).bytes() + (5_KiB).bytes()));
+  recounted(db, 1000, held, held.counted);
+  remove_outputs(db, {sequence}, {at(9), "gone"});
+  CHECK(to_recount(db) == std::vector<uid_t>{1000, 1001});
+  forget(db, {sequence}, at(100), at(200));
+  CHECK(holdings(db, 1000).roots.snapshots.empty());
+}

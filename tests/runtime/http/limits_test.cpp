@@ -117,6 +117,19 @@ TEST_CASE("a body that stops arriving is cut off") {
   CHECK(chunked.read_until("}}").starts_with("HTTP/1.1 408 "));
 }
 
+TEST_CASE("a body that dribbles in is cut off, however often a byte of it arrives") {
+  TestServer server(routes, impatient());
+  for (const std::string head : {"Content-Length: 1000", "Transfer-Encoding: chunked"}) {
+    RawSocket socket(server.path());
+    socket.send("POST /json HTTP/1.1\r\n" + head + "\r\n\r\n");
+    const auto begin = std::chrono::steady_clock::now();
+    while (socket.send(head.starts_with("C") ? "x" : "1\r\nx\r\n") && std::chrono::steady_clock::now() - begin < 3s)
+      std::this_thread::sleep_for(2ms);
+    CHECK(std::chrono::steady_clock::now() - begin < 2s);
+  }
+  CHECK(server.failures() == 0);
+}
+
 TEST_CASE("a client that does not read its answer is cut off") {
   TestServer server(routes, impatient());
   RawSocket socket(server.path());

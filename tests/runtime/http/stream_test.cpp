@@ -59,6 +59,18 @@ struct Followers {
         co_await async::with_cleanup(flood(stream), leave());
       });
     });
+    router.add("GET", "/costly", [this](Request&) -> async::Task<Response> {
+      auto response = Response::stream("text/plain", [this](Stream& stream) -> async::Task<> {
+        ++open;
+        auto flood = [](Stream& out) -> async::Task<> {
+          const std::string block(50'000, 'x');
+          for (int i = 0; i < 200; ++i) co_await out.write(block);
+        };
+        co_await async::with_cleanup(flood(stream), leave());
+      });
+      response.leave_slow_readers();
+      co_return response;
+    });
     router.add("GET", "/early", [](Request&) -> async::Task<Response> {
       co_return Response::stream("text/plain", [](Stream&) -> async::Task<> {
         throw Error(Code::not_found, "no such log");
@@ -154,6 +166,20 @@ TEST_CASE("a stream that its client does not read waits, and ends with the clien
   }
   CHECK(eventually([&] { return fixture.followers.ended == 1; }));
   CHECK(fixture.server.failures() == 0);
+}
+
+TEST_CASE("who does not read a stream that costs room is left") {
+  Limits limits;
+  limits.body_time = 50ms;
+  Fixture fixture(limits);
+  RawSocket still(fixture.server.path());
+  still.send("GET /costly HTTP/1.1\r\n\r\n");
+  CHECK(eventually([&] { return fixture.followers.ended == 1; }));
+  CHECK(fixture.server.failures() == 0);
+  // Who reads gets all of it.
+  RawSocket reader(fixture.server.path());
+  reader.send("GET /costly HTTP/1.0\r\n\r\n");
+  CHECK(reader.read_to_end().size() > 10'000'000);
 }
 
 TEST_CASE("a stream that fails before its first byte is answered like any failure") {
