@@ -94,7 +94,7 @@ GpuRecord record_from_text(std::string_view text, const std::string& boot_id) {
   if (text.empty()) return {boot_id, {}, {}, {}};
   try {
     return record_from(read_json(text), boot_id);
-  } catch (const json::exception& error) {
+  } catch (const std::exception& error) {
     throw Error(Code::corrupt, "what was kept of the GPUs cannot be read: " + std::string(error.what()));
   }
 }

@@ -45,7 +45,8 @@ class Turns {
     // By whose turn it may begin; nothing where it may not.
     std::optional<User> whose_turn() const {
       const auto next = turns_.next();
-      return next && next->first == this ? std::optional(next->second) : std::nullopt;
+      if (!next || next->first != this) return std::nullopt;
+      return std::optional<User>(std::in_place, next->second);
     }
     void leave() {
       for (const auto& user : users_) {

@@ -238,6 +238,7 @@ auto from_text(std::string_view text, Convert convert) {
   } catch (const Json::exception& error) {
     throw Error(Code::corrupt, std::string("not what it should be: ") + error.what());
   } catch (const Error& error) {
+    if (error.code() == Code::unsupported) throw;
     throw Error(Code::corrupt, "not what it should be: " + error.message());
   }
 }

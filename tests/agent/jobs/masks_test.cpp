@@ -71,7 +71,11 @@ TEST_CASE("what masks take of memory is bounded for each reader and in all, and 
     const auto one = co_await fill(kReader);
     CHECK(one >= 1);
     std::size_t users = 1;
-    while (co_await fill(kReader + static_cast<uid_t>(users)) > 0) ++users;
+    for (;;) {
+      const auto more = co_await fill(kReader + static_cast<uid_t>(users));
+      if (more == 0) break;
+      ++users;
+    }
     std::size_t bytes = 0;
     for (const auto& mask : kept) bytes += mask->bytes();
     CHECK(users >= 3);

@@ -186,7 +186,7 @@ TEST_CASE("a lock is built as it is") {
 }
 
 TEST_CASE("what is no lock says so") {
-  CHECK(refusal("not JSON").message() == "this is not the lock of a conda environment");
+  CHECK(refusal("not JSON").message() == "the lock cannot be read: malformed JSON at byte 2");
   CHECK(refusal(Json{{"kind", "venv"}}).code() == Code::invalid);
   const auto changed = [](const char* key, const Json& value) {
     auto lock = a_lock();
