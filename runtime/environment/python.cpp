@@ -183,6 +183,8 @@ Python look_at_python(const std::string& path, const std::optional<os::Identity>
     return python;
   } catch (const nlohmann::json::exception&) {
     no_answer(path, finished);
+  } catch (const Error&) {
+    no_answer(path, finished);
   }
 }
 
