@@ -49,11 +49,12 @@ class Teller {
   // --- tracked.cpp: what the commit holds
   void tell_tracked();
   bool tell_tree(git_repository* repository, const SeenIndex& index, const git_tree* tree, const std::string& in_repository,
-                 const std::string& prefix, int depth);
+                 const std::string& prefix, int depth, bool filtered);
+  bool is_filtered_above(const SeenIndex& index) const;
   bool tell_submodule_tree(git_repository* repository, const git_tree_entry* entry, const std::string& in_repository,
                            const std::string& path, int depth);
   void tell_file(git_repository* repository, const SeenIndex& index, const git_tree_entry* entry,
-                 const std::string& in_repository, const std::string& path);
+                 const std::string& in_repository, const std::string& path, bool filtered);
 
   static constexpr std::size_t kMostUntracked = 1000;
 
@@ -68,7 +69,6 @@ class Teller {
   bool changed_ = false;
   bool cut_ = false;
   bool unreadable_ = false;  // the commit's tree
-  bool filters_ = false;  // attributes may name a program that changes content
   std::size_t untracked_ = 0;
 };
 

@@ -9,6 +9,7 @@ namespace berth::git {
 namespace {
 
 constexpr int kDeepestTree = 400;
+constexpr const char* kAttributes = ".gitattributes";
 
 bool names_programs(git_repository* repository) {
   const auto config = make<Config>(git_repository_config_snapshot, repository);
@@ -18,11 +19,10 @@ bool names_programs(git_repository* repository) {
   return all && git_config_next(&entry, all.get()) == 0;
 }
 
-// Looking up the attributes of every file takes longer than all else.
+// Of all files, or of directories that the index alone has. Those of a directory are looked for as it is gone through.
 bool has_attributes(git_repository* repository, git_index* index) {
-  const std::string top = git_repository_workdir(repository);
   const std::string common = git_repository_commondir(repository);
-  if (index == nullptr || exists(top + ".gitattributes") || exists(common + "info/attributes")) return true;
+  if (index == nullptr || exists(common + "info/attributes")) return true;
   const char* home = std::getenv("HOME");
   const char* configuration = std::getenv("XDG_CONFIG_HOME");
   const auto own = configuration != nullptr && *configuration != '\0' ? std::string(configuration)
@@ -33,15 +33,20 @@ bool has_attributes(git_repository* repository, git_index* index) {
   const char* file = nullptr;
   if (!config || git_config_get_string(&file, config.get(), "core.attributesfile") == 0) return true;
   for (std::size_t i = 0; i < git_index_entrycount(index); ++i)
-    if (std::string_view(git_index_get_byindex(index, i)->path).ends_with("/.gitattributes")) return true;
+    if (std::string_view(git_index_get_byindex(index, i)->path).ends_with(kAttributes)) return true;
   return false;
 }
 
 }  // namespace
 
-// An index, and when it was written: an entry as young as that may have been changed in the same tick of the clock.
+// A repository's index, and when it was written: an entry as young as that may have been changed in the same tick of the
+// clock. And which of its files attributes may name a program for that changes content: looking up those of every file takes
+// longer than all else.
 struct SeenIndex {
-  explicit SeenIndex(git_repository* repository) : index(make<Index>(git_repository_index, repository)) {
+  explicit SeenIndex(git_repository* repository)
+      : index(make<Index>(git_repository_index, repository)),
+        programs(names_programs(repository)),
+        filters(programs && has_attributes(repository, index.get())) {
     struct stat info {};
     const char* path = index ? git_index_path(index.get()) : nullptr;
     if (path == nullptr || ::stat(path, &info) != 0) return;
@@ -56,9 +61,20 @@ struct SeenIndex {
     return entry.mtime.nanoseconds >= rest;
   }
   Index index;
+  bool programs;  // are configured
+  bool filters;   // and may apply anywhere
   std::int32_t seconds = std::numeric_limits<std::int32_t>::min();
   std::uint32_t rest = 0;
 };
+
+// By attributes of the directories above the one that is told of.
+bool Teller::is_filtered_above(const SeenIndex& index) const {
+  if (!index.programs) return false;
+  const std::string top = git_repository_workdir(repository_.get());
+  for (std::size_t end = 0; end != std::string::npos; end = path_.find('/', end + 1))
+    if (exists(top + path_.substr(0, end) + (end == 0 ? "" : "/") + kAttributes)) return true;
+  return false;
+}
 
 void Teller::tell_tracked() {
   if (cut_) tell("diff_cut");
@@ -67,10 +83,9 @@ void Teller::tell_tracked() {
   if (!tree_) return;
   auto* head = reinterpret_cast<git_tree*>(tree_.get());
   const SeenIndex index(repository_.get());
-  filters_ = names_programs(repository_.get()) && has_attributes(repository_.get(), index.index.get());
   bool all = true;
   if (path_.empty()) {
-    all = tell_tree(repository_.get(), index, head, "", "", 0);
+    all = tell_tree(repository_.get(), index, head, "", "", 0, index.filters);
   } else {
     git_tree_entry* raw = nullptr;
     const int result = git_tree_entry_bypath(&raw, head, path_.c_str());
@@ -85,7 +100,7 @@ void Teller::tell_tracked() {
     if (result == 0 && git_tree_entry_type(raw) == GIT_OBJECT_TREE && !tree)
       all = false;
     else if (tree)
-      all = tell_tree(repository_.get(), index, tree.get(), path_ + "/", "", 0);
+      all = tell_tree(repository_.get(), index, tree.get(), path_ + "/", "", 0, index.filters || is_filtered_above(index));
   }
   if (all)
     tell("tracked_all");
@@ -94,8 +109,9 @@ void Teller::tell_tracked() {
 }
 
 bool Teller::tell_tree(git_repository* repository, const SeenIndex& index, const git_tree* tree,
-                       const std::string& in_repository, const std::string& prefix, int depth) {
+                       const std::string& in_repository, const std::string& prefix, int depth, bool filtered) {
   if (depth > kDeepestTree) return false;
+  filtered = filtered || (index.programs && exists(git_repository_workdir(repository) + in_repository + kAttributes));
   bool all = true;
   const auto count = git_tree_entrycount(tree);
   for (std::size_t i = 0; i < count; ++i) {
@@ -104,14 +120,14 @@ bool Teller::tell_tree(git_repository* repository, const SeenIndex& index, const
     switch (git_tree_entry_type(entry)) {
       case GIT_OBJECT_TREE: {
         const auto below = make<Tree>(git_tree_lookup, repository, git_tree_entry_id(entry));
-        all = below && tell_tree(repository, index, below.get(), in_repository + name + "/", prefix + name + "/", depth + 1) && all;
+        all = below && tell_tree(repository, index, below.get(), in_repository + name + "/", prefix + name + "/", depth + 1, filtered) && all;
         break;
       }
       case GIT_OBJECT_COMMIT:
         all = tell_submodule_tree(repository, entry, in_repository + name, prefix + name, depth) && all;
         break;
       default:
-        tell_file(repository, index, entry, in_repository + name, prefix + name);
+        tell_file(repository, index, entry, in_repository + name, prefix + name, filtered);
     }
   }
   return all;
@@ -128,11 +144,12 @@ bool Teller::tell_submodule_tree(git_repository* repository, const git_tree_entr
   const auto commit = make<Object>(git_object_lookup, inner.get(), &id, GIT_OBJECT_COMMIT);
   const auto tree = commit ? make<Object>(git_object_peel, commit.get(), GIT_OBJECT_TREE) : Object();
   if (!tree) return false;
-  return tell_tree(inner.get(), SeenIndex(inner.get()), reinterpret_cast<git_tree*>(tree.get()), "", path + "/", depth + 1);
+  const SeenIndex index(inner.get());
+  return tell_tree(inner.get(), index, reinterpret_cast<git_tree*>(tree.get()), "", path + "/", depth + 1, index.filters);
 }
 
 void Teller::tell_file(git_repository* repository, const SeenIndex& index, const git_tree_entry* entry,
-                       const std::string& in_repository, const std::string& path) {
+                       const std::string& in_repository, const std::string& path, bool filtered) {
   BerthGitTracked tracked;
   tracked.mode = static_cast<std::uint32_t>(git_tree_entry_filemode(entry));
   git_oid_fmt(tracked.id, git_tree_entry_id(entry));
@@ -148,7 +165,7 @@ void Teller::tell_file(git_repository* repository, const SeenIndex& index, const
     tracked.changed_rest = seen->ctime.nanoseconds;
   }
   const char* filter = nullptr;
-  if (filters_ && git_attr_get(&filter, repository, 0, in_repository.c_str(), "filter") == 0 &&
+  if (filtered && git_attr_get(&filter, repository, 0, in_repository.c_str(), "filter") == 0 &&
       git_attr_value(filter) == GIT_ATTR_VALUE_STRING)
     tracked.flags |= kBerthGitFiltered;
   std::string bytes(reinterpret_cast<const char*>(&tracked), sizeof tracked);

@@ -210,6 +210,27 @@ TEST_CASE("line ends that git converts are no change, and what a filter makes of
     shop.settle("r");
     CHECK(shop.state("r").starts_with("unknown, because 'src/train.py' goes through a filter"));
   }
+  SUBCASE("one named by attributes that git does not track") {
+    shop.sh("r",
+            "git config filter.liar.clean 'git show HEAD:src/train.py'; echo .gitattributes > .gitignore; git add .gitignore; git commit -qm ignored; "
+            "echo '*.py filter=liar' > src/.gitattributes; "
+            "echo 'evil()' > src/train.py; touch -d '1 hour ago' src/train.py; git add src/train.py; git status -s");
+    shop.settle("r");
+    CHECK(shop.state("r", {"src/.gitattributes"}) != "clean");
+    CHECK(shop.state("r/src", {".gitattributes"}) != "clean");
+    shop.sh("r", "mv src/.gitattributes .gitattributes; touch -d '1 hour ago' src/train.py; git add src/train.py; git status -s");
+    shop.settle("r");
+    CHECK(shop.state("r/src") != "clean");
+  }
+  SUBCASE("one of a submodule's own configuration") {
+    shop.write("inner/lib.py", "one\n");
+    shop.sh("inner", "git init -q; echo '*.py filter=liar' > .gitattributes; git add -A; git commit -qm inner");
+    shop.sh("r", "git submodule --quiet add ../inner third; git commit -qm submodule");
+    shop.sh("r/third", "git config filter.liar.clean 'git show HEAD:lib.py'; echo 'evil()' > lib.py; "
+                       "touch -d '1 hour ago' lib.py; git add lib.py; git status -s");
+    shop.settle("r/third");
+    CHECK(shop.state("r") != "clean");
+  }
   SUBCASE("Git LFS, whose stored form names the content") {
     shop.sh("r",
             "git config filter.lfs.clean 'sh $PWD/../clean'; echo 'w.bin filter=lfs' > .gitattributes; printf weights > w.bin; "
