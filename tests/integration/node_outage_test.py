@@ -129,9 +129,9 @@ class NodeOutageTest(BerthTest):
         away = self.place / "names-away"
         agent = self.start_agent(environment={"LD_PRELOAD": str(NO_NAMES), "BERTH_NAMES_AWAY": str(away)})
         code = self.directory("code")
-        (code / "main.sh").write_text("mkdir outputs; echo kept > outputs/file; until [ -e $GO ]; do sleep 0.05; done")
-        runs = agent.berth("submit", "--env", f"GO={self.place / 'go'}", "--", "sh", "main.sh", cwd=code).out.strip()
-        agent.wait_state(runs, "Running")
+        (code / "main.sh").write_text("touch $RUNS; mkdir outputs; echo kept > outputs/file; until [ -e $GO ]; do sleep 0.05; done")
+        runs = agent.berth("submit", "--env", f"GO={self.place / 'go'}", "--env", f"RUNS={self.place / 'runs'}", "--", "sh", "main.sh", cwd=code).out.strip()
+        eventually((self.place / "runs").exists, "it runs")
         agent.kill()
         agent.start()  # which has not asked for anybody yet
         away.touch()
