@@ -1,5 +1,6 @@
 """Asks the real bash, zsh and fish what they would complete: bash and zsh at a terminal, as a person does."""
 
+import contextlib
 import os
 import pty
 import re
@@ -39,7 +40,8 @@ class Terminal:
 
     def close(self):
         os.close(self.terminal)
-        os.waitpid(self.pid, 0)
+        with contextlib.suppress(ChildProcessError):  # whoever reaps for all may have been first
+            os.waitpid(self.pid, 0)
 
 
 class AtTerminal:
