@@ -44,6 +44,7 @@ std::optional<std::string> read_file_if_exists(const std::string& path, std::uin
 
 void write_file(const std::string& path, std::string_view content, unsigned mode, Durable durable) {
   const auto temporary = temporary_name(path);
+  ::unlink(temporary.c_str());  // of a process that was killed and had the same number, as in a container
   try {
     const auto fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
     write_all(fd, content);
