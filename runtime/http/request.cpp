@@ -41,6 +41,8 @@ const std::string& Request::parameter(std::string_view name) const {
 
 async::Task<std::string> Request::read_body(ByteSize limit) {
   constexpr std::size_t kStep = 16 << 10;
+  constexpr std::size_t kLargestStep = 256 << 10;  // to fill it takes a moment of the loop
+  constexpr std::size_t kLarge = 1 << 20;          // whose moving would take another
   check_announced(body, limit);
   std::string content;
   std::size_t size = 0;
@@ -49,7 +51,9 @@ async::Task<std::string> Request::read_body(ByteSize limit) {
   content.resize(std::min<std::uint64_t>(body.length().value_or(kStep), kStep) + 1);
   while (true) {
     if (size == content.size()) {
-      const auto larger = std::min<std::uint64_t>(size * 2, most);
+      // Memory that nobody has touched costs nothing: room for the rest, for who has sent so much.
+      if (size >= kLarge) content.reserve(most);
+      const auto larger = std::min<std::uint64_t>(size + std::min(size, kLargestStep), most);
       if (memory != nullptr) memory->take(larger - size);
       content.resize(larger);
     }

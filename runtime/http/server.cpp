@@ -1,11 +1,15 @@
 #include "runtime/http/server.hpp"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
 #include <list>
 #include <map>
 #include <memory>
@@ -20,6 +24,7 @@
 #include "runtime/async/shares.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/http/arrivals.hpp"
 #include "runtime/http/error_json.hpp"
 #include "runtime/http/session.hpp"
 
@@ -31,6 +36,10 @@ using Protocol = asio::local::stream_protocol;
 using asio::basic_socket_acceptor;
 
 constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
+// In one turn of the loop. To accept is cheap, and brings those to their turn who stand behind many of another's.
+constexpr std::size_t kAcceptedAtOnce = 64;
+constexpr std::size_t kAdmittedAtOnce = 4;
+constexpr std::chrono::milliseconds kWithoutDescriptors{100};
 
 }  // namespace
 
@@ -98,25 +107,52 @@ class Server::State : public SessionHost {
 
   async::Task<> accept_all() {
     while (!stopping_) {
-      auto [failure, socket] = co_await acceptor_.async_accept(kToken);
-      if (stopping_) break;
-      if (!failure) {
-        admit(Connection(std::move(socket)));
-        continue;
-      }
-      if (failure == asio::error::operation_aborted) throw Cancelled();
-      report(std::make_exception_ptr(errno_error(failure.value(), "accept", "a connection")));
-      co_await async::sleep_for(std::chrono::milliseconds(100));  // out of descriptors, most likely
+      if (arrivals_.empty()) co_await somebody_comes();
+      if (stopping_) co_return;
+      const bool lacking = !accept_some();
+      for (std::size_t admitted = 0; admitted < kAdmittedAtOnce && !arrivals_.empty(); ++admitted) admit(*arrivals_.next());
+      if (lacking)
+        co_await async::sleep_for(kWithoutDescriptors);
+      else
+        co_await asio::post(asio::use_awaitable);  // those inside go on meanwhile
     }
   }
 
-  void admit(Connection connection) {
+  async::Task<> somebody_comes() {
+    const auto [failure] = co_await acceptor_.async_wait(asio::socket_base::wait_read, kToken);
+    if (failure && !stopping_) throw Cancelled();
+  }
+
+  // As many as there are, up to a bound; false where the machine lacks what they need.
+  bool accept_some() {
+    for (std::size_t accepted = 0; accepted < kAcceptedAtOnce && arrivals_.size() < limits_.connections; ++accepted) {
+      os::Fd socket(::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      if (socket) {
+        receive(Connection(Protocol::socket(acceptor_.get_executor(), Protocol(), socket.release())));
+        continue;
+      }
+      if (errno == EAGAIN) return true;
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      report(std::make_exception_ptr(errno_error(errno, "accept", "a connection")));
+      return false;
+    }
+    return true;
+  }
+
+  void receive(Connection connection) {
     uid_t user = 0;
     try {
       user = connection.peer().uid;
     } catch (const Error&) {
       return;  // gone already
     }
+    if (!limits_.trusted(user) && arrivals_.of(user) >= limits_.connections_per_user)
+      return refuse(connection, too_many(arrivals_.of(user)));
+    arrivals_.add(user, std::move(connection));
+  }
+
+  void admit(std::pair<uid_t, Connection> arrival) {
+    auto& [user, connection] = arrival;
     if (const auto refusal = make_place_for(user)) return refuse(connection, *refusal);
     nursery_.spawn(serve(std::move(connection), Place(places_, user)));
   }
@@ -126,14 +162,17 @@ class Server::State : public SessionHost {
     Error error;
   };
 
+  static Refusal too_many(std::size_t own) {
+    return {429, Error(Code::unavailable, "you have " + std::to_string(own) + " connections to the agent already",
+                       "close some of them; each command that follows or waits for a job holds one")};
+  }
+
   // Why there is none.
   std::optional<Refusal> make_place_for(uid_t user) {
     const bool trusted = limits_.trusted(user);
     const auto found = places_.find(user);
     const auto own = found == places_.end() ? 0 : found->second;
-    if (!trusted && own >= limits_.connections_per_user && !close_idle(user))
-      return Refusal{429, Error(Code::unavailable, "you have " + std::to_string(own) + " connections to the agent already",
-                                "close some of them; each command that follows or waits for a job holds one")};
+    if (!trusted && own >= limits_.connections_per_user && !close_idle(user)) return too_many(own);
     const auto reserved = trusted ? 0 : std::min(limits_.reserved_connections, limits_.connections / 2);
     if (nursery_.size() - leaving() >= limits_.connections - reserved && !close_idle(busiest_with_idle()))
       return Refusal{503, Error(Code::unavailable, "the agent has as many connections as it may have", "try again in a moment")};
@@ -218,6 +257,7 @@ class Server::State : public SessionHost {
   asio::steady_timer timer_;
   std::optional<Steady> wake_;
   basic_socket_acceptor<Protocol> acceptor_;
+  Arrivals<Connection> arrivals_;
   std::map<uid_t, std::size_t> places_;
   std::list<Session*> sessions_;  // the oldest first
   bool stopping_ = false;

@@ -1,12 +1,17 @@
 #include <doctest/doctest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "runtime/async/event.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/http/arrivals.hpp"
 #include "tests/runtime/http/test_server.hpp"
 
 namespace berth::http {
@@ -186,6 +191,71 @@ TEST_CASE("requests in heaps on one connection let others in between") {
   auto client = server.client();
   client.request("GET", "/ping");
   CHECK(answered < 400);
+}
+
+namespace {
+
+// Makes connections as another user: a thread has credentials of its own. For root.
+void as_user(uid_t user, const std::function<void()>& act) {
+  std::thread thread([&] {
+    const bool other = ::syscall(SYS_setresuid, -1, user, -1) == 0;
+    ::syscall(SYS_setfsuid, 0);  // the socket's directory stays open to it
+    if (other) act();
+  });
+  thread.join();
+}
+
+}  // namespace
+
+TEST_CASE("who comes behind hundreds of another user's connections is served next" * doctest::skip(::geteuid() != 0)) {
+  constexpr int kCrowd = 200;
+  std::atomic<bool> blocked = false;
+  std::atomic<bool> go = false;
+  std::atomic<int> answered = 0;
+  TestServer server(
+      [&](Router& router) {
+        ping(router);
+        router.add("GET", "/block", [&](Request&) -> async::Task<Response> {
+          blocked = true;
+          while (!go) std::this_thread::sleep_for(1ms);
+          co_return Response::json("{}");
+        });
+        router.add("GET", "/crowd", [&](Request&) -> async::Task<Response> {
+          ++answered;
+          std::this_thread::sleep_for(1ms);
+          co_return Response::json("{}");
+        });
+      },
+      few(1000, 500));
+  const auto block = asking(server, "/block");
+  REQUIRE(eventually([&] { return blocked.load(); }));
+  std::vector<std::unique_ptr<RawSocket>> crowd;
+  as_user(65534, [&] {
+    for (int i = 0; i < kCrowd; ++i) crowd.push_back(asking(server, "/crowd"));
+  });
+  REQUIRE(crowd.size() == kCrowd);
+  const auto last = asking(server, "/ping");
+  go = true;
+  CHECK(last->read_until("{}").starts_with("HTTP/1.1 200 "));
+  CHECK(answered < kCrowd / 2);
+  for (auto& one : crowd) CHECK(one->read_until("{}").starts_with("HTTP/1.1 200 "));
+}
+
+TEST_CASE("users who arrive take turns, each in the order of arrival") {
+  Arrivals<int> arrivals;
+  CHECK(arrivals.empty());
+  CHECK(!arrivals.next());
+  for (const int guest : {1, 2, 3}) arrivals.add(1000, guest);
+  arrivals.add(1002, 4);
+  arrivals.add(1001, 5);
+  CHECK(arrivals.size() == 5);
+  CHECK(arrivals.of(1000) == 3);
+  std::vector<int> order{arrivals.next()->second};
+  arrivals.add(1002, 6);
+  while (const auto next = arrivals.next()) order.push_back(next->second);
+  CHECK(order == std::vector{1, 5, 4, 2, 6, 3});
+  CHECK(arrivals.empty());
+  CHECK(arrivals.of(1000) == 0);
 }
 
 TEST_CASE("an idle server with open connections has no wake-ups") {
