@@ -125,12 +125,12 @@ async::Task<Response> read_log(Services& services, Request& request) {
   const auto entry = co_await resolve(services, request.peer, request.parameter("digest"));
   if (!os::exists(entry.log)) co_return Response::text("");
   const auto index = entry.log + ".index";
-  http::Response::Writer writer = [log = entry.log, index](http::Stream& out) { return send_log(out, log, index, 0); };
+  LogWriter writer = [log = entry.log, index](LogSink& out) { return send_log(out, log, index, 0, 0); };
   const auto share = co_await services.shares.take(request.peer.uid);
   auto mask = co_await services.jobs.mask_of(entry.digest, request.peer.uid);
   if (!mask->empty())
     writer = masked(std::move(writer), std::move(mask), "", MaskingLane{services.jobs.masks().lanes(), request.peer.uid});
-  co_return Response::stream("text/plain; charset=utf-8", std::move(writer));
+  co_return log_response(LogForm::text, std::move(writer));
 }
 
 async::Task<Response> remove(Services& services, Request& request) {

@@ -18,20 +18,31 @@ using http::Response;
 struct LogPlace {
   std::string log;
   std::string index;
+  int attempt = 0;      // of the job's own output
   int launch = 0;       // of the job's own output
   bool latest = true;   // of the job's own output: what it writes from now on goes here
 };
 
-int latest_launch(const model::Job& job) { return job.attempts.empty() ? 0 : job.attempts.back().launch; }
+// An attempt with its launch.
+struct Launched {
+  int attempt = 0;
+  int launch = 0;
+};
 
-// The launch of an attempt; the latest launch for none given; 0 before the first. Of a live job the attempt after the
-// last is one that may come.
-int launch_of(const Services& services, const model::Job& job, std::optional<std::int64_t> attempt) {
-  if (!attempt) return latest_launch(job);
+Launched latest_launch(const model::Job& job) {
+  if (job.attempts.empty()) return {};
+  return {job.attempts.back().number, job.attempts.back().launch};
+}
+
+// Of the attempt asked for; the latest for none given; zeros before the first. Of a live job the attempt after the last is
+// one that may come.
+Launched launch_of(const Services& services, const model::Job& job, std::optional<std::int64_t> attempt) {
+  const auto latest = latest_launch(job);
+  if (!attempt) return latest;
   for (const auto& candidate : job.attempts)
-    if (candidate.number == *attempt) return candidate.launch;
-  const auto next = job.attempts.empty() ? 1 : job.attempts.back().number + 1;
-  if (*attempt == next && !services.jobs.is_final(job.sequence)) return latest_launch(job) + 1;
+    if (candidate.number == *attempt) return {candidate.number, candidate.launch};
+  const Launched next{latest.attempt + 1, latest.launch + 1};
+  if (*attempt == next.attempt && !services.jobs.is_final(job.sequence)) return next;
   throw Error(Code::not_found, job.id + " has no attempt " + std::to_string(*attempt),
               "it has had " + std::to_string(job.attempts.size()));
 }
@@ -40,15 +51,15 @@ LogPlace place_of(const Services& services, const Request& request, const model:
   const auto stream = request.query_value("stream").value_or("job");
   if (stream == "job") {
     const auto attempt = whole_number(request, "attempt");
-    const int launch = launch_of(services, job, attempt);
+    const auto [number, launch] = launch_of(services, job, attempt);
     const auto directory = services.workplaces.directory(job.id, launch);
-    return {os::join(directory, shim::kLogFile), os::join(directory, shim::kLogIndexFile), launch,
-            launch >= latest_launch(job)};
+    return {os::join(directory, shim::kLogFile), os::join(directory, shim::kLogIndexFile), number, launch,
+            launch >= latest_launch(job).launch};
   }
   if (stream != "build" && stream != "agent")
     throw Error(Code::invalid, "query parameter 'stream' must be job, build or agent");
   const auto path = services.workplaces.side_log(job.id, stream);
-  return {path, path + ".index", 0, false};
+  return {path, path + ".index", 0, 0, false};
 }
 
 struct Start {
@@ -98,13 +109,9 @@ async::Task<std::shared_ptr<const logs::Mask>> mask_for(Services& services, Requ
   throw error;
 }
 
-async::Task<Response> read_log(Services& services, Request& request) {
-  const auto job = services.resolve(request);
-  services.access.require_content(request.peer, job);
-  const auto place = place_of(services, request, job);
-  const auto start = co_await start_of(services, request, place);
-  const auto offset = start.offset;
-  http::Response::Writer writer;
+// What reads the log as it is wanted; nothing where there is none.
+LogWriter writer_of(Services& services, const Request& request, const model::Job& job, const LogPlace& place,
+                    std::uint64_t offset) {
   if (flag(request, "follow") && place.latest && !services.jobs.is_final(job.sequence)) {
     Following what;
     what.job = job.sequence;
@@ -113,21 +120,31 @@ async::Task<Response> read_log(Services& services, Request& request) {
     what.launch = place.launch;
     what.offset = offset;
     if (const auto attempt = whole_number(request, "attempt")) what.attempt = static_cast<int>(*attempt);
-    writer = [&services, what](http::Stream& out) { return follow_log(out, services, what); };
-  } else if (os::exists(place.log)) {
-    writer = [place, offset](http::Stream& out) { return send_log(out, place.log, place.index, offset); };
-  } else {
+    return [&services, what](LogSink& out) { return follow_log(out, services, what); };
+  }
+  if (!os::exists(place.log)) return nullptr;
+  return [place, offset](LogSink& out) { return send_log(out, place.log, place.index, place.attempt, offset); };
+}
+
+async::Task<Response> read_log(Services& services, Request& request) {
+  const auto job = services.resolve(request);
+  services.access.require_content(request.peer, job);
+  const auto place = place_of(services, request, job);
+  const auto start = co_await start_of(services, request, place);
+  const auto form = log_form(request);
+  auto writer = writer_of(services, request, job, place, start.offset);
+  if (!writer) {
     refuse_removed(job, place);
-    co_return Response::text("").set("Berth-Log-Offset", "0");
+    co_return no_log_response(form).set("Berth-Log-Offset", "0");
   }
   auto mask = co_await mask_for(services, request, job);
   if (mask && !mask->empty()) {
-    auto before = log_before(place.log, offset, *mask);
+    auto before = log_before(place.log, start.offset, *mask);
     const MaskingLane lane{services.jobs.masks().lanes(), request.peer.uid};
     writer = masked(std::move(writer), std::move(mask), std::move(before), lane);
   }
-  auto response = Response::stream("text/plain; charset=utf-8", std::move(writer));
-  response.set("Berth-Log-Offset", std::to_string(offset));
+  auto response = log_response(form, std::move(writer));
+  response.set("Berth-Log-Offset", std::to_string(start.offset));
   if (start.gave_up)
     response.set("Berth-Log-Note", "only the last " + to_text(ByteSize(logs::LogReader::kFarthestBack)) + " were searched");
   co_return response;

@@ -3,9 +3,12 @@
 #include <array>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <memory>
+#include <string_view>
 
 #include "agent/api/log_changes.hpp"
 #include "runtime/async/deadline.hpp"
+#include "runtime/logs/mask.hpp"
 #include "runtime/logs/reader.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/shim/contract.hpp"
@@ -15,25 +18,34 @@ namespace {
 
 using Buffer = std::array<char, 65536>;
 
+// A mask adds what it held back of the piece before.
+static_assert(std::tuple_size_v<Buffer> + logs::Mask::kLongest <= model::LogFrame::kLongestText);
+
 constexpr int kPiecesAtOnce = 4;
 
 // A reader who takes everything at once would otherwise keep the loop to himself.
 async::Task<> let_others_in() { co_await boost::asio::post(boost::asio::use_awaitable); }
 
 // Sends all there is from `offset` on; returns where it stopped.
-async::Task<std::uint64_t> send_rest(http::Stream& out, logs::LogReader& reader, std::uint64_t offset) {
+async::Task<std::uint64_t> send_rest(LogSink& out, logs::LogReader& reader, int attempt, std::uint64_t offset) {
+  using Kind = model::LogFrame::Kind;
   const auto buffer = std::make_unique<Buffer>();
+  model::LogFrame frame;
+  frame.attempt = attempt;
   for (int pieces = 1;; ++pieces) {
     const auto piece = reader.read(offset, *buffer);
     if (piece.length == 0) co_return piece.next;
-    co_await out.write(std::string_view(buffer->data(), piece.length));
-    offset = piece.next;
+    frame.kind = piece.left_out ? Kind::left_out : Kind::text;
+    frame.begin = offset;
+    frame.end = offset = piece.next;
+    frame.text = std::string_view(buffer->data(), piece.length);
+    co_await out.take(frame);
     if (pieces % kPiecesAtOnce == 0) co_await let_others_in();
   }
 }
 
 // Only waiting is ever interrupted, never a write: what a slow reader has not got when the launch ends is sent then.
-async::Task<> follow_launch(http::Stream& out, Services& services, const Following& what) {
+async::Task<> follow_launch(LogSink& out, Services& services, const Following& what, int attempt) {
   const auto directory = services.workplaces.directory(what.id, what.launch);
   const auto log = os::join(directory, shim::kLogFile);
   logs::LogReader reader(log, os::join(directory, shim::kLogIndexFile));
@@ -41,7 +53,7 @@ async::Task<> follow_launch(http::Stream& out, Services& services, const Followi
   auto offset = what.offset;
   bool over = false;
   for (;;) {
-    const auto end = co_await send_rest(out, reader, offset);
+    const auto end = co_await send_rest(out, reader, attempt, offset);
     if (end != offset) changes.grew();
     offset = end;
     if (over) co_return;
@@ -67,25 +79,26 @@ int attempt_of(const Services& services, const Following& what) {
 
 }  // namespace
 
-async::Task<> send_log(http::Stream& out, const std::string& log, const std::string& index, std::uint64_t offset) {
+async::Task<> send_log(LogSink& out, const std::string& log, const std::string& index, int attempt,
+                       std::uint64_t offset) {
   logs::LogReader reader(log, index);
-  co_await send_rest(out, reader, offset);
+  co_await send_rest(out, reader, attempt, offset);
+  co_await out.finish();
 }
 
-async::Task<> follow_log(http::Stream& out, Services& services, Following what) {
-  constexpr std::string_view kNothing;
-  co_await out.write(kNothing);  // the header, so that the reader knows he is connected
+async::Task<> follow_log(LogSink& out, Services& services, Following what) {
+  co_await out.open();
   for (;;) {
     // A launch that is over has its log and is on record; one that is about to start may have one of both already.
-    const bool begun = has_log(services, what);
-    int attempt = begun && what.attempt ? attempt_of(services, what) : 0;
-    if (!begun || (what.attempt && attempt == 0)) {
+    int attempt = has_log(services, what) ? attempt_of(services, what) : 0;
+    if (attempt == 0) {
       what.launch = co_await services.jobs.wait_for_launch(what.job, what.launch);
       if (what.launch == 0) co_return;  // it ended without a further start
-      if (what.attempt) attempt = attempt_of(services, what);
+      attempt = attempt_of(services, what);
     }
     if (what.attempt && attempt != *what.attempt) co_return;
-    co_await follow_launch(out, services, what);
+    co_await follow_launch(out, services, what, attempt);
+    co_await out.finish();
     what.offset = 0;
     ++what.launch;
   }

@@ -12,34 +12,57 @@ namespace {
 
 constexpr std::size_t kAtOnce = 4096;  // bytes: far below a millisecond, whatever they and the secrets are
 
-class MaskedStream : public http::Stream {
+class MaskedSink : public LogSink {
  public:
-  MaskedStream(http::Stream& out, const logs::Mask& mask, std::string_view before, MaskingLane lane)
+  MaskedSink(LogSink& out, const logs::Mask& mask, std::string_view before, MaskingLane lane)
       : out_(out), masking_(mask), lane_(lane) {
     masking_.prime(before);
   }
 
-  async::Task<> write(std::string_view bytes) override {
-    const auto shown = co_await masked_piece(masking_, bytes, lane_);
-    if (!shown.empty() || bytes.empty()) co_await out_.write(shown);
+  async::Task<> open() override { co_await out_.open(); }
+
+  async::Task<> take(model::LogFrame frame) override {
+    if (frame.kind == model::LogFrame::Kind::left_out) {
+      co_await take_held();  // what began before the hole does not go on behind it
+      co_await out_.take(frame);
+      co_return;
+    }
+    last_ = frame;
+    const auto shown = co_await masked_piece(masking_, frame.text, lane_);
+    co_await pass_on(shown);
   }
 
-  async::Task<> finish() {
-    const auto rest = masking_.finish();
-    if (!rest.empty()) co_await out_.write(rest);
+  async::Task<> finish() override {
+    co_await take_held();
+    co_await out_.finish();
   }
 
  private:
-  http::Stream& out_;
+  async::Task<> take_held() {
+    const auto rest = masking_.finish();
+    co_await pass_on(rest);
+  }
+
+  // What is shown ends where what is still held back begins.
+  async::Task<> pass_on(std::string_view shown) {
+    if (shown.empty()) co_return;
+    auto frame = last_;
+    frame.end = last_.end - masking_.held();
+    frame.begin = frame.end - shown.size();
+    frame.text = shown;
+    co_await out_.take(frame);
+  }
+
+  LogSink& out_;
   logs::Masking masking_;
   MaskingLane lane_;
+  model::LogFrame last_;  // but for its text
 };
 
-async::Task<> write_masked(http::Stream& out, http::Response::Writer writer, std::shared_ptr<const logs::Mask> mask,
-                           std::string before, MaskingLane lane) {
-  MaskedStream stream(out, *mask, before, lane);
-  co_await writer(stream);
-  co_await stream.finish();
+async::Task<> write_masked(LogSink& out, LogWriter writer, std::shared_ptr<const logs::Mask> mask, std::string before,
+                           MaskingLane lane) {
+  MaskedSink sink(out, *mask, before, lane);
+  co_await writer(sink);
 }
 
 }  // namespace
@@ -50,9 +73,8 @@ async::Task<std::string> masked_piece(logs::Masking& masking, std::string_view b
   co_return co_await async::offload(lane.lanes, lane.reader, feed);
 }
 
-http::Response::Writer masked(http::Response::Writer writer, std::shared_ptr<const logs::Mask> mask, std::string before,
-                              MaskingLane lane) {
-  return [writer = std::move(writer), mask = std::move(mask), before = std::move(before), lane](http::Stream& out) {
+LogWriter masked(LogWriter writer, std::shared_ptr<const logs::Mask> mask, std::string before, MaskingLane lane) {
+  return [writer = std::move(writer), mask = std::move(mask), before = std::move(before), lane](LogSink& out) {
     return write_masked(out, writer, mask, before, lane);
   };
 }

@@ -54,6 +54,44 @@ JobRecord record_of(const json& object) {
   return record;
 }
 
+// The byte at which the answer starts that has this header.
+std::uint64_t start_in(const http::Headers& headers) {
+  const auto header = headers.find("Berth-Log-Offset");
+  std::uint64_t offset = 0;
+  if (!header || std::from_chars(header->data(), header->data() + header->size(), offset).ec != std::errc())
+    not_understood("Berth-Log-Offset header");
+  return offset;
+}
+
+// A log as the agent sends it, in frames. An agent from before there were any sends the text alone, as it may until it is
+// started anew after an upgrade. Then bytes are all there is to count, those of a line for a hole too, so that going on
+// behind such a line repeats or leaves out some.
+class LogAnswer {
+ public:
+  LogAnswer(int attempt, const Agent::OnFrame& on_frame) : on_frame_(on_frame) { bare_.attempt = attempt; }
+
+  void begin(const http::Headers& headers) {
+    framed_ = headers.find("Content-Type") == model::kLogFrames;
+    if (!framed_) bare_.end = start_in(headers);
+  }
+
+  bool take(std::string_view bytes) {
+    if (framed_) return decoder_.feed(bytes, on_frame_);
+    bare_.begin = bare_.end;
+    bare_.end += bytes.size();
+    bare_.text = bytes;
+    return on_frame_(bare_);
+  }
+
+  void end() const { decoder_.finish(); }
+
+ private:
+  const Agent::OnFrame& on_frame_;
+  bool framed_ = false;
+  model::LogFrameDecoder decoder_;
+  model::LogFrame bare_;  // the latest piece of text alone
+};
+
 }  // namespace
 
 std::string job_target(const std::string& reference, std::string_view suffix) {
@@ -147,8 +185,20 @@ JobRecord Agent::act(const std::string& reference, std::string_view action, std:
   return record_from_json(post(job_target(reference, "/" + std::string(action)), body));
 }
 
-void Agent::log(const std::string& reference, const LogQuery& query, const http::Client::OnChunk& on_chunk) {
-  const auto answer = client_.stream("GET", log_target(reference, query), on_chunk);
+void Agent::log(const std::string& reference, const LogQuery& query, const OnFrame& on_frame) {
+  LogAnswer log(query.attempt.value_or(0), on_frame);
+  bool wanted = true;
+  const http::Client::OnHead on_head = [&](const http::Headers& headers) { log.begin(headers); };
+  const http::Client::OnChunk on_chunk = [&](std::string_view bytes) { return wanted = log.take(bytes); };
+  const auto target = log_target(reference, query);
+  http::Client::Request request;
+  request.method = "GET";
+  request.target = target;
+  request.headers.add("Accept", std::string(model::kLogFrames));
+  request.on_head = &on_head;
+  request.on_chunk = &on_chunk;
+  const auto answer = client_.stream(request);
+  if (wanted) log.end();
   if (const auto note = answer.headers.find("Berth-Log-Note")) remark(printable(*note));
 }
 
@@ -157,11 +207,7 @@ std::uint64_t Agent::log_start(const std::string& reference, LogQuery query) {
   query.follow = false;
   const auto answer = client_.request("HEAD", log_target(reference, query));
   if (const auto note = answer.headers.find("Berth-Log-Note")) remark(printable(*note));
-  const auto header = answer.headers.find("Berth-Log-Offset");
-  std::uint64_t offset = 0;
-  if (!header || std::from_chars(header->data(), header->data() + header->size(), offset).ec != std::errc())
-    not_understood("Berth-Log-Offset header");
-  return offset;
+  return start_in(answer.headers);
 }
 
 LogIndex Agent::log_index(const std::string& reference, const LogQuery& query) {

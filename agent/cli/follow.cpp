@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <thread>
 
-#include "agent/cli/log_lines.hpp"
 #include "agent/cli/output.hpp"
 #include "runtime/base/error.hpp"
 
@@ -57,7 +57,7 @@ class Follower {
         job_(job),
         query_(query),
         attempt_(attempt),
-        position_(query.offset.value_or(0)),
+        offset_(query.offset.value_or(0)),
         sink_(sink) {}
 
   JobRecord run() {
@@ -78,10 +78,10 @@ class Follower {
 
  private:
   void pass_on() {
-    query_.offset = position_.offset();
-    agent_.log(job_, query_, [&](std::string_view bytes) {
-      position_.take(bytes);
-      sink_(bytes);
+    query_.offset = offset_;
+    agent_.log(job_, query_, [&](const model::LogFrame& frame) {
+      offset_ = frame.end;
+      sink_(frame);
       return true;
     });
   }
@@ -101,7 +101,7 @@ class Follower {
       if (last_attempt(record) <= attempt_ && !model::is_final(record.job.state)) record = agent_.wait(job_);
       if (last_attempt(record) <= attempt_) return record;
       ++attempt_;
-      position_ = LogPosition(0);
+      offset_ = 0;
     }
   }
 
@@ -123,7 +123,7 @@ class Follower {
   const std::string& job_;
   LogQuery query_;
   int attempt_;
-  LogPosition position_;
+  std::uint64_t offset_;  // in the log of attempt_
   const LogSink& sink_;
   Absence absence_;
 };

@@ -2,70 +2,20 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 namespace berth::cli {
 namespace {
 
-constexpr std::string_view kHoleBegins = "[… ";
-constexpr std::string_view kHoleBytes = " left out (bytes ";
-constexpr std::string_view kHoleDash = "–";
-constexpr std::string_view kHoleEnds = ") …]";
-constexpr std::size_t kLongestHole = 128;
 constexpr std::size_t kLongestLine = 64U << 10;
 
-std::optional<std::uint64_t> take_number(std::string_view& text) {
-  std::uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc()) return std::nullopt;
-  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-  return value;
-}
-
-bool take_literal(std::string_view& text, std::string_view literal) {
-  if (!text.starts_with(literal)) return false;
-  text.remove_prefix(literal.size());
-  return true;
-}
-
-// The end of the hole that this line stands for. The line of a hole in the middle of a line comes one byte
-// late, after a line end of its own. A job can print such a line too: then only the offsets it would be
-// caught at match.
-std::optional<std::uint64_t> hole_end(std::string_view line, std::uint64_t line_start) {
-  if (!line.starts_with(kHoleBegins)) return std::nullopt;
-  const auto bytes = line.find(kHoleBytes);
-  if (bytes == std::string_view::npos) return std::nullopt;
-  line.remove_prefix(bytes + kHoleBytes.size());
-  const auto begin = take_number(line);
-  if (!begin || !take_literal(line, kHoleDash)) return std::nullopt;
-  const auto end = take_number(line);
-  if (!end || line != kHoleEnds || *end < *begin) return std::nullopt;
-  if (*begin != line_start && *begin + 1 != line_start) return std::nullopt;
-  return end;
+// Of a byte of the frame's text that so many bytes come before.
+std::uint64_t offset_in(const model::LogFrame& frame, std::size_t before) {
+  return frame.begin + (frame.kind == model::LogFrame::Kind::text ? before : 0);
 }
 
 }  // namespace
-
-void LogPosition::take(std::string_view bytes) {
-  while (!bytes.empty()) {
-    const auto end = bytes.find('\n');
-    const auto part = bytes.substr(0, end);
-    if (line_.size() <= kLongestHole) line_ += part.substr(0, kLongestHole + 1);
-    offset_ += part.size();
-    if (end == std::string_view::npos) return;
-    ++offset_;
-    end_line();
-    bytes.remove_prefix(end + 1);
-  }
-}
-
-void LogPosition::end_line() {
-  if (const auto end = hole_end(line_, line_start_)) offset_ = *end;
-  line_.clear();
-  line_start_ = offset_;
-}
 
 // An entry tells how long the log was at a time, so the first one beyond the byte is the nearest to its
 // writing.
@@ -76,13 +26,18 @@ Instant LogTimes::at(std::uint64_t offset) const {
   return found == index_.end() ? later_() : found->second;
 }
 
-TimedLines::TimedLines(LogTimes times, std::uint64_t offset, OnLine on_line)
-    : times_(std::move(times)), position_(offset), on_line_(std::move(on_line)) {}
+TimedLines::TimedLines(LogTimes times, OnLine on_line) : times_(std::move(times)), on_line_(std::move(on_line)) {}
 
-void TimedLines::take(std::string_view bytes) {
+void TimedLines::take(const model::LogFrame& frame) {
+  if (attempt_ && *attempt_ != frame.attempt) {
+    finish();
+    times_.leave_index();
+  }
+  attempt_ = frame.attempt;
+  auto bytes = frame.text;
   while (!bytes.empty()) {
     if (line_.empty()) {
-      line_offset_ = position_.offset();
+      line_offset_ = offset_in(frame, frame.text.size() - bytes.size());
       line_time_ = times_.at(line_offset_);
     }
     const auto end = bytes.find('\n');
@@ -90,8 +45,6 @@ void TimedLines::take(std::string_view bytes) {
     const bool ends = end == part.size();
     line_ += part;
     bytes.remove_prefix(part.size() + (ends ? 1 : 0));
-    position_.take(part);
-    if (ends) position_.take("\n");
     if (ends || line_.size() == kLongestLine) hand_on(ends);
   }
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-// A log on its way to the user: where in it we are, and when its lines were written. Pure.
+// A log on its way to the user: where its lines begin, and when they were written. Pure.
 
 #include <cstdint>
 #include <functional>
@@ -13,27 +13,14 @@
 
 namespace berth::cli {
 
-// Counts the bytes of a log as they pass. A line that stands for a hole (runtime/logs: "[… 3 MiB left out
-// (bytes 10–20) …]") moves the offset to the hole's end.
-class LogPosition {
- public:
-  explicit LogPosition(std::uint64_t offset = 0) : offset_(offset), line_start_(offset) {}
-  void take(std::string_view bytes);
-  std::uint64_t offset() const { return offset_; }
-
- private:
-  void end_line();
-  std::uint64_t offset_;
-  std::uint64_t line_start_;
-  std::string line_;  // the beginning of the current line, as long as it may be a hole's
-};
-
 // Tells when a byte was written: by the index where it reaches, else by `later`.
 class LogTimes {
  public:
   using Later = std::function<Instant()>;
   LogTimes(LogIndex index, Later later) : index_(std::move(index)), later_(std::move(later)) {}
   Instant at(std::uint64_t offset) const;
+  // From here on it is asked about another log, of which there is no index.
+  void leave_index() { index_.clear(); }
 
  private:
   LogIndex index_;
@@ -41,21 +28,23 @@ class LogTimes {
 };
 
 // Cuts a log into lines and hands each on with its time. A line is handed on when its end has come, or when
-// it has grown to 64 KiB, or at finish().
+// it has grown to 64 KiB, or when another attempt's log begins, or at finish().
 class TimedLines {
  public:
-  // `text` is without its line end; `complete` is false where a long line goes on in the next call.
+  // `text` is without its line end; `complete` is false where a long line goes on in the next call. `offset` is that of
+  // the line's first byte in the log of its attempt; of a line for a hole, the hole's beginning.
   using OnLine =
       std::function<void(std::uint64_t offset, Instant time, std::string_view text, bool complete)>;
-  TimedLines(LogTimes times, std::uint64_t offset, OnLine on_line);
-  void take(std::string_view bytes);
+  // `times` are those of the log that comes first.
+  TimedLines(LogTimes times, OnLine on_line);
+  void take(const model::LogFrame& frame);
   void finish();
 
  private:
   void hand_on(bool complete);
   LogTimes times_;
-  LogPosition position_;
   OnLine on_line_;
+  std::optional<int> attempt_;  // whose log it is in
   std::string line_;
   std::uint64_t line_offset_ = 0;
   Instant line_time_{};

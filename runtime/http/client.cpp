@@ -64,6 +64,7 @@ struct Client::Outgoing {
   std::string head;
   std::string_view body;
   const Producer* producer = nullptr;
+  const OnHead* on_head = nullptr;
   std::optional<std::uint64_t> length;
   bool asks_first = false;
   bool repeatable = false;
@@ -171,10 +172,12 @@ Answer Client::attempt(const Outgoing& outgoing, const OnChunk* on_chunk) {
   answer_began_ = false;
   Answer answer;
   bool wanted = true;
+  const auto* on_head = outgoing.on_head;
   ResponseReader* current = nullptr;
   auto on_body = [&](std::string_view piece) {
     const bool failed = current->status() >= 400;
     if (on_chunk != nullptr && !failed) {
+      if (const auto* told = std::exchange(on_head, nullptr)) (*told)(current->headers());
       if (wanted) wanted = (*on_chunk)(piece);
       return;
     }
@@ -230,16 +233,25 @@ Answer Client::exchange(const Outgoing& outgoing, const OnChunk* on_chunk) {
   return answer;
 }
 
-Answer Client::ask(const Request& request) {
+Client::Outgoing Client::outgoing(const Request& request) const {
   Outgoing outgoing(request.method, request.target, options_.host);
   for (const auto& [name, value] : request.headers) outgoing.add(name, value);
   outgoing.body = request.body;
   outgoing.producer = request.producer;
+  outgoing.on_head = request.on_head;
   outgoing.repeatable = idempotent(request.method) && request.producer == nullptr;
   const auto size = static_cast<std::uint64_t>(request.body.size());
   outgoing.add_content(request.content_type,
                        request.producer == nullptr ? std::optional(size) : std::nullopt);
-  return answer_to(outgoing, request.on_chunk);
+  return outgoing;
+}
+
+Answer Client::ask(const Request& request) {
+  return answer_to(outgoing(request), request.on_chunk);
+}
+
+Answer Client::stream(const Request& request) {
+  return exchange(outgoing(request), request.on_chunk);
 }
 
 Answer Client::request(std::string_view method, std::string_view target, std::string_view body,

@@ -62,6 +62,8 @@ class Client {
   using OnChunk = std::function<bool(std::string_view chunk)>;
   Answer stream(std::string_view method, std::string_view target, const OnChunk& on_chunk,
                 std::string_view body = {}, std::string_view content_type = "application/json");
+  // Told the header of an answer whose body is handed on, before the body's first byte.
+  using OnHead = std::function<void(const Headers& headers)>;
 
   // Sends a body from a producer, which fills the buffer and returns how much; 0 ends it. Without a length
   // the body goes in chunks. A server that refuses is heard before much is sent.
@@ -79,14 +81,18 @@ class Client {
     std::string_view content_type = "application/json";
     const Producer* producer = nullptr;  // in place of the body, in chunks
     const OnChunk* on_chunk = nullptr;
+    const OnHead* on_head = nullptr;
   };
   Answer ask(const Request& request);
+  // The same where a failure is thrown.
+  Answer stream(const Request& request);
 
   // Closes the connection; the next request makes a new one.
   void close();
 
  private:
   struct Outgoing;
+  Outgoing outgoing(const Request& request) const;
   Answer exchange(const Outgoing& outgoing, const OnChunk* on_chunk);
   Answer answer_to(const Outgoing& outgoing, const OnChunk* on_chunk);
   Answer attempt(const Outgoing& outgoing, const OnChunk* on_chunk);

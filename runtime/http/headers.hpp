@@ -11,6 +11,7 @@
 namespace berth::http {
 
 bool same_name(std::string_view a, std::string_view b);  // ASCII case ignored
+std::string_view trimmed(std::string_view text);  // without blanks and tabs around it
 
 class Headers {
  public:

@@ -17,6 +17,16 @@ void check_announced(const Body& body, ByteSize limit) {
   if (const auto length = body.length(); length && *length > limit.bytes()) throw too_large(limit);
 }
 
+// Whether one of the media types of an Accept field, which are separated by commas, is this one.
+bool names(std::string_view list, std::string_view media_type) {
+  while (!list.empty()) {
+    const auto each = list.substr(0, list.find(','));
+    if (same_name(trimmed(each.substr(0, each.find(';'))), media_type)) return true;
+    list.remove_prefix(std::min(each.size() + 1, list.size()));
+  }
+  return false;
+}
+
 }  // namespace
 
 async::Task<std::size_t> MemoryBody::read_some(std::span<char> buffer) {
@@ -37,6 +47,12 @@ const std::string& Request::parameter(std::string_view name) const {
   if (found == parameters.end())
     throw Error(Code::internal, "no parameter " + std::string(name) + " in the pattern of " + path);
   return found->second;
+}
+
+bool Request::accepts(std::string_view media_type) const {
+  return std::ranges::any_of(headers, [&](const Headers::Field& field) {
+    return same_name(field.first, "Accept") && names(field.second, media_type);
+  });
 }
 
 async::Task<std::string> Request::read_body(ByteSize limit) {

@@ -71,6 +71,8 @@ struct Request {
   std::optional<std::string_view> query_value(std::string_view name) const;
   // What matched {name} of the route's pattern; a name that is not in it is a defect.
   const std::string& parameter(std::string_view name) const;
+  // Whether the client asks for this media type by name (Accept); wildcards and weights count for nothing.
+  bool accepts(std::string_view media_type) const;
 
   // The whole body; Error(Code::too_large) above the limit, told before anything is read where the client
   // announced the length.

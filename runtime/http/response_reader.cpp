@@ -23,12 +23,6 @@ std::optional<std::uint64_t> parse_number(std::string_view text, int base) {
   return value;
 }
 
-std::string_view trimmed(std::string_view text) {
-  const auto first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
 }  // namespace
 
 ResponseReader::ResponseReader(bool bodyless, OnBody on_body)

@@ -78,8 +78,11 @@ class Masking {
   void prime(std::string_view before);
   // What can be shown by now.
   std::string feed(std::string_view bytes);
-  // The rest. Of what is held back nothing follows: from kLeast bytes on it is hidden.
+  // The rest. Of what is held back nothing follows: from kLeast bytes on it is hidden. What is fed after that is another
+  // stream.
   std::string finish();
+  // Bytes that were fed and cannot be shown yet.
+  std::size_t held() const { return held_.size(); }
 
  private:
   struct Range {

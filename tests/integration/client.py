@@ -79,11 +79,11 @@ class Client:
         return self._checked(self.request("POST", path, {} if body is None else body, **query))
 
     @contextmanager
-    def stream(self, path, **query):
+    def stream(self, path, headers=None, **query):
         """The response of a body that may go on for long; closing it ends the request."""
         connection = UnixConnection(self.socket_path, self.timeout)
         try:
-            connection.request("GET", with_query(path, query))
+            connection.request("GET", with_query(path, query), headers=headers or {})
             response = connection.getresponse()
             if response.status >= 400:
                 raise Refused(Answer(response.status, response.headers, response.read()))

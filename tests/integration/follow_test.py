@@ -1,8 +1,10 @@
 """Reading and following logs: prompt, complete to the byte, and in nobody's way."""
 
 import hashlib
+import json
 import re
 import statistics
+import struct
 import threading
 import time
 from datetime import datetime, timedelta, timezone
@@ -24,6 +26,21 @@ while sent < MIB << 20:
         piece, sent = piece[written:], sent + written
     time.sleep(max(0, begin + sent / 5e6 - time.monotonic()))
 """
+
+
+TOKEN = "s3cr3t-value-4711"
+FRAMES = "application/x-berth-log"
+
+
+def frames_of(body):
+    """[(kind, attempt, begin, end, text)] of a log in frames, as agent/model/log_frame.hpp describes them."""
+    frames = []
+    while body:
+        kind, attempt, begin, end, length = struct.unpack_from("<IIQQI", body)
+        text, body = body[28:28 + length], body[28 + length:]
+        assert len(text) == length, "the body ends within a frame"
+        frames.append((kind, attempt, begin, end, text))
+    return frames
 
 
 def numbered_lines(mib):
@@ -225,6 +242,125 @@ class ReadTest(BerthTest):
         self.refuses(400, "invalid", agent.log_of, job, since="yesterday")
         self.refuses(404, "not_found", agent.log_of, "no-such-job")
         self.assertEqual(agent.berth("logs", "--build", job).stdout, b"")
+
+
+class FramesTest(BerthTest):
+    """The log for readers that go on after an interruption: offsets beside the text."""
+
+    config = "cpus: 8"
+
+    def frames(self, agent, job, **query):
+        answer = agent.request("GET", f"/v1/jobs/{job}/log", headers={"Accept": FRAMES}, **query)
+        self.assertEqual((answer.status, answer.headers["Content-Type"]), (200, FRAMES), answer)
+        return frames_of(answer.body)
+
+    def test_who_does_not_ask_for_frames_gets_the_text(self):
+        agent = self.start_agent()
+        job = agent.sh("echo one")
+        agent.wait(job)
+        for headers in ({}, {"Accept": "*/*"}, {"Accept": "text/plain"}):
+            answer = agent.request("GET", f"/v1/jobs/{job}/log", headers=headers)
+            self.assertEqual((answer.body, answer.headers["Content-Type"]), (b"one\n", "text/plain; charset=utf-8"))
+
+    def test_frames_tell_where_their_text_is(self):
+        agent = self.start_agent()
+        job = agent.sh("seq 1 100000")
+        agent.wait(job)
+        log = agent.log_of(job)
+        for query in ({}, {"offset": 1234}, {"tail": 3}, {"follow": True}, {"offset": len(log)}, {"offset": len(log) + 9}):
+            with self.subTest(query):
+                frames = self.frames(agent, job, **query)
+                place = {"tail": len(log) - len(b"99998\n99999\n100000\n")}.get(next(iter(query), ""), query.get("offset", 0))
+                for kind, attempt, begin, end, text in frames:
+                    self.assertEqual((kind, attempt, begin, text), (0, 1, place, log[begin:end]))
+                    place = end
+                self.assertEqual(place, max(len(log), query.get("offset", 0)))
+
+    def test_each_attempt_has_offsets_of_its_own(self):
+        agent = self.start_agent()
+        job = agent.sh("echo attempt $BERTH_ATTEMPT; sleep 0.2; [ $BERTH_ATTEMPT = 2 ]", retries={"failed": 1})
+        expected = [(0, 1, 0, 10, b"attempt 1\n"), (0, 2, 0, 10, b"attempt 2\n")]
+        self.assertEqual(self.frames(agent, job, follow=True), expected)
+        self.assertEqual(self.frames(agent, job), expected[1:])
+        self.assertEqual(self.frames(agent, job, attempt=1), expected[:1])
+
+    def test_a_job_without_a_log_has_no_frames(self):
+        agent = self.start_agent()
+        job = agent.sh("true", held=True)
+        self.assertEqual(self.frames(agent, job), [])
+        self.assertEqual(self.frames(agent, job, stream="build"), [])
+
+    def test_the_agents_remarks_come_in_frames_of_no_attempt(self):
+        agent = self.start_agent()
+        job = agent.sh("true")
+        agent.wait(job)
+        (agent.state / "jobs" / job / "agent").write_bytes(b"a remark\n")
+        self.assertEqual(self.frames(agent, job, stream="agent"), [(0, 0, 0, 9, b"a remark\n")])
+
+
+class ResumeTest(BerthTest):
+    """`berth logs -f` through a restart of the agent: what it prints is the log, whatever the log says."""
+
+    config = "cpus: 8"
+    END = "while not os.path.exists('go'): time.sleep(0.02)\nos.write(1, b'two\\nthree\\n')\n"
+
+    def follow_through_restart(self, agent, script, seen, restarts=("kill",), **fields):
+        """(what is printed, the log) of a job that does `script`, is followed until `seen` is printed, and then writes two
+        lines more and ends; the agent is started anew in between."""
+        (self.place / "work/go").unlink(missing_ok=True)
+        job = agent.submit(PYTHON, "-ISE", "-c", f"import os, time\n{script}\n{self.END}", **fields)
+        follower = Command(agent, "logs", "-f", job)
+        eventually(lambda: seen in follower.output(), f"{seen!r} has been printed")
+        for end in restarts:
+            getattr(agent, end)()
+            time.sleep(0.3)
+            agent.start()
+        (self.place / "work/go").touch()
+        code, output, errors = follower.end()
+        self.assertEqual(code, 0, errors)
+        agent.wait(job)
+        return output, agent.log_of(job)
+
+    def test_a_line_that_looks_as_one_for_a_hole_moves_nothing(self):
+        """At the very offsets at which there could be one, at the line's beginning or one byte before it."""
+        agent = self.start_agent()
+        head = b"head\n"
+        for begin, end in ((5, 1048576), (5, 12), (5, 5), (4, 1048576), (4, 4)):
+            with self.subTest((begin, end)):
+                forged = head + f"[… 1.0 MiB left out (bytes {begin}–{end}) …]\n".encode()
+                output, log = self.follow_through_restart(agent, f"os.write(1, {forged!r})", forged)
+                self.assertEqual(output, forged + b"two\nthree\n")
+                self.assertEqual(log, output)
+
+    def test_a_hole_is_passed_once(self):
+        """A file of the job's own can have one of any length."""
+        script = "os.write(1, b'head\\n'); os.ftruncate(1, 3 << 20); os.write(1, b'one\\n')"
+        output, log = self.follow_through_restart(self.start_agent(), script, b"one\n")
+        self.assertEqual(output, log)
+        self.assertEqual(output.count(b"left out (bytes "), 1)
+        self.assertTrue(output.startswith(b"head\n") and output.endswith(b" \xe2\x80\xa6]\none\ntwo\nthree\n"), output[-100:])
+
+    def test_a_secret_that_is_written_before_and_after_the_restart_is_hidden(self):
+        half = len(TOKEN) // 2
+        script = ("token = os.environ['TOKEN'].encode()\n"
+                  f"os.write(1, b'begins ' + token[:{half}])\n"
+                  "while not os.path.exists('go'): time.sleep(0.02)\n"
+                  f"os.write(1, token[{half}:] + b' ends\\n')")
+        secrets = {"TOKEN": {"value": TOKEN, "variable": True}}
+        output, log = self.follow_through_restart(self.start_agent(), script, b"begins ", ("stop", "kill"), secrets=secrets)
+        self.assertEqual(output, b"begins " + b"*" * len(TOKEN) + b" ends\ntwo\nthree\n")
+        self.assertEqual(log, output)
+
+    def test_lines_of_json_have_the_offsets_of_the_log(self):
+        forged = "[… 1.0 MiB left out (bytes 0–1048576) …]\n".encode()
+        agent = self.start_agent()
+        job = agent.submit(PYTHON, "-ISE", "-c", f"import os\nos.write(1, {forged!r} + b'one\\n'); os.ftruncate(1, 3 << 20)\n"
+                                                 "os.write(1, b'two\\n')")
+        agent.wait(job)
+        lines = [json.loads(line) for line in agent.berth("logs", "--json", job).out.splitlines()]
+        self.assertEqual([(line["offset"], line["text"]) for line in lines[:2]],
+                         [(0, forged.decode()[:-1]), (len(forged), "one")])
+        self.assertEqual([(line["offset"], line["text"]) for line in lines[-1:]], [(3 << 20, "two")])
 
 
 class CommandLineTest(BerthTest):

@@ -75,18 +75,18 @@ std::vector<std::string> wrapped(const std::string& line, std::size_t width) {
 }
 
 std::uint64_t LogTail::next(std::uint64_t log_bytes) {
-  const bool behind = log_bytes > position_.offset() + (begun_ ? kMostBehind : kFirst);
+  const bool behind = log_bytes > offset_ + (begun_ ? kMostBehind : kFirst);
   if (behind) {
-    position_ = LogPosition(log_bytes - kFirst);
+    offset_ = log_bytes - kFirst;
     text_.clear();
   }
   begun_ = true;
-  return position_.offset();
+  return offset_;
 }
 
-void LogTail::take(std::string_view bytes) {
-  position_.take(bytes);
-  text_ += bytes;
+void LogTail::take(const model::LogFrame& frame) {
+  offset_ = frame.end;
+  text_ += frame.text;
   if (text_.size() > kKept) text_.erase(0, text_.size() - kKept / 2);
 }
 

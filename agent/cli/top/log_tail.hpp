@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "agent/cli/log_lines.hpp"
+#include "agent/model/log_frame.hpp"
 
 namespace berth::cli::top {
 
@@ -22,12 +22,12 @@ class LogTail {
   // Where the next byte to fetch is, when the log is `log_bytes` long by now: far behind, what lies between
   // is skipped.
   std::uint64_t next(std::uint64_t log_bytes);
-  void take(std::string_view bytes);
+  void take(const model::LogFrame& frame);
   // The last `most` lines.
   std::vector<std::string> lines(std::size_t most) const;
 
  private:
-  LogPosition position_;
+  std::uint64_t offset_ = 0;
   bool begun_ = false;
   std::string text_;  // at most some hundred KiB
 };

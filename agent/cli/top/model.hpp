@@ -45,7 +45,7 @@ class Model {
   const std::string* log_job() const;
   // Where its log goes on; nothing when there is none to fetch.
   std::optional<std::uint64_t> log_wanted();
-  void take_log(std::string_view bytes) { log_.take(bytes); }
+  void take_log(const model::LogFrame& frame) { log_.take(frame); }
   // Instead of the log.
   void no_log(std::string why) { no_log_ = std::move(why); }
   // A job that was on the screen and is gone from the list: its record is wanted, once.

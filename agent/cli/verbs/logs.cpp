@@ -49,8 +49,8 @@ void pass(Agent& agent, const Wanted& wanted, const LogQuery& query, const LogSi
   if (query.follow) {
     follow(agent, wanted.job, query, query.attempt.value_or(1), sink);
   } else {
-    agent.log(wanted.job, query, [&](std::string_view bytes) {
-      sink(bytes);
+    agent.log(wanted.job, query, [&](const model::LogFrame& frame) {
+      sink(frame);
       return true;
     });
   }
@@ -73,10 +73,12 @@ void pass_with_times(Agent& agent, const Wanted& wanted) {
   const LogTimes::Later later = [follow = query.follow, last] {
     return follow ? system_clock().now() : last;
   };
-  TimedLines lines(LogTimes(std::move(index), later), *query.offset, LinePrinter(wanted.json));
-  pass(agent, wanted, query, [&](std::string_view bytes) { lines.take(bytes); });
+  TimedLines lines(LogTimes(std::move(index), later), LinePrinter(wanted.json));
+  pass(agent, wanted, query, [&](const model::LogFrame& frame) { lines.take(frame); });
   lines.finish();
 }
+
+void print_text(const model::LogFrame& frame) { print(frame.text); }
 
 }  // namespace
 
@@ -121,9 +123,9 @@ int verb::logs(const Arguments& arguments, Common& common) {
   if (wanted.timestamps || wanted.json)
     pass_with_times(agent, wanted);
   else if (query.follow)
-    pass(agent, wanted, from_known_offset(agent, wanted), print);
+    pass(agent, wanted, from_known_offset(agent, wanted), print_text);
   else
-    pass(agent, wanted, query, print);
+    pass(agent, wanted, query, print_text);
   return 0;
 }
 

@@ -53,8 +53,8 @@ int verb::run(const Arguments& arguments, Common& common) {
   interrupts.watch(submitted.id, agent.socket());
   if (::isatty(STDERR_FILENO) != 0) remark("job " + submitted.id);
   // With --json standard output is for the record alone.
-  const LogSink sink = common.json ? print_error : print;
-  const auto record = follow(agent, submitted.id, {}, 1, sink);
+  const auto show = common.json ? print_error : print;
+  const auto record = follow(agent, submitted.id, {}, 1, [&](const model::LogFrame& frame) { show(frame.text); });
   if (common.json) print(record.json + "\n");
   tell_ending(record.job);
   if (const auto text = left_out_text(record.job, 3); !text.empty()) remark(text);

@@ -94,19 +94,19 @@ class Watch {
     const auto job = *model_.log_job();
     LogQuery query;
     query.offset = offset;
-    std::string bytes;
+    std::size_t taken = 0;
     try_to([&] {
       try {
-        agent_.log(job, query, [&](std::string_view chunk) {
-          bytes += chunk;
-          return bytes.size() < kMostLog;
+        agent_.log(job, query, [&](const model::LogFrame& frame) {
+          model_.take_log(frame);
+          taken += frame.text.size();
+          return taken < kMostLog;
         });
       } catch (const Error& error) {
         if (error.code() != Code::denied) throw;
         model_.no_log(error.hint().empty() ? error.message() : error.hint());
       }
     });
-    model_.take_log(bytes);
   }
 
   void await(milliseconds pause) {

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/agent/cli/frames.hpp"
 #include "tests/agent/cli/sample.hpp"
 
 using namespace berth;
@@ -18,18 +19,27 @@ struct Line {
   friend bool operator==(const Line&, const Line&) = default;
 };
 
-// What the pieces become; the index says: 10 bytes by noon, 20 bytes a minute later; what comes then an hour
+// What the frames become; the index says: 10 bytes by noon, 20 bytes a minute later; what comes then an hour
 // later.
-std::vector<Line> lines_of(const std::vector<std::string>& pieces, std::uint64_t offset = 0) {
+std::vector<Line> lines_of(const std::vector<model::LogFrame>& frames) {
   std::vector<Line> lines;
   LogTimes times({{10, sample::noon()}, {20, sample::noon() + 1min}}, [] { return sample::noon() + 1h; });
-  TimedLines cutter(std::move(times), offset,
-                    [&](std::uint64_t at, Instant time, std::string_view text, bool complete) {
-                      lines.push_back({at, time, std::string(text), complete});
-                    });
-  for (const auto& piece : pieces) cutter.take(piece);
+  TimedLines cutter(std::move(times), [&](std::uint64_t at, Instant time, std::string_view text, bool complete) {
+    lines.push_back({at, time, std::string(text), complete});
+  });
+  for (const auto& frame : frames) cutter.take(frame);
   cutter.finish();
   return lines;
+}
+
+// The same of text in pieces that follow each other.
+std::vector<Line> lines_of(const std::vector<std::string>& pieces, std::uint64_t offset = 0) {
+  std::vector<model::LogFrame> frames;
+  for (const auto& piece : pieces) {
+    frames.push_back(text_frame(piece, offset));
+    offset = frames.back().end;
+  }
+  return lines_of(frames);
 }
 
 }  // namespace
@@ -59,28 +69,30 @@ TEST_CASE("a line that never ends is handed on in parts") {
   CHECK(lines[2].offset == 131'072);
 }
 
-TEST_CASE("a line that stands for a hole moves the offset to the hole's end") {
-  LogPosition position;
-  position.take("1234\n[… 3.0 MiB left out (bytes 5–3000000) …]\n12");
-  CHECK(position.offset() == 3'000'002);
-  LogPosition middle;  // the hole began within a line, so its own begins with a line end
-  middle.take("1234\n[… 995 B left out (byt");
-  middle.take("es 4–1000) …]\n12");
-  CHECK(middle.offset() == 1002);
+TEST_CASE("behind a hole the lines are at the offsets that the frames tell") {
+  const auto noon = sample::noon();
+  const std::string hole = "[… 9 B left out (bytes 5–14) …]";
+  const auto line_of_hole = hole + "\n";
+  const std::vector<Line> expected{{0, noon, "1234", true}, {5, noon, hole, true}, {14, noon + 1min, "12", true}};
+  CHECK(lines_of({text_frame("1234\n"), hole_frame(line_of_hole, 5, 14), text_frame("12", 14)}) == expected);
+
+  const auto in_a_line = "\n" + line_of_hole;  // the hole began within a line, so its own begins with a line end
+  const std::vector<Line> middle{{0, noon, "12345", true}, {5, noon, hole, true}, {14, noon + 1min, "12", true}};
+  CHECK(lines_of({text_frame("12345"), hole_frame(in_a_line, 5, 14), text_frame("12", 14)}) == middle);
 }
 
-TEST_CASE("a job that prints such a line elsewhere is not believed") {
-  LogPosition position;
-  const std::string forged = "x\n[… 3.0 MiB left out (bytes 500–3000000) …]\n";
-  position.take(forged);
-  CHECK(position.offset() == forged.size());
-  for (const char* text :
-       {"[… ]\n", "[… left out (bytes 0–", "[… x left out (bytes 0–18446744073709551616) …]\n",
-        "[… x left out (bytes 0-9) …]\n", "[… x left out (bytes 0–9) …] more\n"}) {
-    LogPosition other;
-    other.take(text);
-    CHECK(other.offset() == std::string_view(text).size());
-  }
+TEST_CASE("what a job prints moves no offset, whatever it looks like") {
+  const std::string forged = "[… 9 B left out (bytes 0–9) …]\n";
+  const auto lines = lines_of({forged, "x\n"});
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[1].offset == forged.size());
+}
+
+TEST_CASE("another attempt's log has offsets of its own, and its lines the time they come at") {
+  const auto later = sample::noon() + 1h;
+  const std::vector<Line> expected{
+      {15, sample::noon() + 1min, "one", true}, {0, later, "two", true}, {4, later, "three", true}};
+  CHECK(lines_of({text_frame("one", 15, 1), text_frame("two\n", 0, 2), text_frame("three", 4, 2)}) == expected);
 }
 
 TEST_CASE("lines as JSON have stable keys and are always JSON") {

@@ -48,8 +48,8 @@ class ScriptedAgent {
     return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + more +
            "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
   }
-  static std::string chunks(const std::vector<std::string>& pieces, bool complete) {
-    std::string text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+  static std::string chunks(const std::vector<std::string>& pieces, bool complete, const std::string& more = {}) {
+    std::string text = "HTTP/1.1 200 OK\r\n" + more + "Transfer-Encoding: chunked\r\n\r\n";
     for (const auto& piece : pieces) {
       char size[20];
       std::snprintf(size, sizeof size, "%zx\r\n", piece.size());

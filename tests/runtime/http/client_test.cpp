@@ -178,6 +178,37 @@ TEST_CASE("answers are bounded, and targets cannot smuggle a header") {
   CHECK(seen == 100'000);
 }
 
+TEST_CASE("the header of an answer that is handed on is told before its body, once; a failure's is not") {
+  TestServer server([](Router& router) {
+    router.add("GET", "/named", [](Request& request) -> async::Task<Response> {
+      if (!request.accepts("x/y")) throw Error(Code::not_found, "it is not wanted");
+      co_return Response::text(std::string(200'000, 'x')).set("Its-Name", "large");
+    });
+  });
+  auto client = server.client();
+  std::vector<std::string> told;
+  std::size_t seen = 0;
+  const Client::OnHead on_head = [&](const Headers& headers) {
+    CHECK(seen == 0);
+    told.emplace_back(headers.find("Its-Name").value_or("none"));
+  };
+  const Client::OnChunk on_chunk = [&](std::string_view chunk) {
+    seen += chunk.size();
+    return true;
+  };
+  Client::Request request;
+  request.method = "GET";
+  request.target = "/named";
+  request.on_head = &on_head;
+  request.on_chunk = &on_chunk;
+  CHECK(failure_of([&] { client.stream(request); }).code() == Code::not_found);
+  CHECK(told.empty());
+  request.headers.add("Accept", "x/y");
+  client.stream(request);
+  CHECK(told == std::vector<std::string>{"large"});
+  CHECK(seen == 200'000);
+}
+
 TEST_CASE("a producer that breaks its promise fails the upload, and the client goes on") {
   TestServer server([](Router& router) {
     router.add("PUT", "/upload", [](Request& request) -> async::Task<Response> {

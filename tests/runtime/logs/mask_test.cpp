@@ -63,6 +63,18 @@ TEST_CASE("nothing is held back that cannot become a secret, and the rest no lon
   CHECK(masking.finish() == "");
 }
 
+TEST_CASE("behind the rest comes another stream, and what is held is told") {
+  const Mask mask({"secret-1"});
+  Masking masking(mask);
+  CHECK(masking.feed("a secret-") == "a ");
+  CHECK(masking.held() == 7);
+  CHECK(masking.finish() == "*******");
+  CHECK(masking.held() == 0);
+  CHECK(masking.feed("1 secret-1 sec") == "1 ******** ");
+  CHECK(masking.held() == 3);
+  CHECK(masking.finish() == "sec");
+}
+
 TEST_CASE("a reader that begins within a secret sees none of its end") {
   const Mask mask({"s3cr3t-value"});
   const std::string text = "abc s3cr3t-value xyz";

@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/agent/cli/frames.hpp"
+
+using namespace berth::cli;
 using namespace berth::cli::top;
 using Lines = std::vector<std::string>;
 
@@ -29,12 +32,12 @@ TEST_CASE("the last lines are kept") {
   LogTail tail;
   CHECK(tail.lines(5).empty());
   CHECK(tail.next(100) == 0);
-  tail.take("one\ntwo\nthr");
+  tail.take(text_frame("one\ntwo\nthr"));
   CHECK(tail.lines(2) == Lines{"two", "thr"});
-  tail.take("ee\n");
+  tail.take(text_frame("ee\n", 11));
   CHECK(tail.lines(9) == Lines{"one", "two", "three"});
   CHECK(tail.next(100) == 14);
-  tail.take("\n\n");
+  tail.take(text_frame("\n\n", 14));
   CHECK(tail.lines(2) == Lines{"", ""});
 }
 
@@ -42,7 +45,8 @@ TEST_CASE("of a log that is far ahead only the end is fetched") {
   LogTail tail;
   const std::uint64_t long_ago = 1'000'000'000;
   CHECK(tail.next(long_ago) == long_ago - (64U << 10));
-  tail.take(std::string(1000, 'x') + "\n");
+  const auto line = std::string(1000, 'x') + "\n";
+  tail.take(text_frame(line, long_ago - (64U << 10)));
   CHECK(tail.next(long_ago + 1) == long_ago - (64U << 10) + 1001);
   CHECK(tail.next(2 * long_ago) == 2 * long_ago - (64U << 10));
   CHECK(tail.lines(3).empty());
@@ -50,13 +54,18 @@ TEST_CASE("of a log that is far ahead only the end is fetched") {
 
 TEST_CASE("what is kept of a log is bounded") {
   LogTail tail;
-  for (int i = 0; i < 100; ++i) tail.take(std::string(100'000, 'x') + "\n");
+  const auto line = std::string(100'000, 'x') + "\n";
+  for (unsigned i = 0; i < 100; ++i) tail.take(text_frame(line, i * line.size()));
   CHECK(tail.lines(1000).size() < 10);
 }
 
-TEST_CASE("a hole in a log moves the offset to its end") {
+TEST_CASE("a hole in a log moves the offset to its end, and what looks like one does not") {
   LogTail tail;
   CHECK(tail.next(3'000) == 0);
-  tail.take("head\n[… 2.0 KiB left out (bytes 5–2053) …]\n");
+  tail.take(text_frame("head\n"));
+  tail.take(hole_frame("[… 2.0 KiB left out (bytes 5–2053) …]\n", 5, 2053));
   CHECK(tail.next(3'000) == 2053);
+  const std::string forged = "[… 2.0 KiB left out (bytes 2053–4000) …]\n";
+  tail.take(text_frame(forged, 2053));
+  CHECK(tail.next(3'000) == 2053 + forged.size());
 }

@@ -2,10 +2,12 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/agent/cli/frames.hpp"
 #include "tests/agent/cli/top/sample.hpp"
 
 using namespace berth;
 using namespace berth::cli::top;
+using cli::text_frame;
 using Kind = Key::Kind;
 using Mode = Model::Mode;
 
@@ -116,7 +118,7 @@ TEST_CASE("h holds and releases, + and - change the priority, of waiting jobs al
 TEST_CASE("the log is wanted of the job that is looked at, from where it was fetched to") {
   auto model = with();
   CHECK(model.log_wanted() == 0U);
-  model.take_log("hello\n");
+  model.take_log(text_frame("hello\n"));
   CHECK(model.log_wanted() == 6U);
   CHECK(model.log().lines(1) == std::vector<std::string>{"hello"});
   model.press(letter('j'));
@@ -136,7 +138,7 @@ TEST_CASE("the log is wanted of the job that is looked at, from where it was fet
 TEST_CASE("the log of a new launch begins anew") {
   auto model = with();
   model.log_wanted();
-  model.take_log("first attempt\n");
+  model.take_log(text_frame("first attempt\n"));
   sample::Node node;
   auto reading = node.reading();
   reading.uses.at(kRunning).launch = 2;
@@ -150,14 +152,14 @@ TEST_CASE("a followed log stays when its job is over, and is fetched to its end"
   model.press(letter('f'));
   CHECK(model.mode() == Mode::log);
   CHECK(model.log_wanted() == 0U);
-  model.take_log("one\n");
+  model.take_log(text_frame("one\n"));
   model.take(without_running().reading());
   CHECK(model.mode() == Mode::log);
   CHECK(model.take_vanished() == kRunning);
   model.take(without_running().reading());
   CHECK(!model.take_vanished());
   CHECK(model.log_wanted() == 4U);
-  model.take_log("two\n");
+  model.take_log(text_frame("two\n", 4));
   CHECK(model.log().lines(2) == std::vector<std::string>{"one", "two"});
   CHECK(model.press({Kind::escape}).kind == Action::Kind::none);
   CHECK(model.mode() == Mode::jobs);
@@ -168,7 +170,7 @@ TEST_CASE("a followed log scrolls within what there is") {
   auto model = with();
   model.press({Kind::enter});
   model.log_wanted();
-  model.take_log("1\n2\n3\n");
+  model.take_log(text_frame("1\n2\n3\n"));
   model.press({Kind::down});
   CHECK(model.scrolled() == 0);
   model.press({Kind::up});

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "tests/agent/cli/frames.hpp"
 #include "tests/agent/cli/top/sample.hpp"
 
 using namespace berth;
@@ -42,7 +43,7 @@ TEST_CASE("the screen shows the node, what runs, what waits and the log") {
   auto model = with();
   model.take(top::sample::Node{.seconds = 1, .cpu_seconds = 1.98}.reading());
   model.log_wanted();
-  model.take_log("epoch 1\nepoch 2\n");
+  model.take_log(text_frame("epoch 1\nepoch 2\n"));
   CHECK(screen_of(model, {80, 16}) ==
         R"(gpu1   berthd 0.1.0   1 running, 1 queued
 slots 1/2   CPU 50% of 4   memory 4.0G of 24G   disk 12G of 80G free
@@ -77,7 +78,7 @@ TEST_CASE("each GPU has a line where the screen is tall enough: who has it, or w
 TEST_CASE("every line fits, and there are as many as the screen has") {
   auto model = with(many(40));
   model.log_wanted();
-  model.take_log(std::string(500, 'x') + "\n" + std::string(100, '\n'));
+  model.take_log(text_frame(std::string(500, 'x') + "\n" + std::string(100, '\n')));
   for (const std::size_t columns : {1U, 20U, 79U, 80U, 200U})
     for (const std::size_t rows : {0U, 1U, 2U, 5U, 9U, 24U, 100U})
       for (const char mode : {'j', 'f', 'f', '?', 'x', 'l', 'c'}) {
@@ -142,8 +143,8 @@ TEST_CASE("a followed log fills the screen, wrapped, its end at the bottom") {
   auto model = with();
   model.press({Key::Kind::character, 'f'});
   model.log_wanted();
-  for (int i = 0; i < 50; ++i) model.take_log("line " + std::to_string(i) + "\n");
-  model.take_log(std::string(100, 'y') + "\n");
+  for (int i = 0; i < 50; ++i) model.take_log(text_frame("line " + std::to_string(i) + "\n"));
+  model.take_log(text_frame(std::string(100, 'y') + "\n"));
   const auto lines = view_of(model, {80, 10});
   CHECK(lines[0].text.starts_with("quick-lynx-9abc   Running"));
   CHECK(lines[1].text == "line 44");
