@@ -7,9 +7,9 @@ namespace {
 
 using nlohmann::json;
 
-json amount_json(const jobs::Amount& amount) { return {{"count", amount.count}, {"bytes", amount.bytes}}; }
+json amount_json(const disk::Amount& amount) { return {{"count", amount.count}, {"bytes", amount.bytes}}; }
 
-json kind_json(const jobs::KindReport& kind) {
+json kind_json(const disk::KindReport& kind) {
   json stays = json::array();
   for (const auto& staying : kind.staying) {
     auto one = amount_json(staying.amount);
@@ -24,7 +24,7 @@ json kind_json(const jobs::KindReport& kind) {
 }
 
 // Null where it is not known.
-json image_disk_json(const jobs::ImageDisk& disk) {
+json image_disk_json(const disk::ImageDisk& disk) {
   if (disk.state.total == 0) return nullptr;
   return {{"directory", disk.directory},
           {"shared", disk.shared},
@@ -35,7 +35,7 @@ json image_disk_json(const jobs::ImageDisk& disk) {
 
 }  // namespace
 
-json use_json(const jobs::DiskUse& use) {
+json use_json(const disk::Use& use) {
   return {{"free_bytes", use.state.free},
           {"total_bytes", use.state.total},
           {"kept_bytes", use.state.kept},
@@ -48,7 +48,7 @@ json use_json(const jobs::DiskUse& use) {
           {"refusal", use.refusal ? json(*use.refusal) : json(nullptr)}};
 }
 
-json report_json(const jobs::DiskReport& report, bool dry_run) {
+json report_json(const disk::Report& report, bool dry_run) {
   json items = json::array();
   for (const auto& item : report.items)
     items.push_back({{"kind", item.kind}, {"what", item.what}, {"why", item.why}, {"bytes", item.bytes}});

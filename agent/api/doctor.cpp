@@ -211,9 +211,9 @@ async::Task<json> doctor_json(Services& services) {
   facts["nvidia"] = nvidia_json(gpus.ledger());
   auto newest = co_await newest_record(services);
   facts["newest_record"] = std::move(newest);
-  const auto use = services.governor.use();
+  const auto use = services.disk.use();
   facts["state"]["refusal"] = use.refusal ? json(*use.refusal) : json(nullptr);
-  facts["state"]["disk_high_percent"] = services.governor.limits().high;
+  facts["state"]["disk_high_percent"] = services.disk.limits().high;
   co_return facts;
 }
 

@@ -5,16 +5,16 @@
 #include "agent/api/log_stream.hpp"
 #include "agent/api/masked_log.hpp"
 #include "agent/api/services.hpp"
+#include "agent/disk/manager.hpp"
 #include "agent/jobs/environments.hpp"
-#include "agent/jobs/governor.hpp"
 #include "agent/model/json.hpp"
 #include "runtime/async/attempt.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/async/event.hpp"
 #include "runtime/async/nursery.hpp"
+#include "runtime/async/wait.hpp"
 #include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
-#include "runtime/async/wait.hpp"
 #include "runtime/http/error_json.hpp"
 #include "runtime/logs/reader.hpp"
 #include "runtime/os/file.hpp"
@@ -274,7 +274,7 @@ async::Task<Response> build(Services& services, Request& request) {
   const auto mask = co_await services.jobs.masks().make(std::move(values), uid);
   environment::Context context;
   context.identity = services.node.machine_agent ? os::identity_of(uid) : std::nullopt;
-  co_await services.governor.make_room();
+  co_await services.disk.make_room();
   std::shared_ptr<const jobs::BuildDirectory> directory;
   const auto viewer = services.access.viewer(request.peer);
   if (wanted->environment.context) directory = co_await context_of(services, *wanted->environment.context, viewer);

@@ -14,7 +14,7 @@ json or_null(const std::optional<T>& value, F convert) {
 
 }  // namespace
 
-json gpu_json(const gpu::Gpu& gpu, const jobs::GpuLedger& ledger) {
+json gpu_json(const gpu::Gpu& gpu, const gpus::Ledger& ledger) {
   return {{"uuid", gpu.uuid},
           {"index", gpu.index},
           {"label", gpu.label()},
@@ -29,20 +29,20 @@ json gpu_json(const gpu::Gpu& gpu, const jobs::GpuLedger& ledger) {
           {"capability", gpu::to_text(gpu.capability)}};
 }
 
-json gpus_json(const jobs::GpuLedger& ledger) {
+json gpus_json(const gpus::Ledger& ledger) {
   json gpus = json::array();
   for (const auto& gpu : ledger.gpus()) gpus.push_back(gpu_json(gpu, ledger));
   return gpus;
 }
 
-json nvidia_json(const jobs::GpuLedger& ledger) {
+json nvidia_json(const gpus::Ledger& ledger) {
   const auto& survey = ledger.survey();
   return {{"driver", or_null(survey.driver, gpu::driver_text)},
           {"cuda", or_null(survey.cuda, gpu::to_text)},
           {"notes", survey.notes}};
 }
 
-std::vector<std::string> remarks_of(const jobs::GpuLedger& ledger) {
+std::vector<std::string> remarks_of(const gpus::Ledger& ledger) {
   std::vector<std::string> remarks;
   for (const auto& gpu : ledger.gpus())
     if (ledger.is_unwell(gpu.uuid)) remarks.push_back(gpu.label() + " is withheld: " + gpu.withheld.value_or(""));

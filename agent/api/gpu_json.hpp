@@ -5,17 +5,17 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
-#include "agent/jobs/gpu_ledger.hpp"
+#include "agent/gpus/ledger.hpp"
 
 namespace berth::api {
 
 // {"uuid", "index", "label", "name", "memory_bytes", "used_bytes", "utilisation", "jobs", "withheld", "mig", "capability"}
-nlohmann::json gpu_json(const gpu::Gpu& gpu, const jobs::GpuLedger& ledger);
+nlohmann::json gpu_json(const gpu::Gpu& gpu, const gpus::Ledger& ledger);
 // A list of these: all that there are.
-nlohmann::json gpus_json(const jobs::GpuLedger& ledger);
+nlohmann::json gpus_json(const gpus::Ledger& ledger);
 // {"driver", "cuda", "notes"}
-nlohmann::json nvidia_json(const jobs::GpuLedger& ledger);
+nlohmann::json nvidia_json(const gpus::Ledger& ledger);
 // "GPU 3 is withheld: …", of those that are withheld for their own sake.
-std::vector<std::string> remarks_of(const jobs::GpuLedger& ledger);
+std::vector<std::string> remarks_of(const gpus::Ledger& ledger);
 
 }  // namespace berth::api

@@ -45,7 +45,7 @@ Response answer(Services& services, const std::string& uuid) {
 async::Task<Response> withhold(Services& services, Request& request) {
   services.access.require_node(request.peer);
   const auto text = co_await request.read_body(ByteSize(1 << 16));
-  jobs::GpuRecord::Withheld said;
+  gpus::Record::Withheld said;
   said.by = co_await services.jobs.user_name(request.peer.uid);
   said.reason = reason_from(text.empty() ? json::object() : model::parse_json(text));
   const auto uuid = co_await services.jobs.gpus().withhold(std::string(request.parameter("gpu")), std::move(said));

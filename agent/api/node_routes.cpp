@@ -16,7 +16,7 @@ using http::Response;
 using nlohmann::json;
 
 Response status(const Services& services) {
-  return Response::json(status_json(services.node, services.jobs, services.governor.use(), services.clock.now()).dump());
+  return Response::json(status_json(services.node, services.jobs, services.disk.use(), services.clock.now()).dump());
 }
 
 async::Task<Response> drain(Services& services, Request& request) {
@@ -46,12 +46,12 @@ async::Task<Response> collect_garbage(Services& services, Request& request) {
   services.access.require_node(request.peer);
   const auto text = co_await request.read_body(ByteSize(1 << 16));
   const auto body = text.empty() ? json::object() : model::parse_json(text);
-  jobs::Cleaning wanted;
+  disk::Cleaning wanted;
   wanted.asked = true;
   wanted.dry_run = body.is_object() && body.value("dry_run", json(false)) == json(true);
   wanted.free = free_from(body);
   const bool dry_run = wanted.dry_run;
-  const auto report = co_await services.governor.clean(std::move(wanted));
+  const auto report = co_await services.disk.clean(std::move(wanted));
   co_return Response::json(report_json(report, dry_run).dump());
 }
 
@@ -84,7 +84,7 @@ void add_node_routes(http::Router& router, Services& services) {
   router.add("GET", "/v1/doctor", [&](Request& request) { return doctor(services, request); });
   router.add("GET", "/metrics", [&](Request& request) -> async::Task<Response> {
     services.access.submitter(request.peer);
-    auto text = metrics_text(services.node, services.jobs, services.governor.use());
+    auto text = metrics_text(services.node, services.jobs, services.disk.use());
     co_return Response::with_type("text/plain; version=0.0.4", std::move(text));
   });
   router.add("POST", "/v1/drain", [&](Request& request) { return drain(services, request); });

@@ -7,9 +7,9 @@
 #include "agent/api/access.hpp"
 #include "agent/api/log_changes.hpp"
 #include "agent/api/node.hpp"
-#include "agent/jobs/governor.hpp"
+#include "agent/disk/manager.hpp"
+#include "agent/disk/quota.hpp"
 #include "agent/jobs/jobs.hpp"
-#include "agent/jobs/quota.hpp"
 #include "agent/jobs/workplace.hpp"
 #include "agent/store/store.hpp"
 #include "runtime/async/lanes.hpp"
@@ -23,8 +23,8 @@ namespace berth::api {
 struct Services {
   jobs::Jobs& jobs;
   jobs::Workplaces& workplaces;
-  jobs::Governor& governor;
-  jobs::Quota& quota;
+  disk::Manager& disk;
+  disk::Quota& quota;
   environment::Environments& environments;
   store::Store& store;
   objects::Store& objects;

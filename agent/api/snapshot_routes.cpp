@@ -38,17 +38,17 @@ Digest digest_parameter(const Request& request) {
 
 // A pack is on the disk twice while it is being stored. What was announced is charged before any of it is read, the rest
 // as it comes; and there must be room for each piece, whoever else has sent theirs meanwhile.
-async::Task<jobs::Transit::Charge> spool_pack(Services& services, Request& request, uid_t uid, const os::Fd& file) {
+async::Task<disk::Transit::Charge> spool_pack(Services& services, Request& request, uid_t uid, const os::Fd& file) {
   auto charge = services.quota.coming(uid);
   const auto announced = std::min(request.body.length().value_or(0), services.max_upload.bytes());
   co_await services.quota.charge(uid, charge, announced);
-  co_await services.governor.make_room(ByteSize(2 * announced));
+  co_await services.disk.make_room(ByteSize(2 * announced));
   std::uint64_t room_for = 0;
   const auto make_room = [&](std::uint64_t written) -> async::Task<> {
     if (written > charge.bytes()) co_await services.quota.charge(uid, charge, written);
     if (written <= room_for) co_return;
     room_for = written + kRoomStep.bytes();
-    co_await services.governor.make_room(ByteSize(room_for + kRoomStep.bytes()));
+    co_await services.disk.make_room(ByteSize(room_for + kRoomStep.bytes()));
   };
   const auto size = co_await request.spool(services.pool, file, services.max_upload, make_room);
   charge.set(size);
@@ -101,7 +101,7 @@ async::Task<> send_file(http::Stream& out, const os::Fd& file) {
 
 // A pack on its way out: charged to who reads it until it is gone.
 struct Outgoing {
-  jobs::Transit::Charge charge;
+  disk::Transit::Charge charge;
   os::Fd file;
 };
 
@@ -122,7 +122,7 @@ async::Task<> make_pack(Services& services, const Digest digest, uid_t reader, O
   auto measure = [&](const std::stop_token&) { return most_of_pack(services.objects, digest); };
   const auto most = co_await async::offload(services.transfers, reader, measure);
   outgoing.charge = co_await services.quota.copy(reader, most);
-  co_await services.governor.make_room(ByteSize(most));
+  co_await services.disk.make_room(ByteSize(most));
   std::uint64_t written = 0;
   auto write = [&](const std::stop_token& stop) {
     outgoing.file = nameless_file(services.incoming);
@@ -210,7 +210,7 @@ async::Task<Response> send_diff(Services& services, Request& request) {
 async::Task<Response> take_diff(Services& services, Request& request) {
   const auto uid = services.access.submitter(request.peer);
   co_await services.quota.require_storage(uid, request.body.length().value_or(0));
-  co_await services.governor.make_room();
+  co_await services.disk.make_room();
   const auto diff = co_await request.read_body(kLargestDiff);
   const auto storage = co_await services.quota.storage(uid);
   if (storage) storage->require(diff.size());

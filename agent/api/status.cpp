@@ -53,7 +53,7 @@ void add_resources(Family& family, const model::Resources& resources) {
 }
 
 // What NVML does not tell of a GPU has no sample.
-void add_gpus(std::string& out, const jobs::GpuLedger& ledger) {
+void add_gpus(std::string& out, const gpus::Ledger& ledger) {
   if (ledger.gpus().empty()) return;
   const auto labels = [](const gpu::Gpu& gpu) {
     return "uuid=" + json(gpu.uuid).dump() + ",gpu=" + json(gpu.label()).dump();
@@ -70,7 +70,7 @@ void add_gpus(std::string& out, const jobs::GpuLedger& ledger) {
 
 }  // namespace
 
-json status_json(const Node& node, const jobs::Jobs& jobs, const jobs::DiskUse& disk, Instant now) {
+json status_json(const Node& node, const jobs::Jobs& jobs, const disk::Use& disk, Instant now) {
   const auto counts = jobs.counts();
   const auto& gpus = jobs.gpus().ledger();
   auto remarks = remarks_of(node);
@@ -105,7 +105,7 @@ json status_json(const Node& node, const jobs::Jobs& jobs, const jobs::DiskUse& 
           {"disk", use_json(disk)}};
 }
 
-std::string metrics_text(const Node& node, const jobs::Jobs& jobs, const jobs::DiskUse& disk) {
+std::string metrics_text(const Node& node, const jobs::Jobs& jobs, const disk::Use& disk) {
   const auto counts = jobs.counts();
   std::string out;
   Family(out, "berth_info", "gauge", "The agent's version.").sample("version=\"" + node.version + "\"", 1);

@@ -6,14 +6,14 @@
 #include <string>
 
 #include "agent/api/node.hpp"
-#include "agent/jobs/disk_report.hpp"
+#include "agent/disk/report.hpp"
 #include "agent/jobs/jobs.hpp"
 
 namespace berth::api {
 
 // "health" is "ok", or "degraded" with the reasons in "remarks".
-nlohmann::json status_json(const Node& node, const jobs::Jobs& jobs, const jobs::DiskUse& disk, Instant now);
+nlohmann::json status_json(const Node& node, const jobs::Jobs& jobs, const disk::Use& disk, Instant now);
 // https://prometheus.io/docs/instrumenting/exposition_formats/, text format 0.0.4.
-std::string metrics_text(const Node& node, const jobs::Jobs& jobs, const jobs::DiskUse& disk);
+std::string metrics_text(const Node& node, const jobs::Jobs& jobs, const disk::Use& disk);
 
 }  // namespace berth::api

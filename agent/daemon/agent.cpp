@@ -15,6 +15,9 @@
 #include "agent/daemon/idle.hpp"
 #include "agent/daemon/job_groups.hpp"
 #include "agent/daemon/version.hpp"
+#include "agent/disk/caches.hpp"
+#include "agent/disk/images.hpp"
+#include "agent/disk/remains.hpp"
 #include "runtime/async/attempt.hpp"
 #include "runtime/async/cleanup.hpp"
 #include "runtime/async/deadline.hpp"
@@ -151,14 +154,13 @@ class Agent {
         images_(executor, image_settings_),
         environments_(builds_, environment_kinds(config_, build_identity(options.machine_agent), images_, image_settings_)),
         reserve_(os::join(config_.state_dir, "reserve"), config_.reserved_space),
-        governor_(executor, config_.state_dir, config_.disk, store_, objects_, checkouts_, builds_, images_, workplaces_,
-                  reserve_, system_clock(), log_),
+        disk_(executor, config_.disk, disk_parts(), system_clock(), log_),
         quota_(executor, user_limits(config_), config_.state_dir, options.machine_agent, store_),
-        jobs_(executor, settings(options, groups, protections_), store_, workplaces_, environments_, governor_, quota_, gpus_,
+        jobs_(executor, settings(options, groups, protections_), store_, workplaces_, environments_, disk_, quota_, gpus_,
               watcher_, pool_, system_clock(), log_),
         services_{jobs_,
                   workplaces_,
-                  governor_,
+                  disk_,
                   quota_,
                   environments_,
                   store_,
@@ -184,7 +186,7 @@ class Agent {
     co_await builds_.recover();
     nursery_.spawn(recover_images());  // an engine may hang
     co_await jobs_.recover();
-    governor_.start();
+    disk_.start();
     http::Server server(co_await async::this_coro::executor, listen(), router_, limits(),
                         [this](std::exception_ptr failure) { report("a connection failed", failure); });
     log_.info("agent ready", kv("socket", config_.socket), kv("version", kVersion), kv("pid", ::getpid()));
@@ -213,7 +215,7 @@ class Agent {
     if (!os::exists(config_.environments.docker_socket)) co_return;
     const auto recovered = co_await async::attempt(images_.recover());
     if (recovered) {  // only now is known what there is
-      const auto looked = co_await async::attempt(governor_.make_room());
+      const auto looked = co_await async::attempt(disk_.make_room());
       if (!looked) log_.warn("new work is refused", kv("error", looked.error().describe()));
       co_return;
     }
@@ -235,7 +237,7 @@ class Agent {
     co_await gpus_.stop();
     co_await builds_.stop();
     co_await images_.stop();
-    co_await governor_.stop();
+    co_await disk_.stop();
     co_await watcher_.stop();
     store_.stop();
   }
@@ -291,14 +293,28 @@ class Agent {
   }
 
   // However few bytes of them a peer takes or sends: two of the largest packs.
-  static jobs::UserLimits user_limits(const Config& config) {
+  disk::Manager::Disk disk_parts() {
+    disk::Manager::Disk disk{config_.state_dir, store_, objects_, workplaces_, reserve_, {}, {}};
+    disk.kinds.push_back(disk::checkouts_of_code(checkouts_));
+    disk.kinds.push_back(disk::downloads_of_builds(builds_));
+    disk.kinds.push_back(disk::built_environments(builds_));
+    disk.kinds.push_back(disk::images_of_engine(images_, config_.state_dir, system_clock()));
+    disk.kinds.push_back(disk::unused_uploads(store_));
+    disk.kinds.push_back(disk::logs_of_jobs(store_, workplaces_, system_clock()));
+    disk.kinds.push_back(disk::outputs_of_jobs(store_, system_clock()));
+    disk.kinds.push_back(disk::records_of_jobs(store_, system_clock()));
+    disk.image_disk = [this] { return disk::image_disk(images_, config_.state_dir); };
+    return disk;
+  }
+
+  static disk::UserLimits user_limits(const Config& config) {
     auto limits = config.users;
     limits.transit = ByteSize(2 * config.max_upload.bytes());
     return limits;
   }
 
-  static jobs::GpuSettings gpu_settings(const Config& config, const JobGroups& groups) {
-    jobs::GpuSettings settings;
+  static gpus::Settings gpu_settings(const Config& config, const JobGroups& groups) {
+    gpus::Settings settings;
     settings.managed = config.gpus.managed;
     settings.offered = config.gpus.offered;
     settings.library = config.gpus.library;
@@ -376,13 +392,13 @@ class Agent {
   jobs::Workplaces workplaces_;
   async::Watcher watcher_;
   environment::Builds builds_;
-  jobs::Gpus gpus_;
+  gpus::Gpus gpus_;
   environment::ImageSettings image_settings_;
   environment::Images images_;
   environment::Environments environments_;
-  jobs::DiskReserve reserve_;
-  jobs::Governor governor_;
-  jobs::Quota quota_;
+  disk::Reserve reserve_;
+  disk::Manager disk_;
+  disk::Quota quota_;
   jobs::Jobs jobs_;
   api::Services services_;
   http::Router router_;
@@ -403,7 +419,7 @@ void run_agent(Options options) {
   if (config.socket.empty()) config.socket = os::join(config.state_dir, "berth.sock");
   // Jobs of other users must reach their trees below it, though not look around.
   os::make_directories(config.state_dir, options.machine_agent ? 0711 : 0700);
-  jobs::DiskReserve::release_if_full(os::join(config.state_dir, "reserve"));
+  disk::Reserve::release_if_full(os::join(config.state_dir, "reserve"));
   const auto lock = claim_state(config.state_dir);
   ::signal(SIGPIPE, SIG_IGN);
   ::umask(0022);

@@ -193,7 +193,7 @@ unsigned percent(const Entry& entry) {
   return *parsed;
 }
 
-jobs::DiskShare disk_share(const Entry& entry) {
+disk::Share disk_share(const Entry& entry) {
   if (const auto parsed = parse_percent(entry.text())) return {ByteSize(), *parsed};
   const auto size = parse_byte_size(entry.text());
   if (!size || size->bytes() == 0) entry.fail("a size such as 200GiB, or a share of the disk such as 50%");

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "agent/jobs/disk_plan.hpp"
-#include "agent/jobs/user_limits.hpp"
+#include "agent/disk/plan.hpp"
+#include "agent/disk/user_limits.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/base/units.hpp"
 #include "runtime/environment/build_users.hpp"
@@ -84,10 +84,10 @@ struct Config {
   std::uint64_t max_output_files = 1'000'000;            // max_output_files: files, directories and links, likewise
   std::chrono::milliseconds outputs_timeout{7'200'000};  // outputs_timeout: how long that may take
   ByteSize reserved_space = 64_MiB;                      // reserved_space: below it new jobs are refused
-  // How much is kept (agent/jobs/disk_plan.hpp): disk_budget, image_budget, disk_high, disk_low, keep_at_least,
+  // How much is kept (agent/disk/plan.hpp): disk_budget, image_budget, disk_high, disk_low, keep_at_least,
   // keep_logs, keep_outputs, keep_jobs.
-  jobs::DiskLimits disk;
-  jobs::UserLimits users;  // jobs_per_user, storage_per_user: of each user of a machine's agent but root
+  disk::Limits disk;
+  disk::UserLimits users;  // jobs_per_user, storage_per_user: of each user of a machine's agent but root
   EnvironmentConfig environments;
   GpuConfig gpus;
   std::string cgroup;                                    // cgroup: a cgroup2 directory for the jobs' groups

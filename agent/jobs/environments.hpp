@@ -32,7 +32,7 @@ class JobEnvironments {
     bool guard = false;        // nothing keeps jobs from changing environments: they are looked at before and after
   };
   // Of the files of a user's snapshot, before they are brought to disk: may wait, and throws where there is none.
-  using Room = std::function<async::Task<Transit::Charge>(uid_t user, std::uint64_t bytes)>;
+  using Room = std::function<async::Task<disk::Transit::Charge>(uid_t user, std::uint64_t bytes)>;
   // All given by reference outlive this.
   JobEnvironments(async::Executor executor, environment::Environments& environments, Workplaces& workplaces, Room room, Options options);
   // Needed before the end.

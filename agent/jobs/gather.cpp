@@ -51,8 +51,8 @@ Task<objects::Store::Pin> Jobs::gather_outputs(model::Job job, int launch, model
   find(job.sequence)->collecting = stop;
   auto outputs = co_await collect(job, launch, stop);
   if (outputs && !*outputs && outputs->error().code() == Code::no_space) {
-    Cleaning wanted;
-    const auto cleaned = co_await async::attempt(governor_.clean(std::move(wanted)));
+    disk::Cleaning wanted;
+    const auto cleaned = co_await async::attempt(disk_.clean(std::move(wanted)));
     if (cleaned) workplaces_.remark(job.id, "the disk was full; the outputs are stored after a cleaning");
     outputs = co_await collect(job, launch, stop);
   }

@@ -48,7 +48,7 @@ bool needs_preparation(const model::JobRequest& request) {
 }
 
 Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Workplaces& workplaces,
-           environment::Environments& environments, Governor& governor, Quota& quota, Gpus& gpus,
+           environment::Environments& environments, disk::Manager& disk, disk::Quota& quota, gpus::Gpus& gpus,
            async::Watcher& watcher, async::Pool& pool, const Clock& clock, Log log)
     : executor_(executor),
       settings_(std::move(settings)),
@@ -58,10 +58,10 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
       environments_(executor, environments, workplaces, [this](uid_t uid, std::uint64_t bytes) { return room_for(uid, bytes); },
                     {settings_.switch_user, settings_.defaults.path, settings_.cgroup_base, settings_.guard_environments}),
       containers_(settings_.containers),
-      governor_(governor),
+      disk_(disk),
       quota_(quota),
       gpus_(gpus),
-      reserve_(governor.reserve()),
+      reserve_(disk.reserve()),
       watcher_(watcher),
       pool_(pool),
       clock_(clock),
@@ -114,7 +114,7 @@ Jobs::Places Jobs::places_for(const std::vector<store::NewJob>& jobs) {
 Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs, SubmittedSecrets secrets) {
   const auto places = places_for(jobs);
   if (!jobs.empty()) co_await quota_.require_storage(jobs.front().uid, 0);
-  co_await governor_.make_room();
+  co_await disk_.make_room();
   if (std::any_of(jobs.begin(), jobs.end(), asks_for_gpus)) co_await gpus_.look_if_none();
   for (auto& job : jobs) {
     fill_in(job.request, settings_.defaults);
@@ -258,7 +258,7 @@ Task<> Jobs::retry(Sequence sequence) {
   auto job = *whole;
   const auto has = places_.find(job.uid);
   quota_.require_places(job.uid, has == places_.end() ? 0 : has->second, 1);
-  co_await governor_.make_room();
+  co_await disk_.make_room();
   while (!swept_containers_ || unswept_.contains(job.id)) co_await swept_now_.wait();
   const auto state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
   co_await store_.reopen(sequence, state);

@@ -16,15 +16,15 @@
 #include <unordered_map>
 #include <vector>
 
+#include "agent/disk/manager.hpp"
+#include "agent/disk/quota.hpp"
+#include "agent/gpus/gpus.hpp"
 #include "agent/jobs/containers.hpp"
 #include "agent/jobs/environments.hpp"
-#include "agent/jobs/governor.hpp"
-#include "agent/jobs/gpus.hpp"
 #include "agent/jobs/lanes.hpp"
 #include "agent/jobs/launch_state.hpp"
 #include "agent/jobs/masks.hpp"
 #include "agent/jobs/outage.hpp"
-#include "agent/jobs/quota.hpp"
 #include "agent/jobs/secret_box.hpp"
 #include "agent/jobs/workplace.hpp"
 #include "agent/model/job.hpp"
@@ -84,7 +84,7 @@ class Jobs {
  public:
   // Everything given by reference outlives this.
   Jobs(async::Executor executor, Settings settings, store::Store& store, Workplaces& workplaces,
-       environment::Environments& environments, Governor& governor, Quota& quota, Gpus& gpus,
+       environment::Environments& environments, disk::Manager& disk, disk::Quota& quota, gpus::Gpus& gpus,
        async::Watcher& watcher, async::Pool& pool, const Clock& clock, Log log);
   Jobs(const Jobs&) = delete;
   Jobs& operator=(const Jobs&) = delete;
@@ -153,7 +153,7 @@ class Jobs {
   // Jobs that have not ended.
   std::vector<model::JobId> live() const;
   const queue::Queue& queue() const { return queue_; }
-  Gpus& gpus() const { return gpus_; }
+  gpus::Gpus& gpus() const { return gpus_; }
 
  private:
   struct Outage;
@@ -238,7 +238,7 @@ class Jobs {
   };
   Task<Materialized> materialize(model::Job job);
   // For the files of a user's snapshot, which may be far larger than what he sent; held while they are written.
-  Task<Transit::Charge> room_for(uid_t uid, std::uint64_t bytes);
+  Task<disk::Transit::Charge> room_for(uid_t uid, std::uint64_t bytes);
   Task<> prepare_code(const model::Job& job, const os::Identity& identity);
   Task<> end_unprepared(Sequence sequence, model::Attempt failed);
   // "" where nobody did.
@@ -330,10 +330,10 @@ class Jobs {
   SecretBox box_;
   JobEnvironments environments_;
   Containers containers_;
-  Governor& governor_;
-  Quota& quota_;
-  Gpus& gpus_;
-  DiskReserve& reserve_;
+  disk::Manager& disk_;
+  disk::Quota& quota_;
+  gpus::Gpus& gpus_;
+  disk::Reserve& reserve_;
   async::Watcher& watcher_;
   async::Pool& pool_;
   JobLanes lanes_;

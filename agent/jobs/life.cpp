@@ -125,7 +125,7 @@ Task<> Jobs::prepare_code(const model::Job& job, const os::Identity& identity) {
     ~Count() { --all; }
     std::size_t& all;
   } const count(preparing_);
-  Transit::Charge room;
+  disk::Transit::Charge room;
   for (;;) {
     auto work = [&](const std::stop_token&) { return workplaces_.prepare(job, identity, room.bytes()); };
     const auto needed = co_await async::offload(lanes_.preparing, job.uid, work);
@@ -134,9 +134,9 @@ Task<> Jobs::prepare_code(const model::Job& job, const os::Identity& identity) {
   }
 }
 
-Task<Transit::Charge> Jobs::room_for(uid_t uid, std::uint64_t bytes) {
+Task<disk::Transit::Charge> Jobs::room_for(uid_t uid, std::uint64_t bytes) {
   auto charge = co_await quota_.files(uid, bytes);
-  co_await governor_.make_room(ByteSize(bytes));
+  co_await disk_.make_room(ByteSize(bytes));
   co_return charge;
 }
 
@@ -284,7 +284,7 @@ Task<> Jobs::strip(model::JobId id, uid_t uid, int launch, std::optional<environ
   const auto not_done = stripping_.emplace(stripping_.end(), id, launch);
   co_await async::offload(lanes_.removing, uid, work);
   if (!nursery_.stopping()) stripping_.erase(not_done);
-  governor_.job_ended(log_bytes);
+  disk_.job_ended(log_bytes);
   if (removal.left > 0) co_await strip_again(std::move(id), uid, launch, std::move(removal));
 }
 

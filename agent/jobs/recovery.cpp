@@ -46,7 +46,7 @@ Task<> Jobs::recover() {
   queue_.set_drained(store_.drained());
   const auto apart = co_await async::attempt(set_old_secrets_apart());
   if (!apart) log_.error("secrets of earlier jobs are not sealed yet", kv("error", apart.error().describe()));
-  Gpus::Listener listener;
+  gpus::Gpus::Listener listener;
   listener.changed = [this](std::vector<queue::Device> devices) { take_devices(std::move(devices)); };
   listener.failed = [this](const model::JobId& job, const model::GpuError& failure) { note_gpu_failure(job, failure); };
   co_await gpus_.start(std::move(listener));

@@ -317,7 +317,7 @@ BuildDirectory::~BuildDirectory() {
   }
 }
 
-std::unique_ptr<const BuildDirectory> Workplaces::make_context(const Digest& snapshot, Transit::Charge room,
+std::unique_ptr<const BuildDirectory> Workplaces::make_context(const Digest& snapshot, disk::Transit::Charge room,
                                                                const std::stop_token& stop) {
   const auto manifest = snapshot::load_manifest(store_, snapshot);
   if (manifest.totals().bytes > room.bytes())

@@ -19,10 +19,11 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/disk/reclaimable.hpp"
+#include "agent/disk/transit.hpp"
 #include "agent/jobs/launch_plan.hpp"
 #include "agent/jobs/outputs.hpp"
 #include "agent/jobs/protection.hpp"
-#include "agent/jobs/transit.hpp"
 #include "agent/model/job.hpp"
 #include "runtime/objects/store.hpp"
 #include "runtime/os/removal.hpp"
@@ -48,7 +49,7 @@ struct WorkplaceOptions {
 // is what its files are charged as.
 class BuildDirectory {
  public:
-  BuildDirectory(std::string path, Transit::Charge charge) : path_(std::move(path)), charge_(std::move(charge)) {}
+  BuildDirectory(std::string path, disk::Transit::Charge charge) : path_(std::move(path)), charge_(std::move(charge)) {}
   BuildDirectory(const BuildDirectory&) = delete;
   BuildDirectory& operator=(const BuildDirectory&) = delete;
   ~BuildDirectory();
@@ -56,10 +57,10 @@ class BuildDirectory {
 
  private:
   std::string path_;
-  Transit::Charge charge_;
+  disk::Transit::Charge charge_;
 };
 
-class Workplaces {
+class Workplaces : public disk::JobFiles {
  public:
   Workplaces(WorkplaceOptions options, objects::Store& store, snapshot::Checkouts& checkouts);
 
@@ -112,11 +113,11 @@ class Workplaces {
   void discard(const model::JobId& id, int launch);
   // What a launch's log takes of the disk; that of all of a job's logs.
   std::uint64_t log_bytes(const model::JobId& id, int launch) const;
-  std::uint64_t log_bytes(const model::JobId& id) const;
+  std::uint64_t log_bytes(const model::JobId& id) const override;
   // Of a job that is over: the launches up to `launch` and the job's side logs, or everything.
-  void remove(const model::JobId& id, std::optional<int> launch);
+  void remove(const model::JobId& id, std::optional<int> launch) override;
   // A stop is Cancelled.
-  std::unique_ptr<const BuildDirectory> make_context(const Digest& snapshot, Transit::Charge room, const std::stop_token& stop);
+  std::unique_ptr<const BuildDirectory> make_context(const Digest& snapshot, disk::Transit::Charge room, const std::stop_token& stop);
   // The log of an environment's build becomes the job's build log, in place of an earlier one: as a further name of the
   // same file, so that it grows on. Never throws: it is not worth a job.
   void adopt_build_log(const model::JobId& id, const std::string& log) noexcept;

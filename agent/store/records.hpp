@@ -124,7 +124,7 @@ struct Upload {
   friend bool operator==(const Upload&, const Upload&) = default;
 };
 
-// A job as the disk governor sees it.
+// A job as the disk manager sees it.
 struct Remains {
   Sequence sequence = 0;
   model::JobId id;
@@ -238,7 +238,7 @@ void wipe_secrets(db::Connection& db, Sequence sequence);
 // --- the node
 void set_drained(db::Connection& db, bool drained);
 bool drained(db::Connection& db);
-// What the agent keeps of its GPUs, as it wrote it (agent/jobs/gpu_record.hpp); "" before it did.
+// What the agent keeps of its GPUs, as it wrote it (agent/gpus/record.hpp); "" before it did.
 void set_gpu_record(db::Connection& db, const std::string& record);
 std::string gpu_record(db::Connection& db);
 

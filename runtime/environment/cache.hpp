@@ -32,7 +32,7 @@
 
 namespace berth::environment {
 
-// One environment, for people and for the disk governor.
+// One environment, for people and for the disk manager.
 struct Entry {
   Digest digest;
   std::string kind;

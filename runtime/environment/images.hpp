@@ -58,7 +58,7 @@ class Images {
   // Code::not_found; Code::conflict while it is leased, being made, used by some container, or built upon.
   async::Task<> remove(Digest digest);
 
-  // For the disk governor; none of it waits for the engine.
+  // For the disk manager; none of it waits for the engine.
   // Blocks on the file system.
   std::vector<Entry> entries() { return records_.list(); }
   // As the engine reckons them: layers that several share count in each. Of those that entries() has come across.

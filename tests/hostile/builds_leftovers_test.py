@@ -192,7 +192,7 @@ class BuildsLeftoversTest(BuildsCase):
         self.agent.configure(f"group: {self.people.group}\n{self.config}\ndisk_budget: {budget}\nkeep_at_least: 0s")
         self.agent.start()
         self.assertEqual(self.agent.wait(self.script_of(self.victim, "true"), 60)["state"], "Completed")
-        eventually(lambda: not self.downloads_of(self.attacker).exists(), "the disk governor has given them back", 60)
+        eventually(lambda: not self.downloads_of(self.attacker).exists(), "the disk manager has given them back", 60)
         self.assertTrue(self.downloads_of(self.victim).exists())
         self.assertEqual(len(self.agent.get("/v1/environments")["environments"]), 2)
 

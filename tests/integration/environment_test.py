@@ -183,7 +183,7 @@ class VenvTest(Environments):
         agent.wait(job)
         eventually(lambda: not self.environments(agent)[0]["in_use"], "it is given back")
 
-    def test_the_governor_gives_their_space_back(self):
+    def test_the_disk_manager_gives_their_space_back(self):
         agent = self.agent_with(self.wheels)
         agent.wait(self.python(agent, self.file("needs"), "needs"), 60)
         told = agent.berth_json("gc", "--free", "100GiB", "--dry-run")

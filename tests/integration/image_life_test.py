@@ -184,7 +184,7 @@ class ImageLifeTest(EngineTest):
         agent.restart()
         eventually(lambda: self.environments(agent) == {}, "it is forgotten")
 
-    # --- the disk governor
+    # --- the disk manager
 
     def test_the_budget_of_images_takes_the_least_recently_used(self):
         agent = self.image_agent()
@@ -219,7 +219,7 @@ class ImageLifeTest(EngineTest):
             self.assertEqual(images["going"]["count"], 1, told)
             self.assertIn(old[:8], told["items"][0]["what"])
             self.assertTrue(any(f"where {self.data} is, is" in remark for remark in told["remarks"]), told)
-            # A job that ends makes the governor look.
+            # A job that ends makes the disk manager look.
             self.completed(agent, self.submit(agent, "true"))
             eventually(lambda: set(self.environments(agent)) == {kept}, "the old one goes by itself")
         self.assertIn(f"where {self.data} is, is", agent.log())
@@ -277,7 +277,7 @@ class ImageLifeTest(EngineTest):
             self.assertLess(time.monotonic() - begin, 10)
         agent.start()
 
-    def test_without_an_engine_the_governor_works(self):
+    def test_without_an_engine_the_disk_manager_works(self):
         agent = self.image_agent("image_budget: 1KiB")
         digest, _ = self.make(agent, "--dockerfile", self.context("docker"))
         agent.stop()

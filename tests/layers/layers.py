@@ -19,6 +19,7 @@ RUNTIME_ROWS = [
 AGENT_ROWS = [
     ["model"],
     ["jobfile", "store", "queue"],
+    ["gpus", "disk"],
     ["jobs"],
     ["workspace", "api"],
     ["daemon"],

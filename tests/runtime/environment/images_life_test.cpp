@@ -184,7 +184,7 @@ TEST_CASE("what a container has, or another image is built upon, is not removed 
     CHECK(engine.find_image(environment::environment_tag(above->digest)));
     engine.remove_container(container);
 
-    // For the disk governor: all that can go goes, in the order given, and what stays says why.
+    // For the disk manager: all that can go goes, in the order given, and what stays says why.
     Waiting waiting;
     const auto leased = co_await images.lease(above->digest);
     const std::vector<berth::Digest> both{above->digest, below->digest};
