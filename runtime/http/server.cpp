@@ -120,21 +120,27 @@ class Server::State : public SessionHost {
 
   async::Task<> somebody_comes() {
     const auto [failure] = co_await acceptor_.async_wait(asio::socket_base::wait_read, kToken);
-    if (failure && !stopping_) throw Cancelled();
+    if (!failure || stopping_) co_return;
+    if (failure == asio::error::operation_aborted) throw Cancelled();
+    report(std::make_exception_ptr(errno_error(failure.value(), "wait for", "connections")));
+    co_await async::sleep_for(kWithoutDescriptors);
   }
 
   // As many as there are, up to a bound; false where the machine lacks what they need.
   bool accept_some() {
     for (std::size_t accepted = 0; accepted < kAcceptedAtOnce && arrivals_.size() < limits_.connections; ++accepted) {
-      os::Fd socket(::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-      if (socket) {
-        receive(Connection(Protocol::socket(acceptor_.get_executor(), Protocol(), socket.release())));
-        continue;
+      os::Fd descriptor(::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      boost::system::error_code failure(descriptor ? 0 : errno, boost::system::system_category());
+      Protocol::socket socket(acceptor_.get_executor());
+      if (!failure) socket.assign(Protocol(), descriptor.get(), failure);
+      if (failure == asio::error::would_block) return true;
+      if (failure == asio::error::interrupted || failure == asio::error::connection_aborted) continue;
+      if (failure) {
+        report(std::make_exception_ptr(errno_error(failure.value(), "accept", "a connection")));
+        return false;
       }
-      if (errno == EAGAIN) return true;
-      if (errno == EINTR || errno == ECONNABORTED) continue;
-      report(std::make_exception_ptr(errno_error(errno, "accept", "a connection")));
-      return false;
+      descriptor.release();
+      receive(Connection(std::move(socket)));
     }
     return true;
   }
