@@ -198,7 +198,7 @@ async::Task<json> unrecorded(Services& services, const std::string& jobs_directo
 async::Task<json> doctor_json(Services& services) {
   Moment moment;
   moment.node = services.node;
-  moment.jobs_directory = os::parent_of(os::parent_of(services.workplaces.directory("any", 1)));
+  moment.jobs_directory = os::parent_of(os::parent_of(services.directories.directory("any", 1)));
   for (auto& id : services.jobs.live()) moment.live.insert(std::move(id));
   moment.running = services.jobs.running();
   auto look = [&] { return files_json(moment); };

@@ -257,7 +257,7 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
 }
 
 // What a Dockerfile was sent with.
-async::Task<std::shared_ptr<const jobs::BuildDirectory>> context_of(Services& services, const Digest context,
+async::Task<std::shared_ptr<const drivers::BuildDirectory>> context_of(Services& services, const Digest context,
                                                                     const store::Viewer viewer) {
   const auto pin = services.objects.pin({context, true});
   if (!services.store.may_use(store::Upload::Kind::snapshot, context, viewer))
@@ -275,7 +275,7 @@ async::Task<Response> build(Services& services, Request& request) {
   environment::Context context;
   context.identity = services.node.machine_agent ? os::identity_of(uid) : std::nullopt;
   co_await services.disk.make_room();
-  std::shared_ptr<const jobs::BuildDirectory> directory;
+  std::shared_ptr<const drivers::BuildDirectory> directory;
   const auto viewer = services.access.viewer(request.peer);
   if (wanted->environment.context) directory = co_await context_of(services, *wanted->environment.context, viewer);
   auto spec = jobs::spec_of(wanted->environment, directory);

@@ -52,13 +52,13 @@ LogPlace place_of(const Services& services, const Request& request, const model:
   if (stream == "job") {
     const auto attempt = whole_number(request, "attempt");
     const auto [number, launch] = launch_of(services, job, attempt);
-    const auto directory = services.workplaces.directory(job.id, launch);
+    const auto directory = services.directories.directory(job.id, launch);
     return {os::join(directory, shim::kLogFile), os::join(directory, shim::kLogIndexFile), number, launch,
             launch >= latest_launch(job).launch};
   }
   if (stream != "build" && stream != "agent")
     throw Error(Code::invalid, "query parameter 'stream' must be job, build or agent");
-  const auto path = services.workplaces.side_log(job.id, stream);
+  const auto path = services.directories.side_log(job.id, stream);
   return {path, path + ".index", 0, 0, false};
 }
 

@@ -46,7 +46,7 @@ async::Task<std::uint64_t> send_rest(LogSink& out, logs::LogReader& reader, int 
 
 // Only waiting is ever interrupted, never a write: what a slow reader has not got when the launch ends is sent then.
 async::Task<> follow_launch(LogSink& out, Services& services, const Following& what, int attempt) {
-  const auto directory = services.workplaces.directory(what.id, what.launch);
+  const auto directory = services.directories.directory(what.id, what.launch);
   const auto log = os::join(directory, shim::kLogFile);
   logs::LogReader reader(log, os::join(directory, shim::kLogIndexFile));
   LogChanges changes(services.watcher, services.log_watches, what.reader, log);
@@ -65,7 +65,7 @@ async::Task<> follow_launch(LogSink& out, Services& services, const Following& w
 
 bool has_log(const Services& services, const Following& what) {
   return what.launch > 0 &&
-         os::exists(os::join(services.workplaces.directory(what.id, what.launch), shim::kLogFile));
+         os::exists(os::join(services.directories.directory(what.id, what.launch), shim::kLogFile));
 }
 
 // Which attempt the launch belongs to; 0 while it is not on record. An attempt is there with its last launch; those

@@ -24,7 +24,7 @@ struct Node {
   std::string shim_program;
   ByteSize reserved_space;       // with less free, new jobs are refused
   bool overlays = false;         // else each job's tree is a copy
-  std::string environment_changes;  // what becomes of what jobs change there (agent/jobs/protection.hpp)
+  std::string environment_changes;  // what becomes of what jobs change there (agent/drivers/protection.hpp)
   std::string why_no_sandbox;    // why builds see more than what is theirs; "" where they do not
   std::string docker_socket;     // that a container engine is looked for on
 };

@@ -59,7 +59,7 @@ async::Task<Response> usage(Services& services, Request& request) {
   services.access.submitter(request.peer);
   std::vector<RunningJob> running;
   for (const auto& [id, launch] : services.jobs.running())
-    running.push_back({id, launch, services.workplaces.directory(id, launch)});
+    running.push_back({id, launch, services.directories.directory(id, launch)});
   auto read = [&] { return usage_json(running, services.clock); };
   const auto share = co_await services.shares.take(request.peer.uid);
   const auto answer = co_await async::offload(services.pool, read);

@@ -10,7 +10,7 @@
 #include "agent/disk/manager.hpp"
 #include "agent/disk/quota.hpp"
 #include "agent/jobs/jobs.hpp"
-#include "agent/jobs/workplace.hpp"
+#include "agent/drivers/job_directories.hpp"
 #include "agent/store/store.hpp"
 #include "runtime/async/lanes.hpp"
 #include "runtime/async/offload.hpp"
@@ -22,7 +22,7 @@ namespace berth::api {
 
 struct Services {
   jobs::Jobs& jobs;
-  jobs::Workplaces& workplaces;
+  drivers::JobDirectories& directories;
   disk::Manager& disk;
   disk::Quota& quota;
   environment::Environments& environments;

@@ -18,6 +18,8 @@
 #include "agent/disk/caches.hpp"
 #include "agent/disk/images.hpp"
 #include "agent/disk/remains.hpp"
+#include "agent/drivers/container.hpp"
+#include "agent/drivers/host.hpp"
 #include "runtime/async/attempt.hpp"
 #include "runtime/async/cleanup.hpp"
 #include "runtime/async/deadline.hpp"
@@ -144,8 +146,8 @@ class Agent {
         objects_(os::join(config_.state_dir, "objects")),
         checkouts_(os::join(config_.state_dir, "checkouts"),
                    ::geteuid() == 0 ? snapshot::OverlayMarks::trusted : snapshot::OverlayMarks::user),
-        workplaces_({os::join(config_.state_dir, "jobs"), overlays_, options.machine_agent, protections_,
-                     jobs::shared_places(config_.state_dir), os::join(config_.state_dir, kIncoming), collect_settings(options, groups)},
+        directories_({os::join(config_.state_dir, "jobs"), overlays_, options.machine_agent, protections_,
+                     drivers::shared_places(config_.state_dir), os::join(config_.state_dir, kIncoming), collect_settings(options, groups)},
                     objects_, checkouts_),
         watcher_(executor, [this](std::exception_ptr failure) { report("watching files failed", failure); }),
         builds_(executor, watcher_, build_settings_),
@@ -156,10 +158,12 @@ class Agent {
         reserve_(os::join(config_.state_dir, "reserve"), config_.reserved_space),
         disk_(executor, config_.disk, disk_parts(), system_clock(), log_),
         quota_(executor, user_limits(config_), config_.state_dir, options.machine_agent, store_),
-        jobs_(executor, settings(options, groups, protections_), store_, workplaces_, environments_, disk_, quota_, gpus_,
+        drivers_{drivers::host_driver(host_options(options, groups), directories_, pool_),
+                 drivers::container_driver(executor, container_options(options), directories_, log_)},
+        jobs_(executor, settings(options, groups, protections_), store_, directories_, drivers_, environments_, disk_, quota_, gpus_,
               watcher_, pool_, system_clock(), log_),
         services_{jobs_,
-                  workplaces_,
+                  directories_,
                   disk_,
                   quota_,
                   environments_,
@@ -287,20 +291,20 @@ class Agent {
     return os::possible_protections(::access(environments.c_str(), W_OK) == 0 ? environments : state_dir, state_dir);
   }
 
-  static jobs::CollectSettings collect_settings(const Options& options, const JobGroups& groups) {
+  static drivers::CollectSettings collect_settings(const Options& options, const JobGroups& groups) {
     return {find_collector(options.shim_program), groups.base(), options.config.max_outputs,
             options.config.max_output_files, options.config.outputs_timeout};
   }
 
   // However few bytes of them a peer takes or sends: two of the largest packs.
   disk::Manager::Disk disk_parts() {
-    disk::Manager::Disk disk{config_.state_dir, store_, objects_, workplaces_, reserve_, {}, {}};
+    disk::Manager::Disk disk{config_.state_dir, store_, objects_, directories_, reserve_, {}, {}};
     disk.kinds.push_back(disk::checkouts_of_code(checkouts_));
     disk.kinds.push_back(disk::downloads_of_builds(builds_));
     disk.kinds.push_back(disk::built_environments(builds_));
     disk.kinds.push_back(disk::images_of_engine(images_, config_.state_dir, system_clock()));
     disk.kinds.push_back(disk::unused_uploads(store_));
-    disk.kinds.push_back(disk::logs_of_jobs(store_, workplaces_, system_clock()));
+    disk.kinds.push_back(disk::logs_of_jobs(store_, directories_, system_clock()));
     disk.kinds.push_back(disk::outputs_of_jobs(store_, system_clock()));
     disk.kinds.push_back(disk::records_of_jobs(store_, system_clock()));
     disk.image_disk = [this] { return disk::image_disk(images_, config_.state_dir); };
@@ -325,19 +329,22 @@ class Agent {
     return settings;
   }
 
+  static drivers::HostOptions host_options(const Options& options, JobGroups& groups) {
+    return {options.shim_program, groups.base(), [&groups] { groups.renew(); }, options.machine_agent};
+  }
+  static drivers::ContainerOptions container_options(const Options& options) {
+    const auto& config = options.config;
+    return {config.environments.docker_socket, shim_for_containers(options.shim_program), config.state_dir,
+            os::join(config.state_dir, "containers")};
+  }
+
   static jobs::Settings settings(const Options& options, JobGroups& groups, const os::Protections& protections) {
     jobs::Settings settings;
-    settings.shim_program = options.shim_program;
     settings.boot_id = os::boot_id();
     settings.cgroup_base = groups.base();
-    settings.renew_cgroup_base = [&groups] { groups.renew(); };
-    settings.containers.socket = options.config.environments.docker_socket;
-    settings.containers.shim_program = shim_for_containers(options.shim_program);
-    settings.containers.state_dir = options.config.state_dir;
     const char* credentials = std::getenv("CREDENTIALS_DIRECTORY");  // of systemd's LoadCredential=
     settings.secrets_key = {credentials == nullptr ? "" : credentials, os::join(options.config.state_dir, "secrets.key")};
     settings.old_credentials = os::join(options.config.state_dir, "registry-credentials");
-    settings.containers.records = os::join(options.config.state_dir, "containers");
     settings.switch_user = options.machine_agent;
     settings.guard_environments = !protections.read_only;
     settings.capacity = capacity_of(options.config);
@@ -372,7 +379,7 @@ class Agent {
     node.shim_program = find_shim(options.shim_program);
     node.reserved_space = config_.reserved_space;
     node.overlays = overlays_;
-    node.environment_changes = jobs::environment_changes_are(protections_, options.machine_agent);
+    node.environment_changes = drivers::environment_changes_are(protections_, options.machine_agent);
     node.why_no_sandbox = build_settings_.why_no_sandbox;
     node.docker_socket = config_.environments.docker_socket;
     return node;
@@ -389,7 +396,7 @@ class Agent {
   store::Store store_;
   objects::Store objects_;
   snapshot::Checkouts checkouts_;
-  jobs::Workplaces workplaces_;
+  drivers::JobDirectories directories_;
   async::Watcher watcher_;
   environment::Builds builds_;
   gpus::Gpus gpus_;
@@ -399,6 +406,7 @@ class Agent {
   disk::Reserve reserve_;
   disk::Manager disk_;
   disk::Quota quota_;
+  drivers::Drivers drivers_;
   jobs::Jobs jobs_;
   api::Services services_;
   http::Router router_;

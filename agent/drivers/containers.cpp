@@ -1,4 +1,4 @@
-#include "agent/jobs/containers.hpp"
+#include "agent/drivers/containers.hpp"
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -21,7 +21,7 @@
 #include "runtime/os/random.hpp"
 #include "runtime/shim/apart.hpp"
 
-namespace berth::jobs {
+namespace berth::drivers {
 namespace {
 
 using Json = nlohmann::json;
@@ -229,4 +229,4 @@ Containers::Remains Containers::remove(const model::JobId& job, int launch) cons
   return remains;
 }
 
-}  // namespace berth::jobs
+}  // namespace berth::drivers

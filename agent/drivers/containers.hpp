@@ -12,13 +12,13 @@
 #include <string>
 #include <vector>
 
-#include "agent/jobs/launch_plan.hpp"
+#include "agent/drivers/launch_plan.hpp"
 #include "agent/model/job.hpp"
 #include "runtime/docker/engine.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/shim/client.hpp"
 
-namespace berth::jobs {
+namespace berth::drivers {
 
 struct ContainerOptions {
   std::string socket = "/var/run/docker.sock";
@@ -76,4 +76,4 @@ class Containers {
   docker::Engine engine_;
 };
 
-}  // namespace berth::jobs
+}  // namespace berth::drivers

@@ -1,4 +1,4 @@
-#include "agent/jobs/environment_changes.hpp"
+#include "agent/drivers/environment_changes.hpp"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 
-namespace berth::jobs {
+namespace berth::drivers {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
@@ -134,4 +134,4 @@ model::EnvironmentChanges environment_changes(const os::Fd& upper, const os::Fd&
   return Look(bounds).all(upper, lower);
 }
 
-}  // namespace berth::jobs
+}  // namespace berth::drivers

@@ -5,7 +5,7 @@
 #include "agent/model/job.hpp"
 #include "runtime/os/fd.hpp"
 
-namespace berth::jobs {
+namespace berth::drivers {
 
 struct LookBounds {
   std::size_t entries = 500'000;
@@ -19,4 +19,4 @@ struct LookBounds {
 // to see is told in `unknown`.
 model::EnvironmentChanges environment_changes(const os::Fd& upper, const os::Fd& lower, const LookBounds& bounds = {});
 
-}  // namespace berth::jobs
+}  // namespace berth::drivers

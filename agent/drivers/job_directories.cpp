@@ -1,4 +1,4 @@
-#include "agent/jobs/workplace.hpp"
+#include "agent/drivers/job_directories.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -19,7 +19,7 @@
 #include "runtime/snapshot/closure.hpp"
 #include "runtime/snapshot/restore.hpp"
 
-namespace berth::jobs {
+namespace berth::drivers {
 namespace {
 
 constexpr const char* kTree = "tree";
@@ -61,31 +61,31 @@ void add(os::Removal& all, os::Removal more) {
 
 }  // namespace
 
-Workplaces::Workplaces(WorkplaceOptions options, objects::Store& store, snapshot::Checkouts& checkouts)
+JobDirectories::JobDirectories(DirectoryOptions options, objects::Store& store, snapshot::Checkouts& checkouts)
     : options_(std::move(options)), store_(store), checkouts_(checkouts) {
   make_passage(options_.directory);
 }
 
-std::string Workplaces::directory(const model::JobId& id, int launch) const {
+std::string JobDirectories::directory(const model::JobId& id, int launch) const {
   return options_.directory + "/" + id + "/" + std::to_string(launch);
 }
 
-std::string Workplaces::side_log(const model::JobId& id, std::string_view stream) const {
+std::string JobDirectories::side_log(const model::JobId& id, std::string_view stream) const {
   return options_.directory + "/" + id + "/" + std::string(stream);
 }
 
-snapshot::Owner Workplaces::owner_of(const os::Identity& identity) const {
+snapshot::Owner JobDirectories::owner_of(const os::Identity& identity) const {
   if (options_.several_users) return {identity.uid, identity.gid};
   return {::geteuid(), ::getegid()};
 }
 
-void Workplaces::hand_over(const std::string& directory, const os::Identity& identity, unsigned mode) const {
+void JobDirectories::hand_over(const std::string& directory, const os::Identity& identity, unsigned mode) const {
   os::make_directories(directory, mode);
   const auto owner = owner_of(identity);
   if (::chown(directory.c_str(), owner.uid, owner.gid) < 0) throw_errno("hand over", directory);
 }
 
-std::optional<std::uint64_t> Workplaces::prepare(const model::Job& job, const os::Identity& owner, std::uint64_t room) {
+std::optional<std::uint64_t> JobDirectories::prepare(const model::Job& job, const os::Identity& owner, std::uint64_t room) {
   const auto manifest = snapshot::load_manifest(store_, *job.request.snapshot);
   if (!options_.overlays) return std::nullopt;
   const auto whose = owner_of(owner);
@@ -95,11 +95,11 @@ std::optional<std::uint64_t> Workplaces::prepare(const model::Job& job, const os
   return std::nullopt;
 }
 
-std::uint64_t Workplaces::bytes_of(const Digest& snapshot) const {
+std::uint64_t JobDirectories::bytes_of(const Digest& snapshot) const {
   return snapshot::load_manifest(store_, snapshot).totals().bytes;
 }
 
-Site Workplaces::make(const model::Job& job, int launch, const os::Identity& owner) {
+Site JobDirectories::make(const model::Job& job, int launch, const os::Identity& owner) {
   const auto place = directory(job.id, launch);
   if (os::exists(place)) discard(job.id, launch);  // of an agent that died before its intent was on record
   make_passage(place);
@@ -124,7 +124,7 @@ Site Workplaces::make(const model::Job& job, int launch, const os::Identity& own
   return site;
 }
 
-void Workplaces::make_tree(const model::Job& job, const std::string& place, const os::Identity& owner, Site& site) {
+void JobDirectories::make_tree(const model::Job& job, const std::string& place, const os::Identity& owner, Site& site) {
   site.tree = os::join(place, kTree);
   const auto manifest = snapshot::load_manifest(store_, *job.request.snapshot);
   hand_over(site.tree, owner);
@@ -151,7 +151,7 @@ std::vector<std::string> output_directories(const model::Job& job) {
   return outputs;
 }
 
-CollectFrom Workplaces::collect_from(const model::Job& job, int launch) const {
+CollectFrom JobDirectories::collect_from(const model::Job& job, int launch) const {
   const auto place = directory(job.id, launch);
   CollectFrom from;
   from.limits = errand_limits(job.request);
@@ -171,11 +171,11 @@ CollectFrom Workplaces::collect_from(const model::Job& job, int launch) const {
   return from;
 }
 
-std::string Workplaces::looking_file(const model::JobId& id, int launch) const {
+std::string JobDirectories::looking_file(const model::JobId& id, int launch) const {
   return os::join(directory(id, launch), kLooking);
 }
 
-bool Workplaces::anything_to_collect(const model::Job& job, int launch) const noexcept {
+bool JobDirectories::anything_to_collect(const model::Job& job, int launch) const noexcept {
   try {
     const auto from = collect_from(job, launch);
     return !from.tree || snapshot::anything_to_collect(from.tree, from.request);
@@ -185,9 +185,9 @@ bool Workplaces::anything_to_collect(const model::Job& job, int launch) const no
 }
 
 // What is left of a launch may hold anything, programs that run as their owner too.
-void Workplaces::close(const std::string& place) const { ::chmod(place.c_str(), 0700); }
+void JobDirectories::close(const std::string& place) const { ::chmod(place.c_str(), 0700); }
 
-Collected Workplaces::collect(const model::Job& job, int launch, const os::Identity& owner,
+Collected JobDirectories::collect(const model::Job& job, int launch, const os::Identity& owner,
                               const std::stop_token& stop) {
   const auto place = directory(job.id, launch);
   close(place);
@@ -200,7 +200,7 @@ Collected Workplaces::collect(const model::Job& job, int launch, const os::Ident
   return collect_outputs(store_, options_.collecting, from, stop);
 }
 
-os::Removal Workplaces::strip(const model::JobId& id, int launch, const std::stop_token& stop) {
+os::Removal JobDirectories::strip(const model::JobId& id, int launch, const std::stop_token& stop) {
   const auto place = directory(id, launch);
   close(place);
   os::unmount_defused(place);
@@ -220,7 +220,7 @@ os::Removal Workplaces::strip(const model::JobId& id, int launch, const std::sto
   return all;
 }
 
-os::Removal Workplaces::strip_up_to(const model::JobId& id, int launch, const std::stop_token& stop) {
+os::Removal JobDirectories::strip_up_to(const model::JobId& id, int launch, const std::stop_token& stop) {
   os::Removal all;
   std::error_code absent;
   for (const auto& entry : std::filesystem::directory_iterator(os::join(options_.directory, id), absent))
@@ -232,7 +232,7 @@ os::Removal Workplaces::strip_up_to(const model::JobId& id, int launch, const st
   return all;
 }
 
-int Workplaces::last_launch(const model::JobId& id) const {
+int JobDirectories::last_launch(const model::JobId& id) const {
   int last = 0;
   std::error_code absent;
   for (const auto& entry : std::filesystem::directory_iterator(os::join(options_.directory, id), absent))
@@ -240,7 +240,7 @@ int Workplaces::last_launch(const model::JobId& id) const {
   return last;
 }
 
-std::vector<model::JobId> Workplaces::with_leftovers(const std::vector<model::JobId>& jobs,
+std::vector<model::JobId> JobDirectories::with_leftovers(const std::vector<model::JobId>& jobs,
                                                      const std::stop_token& stop) const {
   const auto any_left = [&](const model::JobId& id) {
     std::error_code absent;
@@ -257,7 +257,7 @@ std::vector<model::JobId> Workplaces::with_leftovers(const std::vector<model::Jo
   return left;
 }
 
-bool Workplaces::is_supervised(const model::JobId& id) const {
+bool JobDirectories::is_supervised(const model::JobId& id) const {
   std::error_code absent;
   for (const auto& launch : std::filesystem::directory_iterator(os::join(options_.directory, id), absent)) {
     const auto place = launch.path().string();
@@ -269,13 +269,13 @@ bool Workplaces::is_supervised(const model::JobId& id) const {
   return false;
 }
 
-std::vector<model::JobId> Workplaces::list() const {
+std::vector<model::JobId> JobDirectories::list() const {
   std::vector<model::JobId> jobs;
   for (const auto& job : std::filesystem::directory_iterator(options_.directory)) jobs.push_back(job.path().filename());
   return jobs;
 }
 
-void Workplaces::discard(const model::JobId& id, int launch) {
+void JobDirectories::discard(const model::JobId& id, int launch) {
   const auto place = directory(id, launch);
   os::unmount_defused(place);  // of an agent that died while it started a container
   // A supervisor that comes late must find all of it or nothing.
@@ -286,12 +286,12 @@ void Workplaces::discard(const model::JobId& id, int launch) {
   leases_.erase(place);
 }
 
-std::uint64_t Workplaces::log_bytes(const model::JobId& id, int launch) const {
+std::uint64_t JobDirectories::log_bytes(const model::JobId& id, int launch) const {
   const auto place = directory(id, launch);
   return allocated(os::join(place, shim::kLogFile)) + allocated(os::join(place, shim::kLogIndexFile));
 }
 
-std::uint64_t Workplaces::log_bytes(const model::JobId& id) const {
+std::uint64_t JobDirectories::log_bytes(const model::JobId& id) const {
   std::uint64_t bytes = 0;
   std::error_code absent;
   for (const auto& entry : std::filesystem::directory_iterator(os::join(options_.directory, id), absent)) {
@@ -301,7 +301,7 @@ std::uint64_t Workplaces::log_bytes(const model::JobId& id) const {
   return bytes;
 }
 
-void Workplaces::remove(const model::JobId& id, std::optional<int> launch) {
+void JobDirectories::remove(const model::JobId& id, std::optional<int> launch) {
   const auto all = os::join(options_.directory, id);
   if (!launch) return os::remove_tree(all);
   std::error_code absent;
@@ -317,7 +317,7 @@ BuildDirectory::~BuildDirectory() {
   }
 }
 
-std::unique_ptr<const BuildDirectory> Workplaces::make_context(const Digest& snapshot, disk::Transit::Charge room,
+std::unique_ptr<const BuildDirectory> JobDirectories::make_context(const Digest& snapshot, disk::Transit::Charge room,
                                                                const std::stop_token& stop) {
   const auto manifest = snapshot::load_manifest(store_, snapshot);
   if (manifest.totals().bytes > room.bytes())
@@ -331,7 +331,7 @@ std::unique_ptr<const BuildDirectory> Workplaces::make_context(const Digest& sna
   return place;
 }
 
-void Workplaces::adopt_build_log(const model::JobId& id, const std::string& log) noexcept {
+void JobDirectories::adopt_build_log(const model::JobId& id, const std::string& log) noexcept {
   try {
     const auto own = side_log(id, "build");
     make_passage(os::parent_of(own));
@@ -345,7 +345,7 @@ void Workplaces::adopt_build_log(const model::JobId& id, const std::string& log)
   }
 }
 
-void Workplaces::remark(const model::JobId& id, const std::string& text) noexcept {
+void JobDirectories::remark(const model::JobId& id, const std::string& text) noexcept {
   try {
     make_passage(os::parent_of(side_log(id, "agent")));
     const auto log = side_log(id, "agent");
@@ -354,4 +354,4 @@ void Workplaces::remark(const model::JobId& id, const std::string& text) noexcep
   }
 }
 
-}  // namespace berth::jobs
+}  // namespace berth::drivers

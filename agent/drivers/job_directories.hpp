@@ -21,21 +21,21 @@
 
 #include "agent/disk/reclaimable.hpp"
 #include "agent/disk/transit.hpp"
-#include "agent/jobs/launch_plan.hpp"
-#include "agent/jobs/outputs.hpp"
-#include "agent/jobs/protection.hpp"
+#include "agent/drivers/launch_plan.hpp"
+#include "agent/drivers/outputs.hpp"
+#include "agent/drivers/protection.hpp"
 #include "agent/model/job.hpp"
 #include "runtime/objects/store.hpp"
 #include "runtime/os/removal.hpp"
 #include "runtime/snapshot/checkouts.hpp"
 
-namespace berth::jobs {
+namespace berth::drivers {
 
 // Relative to where the job was started; `./outputs` is always one of a job with a snapshot.
 std::vector<std::string> output_directories(const model::Job& job);
 
 // The properties of a place that are the same for all jobs.
-struct WorkplaceOptions {
+struct DirectoryOptions {
   std::string directory;
   bool overlays = false;     // a tree is a mount over a shared checkout, else a copy of its own
   bool several_users = false;  // trees are handed to their jobs' owners
@@ -60,9 +60,9 @@ class BuildDirectory {
   disk::Transit::Charge charge_;
 };
 
-class Workplaces : public disk::JobFiles {
+class JobDirectories : public disk::JobFiles {
  public:
-  Workplaces(WorkplaceOptions options, objects::Store& store, snapshot::Checkouts& checkouts);
+  JobDirectories(DirectoryOptions options, objects::Store& store, snapshot::Checkouts& checkouts);
 
   // Where the launch is, or would be.
   std::string directory(const model::JobId& id, int launch) const;
@@ -131,7 +131,7 @@ class Workplaces : public disk::JobFiles {
   CollectFrom collect_from(const model::Job& job, int launch) const;
   void close(const std::string& place) const;
 
-  WorkplaceOptions options_;
+  DirectoryOptions options_;
   std::atomic<std::uint64_t> contexts_made_ = 0;
   objects::Store& store_;
   snapshot::Checkouts& checkouts_;
@@ -139,4 +139,4 @@ class Workplaces : public disk::JobFiles {
   std::map<std::string, snapshot::Checkouts::Lease> leases_;  // by launch directory; guarded by mutex_
 };
 
-}  // namespace berth::jobs
+}  // namespace berth::drivers

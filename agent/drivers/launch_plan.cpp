@@ -1,4 +1,4 @@
-#include "agent/jobs/launch_plan.hpp"
+#include "agent/drivers/launch_plan.hpp"
 
 #include <signal.h>
 
@@ -14,7 +14,7 @@
 #include "runtime/os/file.hpp"
 #include "runtime/os/machine.hpp"
 
-namespace berth::jobs {
+namespace berth::drivers {
 namespace {
 
 // Sockets are made below TMPDIR, by Python's multiprocessing among others, and their paths end at 107 bytes. Without
@@ -229,4 +229,4 @@ model::Usage usage_of(const shim::Ended& ended) {
   return usage;
 }
 
-}  // namespace berth::jobs
+}  // namespace berth::drivers

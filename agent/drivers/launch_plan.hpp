@@ -9,7 +9,7 @@
 #include "runtime/environment/environment.hpp"
 #include "runtime/shim/client.hpp"
 
-namespace berth::jobs {
+namespace berth::drivers {
 
 // Where a launch happens.
 struct Site {
@@ -65,4 +65,4 @@ os::Limits errand_limits(const model::JobRequest& request);
 model::Ending ending_of(const shim::Ended& ended, const model::Job& job);
 model::Usage usage_of(const shim::Ended& ended);
 
-}  // namespace berth::jobs
+}  // namespace berth::drivers

@@ -1,4 +1,4 @@
-#include "agent/jobs/outputs.hpp"
+#include "agent/drivers/outputs.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -13,7 +13,7 @@
 #include "runtime/base/text.hpp"
 #include "runtime/os/errand.hpp"
 
-namespace berth::jobs {
+namespace berth::drivers {
 namespace {
 
 using std::chrono::milliseconds;
@@ -140,4 +140,4 @@ Collected collect_outputs(objects::Store& store, const CollectSettings& settings
   }
 }
 
-}  // namespace berth::jobs
+}  // namespace berth::drivers

@@ -17,7 +17,7 @@
 #include "runtime/os/identity.hpp"
 #include "runtime/snapshot/collection.hpp"
 
-namespace berth::jobs {
+namespace berth::drivers {
 
 // The same for all jobs of a node.
 struct CollectSettings {
@@ -48,4 +48,4 @@ struct CollectFrom {
 Collected collect_outputs(objects::Store& store, const CollectSettings& settings, const CollectFrom& from,
                           const std::stop_token& stop);
 
-}  // namespace berth::jobs
+}  // namespace berth::drivers

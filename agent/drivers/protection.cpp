@@ -1,16 +1,16 @@
-#include "agent/jobs/protection.hpp"
+#include "agent/drivers/protection.hpp"
 
 #include <fcntl.h>
 
 #include <filesystem>
 
-#include "agent/jobs/environment_changes.hpp"
-#include "agent/jobs/workplace.hpp"
+#include "agent/drivers/environment_changes.hpp"
+#include "agent/drivers/job_directories.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/os/beneath.hpp"
 #include "runtime/os/file.hpp"
 
-namespace berth::jobs {
+namespace berth::drivers {
 namespace {
 
 constexpr const char* kLayer = "environment";  // nobody but the agent may enter it
@@ -38,7 +38,7 @@ std::string_view environment_changes_are(const os::Protections& possible, bool s
   return several_users ? (possible.owned ? "own" : "refused") : (possible.layers ? "own" : "refused");
 }
 
-std::optional<shim::Protection> Workplaces::protect(const model::JobId& id, int launch, const Site& site,
+std::optional<shim::Protection> JobDirectories::protect(const model::JobId& id, int launch, const Site& site,
                                                     const std::string& environment, const os::Identity& identity) const {
   if (!options_.protections.read_only) return std::nullopt;
   shim::Protection protection;
@@ -56,11 +56,11 @@ std::optional<shim::Protection> Workplaces::protect(const model::JobId& id, int 
   return protection;
 }
 
-bool Workplaces::has_layer(const model::JobId& id, int launch) const {
+bool JobDirectories::has_layer(const model::JobId& id, int launch) const {
   return os::exists(os::join(directory(id, launch), kLayer));
 }
 
-std::optional<model::EnvironmentChanges> Workplaces::environment_changes(const model::JobId& id, int launch) const {
+std::optional<model::EnvironmentChanges> JobDirectories::environment_changes(const model::JobId& id, int launch) const {
   const auto place = directory(id, launch);
   const auto upper_path = os::join(place, std::string(kLayer) + "/" + kUpper);
   try {
@@ -69,7 +69,7 @@ std::optional<model::EnvironmentChanges> Workplaces::environment_changes(const m
     const auto upper = os::open_directory(upper_path);
     const os::Fd lower(
         ::open(plan.protection->environment->lower.front().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    return jobs::environment_changes(upper, lower);
+    return drivers::environment_changes(upper, lower);
   } catch (const Error& error) {
     model::EnvironmentChanges unknown;
     unknown.unknown = error.describe();
@@ -77,4 +77,4 @@ std::optional<model::EnvironmentChanges> Workplaces::environment_changes(const m
   }
 }
 
-}  // namespace berth::jobs
+}  // namespace berth::drivers

@@ -8,7 +8,7 @@
 
 #include "runtime/os/protection.hpp"
 
-namespace berth::jobs {
+namespace berth::drivers {
 
 // Where it lies: the state directory, and what of it has been put elsewhere by links.
 std::vector<std::string> shared_places(const std::string& state_dir);
@@ -17,4 +17,4 @@ std::vector<std::string> shared_places(const std::string& state_dir);
 // written) or "shared" (nothing keeps it from the jobs after it).
 std::string_view environment_changes_are(const os::Protections& possible, bool several_users);
 
-}  // namespace berth::jobs
+}  // namespace berth::drivers

@@ -23,7 +23,7 @@ void report(std::exception_ptr failure) {
 }  // namespace
 
 environment::Spec spec_of(const model::EnvironmentRequest& request,
-                          const std::shared_ptr<const BuildDirectory>& context) {
+                          const std::shared_ptr<const drivers::BuildDirectory>& context) {
   switch (request.kind) {
     case Kind::none:
       break;
@@ -67,10 +67,10 @@ class JobEnvironments::Wait {
   WaitingPtr waiting_;
 };
 
-JobEnvironments::JobEnvironments(async::Executor executor, environment::Environments& environments, Workplaces& workplaces,
+JobEnvironments::JobEnvironments(async::Executor executor, environment::Environments& environments, drivers::JobDirectories& directories,
                                  Room room, Options options)
     : environments_(environments),
-      workplaces_(workplaces),
+      directories_(directories),
       room_(std::move(room)),
       options_(std::move(options)),
       removals_(std::make_shared<async::Nursery>(std::move(executor), report)) {}
@@ -84,7 +84,7 @@ environment::Context JobEnvironments::context_of(const model::Job& job, const os
   environment::Context context;
   if (options_.switch_user) context.identity = identity;
   context.path = options_.path;
-  context.ground = {options_.cgroup_base, errand_limits(job.request)};
+  context.ground = {options_.cgroup_base, drivers::errand_limits(job.request)};
   context.gpus = job.request.resources.gpus > 0;
   return context;
 }
@@ -117,34 +117,34 @@ Task<Ready> JobEnvironments::ensure(model::Job job, os::Identity identity, model
 
 Task<> JobEnvironments::make(const model::Job& job, environment::Context whose, environment::Waiting& waiting,
                              environment::Leased& leased) {
-  std::shared_ptr<const BuildDirectory> context;
+  std::shared_ptr<const drivers::BuildDirectory> context;
   if (const auto& sent = job.request.environment.context) context = co_await build_directory(*sent, job.uid, waiting);
   auto spec = spec_of(job.request.environment, context);
   leased = co_await environments_.ensure(std::move(spec), std::move(whose), waiting);
 }
 
-Task<std::shared_ptr<const BuildDirectory>> JobEnvironments::build_directory(Digest snapshot, uid_t owner,
+Task<std::shared_ptr<const drivers::BuildDirectory>> JobEnvironments::build_directory(Digest snapshot, uid_t owner,
                                                                              environment::Waiting& waiting) {
-  std::unique_ptr<const BuildDirectory> made;
+  std::unique_ptr<const drivers::BuildDirectory> made;
   auto bring = [&]() -> Task<> {
-    auto measure = [&](const std::stop_token&) { return workplaces_.bytes_of(snapshot); };
+    auto measure = [&](const std::stop_token&) { return directories_.bytes_of(snapshot); };
     const auto bytes = co_await async::offload(contexts_, owner, measure);
     auto room = co_await room_(owner, bytes);
-    auto restore = [&](const std::stop_token& stop) { made = workplaces_.make_context(snapshot, std::move(room), stop); };
+    auto restore = [&](const std::stop_token& stop) { made = directories_.make_context(snapshot, std::move(room), stop); };
     co_await async::offload(contexts_, owner, restore);
   };
   auto restoring = bring();
   auto unwanted = waiting.until_abandoned();
   co_await async::run_until(std::move(restoring), std::move(unwanted));
   if (!made) throw Cancelled();
-  const auto let_go = [this, owner, alive = std::weak_ptr(removals_)](const BuildDirectory* directory) {
-    std::unique_ptr<const BuildDirectory> last(directory);
+  const auto let_go = [this, owner, alive = std::weak_ptr(removals_)](const drivers::BuildDirectory* directory) {
+    std::unique_ptr<const drivers::BuildDirectory> last(directory);
     if (const auto removals = alive.lock()) removals->spawn(remove(std::move(last), owner));
   };
-  co_return std::shared_ptr<const BuildDirectory>(made.release(), let_go);
+  co_return std::shared_ptr<const drivers::BuildDirectory>(made.release(), let_go);
 }
 
-Task<> JobEnvironments::remove(std::unique_ptr<const BuildDirectory> directory, uid_t owner) {
+Task<> JobEnvironments::remove(std::unique_ptr<const drivers::BuildDirectory> directory, uid_t owner) {
   auto work = [&](const std::stop_token&) { directory.reset(); };
   co_await async::offload(contexts_, owner, work);
 }
@@ -162,7 +162,7 @@ Task<> JobEnvironments::keep_log(model::JobId job, environment::Waiting& waiting
 }
 
 void JobEnvironments::link_log(const model::JobId& job, const std::string& log) const {
-  if (!log.empty()) workplaces_.adopt_build_log(job, log);
+  if (!log.empty()) directories_.adopt_build_log(job, log);
 }
 
 Task<Ready> JobEnvironments::for_launch(model::Job job, os::Identity identity,

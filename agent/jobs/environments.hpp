@@ -9,7 +9,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "agent/jobs/workplace.hpp"
+#include "agent/drivers/job_directories.hpp"
 #include "agent/model/job.hpp"
 #include "agent/model/registry_credentials.hpp"
 #include "runtime/async/lanes.hpp"
@@ -21,7 +21,7 @@ namespace berth::jobs {
 
 // `context`: what a Dockerfile is built in; nothing for other kinds.
 environment::Spec spec_of(const model::EnvironmentRequest& request,
-                          const std::shared_ptr<const BuildDirectory>& context);
+                          const std::shared_ptr<const drivers::BuildDirectory>& context);
 
 class JobEnvironments {
  public:
@@ -34,7 +34,7 @@ class JobEnvironments {
   // Of the files of a user's snapshot, before they are brought to disk: may wait, and throws where there is none.
   using Room = std::function<async::Task<disk::Transit::Charge>(uid_t user, std::uint64_t bytes)>;
   // All given by reference outlive this.
-  JobEnvironments(async::Executor executor, environment::Environments& environments, Workplaces& workplaces, Room room, Options options);
+  JobEnvironments(async::Executor executor, environment::Environments& environments, drivers::JobDirectories& directories, Room room, Options options);
   // Needed before the end.
   async::Task<> stop();
 
@@ -45,7 +45,7 @@ class JobEnvironments {
                                          model::AllRegistryCredentials credentials);
   // What a Dockerfile is built in, brought to disk in the lane of the user `owner`, in which it also goes once nobody
   // holds it. The snapshot must stay meanwhile. Cancelled when `waiting` is abandoned.
-  async::Task<std::shared_ptr<const BuildDirectory>> build_directory(Digest snapshot, uid_t owner,
+  async::Task<std::shared_ptr<const drivers::BuildDirectory>> build_directory(Digest snapshot, uid_t owner,
                                                                      environment::Waiting& waiting);
   // What the job was prepared with, as it is now, or made again where it is gone.
   async::Task<environment::Ready> for_launch(model::Job job, os::Identity identity,
@@ -80,11 +80,11 @@ class JobEnvironments {
   async::Task<> make(const model::Job& job, environment::Context whose, environment::Waiting& waiting,
                      environment::Leased& leased);
   async::Task<> keep_log(model::JobId job, environment::Waiting& waiting);
-  async::Task<> remove(std::unique_ptr<const BuildDirectory> directory, uid_t owner);
+  async::Task<> remove(std::unique_ptr<const drivers::BuildDirectory> directory, uid_t owner);
   void link_log(const model::JobId& job, const std::string& log) const;
 
   environment::Environments& environments_;
-  Workplaces& workplaces_;
+  drivers::JobDirectories& directories_;
   Room room_;
   Options options_;
   std::shared_ptr<async::Nursery> removals_;  // until the stop

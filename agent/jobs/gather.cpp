@@ -29,7 +29,7 @@ Task<Jobs::MaybeCollected> Jobs::collect(model::Job job, int launch, std::stop_s
     collected.emplace(identity.error());
     co_return collected;
   }
-  auto work = [&](const std::stop_token& token) { return workplaces_.collect(job, launch, *identity, token); };
+  auto work = [&](const std::stop_token& token) { return directories_.collect(job, launch, *identity, token); };
   try {
     auto task = async::attempt(async::offload(lanes_.collecting, job.uid, work, stop));
     auto result = co_await std::move(task);
@@ -41,7 +41,7 @@ Task<Jobs::MaybeCollected> Jobs::collect(model::Job job, int launch, std::stop_s
 }
 
 Task<objects::Store::Pin> Jobs::gather_outputs(model::Job job, int launch, model::Attempt& attempt) {
-  if (!workplaces_.anything_to_collect(job, launch)) co_return objects::Store::Pin();
+  if (!directories_.anything_to_collect(job, launch)) co_return objects::Store::Pin();
   const auto allowed = co_await async::attempt(quota_.require_storage(job.uid, 0));  // one job's may be too much
   if (!allowed) {
     note_not_collected(job, allowed.error().describe(), attempt);
@@ -53,7 +53,7 @@ Task<objects::Store::Pin> Jobs::gather_outputs(model::Job job, int launch, model
   if (outputs && !*outputs && outputs->error().code() == Code::no_space) {
     disk::Cleaning wanted;
     const auto cleaned = co_await async::attempt(disk_.clean(std::move(wanted)));
-    if (cleaned) workplaces_.remark(job.id, "the disk was full; the outputs are stored after a cleaning");
+    if (cleaned) directories_.remark(job.id, "the disk was full; the outputs are stored after a cleaning");
     outputs = co_await collect(job, launch, stop);
   }
   const auto live = find(job.sequence);
@@ -72,14 +72,14 @@ Task<objects::Store::Pin> Jobs::gather_outputs(model::Job job, int launch, model
 void Jobs::note_left_out(const model::JobId& id, const snapshot::LeftOuts& left_out, model::Attempt& attempt) {
   attempt.outputs_left_out.count = left_out.count();
   for (const auto& [path, why] : left_out.named()) {
-    if (attempt.outputs_left_out.first.size() < kTold) workplaces_.remark(id, "outputs: " + path + " " + why);
+    if (attempt.outputs_left_out.first.size() < kTold) directories_.remark(id, "outputs: " + path + " " + why);
     attempt.outputs_left_out.first.push_back({path, why});
   }
 }
 
 void Jobs::note_not_collected(const model::Job& job, const std::string& why, model::Attempt& attempt) {
-  workplaces_.remark(job.id, "outputs were not collected: " + why);
-  for (const auto& directory : output_directories(job)) {
+  directories_.remark(job.id, "outputs were not collected: " + why);
+  for (const auto& directory : drivers::output_directories(job)) {
     ++attempt.outputs_left_out.count;
     attempt.outputs_left_out.first.push_back({printable(directory), "was not collected: " + why});
   }

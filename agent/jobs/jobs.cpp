@@ -47,17 +47,17 @@ bool needs_preparation(const model::JobRequest& request) {
   return request.snapshot || request.environment.kind != model::EnvironmentRequest::Kind::none;
 }
 
-Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Workplaces& workplaces,
-           environment::Environments& environments, disk::Manager& disk, disk::Quota& quota, gpus::Gpus& gpus,
+Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, drivers::JobDirectories& directories,
+           drivers::Drivers& drivers, environment::Environments& environments, disk::Manager& disk, disk::Quota& quota, gpus::Gpus& gpus,
            async::Watcher& watcher, async::Pool& pool, const Clock& clock, Log log)
     : executor_(executor),
       settings_(std::move(settings)),
       store_(store),
-      workplaces_(workplaces),
+      directories_(directories),
       box_(settings_.secrets_key, store_.anything_sealed()),
-      environments_(executor, environments, workplaces, [this](uid_t uid, std::uint64_t bytes) { return room_for(uid, bytes); },
+      environments_(executor, environments, directories, [this](uid_t uid, std::uint64_t bytes) { return room_for(uid, bytes); },
                     {settings_.switch_user, settings_.defaults.path, settings_.cgroup_base, settings_.guard_environments}),
-      containers_(settings_.containers),
+      drivers_(drivers),
       disk_(disk),
       quota_(quota),
       gpus_(gpus),
@@ -67,13 +67,13 @@ Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, Wor
       clock_(clock),
       log_(std::move(log)),
       queue_(settings_.capacity, settings_.patience),
-      launcher_(settings_.shim_program),
       nursery_(executor, [this](std::exception_ptr failure) {
         log_.error("a job's task failed", kv("error", error_from(std::move(failure)).describe()));
       }) {}
 
 Task<> Jobs::stop() {
   co_await nursery_.stop_and_join();
+  for (auto* driver : drivers_.all()) co_await driver->stop();
   co_await environments_.stop();
   strip_the_last();
 }
@@ -117,8 +117,8 @@ Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs
   co_await disk_.make_room();
   if (std::any_of(jobs.begin(), jobs.end(), asks_for_gpus)) co_await gpus_.look_if_none();
   for (auto& job : jobs) {
-    fill_in(job.request, settings_.defaults);
-    check_credentials(job.request);
+    drivers::fill_in(job.request, settings_.defaults);
+    drivers::check_credentials(job.request);
     if (const auto reason = queue_.never_fits(job.request.resources))
       throw Error(Code::invalid, "this job can never run here: it " + *reason, "`berth status` shows what the node has");
     job.state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
@@ -195,7 +195,7 @@ void Jobs::take_devices(std::vector<queue::Device> devices) {
 }
 
 void Jobs::note_gpu_failure(const model::JobId& job, const model::GpuError& failure) {
-  workplaces_.remark(job, failure.gpu + ", which the job holds, failed: " + failure.reason);
+  directories_.remark(job, failure.gpu + ", which the job holds, failed: " + failure.reason);
 }
 
 Task<> Jobs::cancel(Sequence sequence, std::string by) {
@@ -259,7 +259,7 @@ Task<> Jobs::retry(Sequence sequence) {
   const auto has = places_.find(job.uid);
   quota_.require_places(job.uid, has == places_.end() ? 0 : has->second, 1);
   co_await disk_.make_room();
-  while (!swept_containers_ || unswept_.contains(job.id)) co_await swept_now_.wait();
+  while (!swept_drivers_ || unswept_.contains(job.id)) co_await swept_now_.wait();
   const auto state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
   co_await store_.reopen(sequence, state);
   const auto now = columns(sequence);

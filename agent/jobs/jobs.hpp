@@ -19,14 +19,14 @@
 #include "agent/disk/manager.hpp"
 #include "agent/disk/quota.hpp"
 #include "agent/gpus/gpus.hpp"
-#include "agent/jobs/containers.hpp"
+#include "agent/drivers/driver.hpp"
 #include "agent/jobs/environments.hpp"
 #include "agent/jobs/lanes.hpp"
 #include "agent/jobs/launch_state.hpp"
 #include "agent/jobs/masks.hpp"
 #include "agent/jobs/outage.hpp"
 #include "agent/jobs/secret_box.hpp"
-#include "agent/jobs/workplace.hpp"
+#include "agent/drivers/job_directories.hpp"
 #include "agent/model/job.hpp"
 #include "agent/model/secrets.hpp"
 #include "agent/queue/queue.hpp"
@@ -48,11 +48,8 @@ using async::Task;
 using store::Sequence;
 
 struct Settings {
-  std::string shim_program;
   std::string boot_id;
   std::string cgroup_base;   // "" where there is no cgroup2 to use
-  std::function<void()> renew_cgroup_base;  // makes it again when it is gone; blocks
-  ContainerOptions containers;
   secrets::KeyPlace secrets_key;
   std::string old_credentials;    // where earlier versions kept credentials for registries
   bool guard_environments = false;  // mounts keep no job from changing them
@@ -60,7 +57,7 @@ struct Settings {
   model::Resources capacity;
   std::chrono::milliseconds patience{300'000};
   std::chrono::milliseconds outage_patience{3'600'000};  // how long a job waits for what the node lacks for a moment
-  NodeDefaults defaults;
+  drivers::NodeDefaults defaults;
 };
 
 // Of the jobs of a submission, in their order; empty where none has any.
@@ -83,7 +80,7 @@ bool needs_preparation(const model::JobRequest& request);
 class Jobs {
  public:
   // Everything given by reference outlives this.
-  Jobs(async::Executor executor, Settings settings, store::Store& store, Workplaces& workplaces,
+  Jobs(async::Executor executor, Settings settings, store::Store& store, drivers::JobDirectories& directories, drivers::Drivers& drivers,
        environment::Environments& environments, disk::Manager& disk, disk::Quota& quota, gpus::Gpus& gpus,
        async::Watcher& watcher, async::Pool& pool, const Clock& clock, Log log);
   Jobs(const Jobs&) = delete;
@@ -144,7 +141,7 @@ class Jobs {
   Masks& masks() { return masks_; }
 
   // As of JobEnvironments, for what is made before a job needs it.
-  Task<std::shared_ptr<const BuildDirectory>> build_directory(Digest snapshot, uid_t owner, environment::Waiting& waiting) {
+  Task<std::shared_ptr<const drivers::BuildDirectory>> build_directory(Digest snapshot, uid_t owner, environment::Waiting& waiting) {
     return environments_.build_directory(snapshot, owner, waiting);
   }
 
@@ -189,7 +186,7 @@ class Jobs {
   struct Ground {
     std::shared_ptr<const model::Job> job;
     model::Job whole;  // with its secrets where they belong
-    Site site;
+    drivers::Site site;
     environment::Ready environment;
     model::JobSecrets secrets;
     bool without_secrets = false;  // it failed for want of them
@@ -247,12 +244,8 @@ class Jobs {
   model::Attempt canceled_attempt(Sequence sequence, int attempt, int launch);
   Task<> lay_ground(Sequence sequence, int launch, std::shared_ptr<Ground> ground);
   Task<> make_ground(Sequence sequence, int launch, Ground& ground);
-  // Of a container; nothing where it runs no more.
-  Task<std::optional<os::Fd>> supervisor_inside(model::JobId id, uid_t uid, int launch);
-  // What became of a launch in a container, with what only the engine knows; the container is gone then.
-  Task<> leave_container(model::JobId id, uid_t uid, int launch, shim::Condition& condition);
-  bool remove_container(const model::JobId& id, int launch) noexcept;
-  Task<> strip(model::JobId id, uid_t uid, int launch, std::optional<environment::Lease> image);
+  // `environment`, which nobody may remove before the driver has cleaned up.
+  Task<> strip(drivers::LaunchId launch, drivers::Driver& driver, environment::Lease environment);
   void strip_the_last() noexcept;
   // What could not be removed is told, and tried again until it is gone.
   Task<> strip_again(model::JobId id, async::Lanes::Owner owner, int launch, os::Removal left);
@@ -264,7 +257,7 @@ class Jobs {
   Task<> end(Sequence sequence, std::optional<model::Attempt> attempt, model::Ending ending);
 
   // --- gather.cpp
-  using MaybeCollected = std::optional<Result<Collected>>;
+  using MaybeCollected = std::optional<Result<drivers::Collected>>;
   Task<MaybeCollected> collect(model::Job job, int launch, std::stop_source stop);
   void note_not_collected(const model::Job& job, const std::string& why, model::Attempt& attempt);
   void note_left_out(const model::JobId& id, const snapshot::LeftOuts& left_out, model::Attempt& attempt);
@@ -294,8 +287,7 @@ class Jobs {
   Task<> note_end(Run& run);
   Task<> gather(Run& run);
   Task<> conclude(Run& run);
-  Task<> kill_leftovers(model::JobId id, int launch);
-  std::string group_of(const model::JobId& id, int launch) const;
+  Task<> kill_leftovers(model::JobId id, int launch, std::string group);
   // `reason` is one of shim::kStopped….
   Task<> stop_supervisor(Sequence sequence, std::string reason);
   // A job may keep its own supervisor, which has the same user, from doing anything.
@@ -307,17 +299,11 @@ class Jobs {
   Task<bool> postpone(Run& run, Error error);
   Task<> start_again(Sequence sequence, unsigned life, std::shared_ptr<Outage> outage);
   std::optional<std::string> why_out(const Live& live) const;
-  void watch_engine();
-  Task<> look_for_engine();
-  Task<> sweep_until_clear();
-  void sweep_if_left();
-  Task<bool> engine_went_away();
 
   // --- recovery.cpp
   Task<> resume(store::LiveJob job);
-  Task<> sweep_workplaces(std::vector<model::JobId> ended);
-  Task<> sweep_workplace(model::JobId id);
-  Task<> sweep_containers();
+  Task<> sweep_directories(std::vector<model::JobId> ended);
+  Task<> sweep_directory(model::JobId id);
   Task<> finalize_again(Sequence sequence, int launch);
   // After a submission that failed, which may be on disk all the same: then it is a job like every other.
   void look_for_unknown();
@@ -326,10 +312,10 @@ class Jobs {
   async::Executor executor_;
   Settings settings_;
   store::Store& store_;
-  Workplaces& workplaces_;
+  drivers::JobDirectories& directories_;
   SecretBox box_;
   JobEnvironments environments_;
-  Containers containers_;
+  drivers::Drivers& drivers_;
   disk::Manager& disk_;
   disk::Quota& quota_;
   gpus::Gpus& gpus_;
@@ -348,13 +334,9 @@ class Jobs {
   unsigned lives_ = 0;
   std::size_t preparing_ = 0;  // how many are being prepared at this moment
   std::list<std::pair<model::JobId, int>> stripping_;  // launches whose directories are being cleared
-  bool swept_containers_ = false;   // those that an earlier agent left are gone
+  bool swept_drivers_ = false;      // what jobs of an earlier agent left with them is gone
   std::set<model::JobId> unswept_;  // ended jobs of which an earlier agent may have left something
   async::Event swept_now_;
-  bool engine_watched_ = false;  // the engine is away, and asked until it answers
-  async::Event engine_back_;
-  bool sweeping_ = false;
-  std::atomic<bool> containers_left_ = false;  // of ended jobs, that could not be removed
   bool taking_unknown_ = false;
   struct KnownIdentity {
     os::Identity identity;
@@ -362,7 +344,6 @@ class Jobs {
   };
   std::unordered_map<uid_t, KnownIdentity> identities_;  // the user database is asked every few seconds only
   async::Event activity_;
-  shim::Launcher launcher_;
   async::Nursery nursery_;
 };
 

@@ -1,7 +1,7 @@
 #pragma once
 
 // The long work that the agent does for the owners of jobs, each kind apart, so that nobody's wait for one is a wait
-// for another. Owners are uids, and the agent, which clears away what nobody owns and asks after the engine.
+// for another. Owners are uids, and the agent, which clears away what nobody owns.
 
 #include "runtime/async/lanes.hpp"
 
@@ -14,7 +14,6 @@ struct JobLanes {
   async::Lanes collecting{{1, 3}};  // outputs
   async::Lanes removing{{1, 3}};    // what jobs left
   async::Lanes names{{1, 4}};       // the user databases, which may be far away
-  async::Lanes engine{{2, 4}};      // what the container engine is asked, which may hang
 };
 
 }  // namespace berth::jobs

@@ -51,6 +51,7 @@ Task<> Jobs::drive(Run run) {
 Task<Came> Jobs::perform(Run& run) {
   if (!run.job) {
     run.job = co_await read(run.sequence);
+    run.driver = &drivers_.of(run.job->request);
     if (auto* live = find(run.sequence)) live->job = run.job;
   }
   switch (run.stage) {
@@ -104,12 +105,12 @@ void Jobs::note_failure(Run& run, Stage stage, const Error& error) {
       run.record.ending = ending_by<model::StartFailed>(error);
     return;
   }
-  if (stage == Stage::gathering) workplaces_.remark(live->id, "outputs were not collected: " + error.describe());
+  if (stage == Stage::gathering) directories_.remark(live->id, "outputs were not collected: " + error.describe());
   if (std::exchange(run.told, true)) return;
   log_.error("job goes on, but not everything about it can be done now", kv("job", live->id),
              kv("error", error.describe()));
   if (stage == Stage::looking)
-    workplaces_.remark(live->id, "the agent cannot read what became of the job, and tries again: " + error.describe());
+    directories_.remark(live->id, "the agent cannot read what became of the job, and tries again: " + error.describe());
 }
 
 Task<Came> Jobs::intend(Run& run) {
@@ -124,8 +125,7 @@ Task<Came> Jobs::intend(Run& run) {
   intent.boot_id = run.boot_id = settings_.boot_id;
   intent.gpus = find(run.sequence)->gpus;
   run.seal = {};
-  // Where jobs have the agent's own user, they can write its files. What is in a container has no socket to get a key by.
-  if (!settings_.switch_user && !model::in_container(run.job->request.environment)) {
+  if (run.driver->hands_over_keys()) {
     run.seal.key = shim::new_key();
     run.seal.print = intent.seal = shim::print_of(run.seal.key);
   }
@@ -154,15 +154,10 @@ Task<Came> Jobs::launch(Run& run) {
   const auto& shown_command = run.job->request.command;
   const auto identity = co_await identity_of(job.uid);
   auto& site = run.ground->site;
-  if (!settings_.cgroup_base.empty() && !os::exists(settings_.cgroup_base)) {
-    auto renew = [&] { settings_.renew_cgroup_base(); };
-    co_await async::offload(pool_, renew);
-  }
-  if (!site.container) site.cgroup = group_of(job.id, run.launch);
   shim::Launch plan;
   auto make_plan = [&] {
-    plan = plan_launch(job, run.attempt, site, run.ground->environment, identity, settings_.switch_user, settings_.defaults);
-    if (!run.ground->secrets.empty()) set_secrets_apart(plan, job.request, shown_command, site, run.ground->secrets);
+    plan = drivers::plan_launch(job, run.attempt, site, run.ground->environment, identity, settings_.switch_user, settings_.defaults);
+    if (!run.ground->secrets.empty()) drivers::set_secrets_apart(plan, job.request, shown_command, site, run.ground->secrets);
   };
   auto made = co_await async::attempt(async::offload(pool_, make_plan));
   if (!made) {  // which may repeat what is secret of docker_args
@@ -174,25 +169,15 @@ Task<Came> Jobs::launch(Run& run) {
     run.record = canceled_attempt(run.sequence, run.attempt, run.launch);
     co_return Came::canceled;
   }
-  const auto directory = workplaces_.directory(job.id, run.launch);
-  std::optional<shim::Supervisor> supervisor;
-  if (site.container) {
-    live->launch = run.launch;  // whom a cancellation asks from now on
-    auto start = [&](const std::stop_token&) {
-      return containers_.launch(job.id, run.launch, directory, plan, site, run.ground->environment.image);
-    };
-    supervisor = co_await async::offload(lanes_.engine, job.uid, start);
-    live = find(run.sequence);
-  } else {
-    live->launch = run.launch;
-    supervisor = launcher_.launch(directory, plan, run.seal.key);
-    if (supervisor->key.empty()) run.seal = {};
-  }
-  run.supervisor = live->supervisor = std::make_shared<os::Fd>(std::move(supervisor->pidfd));
+  live->launch = run.launch;  // whom a cancellation asks from now on
+  auto supervisor = co_await run.driver->start(run.id(), plan, site, run.ground->environment, run.seal.key);
+  live = find(run.sequence);
+  if (supervisor.key.empty()) run.seal = {};
+  run.supervisor = live->supervisor = std::make_shared<os::Fd>(std::move(supervisor.pidfd));
   live->outage.reset();
   live->started = clock_.now();
   enter(run.sequence, live->state);  // for those who wait for the launch
-  log_.info("job started", kv("job", job.id), kv("attempt", run.attempt), kv("shim", supervisor->pid));
+  log_.info("job started", kv("job", job.id), kv("attempt", run.attempt), kv("shim", supervisor.pid));
   if (live->stopping) co_await stop_supervisor(run.sequence, shim::kStoppedCanceled);
   co_return Came::done;
 }
@@ -204,7 +189,7 @@ Task<Came> Jobs::wait_for_news(Run& run) {
     co_await async::sleep_for(run.pause.next());
     co_return Came::done;
   }
-  const auto directory = workplaces_.directory(find(run.sequence)->id, run.launch);
+  const auto directory = directories_.directory(find(run.sequence)->id, run.launch);
   if (!run.watch) {
     try {
       run.watch = watcher_.watch(directory, IN_MOVED_TO);
@@ -234,7 +219,7 @@ Task<Came> Jobs::look(Run& run) {
 
 Task<Came> Jobs::look_at_files(Run& run) {
   const auto id = find(run.sequence)->id;
-  const auto directory = workplaces_.directory(id, run.launch);
+  const auto directory = directories_.directory(id, run.launch);
   const bool alive = run.supervisor && !os::has_ended(*run.supervisor);
   std::optional<Error> unreadable;
   try {
@@ -251,11 +236,11 @@ Task<Came> Jobs::look_at_files(Run& run) {
         co_return Came::ended;
       }
       // Its agent may have died before it made the directory; what ran there has left traces.
-      if (run.adopted && !shim::has_processes(directory, group_of(id, run.launch))) co_return never_ran(run);
+      if (run.adopted && !shim::has_processes(directory, run.driver->group_of(id, run.launch))) co_return never_ran(run);
       co_return lost(run, "its directory " + directory + " was removed");
     }
     std::optional<os::Attempt> attempt;
-    if (run.adopted) attempt.emplace(workplaces_.looking_file(id, run.launch));
+    if (run.adopted) attempt.emplace(directories_.looking_file(id, run.launch));
     if (attempt && attempt->is_one_too_many())
       co_return lost(run, "the agent ended " + std::to_string(os::kMostAttempts) + " times while it read them");
     run.condition = shim::inspect(directory, run.boot_id, run.seal);
@@ -269,7 +254,7 @@ Task<Came> Jobs::look_at_files(Run& run) {
   if (alive) {
     if (unreadable->code() != Code::unsupported && !may_pass(*unreadable) && run.changed.empty()) {
       run.changed = unreadable->describe();
-      workplaces_.remark(id, "its records were changed: " + run.changed);
+      directories_.remark(id, "its records were changed: " + run.changed);
     }
     co_return Came::running;
   }
@@ -285,10 +270,10 @@ Task<Came> Jobs::adopt(Run& run, shim::Running running) {
   auto* live = find(run.sequence);
   if (run.supervisor) co_return held_by_another(run, "was killed");  // ours, which has ended
   if (!running.started) co_return Came::running;  // it will within moments
-  if (!running.shim && model::in_container(run.job->request.environment)) {
-    auto inside = co_await async::attempt(supervisor_inside(live->id, live->uid, run.launch));
-    if (inside && *inside) running.shim = std::move(**inside);  // its number is the container's own
-    if (!running.shim) co_return Came::running;                 // it ended this very moment
+  if (!running.shim) {
+    auto found = co_await async::attempt(run.driver->recover(run.id()));
+    if (!found) co_return Came::running;  // that cannot be told now, or it has ended this very moment
+    if (*found) running.shim = std::move(**found);
   }
   if (!running.shim) co_return held_by_another(run, "is gone");
   live = find(run.sequence);
@@ -313,8 +298,7 @@ Came Jobs::never_ran(Run& run) {
   const auto* live = find(run.sequence);
   if (run.seen_started) return lost(run, "what told that it was started was removed");
   // Whose job took its records away, and its supervisor, did run.
-  const auto group = model::in_container(run.job->request.environment) ? "" : group_of(live->id, run.launch);
-  if (shim::has_processes(workplaces_.directory(live->id, run.launch), group))
+  if (shim::has_processes(directories_.directory(live->id, run.launch), run.driver->group_of(live->id, run.launch)))
     return lost(run, "processes of it run though nothing tells that it was started");
   run.condition = shim::NeverRan{};
   return live->stopping ? Came::ended : Came::never_ran;
@@ -337,15 +321,15 @@ Task<> Jobs::relaunch(Run& run) {
   else
     log_.warn("supervisor died before it started the job; trying again", kv("job", id));
   // Whatever its files tell: no two launches of a job run at once.
-  co_await kill_leftovers(id, run.launch);
-  if (model::in_container(run.job->request.environment)) co_await leave_container(id, uid, run.launch, run.condition);
+  co_await kill_leftovers(id, run.launch, run.driver->group_of(id, run.launch));
+  co_await run.driver->settle(run.id(), run.condition);
   const int before = run.launch++;
   if (!run.adopted) ++run.tries;
   run.adopted = false;
   run.supervisor.reset();
   run.unwatched_since.reset();
   run.seen_started = false;
-  auto discard = [&](const std::stop_token&) { workplaces_.discard(id, before); };
+  auto discard = [&](const std::stop_token&) { directories_.discard(id, before); };
   const auto discarded = co_await async::attempt(async::offload(lanes_.removing, uid, discard));
   if (!discarded)  // it is revoked, and in nobody's way
     log_.warn("what a launch left stays", kv("job", id), kv("launch", before), kv("error", discarded.error().describe()));

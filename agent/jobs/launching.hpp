@@ -34,9 +34,6 @@ inline model::Ending environment_failed(const model::Job& job, const Error& erro
   return ending_by<model::EnvironmentFailed>(error);
 }
 
-// The name of its cgroup, among those of all launches.
-inline std::string group_name(const model::JobId& id, int launch) { return id + "-" + std::to_string(launch); }
-
 // Whether the attempt that has just ended is to be repeated.
 bool wants_retry(const model::Job& job, const model::Attempt& last);
 
@@ -46,6 +43,7 @@ struct Jobs::Run {
   int attempt = 0;
   int launch = 0;
   std::shared_ptr<const model::Job> job;  // as it was when the first step began
+  drivers::Driver* driver = nullptr;      // of its kind of job
   Stage stage = Stage::intending;
   int tries = 1;         // launches of this attempt
   bool adopted = false;  // another agent launched it, and may have died at any point
@@ -64,6 +62,8 @@ struct Jobs::Run {
   shim::Condition condition = shim::NeverRan{};
   model::Attempt record;
   objects::Store::Pin outputs;  // until they are on record
+
+  drivers::LaunchId id() const { return {job->id, job->uid, launch}; }
 };
 
 }  // namespace berth::jobs

@@ -127,7 +127,7 @@ Task<> Jobs::prepare_code(const model::Job& job, const os::Identity& identity) {
   } const count(preparing_);
   disk::Transit::Charge room;
   for (;;) {
-    auto work = [&](const std::stop_token&) { return workplaces_.prepare(job, identity, room.bytes()); };
+    auto work = [&](const std::stop_token&) { return directories_.prepare(job, identity, room.bytes()); };
     const auto needed = co_await async::offload(lanes_.preparing, job.uid, work);
     if (!needed) co_return;
     room = co_await room_for(job.uid, *needed);
@@ -173,10 +173,10 @@ Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   };
   co_await async::offload(pool_, complete);
   const auto& job = ground.whole;
-  auto make = [&] { ground.site = workplaces_.make(job, launch, identity); };
+  auto make = [&] { ground.site = directories_.make(job, launch, identity); };
   auto make_copy = [&](const std::stop_token&) { make(); };
-  auto measure = [&](const std::stop_token&) { return workplaces_.bytes_of(*job.request.snapshot); };
-  if (job.request.snapshot && !workplaces_.overlays()) {
+  auto measure = [&](const std::stop_token&) { return directories_.bytes_of(*job.request.snapshot); };
+  if (job.request.snapshot && !directories_.overlays()) {
     const auto bytes = co_await async::offload(lanes_.preparing, job.uid, measure);
     const auto room = co_await room_for(job.uid, bytes);
     co_await async::offload(lanes_.preparing, job.uid, make_copy);
@@ -195,44 +195,8 @@ Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
     }
     ground.environment = std::move(*ready);
   }
-  if (ground.environment.image.empty()) {
-    ground.site.protection = workplaces_.protect(job.id, launch, ground.site, ground.environment.prefix, identity);
-    co_return;
-  }
-  ground.site.container = true;
-  if (job.request.container.shm_size) ground.site.shm_size = *job.request.container.shm_size;
-  ground.site.docker_args = {job.request.container.docker_args};
-  auto look = [&](const std::stop_token&) { return containers_.image(ground.environment.image); };
-  const auto image = co_await async::offload(lanes_.engine, job.uid, look);
-  ground.site.image_environment = image.environment;
-  ground.site.image_directory = image.working_directory;
-}
-
-Task<std::optional<os::Fd>> Jobs::supervisor_inside(model::JobId id, uid_t uid, int launch) {
-  auto look = [&](const std::stop_token&) { return containers_.supervisor(id, launch); };
-  co_return co_await async::offload(lanes_.engine, uid, look);
-}
-
-Task<> Jobs::leave_container(model::JobId id, uid_t uid, int launch, shim::Condition& condition) {
-  bool out_of_memory = false;
-  auto leave = [&](const std::stop_token&) { out_of_memory = remove_container(id, launch); };
-  co_await async::offload(lanes_.engine, uid, leave);
-  sweep_if_left();
-  if (auto* over = std::get_if<shim::Over>(&condition); over != nullptr && out_of_memory)
-    over->ended.out_of_memory_kills = std::max<std::uint64_t>(over->ended.out_of_memory_kills, 1);
-}
-
-// Whether the kernel killed something of it for want of memory. What cannot be removed is swept when the engine is back.
-bool Jobs::remove_container(const model::JobId& id, int launch) noexcept {
-  try {
-    return containers_.remove(id, launch).out_of_memory;
-  } catch (const std::exception&) {
-    const auto why = error_from(std::current_exception()).describe();
-    log_.error("a job's container cannot be removed", kv("job", id), kv("error", why));
-    workplaces_.remark(id, "its container cannot be removed now: " + why);
-    containers_left_ = true;
-    return false;
-  }
+  const drivers::LaunchId which{job.id, job.uid, launch};
+  co_await drivers_.of(job.request).prepare(which, job, ground.environment, identity, ground.site);
 }
 
 // What a program does whose GPU has gone: it fails, is killed, or hangs.
@@ -246,7 +210,7 @@ Task<> Jobs::give_back_gpus(Sequence sequence, model::Attempt& attempt) {
   const auto held = find(sequence)->gpus.size();
   if (held == 0) co_return;
   const bool back = co_await gpus_.memory_back(id);
-  if (!back) workplaces_.remark(id, "processes of the job still have memory on its GPUs, which are withheld until it is back");
+  if (!back) directories_.remark(id, "processes of the job still have memory on its GPUs, which are withheld until it is back");
   find(sequence)->gpus.clear();
   const auto stay = gpus_.give_back(id);
   if (!stay) co_return;
@@ -259,40 +223,35 @@ Task<> Jobs::give_back_gpus(Sequence sequence, model::Attempt& attempt) {
 Task<> Jobs::look_at_environment(const model::Job& job, int launch, model::Attempt& attempt) {
   const auto changed = co_await environments_.was_changed(job);
   if (changed) attempt.environment_changes.emplace().shared = *changed;
-  if (changed || !workplaces_.has_layer(job.id, launch)) co_return;
+  if (changed || !directories_.has_layer(job.id, launch)) co_return;
   auto look = [&](const std::stop_token&) {
-    attempt.environment_changes = workplaces_.environment_changes(job.id, launch);
+    attempt.environment_changes = directories_.environment_changes(job.id, launch);
   };
   co_await async::offload(lanes_.collecting, job.uid, look);
 }
 
 // Nobody has to wait for it; what an agent that ends meanwhile leaves, the next one clears away.
-Task<> Jobs::strip(model::JobId id, uid_t uid, int launch, std::optional<environment::Lease> image) {
-  // Of earlier launches, too: an engine may have begun with one just when its agent died.
-  auto leave = [&](const std::stop_token&) {
-    for (int each = launch; each > 0; --each) remove_container(id, each);
-  };
-  if (image) co_await async::offload(lanes_.engine, uid, leave);
-  sweep_if_left();
-  image.reset();
+Task<> Jobs::strip(drivers::LaunchId launch, drivers::Driver& driver, environment::Lease environment) {
+  co_await driver.clean(launch);
+  environment = {};
   std::uint64_t log_bytes = 0;
   os::Removal removal;
   auto work = [&](const std::stop_token& stop) {
-    log_bytes = workplaces_.log_bytes(id, launch);
-    removal = workplaces_.strip(id, launch, stop);
+    log_bytes = directories_.log_bytes(launch.job, launch.number);
+    removal = directories_.strip(launch.job, launch.number, stop);
   };
-  const auto not_done = stripping_.emplace(stripping_.end(), id, launch);
-  co_await async::offload(lanes_.removing, uid, work);
+  const auto not_done = stripping_.emplace(stripping_.end(), launch.job, launch.number);
+  co_await async::offload(lanes_.removing, launch.owner, work);
   if (!nursery_.stopping()) stripping_.erase(not_done);
   disk_.job_ended(log_bytes);
-  if (removal.left > 0) co_await strip_again(std::move(id), uid, launch, std::move(removal));
+  if (removal.left > 0) co_await strip_again(launch.job, launch.owner, launch.number, std::move(removal));
 }
 
 Task<> Jobs::strip_again(model::JobId id, async::Lanes::Owner owner, int launch, os::Removal left) {
-  workplaces_.remark(id, "what it left cannot be removed: " + std::to_string(left.left) + " entries; " + left.first_failure);
+  directories_.remark(id, "what it left cannot be removed: " + std::to_string(left.left) + " entries; " + left.first_failure);
   log_.warn("what a job left cannot be removed now", kv("job", id), kv("entries", left.left), kv("error", left.first_failure));
   async::Backoff pause(kFirstStripPause, kLongestStripPause);
-  auto work = [&](const std::stop_token& stop) { left = workplaces_.strip_up_to(id, launch, stop); };
+  auto work = [&](const std::stop_token& stop) { left = directories_.strip_up_to(id, launch, stop); };
   while (left.left > 0) {
     co_await async::sleep_for(pause.next());
     co_await async::offload(lanes_.removing, owner, work);
@@ -311,7 +270,7 @@ void Jobs::strip_the_last() noexcept {
   };
   try {
     const std::jthread timer(wait);
-    for (const auto& [id, launch] : stripping_) workplaces_.strip(id, launch, enough.get_token());
+    for (const auto& [id, launch] : stripping_) directories_.strip(id, launch, enough.get_token());
   } catch (const std::exception&) {
     log_.warn("what ended jobs left stays until the agent starts again");
   }
@@ -320,7 +279,7 @@ void Jobs::strip_the_last() noexcept {
 
 Task<> Jobs::strip_attempt(model::JobId id, uid_t uid, int launch) {
   os::Removal removal;
-  auto work = [&](const std::stop_token& stop) { removal = workplaces_.strip(id, launch, stop); };
+  auto work = [&](const std::stop_token& stop) { removal = directories_.strip(id, launch, stop); };
   co_await async::offload(lanes_.removing, uid, work);
   if (removal.left > 0) co_await strip_again(std::move(id), uid, launch, std::move(removal));
 }

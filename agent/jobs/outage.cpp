@@ -1,11 +1,6 @@
 #include "agent/jobs/outage.hpp"
 
 namespace berth::jobs {
-namespace {
-
-constexpr const char* kEngine = "the container engine";
-
-}  // namespace
 
 std::optional<std::string> outage_of(const Error& error) {
   switch (error.lack()) {
@@ -16,7 +11,7 @@ std::optional<std::string> outage_of(const Error& error) {
     case Lack::processes:
       return "room for one more process";
     case Lack::engine:
-      return kEngine;
+      return "the container engine";
     case Lack::registry:
       return "the registry";
     case Lack::index:
@@ -28,7 +23,5 @@ std::optional<std::string> outage_of(const Error& error) {
   }
   return std::nullopt;
 }
-
-bool is_engines(const std::string& outage) { return outage == kEngine; }
 
 }  // namespace berth::jobs

@@ -13,7 +13,4 @@ namespace berth::jobs {
 // again however often it is tried. Who throws it says which it is.
 std::optional<std::string> outage_of(const Error& error);
 
-// Of those, whether it is the container engine that has to come back.
-bool is_engines(const std::string& outage);
-
 }  // namespace berth::jobs

@@ -1,4 +1,4 @@
-// Jobs that wait for what the node lacks for a moment, and what was left in the container engine while it was away.
+// Jobs that wait for what the node lacks for a moment.
 
 #include <algorithm>
 
@@ -11,11 +11,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kFirstPause{200};
 constexpr std::chrono::milliseconds kLongestPause{60'000};
-constexpr std::chrono::milliseconds kFirstLook{200};  // for the engine
-constexpr std::chrono::milliseconds kLongestLook{5'000};
-constexpr std::chrono::milliseconds kLongestSweepPause{300'000};
-constexpr int kLooksAfterLoss = 10;
-constexpr std::chrono::milliseconds kLookAfterLoss{300};
 
 }  // namespace
 
@@ -25,6 +20,7 @@ struct Jobs::Outage {
   Instant since{};
   Steady began{};
   async::Backoff pause{kFirstPause, kLongestPause};
+  drivers::Driver* away = nullptr;  // whose runtime it is
 };
 
 // False where it is none, or has lasted for longer than the configuration says.
@@ -44,7 +40,7 @@ bool Jobs::note_outage(Sequence sequence, const Error& error) {
   }
   live->outage->what = *what;
   live->outage->why = error.message();
-  if (is_engines(*what)) watch_engine();
+  live->outage->away = drivers_.away(error.lack());
   return true;
 }
 
@@ -53,11 +49,8 @@ Task<> Jobs::sit_out(std::shared_ptr<Outage> outage) {
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(outage->began + settings_.outage_patience - clock_.steady());
   const auto pause = std::clamp(left, kFirstPause, outage->pause.next());
   co_await async::sleep_for(pause);
-  const auto back = [this]() -> Task<> {
-    while (engine_watched_) co_await engine_back_.wait();
-  };
-  if (!is_engines(outage->what)) co_return;
-  auto waiting = back();
+  if (outage->away == nullptr) co_return;
+  auto waiting = outage->away->back();
   auto clock = async::sleep_for(std::max(left, kFirstPause));
   co_await async::run_until(std::move(waiting), std::move(clock));
 }
@@ -70,7 +63,7 @@ Task<bool> Jobs::postpone(Run& run, Error error) {
   co_await persist([&] { return store_.postpone(sequence); }, "a wait");
   if (find(sequence)->stopping) co_return false;
   auto discard = [this, id = find(sequence)->id, launch = run.launch](const std::stop_token&) {
-    workplaces_.discard(id, launch);
+    directories_.discard(id, launch);
   };
   co_await async::offload(lanes_.removing, find(sequence)->uid, discard);
   model::Attempt nothing;
@@ -101,56 +94,6 @@ std::optional<std::string> Jobs::why_out(const Live& live) const {
   const auto since = std::max(std::chrono::seconds(1), std::chrono::duration_cast<std::chrono::seconds>(clock_.steady() - outage.began));
   return "waits for " + outage.what + ": " + outage.why + "; since " + to_rfc3339(outage.since) + ", for " + to_words(since) +
          " so far, and for " + to_words(settings_.outage_patience) + " at most";
-}
-
-// --- the engine
-
-// Asks it until it answers; then wakes who waits, and clears away what was left meanwhile.
-void Jobs::watch_engine() {
-  if (std::exchange(engine_watched_, true)) return;
-  nursery_.spawn(look_for_engine());
-}
-
-Task<> Jobs::look_for_engine() {
-  async::Backoff pause(kFirstLook, kLongestLook);
-  for (;;) {
-    auto ask = [&](const std::stop_token&) { containers_.ask_engine(); };
-    const auto asked = co_await async::attempt(async::offload(lanes_.engine, kAgentsOwn, ask));
-    if (asked) break;
-    co_await async::sleep_for(pause.next());
-  }
-  engine_watched_ = false;
-  engine_back_.notify_all();
-  if (!sweeping_) co_await sweep_until_clear();
-}
-
-// What was left because the engine was away, or would not let it go.
-Task<> Jobs::sweep_until_clear() {
-  sweeping_ = true;
-  async::Backoff pause(kFirstLook, kLongestSweepPause);
-  for (;;) {
-    containers_left_ = false;
-    const auto swept = co_await async::attempt(sweep_containers());
-    if (swept && !containers_left_) break;
-    if (!swept) log_.warn("containers of ended jobs are left", kv("error", swept.error().describe()));
-    co_await async::sleep_for(pause.next());
-  }
-  sweeping_ = false;
-}
-
-void Jobs::sweep_if_left() {
-  if (containers_left_ && !sweeping_) watch_engine();
-}
-
-// What the engine's stop did to a job is told as that.
-Task<bool> Jobs::engine_went_away() {
-  for (int looks = 0; looks < kLooksAfterLoss; ++looks) {
-    auto ask = [&](const std::stop_token&) { containers_.ask_engine(); };
-    const auto asked = co_await async::attempt(async::offload(lanes_.engine, kAgentsOwn, ask));
-    if (!asked) co_return true;
-    co_await async::sleep_for(kLookAfterLoss);
-  }
-  co_return false;
 }
 
 }  // namespace berth::jobs

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <set>
 
+#include "agent/drivers/host.hpp"
 #include "agent/jobs/jobs.hpp"
 #include "agent/jobs/launching.hpp"
 #include "agent/jobs/persist.hpp"
@@ -44,6 +45,12 @@ std::vector<std::string> groups_left(const std::string& base, const std::set<std
 
 Task<> Jobs::recover() {
   queue_.set_drained(store_.drained());
+  const auto all_live = [this] {
+    std::set<model::JobId> ids;
+    for (const auto& [sequence, job] : live_) ids.insert(job.id);
+    return ids;
+  };
+  for (auto* driver : drivers_.all()) driver->begin(all_live);
   const auto apart = co_await async::attempt(set_old_secrets_apart());
   if (!apart) log_.error("secrets of earlier jobs are not sealed yet", kv("error", apart.error().describe()));
   gpus::Gpus::Listener listener;
@@ -77,59 +84,53 @@ Task<> Jobs::recover() {
   if (waiting + running > 0)
     log_.info("jobs taken up again", kv("waiting", static_cast<std::uint64_t>(waiting)),
               kv("running", static_cast<std::uint64_t>(running)));
-  std::set<model::JobId> live;
-  for (const auto& [sequence, job] : live_) live.insert(job.id);
-  auto ended = workplaces_.list();
+  const auto live = all_live();
+  auto ended = directories_.list();
   std::erase_if(ended, [&](const model::JobId& id) { return live.contains(id); });
   unswept_.insert(ended.begin(), ended.end());
-  nursery_.spawn(sweep_workplaces(std::move(ended)));
-  launcher_.prepare(settings_.cgroup_base.empty() ? "" : settings_.cgroup_base + "/any");
+  nursery_.spawn(sweep_directories(std::move(ended)));
   schedule();
   co_return;
 }
 
 // An agent that died between recording an ending and cleaning up left that to this one. `ended` is from before any
 // job could come into being or be retried. Each in its owner's lane: what one left keeps nobody else waiting.
-Task<> Jobs::sweep_workplaces(std::vector<model::JobId> ended) {
+Task<> Jobs::sweep_directories(std::vector<model::JobId> ended) {
   std::set<std::string> groups;  // of live jobs
-  for (const auto& [sequence, job] : live_) groups.insert(group_name(job.id, job.launch));
+  for (const auto& [sequence, job] : live_) groups.insert(drivers::group_name(job.id, job.launch));
   const auto left_groups = groups_left(settings_.cgroup_base, groups);  // before anything is launched
-  auto sweep_errands = [&](const std::stop_token&) {
-    os::remove_left_errands(settings_.cgroup_base);
-    containers_.tidy();
-  };
+  auto sweep_errands = [&](const std::stop_token&) { os::remove_left_errands(settings_.cgroup_base); };
   co_await async::offload(lanes_.removing, kAgentsOwn, sweep_errands);
   for (const auto& [id, launch] : store_.past_launches(0))  // of jobs that go on
     if (const auto uid = store_.owner_of(id)) nursery_.spawn(strip_attempt(id, *uid, launch));
-  auto look = [&](const std::stop_token& stop) { return workplaces_.with_leftovers(ended, stop); };
+  auto look = [&](const std::stop_token& stop) { return directories_.with_leftovers(ended, stop); };
   const auto left = co_await async::offload(lanes_.removing, kAgentsOwn, look);
   unswept_ = std::set<model::JobId>(left.begin(), left.end());
   swept_now_.notify_all();
-  for (auto& id : left) nursery_.spawn(sweep_workplace(id));
+  for (auto& id : left) nursery_.spawn(sweep_directory(id));
   auto sweep_groups = [&](const std::stop_token&) {
     // One with processes in it cannot be removed, and `berth doctor` tells of it.
     for (const auto& group : left_groups) ::rmdir(group.c_str());
   };
   co_await async::offload(lanes_.removing, kAgentsOwn, sweep_groups);
-  const auto swept = co_await async::attempt(sweep_containers());
-  if (!swept) {  // they are cleared away as soon as the engine is back
-    log_.warn("containers of ended jobs are left", kv("error", swept.error().describe()));
-    watch_engine();
+  for (auto* driver : drivers_.all()) {
+    const auto swept = co_await async::attempt(driver->sweep());
+    if (!swept) log_.warn("what ended jobs left is not cleared away yet", kv("error", swept.error().describe()));
   }
-  swept_containers_ = true;
+  swept_drivers_ = true;
   swept_now_.notify_all();
 }
 
-Task<> Jobs::sweep_workplace(model::JobId id) {
+Task<> Jobs::sweep_directory(model::JobId id) {
   const auto uid = store_.owner_of(id);
   const auto owner = uid ? async::Lanes::Owner{*uid} : kAgentsOwn;
   bool supervised = false;
   int launch = 0;
   os::Removal removal;
   auto sweep = [&](const std::stop_token& stop) {
-    supervised = workplaces_.is_supervised(id);
-    launch = workplaces_.last_launch(id);
-    if (!supervised) removal = workplaces_.strip_up_to(id, launch, stop);
+    supervised = directories_.is_supervised(id);
+    launch = directories_.last_launch(id);
+    if (!supervised) removal = directories_.strip_up_to(id, launch, stop);
   };
   const auto done = co_await async::attempt(async::offload(lanes_.removing, owner, sweep));
   if (!done) log_.warn("what an ended job left stays", kv("job", id), kv("error", done.error().describe()));
@@ -138,19 +139,6 @@ Task<> Jobs::sweep_workplace(model::JobId id) {
   unswept_.erase(id);
   swept_now_.notify_all();
   if (removal.left > 0) co_await strip_again(std::move(id), owner, launch, std::move(removal));
-}
-
-Task<> Jobs::sweep_containers() {
-  auto look = [&] { return containers_.recorded(); };
-  auto left = co_await async::offload(pool_, look);
-  std::set<model::JobId> live;
-  for (const auto& [sequence, job] : live_) live.insert(job.id);
-  std::erase_if(left, [&](const Containers::Launched& each) { return live.contains(each.job); });
-  auto remove = [&](const std::stop_token& stop) {
-    for (const auto& each : left)
-      if (!stop.stop_requested()) containers_.remove(each.job, each.launch);
-  };
-  if (!left.empty()) co_await async::offload(lanes_.engine, kAgentsOwn, remove);
 }
 
 Task<> Jobs::resume(store::LiveJob job) {

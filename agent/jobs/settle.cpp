@@ -19,14 +19,6 @@ int times_ended(const model::Job& job, const model::Attempt& last, std::string_v
   return times;
 }
 
-// Then nothing more has to be known of its container, whose end and removal take many milliseconds.
-bool ended_well(const shim::Condition& condition) {
-  const auto* over = std::get_if<shim::Over>(&condition);
-  if (over == nullptr || !over->ended.stopped_because.empty()) return false;
-  const auto* exit = std::get_if<os::Exit>(&over->ended.outcome);
-  return exit != nullptr && !exit->signalled && exit->status == 0;
-}
-
 constexpr auto kStopPatience = std::chrono::seconds(5);
 constexpr std::chrono::milliseconds kLongestGrace = std::chrono::hours(24);
 
@@ -38,13 +30,6 @@ bool is_forged_stop(const shim::Ended& ended, const model::Job& job, bool may_be
   return !ended.stopped_because.empty() && !may_be_asked;
 }
 
-model::Lost::Cause cause_of(const shim::Lost& lost, bool contained, bool changed, bool engine_stopped) {
-  if (lost.rebooted) return model::Lost::Cause::reboot;
-  if (changed) return model::Lost::Cause::records_changed;
-  if (engine_stopped) return model::Lost::Cause::engine_stopped;
-  return contained ? model::Lost::Cause::container_ended : model::Lost::Cause::shim_killed;
-}
-
 }  // namespace
 
 bool wants_retry(const model::Job& job, const model::Attempt& last) {
@@ -54,17 +39,10 @@ bool wants_retry(const model::Job& job, const model::Attempt& last) {
          times_ended(job, last, cause) <= allowed->second;
 }
 
-// "" where there is no cgroup2 to use.
-std::string Jobs::group_of(const model::JobId& id, int launch) const {
-  if (settings_.cgroup_base.empty()) return {};
-  return settings_.cgroup_base + "/" + group_name(id, launch);
-}
-
 // Nothing of it is supervised any more: what became of the job?
 Task<Came> Jobs::settle(Run& run) {
   auto job = *run.job;
-  const bool contained = model::in_container(job.request.environment);
-  if (contained && !ended_well(run.condition)) co_await leave_container(job.id, job.uid, run.launch, run.condition);
+  co_await run.driver->settle(run.id(), run.condition);
   // The supervisor may be quicker than the record of who canceled.
   if (find(run.sequence)->stopping) job.canceled_by = canceled_by(run.sequence);
   model::Attempt record_of;
@@ -73,25 +51,25 @@ Task<Came> Jobs::settle(Run& run) {
   if (auto* over = std::get_if<shim::Over>(&run.condition)) {
     auto& ended = over->ended;
     if (is_forged_stop(ended, job, run.adopted || find(run.sequence)->asked_to_stop)) {
-      workplaces_.remark(job.id, "its records were changed: it was stopped by a file that is not the agent's");
+      directories_.remark(job.id, "its records were changed: it was stopped by a file that is not the agent's");
       ended.stopped_because.clear();
     }
     record_of.started = ended.started;
     record_of.ended = ended.ended;
     record_of.duration = ended.duration;
-    record_of.usage = usage_of(ended);
-    record_of.ending = ending_of(ended, job);
-    // No engine lets the kernel end all of a container at once.
-    if (contained && ended.out_of_memory_kills > 0 && !std::holds_alternative<model::OutOfMemory>(*record_of.ending))
-      workplaces_.remark(job.id, "a process of it, not the job itself, was ended by the kernel for want of memory");
-    for (const auto& remark : ended.remarks) workplaces_.remark(job.id, remark);
+    record_of.usage = drivers::usage_of(ended);
+    record_of.ending = drivers::ending_of(ended, job);
+    // No container engine lets the kernel end all of a job at once.
+    if (ended.out_of_memory_kills > 0 && !std::holds_alternative<model::OutOfMemory>(*record_of.ending))
+      directories_.remark(job.id, "a process of it, not the job itself, was ended by the kernel for want of memory");
+    for (const auto& remark : ended.remarks) directories_.remark(job.id, remark);
   } else if (const auto* lost = std::get_if<shim::Lost>(&run.condition)) {
     if (lost->started) record_of.started = lost->started->time;
-    bool engine_stopped = false;
-    if (contained && !lost->rebooted && run.changed.empty()) engine_stopped = co_await engine_went_away();
-    record_of.ending = model::Lost{cause_of(*lost, contained, !run.changed.empty(), engine_stopped)};
-    if (!run.changed.empty()) workplaces_.remark(job.id, "its records were changed: " + run.changed);
-    co_await kill_leftovers(job.id, run.launch);
+    auto cause = lost->rebooted ? model::Lost::Cause::reboot : model::Lost::Cause::records_changed;
+    if (!lost->rebooted && run.changed.empty()) cause = co_await run.driver->why_lost();
+    record_of.ending = model::Lost{cause};
+    if (!run.changed.empty()) directories_.remark(job.id, "its records were changed: " + run.changed);
+    co_await kill_leftovers(job.id, run.launch, run.driver->group_of(job.id, run.launch));
   } else if (find(run.sequence)->stopping) {
     record_of = canceled_attempt(run.sequence, run.attempt, run.launch);
   } else if (run.error) {
@@ -108,14 +86,13 @@ Task<Came> Jobs::settle(Run& run) {
   co_return Came::done;
 }
 
-Task<> Jobs::kill_leftovers(model::JobId id, int launch) {
-  const auto directory = workplaces_.directory(id, launch);
-  const auto group = group_of(id, launch);
+Task<> Jobs::kill_leftovers(model::JobId id, int launch, std::string group) {
+  const auto directory = directories_.directory(id, launch);
   auto kill = [&] { shim::kill_unsupervised(directory, group); };
   const auto killed = co_await async::attempt(async::offload(pool_, kill));
   if (killed) co_return;
   log_.error("processes of a lost job are left", kv("job", id), kv("error", killed.error().describe()));
-  workplaces_.remark(id, "processes of the job are left: " + killed.error().describe());
+  directories_.remark(id, "processes of the job are left: " + killed.error().describe());
 }
 
 Task<> Jobs::release(Run& run) {
@@ -161,10 +138,9 @@ Task<> Jobs::conclude(Run& run) {
     co_return schedule();
   }
   const auto ending = *run.record.ending;
-  std::optional<environment::Lease> image;  // which nobody may remove before the container
-  if (model::in_container(job.request.environment)) image = environments_.lease_of(run.sequence);
+  auto environment = environments_.lease_of(run.sequence);
   co_await end(run.sequence, run.record, ending);
-  nursery_.spawn(strip(job.id, job.uid, run.launch, std::move(image)));
+  nursery_.spawn(strip(run.id(), *run.driver, std::move(environment)));
 }
 
 Task<> Jobs::stop_supervisor(Sequence sequence, std::string reason) {
@@ -179,7 +155,7 @@ Task<> Jobs::stop_supervisor(Sequence sequence, std::string reason) {
   stop.signal = job->request.stop.signal;
   stop.grace = job->request.stop.grace.value_or(settings_.defaults.stop_grace);
   stop.reason = std::move(reason);
-  const auto directory = workplaces_.directory(job->id, launch);
+  const auto directory = directories_.directory(job->id, launch);
   const auto request = [&]() -> Task<> {
     shim::request_stop(directory, stop);
     co_return;
@@ -191,7 +167,7 @@ Task<> Jobs::stop_supervisor(Sequence sequence, std::string reason) {
   }
   // Its directory is gone, or is not what it was: then nobody there can be asked.
   log_.warn("a job cannot be asked to stop; it is killed", kv("job", job->id), kv("error", asked.error().describe()));
-  co_await kill_leftovers(job->id, launch);
+  co_await kill_leftovers(job->id, launch, drivers_.of(job->request).group_of(job->id, launch));
 }
 
 Task<> Jobs::enforce_stop(Sequence sequence, int launch, std::chrono::milliseconds grace) {
@@ -203,7 +179,7 @@ Task<> Jobs::enforce_stop(Sequence sequence, int launch, std::chrono::millisecon
   live = find(sequence);
   if (live == nullptr || live->launch != launch || !live->supervisor || is_over(sequence, launch)) co_return;
   log_.warn("a job's supervisor does not stop it; it is killed", kv("job", live->id));
-  workplaces_.remark(live->id, "its supervisor did not stop it though it was asked to, and was killed");
+  directories_.remark(live->id, "its supervisor did not stop it though it was asked to, and was killed");
   os::send_signal(*live->supervisor, SIGKILL);
 }
 

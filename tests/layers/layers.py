@@ -20,6 +20,7 @@ AGENT_ROWS = [
     ["model"],
     ["jobfile", "store", "queue"],
     ["gpus", "disk"],
+    ["drivers"],
     ["jobs"],
     ["workspace", "api"],
     ["daemon"],

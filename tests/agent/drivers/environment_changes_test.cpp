@@ -1,4 +1,4 @@
-#include "agent/jobs/environment_changes.hpp"
+#include "agent/drivers/environment_changes.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -34,8 +34,8 @@ struct Layer {
     os::make_directories(os::parent_of(os::join(upper, name)));
     REQUIRE(::mknod(os::join(upper, name).c_str(), S_IFCHR, ::makedev(0, 0)) == 0);
   }
-  model::EnvironmentChanges look(const jobs::LookBounds& bounds = {}) const {
-    return jobs::environment_changes(os::open(upper, O_RDONLY | O_DIRECTORY), os::open(lower, O_RDONLY | O_DIRECTORY),
+  model::EnvironmentChanges look(const drivers::LookBounds& bounds = {}) const {
+    return drivers::environment_changes(os::open(upper, O_RDONLY | O_DIRECTORY), os::open(lower, O_RDONLY | O_DIRECTORY),
                                      bounds);
   }
 };

@@ -1,4 +1,4 @@
-#include "agent/jobs/workplace.hpp"
+#include "agent/drivers/job_directories.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -27,10 +27,10 @@ struct Node {
   os::TempDir directory;
   objects::Store store{directory / "objects"};
   snapshot::Checkouts checkouts{directory / "checkouts"};
-  jobs::CollectSettings collecting{BERTH_COLLECT, ""};
+  drivers::CollectSettings collecting{BERTH_COLLECT, ""};
 
-  jobs::Workplaces workplaces(bool overlays = false) {
-    return jobs::Workplaces({directory / "jobs", overlays, false, {}, {}, "", collecting}, store, checkouts);
+  drivers::JobDirectories directories(bool overlays = false) {
+    return drivers::JobDirectories({directory / "jobs", overlays, false, {}, {}, "", collecting}, store, checkouts);
   }
 
   // Stores a tree as a client's snapshot would be.
@@ -64,11 +64,11 @@ using Paths = std::vector<std::string>;
 
 TEST_CASE("a job without code gets a directory and an empty log, nothing else") {
   Node node;
-  auto workplaces = node.workplaces();
-  const auto site = workplaces.make(job(std::nullopt), 1, me());
+  auto directories = node.directories();
+  const auto site = directories.make(job(std::nullopt), 1, me());
   CHECK(site.tree.empty());
   CHECK_FALSE(site.overlay.has_value());
-  CHECK(os::read_file(workplaces.directory("brave-heron-7k2m", 1) + "/log").empty());
+  CHECK(os::read_file(directories.directory("brave-heron-7k2m", 1) + "/log").empty());
 }
 
 TEST_CASE("in a container a job without code has a directory of its own, from which its outputs are collected") {
@@ -76,15 +76,15 @@ TEST_CASE("in a container a job without code has a directory of its own, from wh
   auto ours = job(std::nullopt);
   ours.request.environment.kind = model::EnvironmentRequest::Kind::image;
   ours.request.outputs = {"models"};
-  auto workplaces = node.workplaces();
-  const auto site = workplaces.make(ours, 1, me());
+  auto directories = node.directories();
+  const auto site = directories.make(ours, 1, me());
   REQUIRE(os::exists(site.scratch));
   write(site.scratch + "/models/net.bin", "weights");
   write(site.scratch + "/other", "x");
-  const auto collected = workplaces.collect(ours, 1, me());
+  const auto collected = directories.collect(ours, 1, me());
   REQUIRE(collected.outputs.has_value());
   CHECK(node.files(*collected.outputs) == Paths{"models/net.bin"});
-  workplaces.strip("brave-heron-7k2m", 1);
+  directories.strip("brave-heron-7k2m", 1);
   CHECK_FALSE(os::exists(site.scratch));
 }
 
@@ -94,20 +94,20 @@ TEST_CASE("a copied tree is the job's own, and only what the job wrote is collec
   write(node.directory / "code/outputs/old.txt", "old");
   write(node.directory / "code/outputs/kept/same.txt", "same");
   auto ours = job(node.keep(node.directory / "code"));
-  auto workplaces = node.workplaces();
-  const auto site = workplaces.make(ours, 1, me());
+  auto directories = node.directories();
+  const auto site = directories.make(ours, 1, me());
   CHECK(os::read_file(site.tree + "/train.py") == "print(1)\n");
 
-  CHECK_FALSE(workplaces.collect(ours, 1, me()).outputs.has_value());
+  CHECK_FALSE(directories.collect(ours, 1, me()).outputs.has_value());
   write(site.tree + "/outputs/model.bin", "weights");
   write(site.tree + "/outputs/old.txt", "new");
-  const auto collected = workplaces.collect(ours, 1, me());
+  const auto collected = directories.collect(ours, 1, me());
   REQUIRE(collected.outputs.has_value());
   CHECK(node.files(*collected.outputs) == Paths{"outputs/model.bin", "outputs/old.txt"});
 
-  workplaces.strip(ours.id, 1);
+  directories.strip(ours.id, 1);
   CHECK_FALSE(os::exists(site.tree));
-  CHECK(os::exists(workplaces.directory(ours.id, 1) + "/log"));
+  CHECK(os::exists(directories.directory(ours.id, 1) + "/log"));
 }
 
 TEST_CASE("output directories keep their paths, one within another is taken once, and `..` is told") {
@@ -116,18 +116,18 @@ TEST_CASE("output directories keep their paths, one within another is taken once
   auto ours = job(node.keep(node.directory / "code"));
   ours.request.working_directory = "src";
   ours.request.outputs = {"results/b", "results/a", "results/a/deep", "absent"};
-  auto workplaces = node.workplaces();
-  const auto site = workplaces.make(ours, 1, me());
+  auto directories = node.directories();
+  const auto site = directories.make(ours, 1, me());
   write(site.tree + "/src/results/a/deep/1", "1");
   write(site.tree + "/src/results/b/2", "2");
   write(site.tree + "/src/outputs/3", "3");
   write(site.tree + "/outputs/elsewhere", "4");
-  const auto collected = workplaces.collect(ours, 1, me());
+  const auto collected = directories.collect(ours, 1, me());
   REQUIRE(collected.outputs.has_value());
   CHECK(node.files(*collected.outputs) == Paths{"outputs/3", "results/a/deep/1", "results/b/2"});
 
   ours.request.outputs = {"../../etc"};
-  const auto refused = workplaces.collect(ours, 1, me());
+  const auto refused = directories.collect(ours, 1, me());
   CHECK(node.files(*refused.outputs) == Paths{"outputs/3"});
   REQUIRE(refused.left_out.named().size() == 1);
   CHECK(refused.left_out.named().front() == snapshot::LeftOut{"../../etc", "leads out of the job's tree"});
@@ -138,17 +138,17 @@ TEST_CASE("links out of the tree in place of an output directory are told, not f
   write(node.directory / "secret/key", "k");
   write(node.directory / "code/a", "a");
   auto ours = job(node.keep(node.directory / "code"));
-  auto workplaces = node.workplaces();
-  const auto site = workplaces.make(ours, 1, me());
+  auto directories = node.directories();
+  const auto site = directories.make(ours, 1, me());
   REQUIRE(::symlink((node.directory / "secret").c_str(), (site.tree + "/outputs").c_str()) == 0);
-  const auto refused = workplaces.collect(ours, 1, me());
+  const auto refused = directories.collect(ours, 1, me());
   CHECK_FALSE(refused.outputs.has_value());
   CHECK(refused.left_out.count() == 1);
 
   ::unlink((site.tree + "/outputs").c_str());
   write(site.tree + "/outputs/real", "r");
   REQUIRE(::symlink("/etc/shadow", (site.tree + "/outputs/link").c_str()) == 0);
-  const auto collected = workplaces.collect(ours, 1, me());
+  const auto collected = directories.collect(ours, 1, me());
   REQUIRE(collected.outputs.has_value());
   const auto manifest = snapshot::load_manifest(node.store, *collected.outputs);
   CHECK(manifest[*manifest.find("outputs/link")].kind == snapshot::Kind::symlink);
@@ -158,12 +158,12 @@ TEST_CASE("large outputs are stored in chunks and come back whole") {
   Node node;
   write(node.directory / "code/a", "a");
   auto ours = job(node.keep(node.directory / "code"));
-  auto workplaces = node.workplaces();
-  const auto site = workplaces.make(ours, 1, me());
+  auto directories = node.directories();
+  const auto site = directories.make(ours, 1, me());
   std::string weights(3 << 20, '\0');
   for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<char>(i * i >> 7);
   write(site.tree + "/outputs/weights", weights);
-  const auto collected = workplaces.collect(ours, 1, me());
+  const auto collected = directories.collect(ours, 1, me());
   REQUIRE(collected.outputs.has_value());
   snapshot::restore(node.store, snapshot::load_manifest(node.store, *collected.outputs), node.directory / "back");
   CHECK(os::read_file(node.directory / "back/outputs/weights") == weights);
@@ -173,10 +173,10 @@ TEST_CASE("with overlays a launch names its layers and an upper layer only its o
   Node node;
   write(node.directory / "code/a", "a");
   auto ours = job(node.keep(node.directory / "code"));
-  auto workplaces = node.workplaces(true);
-  CHECK(workplaces.prepare(ours, me(), 0) == workplaces.bytes_of(*ours.request.snapshot));
-  CHECK_FALSE(workplaces.prepare(ours, me(), workplaces.bytes_of(*ours.request.snapshot)));
-  const auto site = workplaces.make(ours, 1, me());
+  auto directories = node.directories(true);
+  CHECK(directories.prepare(ours, me(), 0) == directories.bytes_of(*ours.request.snapshot));
+  CHECK_FALSE(directories.prepare(ours, me(), directories.bytes_of(*ours.request.snapshot)));
+  const auto site = directories.make(ours, 1, me());
   REQUIRE(site.overlay.has_value());
   REQUIRE(site.overlay->lower.size() == 1);
   CHECK(os::read_file(site.overlay->lower.front() + "/a") == "a");
@@ -184,50 +184,50 @@ TEST_CASE("with overlays a launch names its layers and an upper layer only its o
   REQUIRE(::stat(site.overlay->upper.c_str(), &info) == 0);
   CHECK((info.st_mode & 07777) == 0700);
   write(site.overlay->upper + "/outputs/x", "x");
-  CHECK(node.files(workplaces.collect(ours, 1, me()).outputs.value()) == Paths{"outputs/x"});
+  CHECK(node.files(directories.collect(ours, 1, me()).outputs.value()) == Paths{"outputs/x"});
 }
 
 TEST_CASE("what certainly left nothing is not looked at, whatever may have left something is") {
   Node node;
   write(node.directory / "code/a", "a");
   auto ours = job(node.keep(node.directory / "code"));
-  auto workplaces = node.workplaces();
-  const auto site = workplaces.make(ours, 1, me());
-  CHECK_FALSE(workplaces.anything_to_collect(ours, 1));
+  auto directories = node.directories();
+  const auto site = directories.make(ours, 1, me());
+  CHECK_FALSE(directories.anything_to_collect(ours, 1));
   REQUIRE(::symlink("nowhere", (site.tree + "/outputs").c_str()) == 0);
-  CHECK(workplaces.anything_to_collect(ours, 1));
+  CHECK(directories.anything_to_collect(ours, 1));
   auto without_code = job(std::nullopt);
   without_code.request.outputs = {"models"};
   without_code.request.working_directory = "/";
-  CHECK(workplaces.anything_to_collect(without_code, 1));
+  CHECK(directories.anything_to_collect(without_code, 1));
 }
 
 TEST_CASE("collecting that agents could not finish time and again is given up") {
   Node node;
   write(node.directory / "code/a", "a");
   auto ours = job(node.keep(node.directory / "code"));
-  auto workplaces = node.workplaces();
-  workplaces.make(ours, 1, me());
-  for (int i = 0; i < 4; ++i) CHECK_NOTHROW(workplaces.collect(ours, 1, me()));
-  CHECK_THROWS_AS(workplaces.collect(ours, 1, me()), Error);
+  auto directories = node.directories();
+  directories.make(ours, 1, me());
+  for (int i = 0; i < 4; ++i) CHECK_NOTHROW(directories.collect(ours, 1, me()));
+  CHECK_THROWS_AS(directories.collect(ours, 1, me()), Error);
 }
 
 TEST_CASE("nobody else gets into what a launch left once it is collected from or cleared") {
   Node node;
   write(node.directory / "code/a", "a");
   auto ours = job(node.keep(node.directory / "code"));
-  auto workplaces = node.workplaces();
-  workplaces.make(ours, 1, me());
-  const auto place = workplaces.directory(ours.id, 1);
+  auto directories = node.directories();
+  directories.make(ours, 1, me());
+  const auto place = directories.directory(ours.id, 1);
   struct stat info {};
   REQUIRE(::stat(place.c_str(), &info) == 0);
   CHECK((info.st_mode & 07777) == 0711);
-  workplaces.collect(ours, 1, me());
+  directories.collect(ours, 1, me());
   REQUIRE(::stat(place.c_str(), &info) == 0);
   CHECK((info.st_mode & 07777) == 0700);
-  CHECK(workplaces.with_leftovers({ours.id, "never-was-1234"}, {}) == std::vector<model::JobId>{ours.id});
-  workplaces.strip(ours.id, 1);
-  CHECK(workplaces.with_leftovers({ours.id}, {}).empty());
+  CHECK(directories.with_leftovers({ours.id, "never-was-1234"}, {}) == std::vector<model::JobId>{ours.id});
+  directories.strip(ours.id, 1);
+  CHECK(directories.with_leftovers({ours.id}, {}).empty());
 }
 
 TEST_CASE("a collector that cannot be started, fails or takes too long is told in its own words") {
@@ -237,11 +237,11 @@ TEST_CASE("a collector that cannot be started, fails or takes too long is told i
   const auto message = [&](const std::string& program) {
     node.collecting.program = program;
     node.collecting.time_limit = std::chrono::milliseconds(300);
-    auto workplaces = node.workplaces();
-    const auto site = workplaces.make(ours, 1, me());
+    auto directories = node.directories();
+    const auto site = directories.make(ours, 1, me());
     write(site.tree + "/outputs/x", "x");
     try {
-      workplaces.collect(ours, 1, me());
+      directories.collect(ours, 1, me());
     } catch (const Error& error) {
       return error.message();
     }
@@ -260,35 +260,35 @@ TEST_CASE("a collector that cannot be started, fails or takes too long is told i
 
 TEST_CASE("a remark is a line of the agent's log about the job") {
   Node node;
-  auto workplaces = node.workplaces();
-  workplaces.remark("brave-heron-7k2m", "first");
-  workplaces.remark("brave-heron-7k2m", "second");
-  CHECK(os::read_file(workplaces.side_log("brave-heron-7k2m", "agent")) == "first\nsecond\n");
+  auto directories = node.directories();
+  directories.remark("brave-heron-7k2m", "first");
+  directories.remark("brave-heron-7k2m", "second");
+  CHECK(os::read_file(directories.side_log("brave-heron-7k2m", "agent")) == "first\nsecond\n");
 }
 
 TEST_CASE("a job's own are its tree, its TMPDIR and a layer on its environment; all else that is shared it only reads") {
   Node node;
   const auto state = node.directory.path();
-  jobs::WorkplaceOptions options{node.directory / "jobs"};
+  drivers::DirectoryOptions options{node.directory / "jobs"};
   options.shared = {state};
-  CHECK_FALSE(jobs::Workplaces(options, node.store, node.checkouts).protect("job", 1, {}, "/env", me()));
+  CHECK_FALSE(drivers::JobDirectories(options, node.store, node.checkouts).protect("job", 1, {}, "/env", me()));
   options.protections = {true, true, false};
-  jobs::Workplaces workplaces(options, node.store, node.checkouts);
-  jobs::Site site;
+  drivers::JobDirectories directories(options, node.store, node.checkouts);
+  drivers::Site site;
   site.tmp = state + "/jobs/job/1/tmp";
   site.tree = state + "/jobs/job/1/tree";
-  const auto bare = workplaces.protect("job", 1, site, "", me());
+  const auto bare = directories.protect("job", 1, site, "", me());
   REQUIRE(bare);
   CHECK(bare->read_only == Paths{state});
   CHECK(bare->writable == Paths{site.tmp, site.tree});
   CHECK_FALSE(bare->environment);
-  CHECK_FALSE(workplaces.has_layer("job", 1));
-  const auto layered = workplaces.protect("job", 1, site, "/env", me());
+  CHECK_FALSE(directories.has_layer("job", 1));
+  const auto layered = directories.protect("job", 1, site, "/env", me());
   REQUIRE(layered->environment);
   CHECK(layered->environment->lower == Paths{"/env"});
   CHECK(layered->environment->target == "/env");
   CHECK_FALSE(layered->environment_owned);
-  CHECK(workplaces.has_layer("job", 1));
+  CHECK(directories.has_layer("job", 1));
   struct stat info {};
   REQUIRE(::stat((state + "/jobs/job/1/environment").c_str(), &info) == 0);
   CHECK((info.st_mode & 0777) == 0700);
@@ -296,12 +296,12 @@ TEST_CASE("a job's own are its tree, its TMPDIR and a layer on its environment; 
 
 TEST_CASE("another user's job has no layer where it could not write to one") {
   Node node;
-  jobs::WorkplaceOptions options{node.directory / "jobs"};
+  drivers::DirectoryOptions options{node.directory / "jobs"};
   options.several_users = true;
   options.protections = {true, true, false};
   auto somebody = me();
   somebody.uid = 1000;
-  const auto protection = jobs::Workplaces(options, node.store, node.checkouts).protect("job", 1, {}, "/env", somebody);
+  const auto protection = drivers::JobDirectories(options, node.store, node.checkouts).protect("job", 1, {}, "/env", somebody);
   REQUIRE(protection);
   CHECK_FALSE(protection->environment);
 }
@@ -312,5 +312,5 @@ TEST_CASE("what of the state directory lies elsewhere is shared, too") {
   os::make_directories(state / "objects");
   REQUIRE(::symlink(disk.path().c_str(), (state / "environments").c_str()) == 0);
   REQUIRE(::symlink("objects", (state / "within").c_str()) == 0);
-  CHECK(jobs::shared_places(state.path()) == Paths{state.path(), disk.path()});
+  CHECK(drivers::shared_places(state.path()) == Paths{state.path(), disk.path()});
 }

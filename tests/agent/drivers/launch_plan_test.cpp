@@ -1,4 +1,4 @@
-#include "agent/jobs/launch_plan.hpp"
+#include "agent/drivers/launch_plan.hpp"
 
 #include <doctest/doctest.h>
 #include <signal.h>
@@ -21,12 +21,12 @@ model::Job job() {
   return job;
 }
 
-shim::Launch plan(const model::Job& job, const jobs::Site& site, const environment::Ready& ready = {},
+shim::Launch plan(const model::Job& job, const drivers::Site& site, const environment::Ready& ready = {},
                   bool switch_user = false) {
-  jobs::NodeDefaults defaults;
+  drivers::NodeDefaults defaults;
   defaults.path = "/usr/bin:/bin";
   defaults.log_cap = 5_MiB;
-  return jobs::plan_launch(job, 2, site, ready, kAda, switch_user, defaults);
+  return drivers::plan_launch(job, 2, site, ready, kAda, switch_user, defaults);
 }
 
 std::string variable(const shim::Launch& launch, const std::string& name) {
@@ -68,7 +68,7 @@ TEST_CASE("the environment's directories come before the PATH, the user's own PA
 }
 
 TEST_CASE("a job sees its GPUs, whatever it asked for itself, and no job sees others'") {
-  jobs::Site site;
+  drivers::Site site;
   auto asked = job();
   CHECK(variable(plan(asked, site), "NVIDIA_VISIBLE_DEVICES") == "void");
   asked.request.environment_variables = {{"CUDA_VISIBLE_DEVICES", "0"}};
@@ -91,7 +91,7 @@ TEST_CASE("the working directory is within the tree, or the absolute one of a jo
 
 TEST_CASE("in a container without code it is the one asked for, the image's, or the job's own") {
   auto asked = job();
-  jobs::Site site;
+  drivers::Site site;
   site.container = true;
   site.scratch = "/j/scratch";
   CHECK(plan(asked, site).working_directory == "/j/scratch");
@@ -107,7 +107,7 @@ TEST_CASE("in a container without code it is the one asked for, the image's, or 
 TEST_CASE("docker_args' variables count more than the image's and less than the job's own") {
   auto asked = job();
   asked.request.environment_variables = {{"B", "job"}};
-  jobs::Site site;
+  drivers::Site site;
   site.container = true;
   site.image_environment = {"A=image", "B=image", "C=image"};
   site.docker_args = {"-e A=args --env 'B=args'", "--init"};
@@ -148,7 +148,7 @@ TEST_CASE("limits of the control group are what was asked for") {
   asked.request.resources.memory = 2_GiB;
   asked.request.resources.cpu_milli = 2500;
   asked.request.limits = {true, 300, 64_MiB, false};
-  jobs::Site site;
+  drivers::Site site;
   site.tmp = "/j/tmp";
   launch = plan(asked, site);
   CHECK(launch.limits.memory == (2_GiB).bytes());
@@ -165,42 +165,42 @@ TEST_CASE("limits of the control group are what was asked for") {
 }
 
 TEST_CASE("what a request leaves out is the node's, what it says stays") {
-  jobs::NodeDefaults defaults;
+  drivers::NodeDefaults defaults;
   defaults.memory = 3_GiB;
   defaults.pids = 400;
   defaults.tmp = 5_MiB;
   defaults.stop_grace = std::chrono::seconds(7);
   auto request = job().request;
-  jobs::fill_in(request, defaults);
+  drivers::fill_in(request, defaults);
   CHECK(request.resources.memory == 3_GiB);
   CHECK(request.limits == model::LimitRequest{false, 400, 5_MiB, true});
   CHECK(request.stop.grace == std::chrono::seconds(7));
   const auto once = request;
   defaults = {};
   defaults.pids = 1;
-  jobs::fill_in(request, defaults);
+  drivers::fill_in(request, defaults);
   CHECK(request == once);
 }
 
 TEST_CASE("a container's shared memory is the job's, else the node's, and docker_args count most") {
-  jobs::NodeDefaults defaults;
+  drivers::NodeDefaults defaults;
   defaults.shm_size = 3_GiB;
   auto request = job().request;
-  jobs::fill_in(request, defaults);
+  drivers::fill_in(request, defaults);
   CHECK_FALSE(request.container.shm_size.has_value());
   request.environment.kind = model::EnvironmentRequest::Kind::image;
   const auto with = [&](std::optional<ByteSize> size, const std::string& args) {
     auto asked = request;
     asked.container.shm_size = size;
     asked.container.docker_args = args;
-    jobs::fill_in(asked, defaults);
+    drivers::fill_in(asked, defaults);
     return *asked.container.shm_size;
   };
   CHECK(with({}, "") == 3_GiB);
   CHECK(with(1_GiB, "") == 1_GiB);
   CHECK(with(1_GiB, "--shm-size=5g") == 5_GiB);
   request.container.docker_args = "--privileged";
-  CHECK_THROWS_AS(jobs::fill_in(request, defaults), Error);
+  CHECK_THROWS_AS(drivers::fill_in(request, defaults), Error);
 }
 
 TEST_CASE("an end for want of memory is told as such, unless it succeeded or was stopped") {
@@ -209,16 +209,16 @@ TEST_CASE("an end for want of memory is told as such, unless it succeeded or was
   shim::Ended ended;
   ended.outcome = os::Exit{true, SIGKILL};
   ended.peak_memory = 1_GiB;
-  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::Signalled{SIGKILL}));
+  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::Signalled{SIGKILL}));
   ended.out_of_memory_kills = 1;
-  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::OutOfMemory{2_GiB, 1_GiB}));
+  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::OutOfMemory{2_GiB, 1_GiB}));
   ended.outcome = os::Exit{false, 1};
-  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::OutOfMemory{2_GiB, 1_GiB}));
+  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::OutOfMemory{2_GiB, 1_GiB}));
   ended.outcome = os::Exit{false, 0};
-  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::Exited{0}));
+  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::Exited{0}));
   ended.outcome = os::Exit{true, SIGKILL};
   ended.stopped_because = shim::kStoppedShutdown;
-  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::Preempted{model::Preempted::Cause::shutdown}));
+  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::Preempted{model::Preempted::Cause::shutdown}));
 }
 
 TEST_CASE("endings: a stop by Berth wins over the signal it was done with") {
@@ -227,16 +227,16 @@ TEST_CASE("endings: a stop by Berth wins over the signal it was done with") {
   asked.request.timeout = std::chrono::seconds(9);
   shim::Ended ended;
   ended.outcome = os::Exit{true, 15};
-  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::Signalled{15}));
+  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::Signalled{15}));
   ended.stopped_because = "canceled";
-  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::Canceled{"ada"}));
+  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::Canceled{"ada"}));
   ended.stopped_because = "timed_out";
-  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::TimedOut{std::chrono::seconds(9)}));
+  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::TimedOut{std::chrono::seconds(9)}));
   ended.stopped_because.clear();
   ended.outcome = os::Exit{false, 3};
-  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::Exited{3}));
+  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::Exited{3}));
   ended.outcome = shim::NotStarted{127, "no such command"};
-  CHECK(jobs::ending_of(ended, asked) == model::Ending(model::StartFailed{127, "no such command"}));
+  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::StartFailed{127, "no such command"}));
 }
 
 TEST_CASE("what is secret of a launch is apart from it") {
@@ -248,11 +248,11 @@ TEST_CASE("what is secret of a launch is apart from it") {
   secrets.values = {{"HF_TOKEN", "hf_4711"}, {"CERT", "cert\n"}, {"BOTH", "both\n"}};
   const auto shown = asked.request.command;
   asked.request.command = {"curl", "https://me:pw@host"};
-  jobs::Site site;
+  drivers::Site site;
   site.secrets = "/j/secrets";
   site.docker_args = {"-e WANDB_API_KEY=wb_1 -e SEED=7"};
   auto launch = plan(asked, site);
-  jobs::set_secrets_apart(launch, asked.request, shown, site, secrets);
+  drivers::set_secrets_apart(launch, asked.request, shown, site, secrets);
   CHECK(launch.command == shown);
   CHECK(launch.secrets.command == asked.request.command);
   CHECK(launch.secrets.environment == std::vector<std::string>{"WANDB_API_KEY=wb_1", "BOTH=both", "HF_TOKEN=hf_4711"});
@@ -266,7 +266,7 @@ TEST_CASE("what is secret of a launch is apart from it") {
   const auto text = to_text(launch);
   for (const auto* secret : {"hf_4711", "cert", "both", "wb_1", "me:pw"}) CHECK(text.find(secret) == std::string::npos);
   secrets.values.erase("CERT");
-  CHECK_THROWS_AS(jobs::set_secrets_apart(launch, asked.request, shown, site, secrets), Error);
+  CHECK_THROWS_AS(drivers::set_secrets_apart(launch, asked.request, shown, site, secrets), Error);
 }
 
 TEST_CASE("no secret says which GPUs a job has") {
@@ -274,10 +274,10 @@ TEST_CASE("no secret says which GPUs a job has") {
   asked.request.secrets = {{"CUDA_VISIBLE_DEVICES", {false, true}}};
   model::JobSecrets secrets;
   secrets.values = {{"CUDA_VISIBLE_DEVICES", "0"}};
-  jobs::Site site;
+  drivers::Site site;
   site.gpus = {"GPU-a"};
   auto launch = plan(asked, site);
-  jobs::set_secrets_apart(launch, asked.request, asked.request.command, site, secrets);
+  drivers::set_secrets_apart(launch, asked.request, asked.request.command, site, secrets);
   CHECK(variable(launch, "CUDA_VISIBLE_DEVICES") == "GPU-a");
   CHECK(launch.secrets.empty());
   CHECK_FALSE(launch.secret_place);
