@@ -1,0 +1,257 @@
+#include "agent/jobs/jobs.hpp"
+
+#include <doctest/doctest.h>
+
+#include "runtime/async/cleanup.hpp"
+#include "runtime/async/run.hpp"
+#include "runtime/async/wait.hpp"
+#include "runtime/os/file.hpp"
+#include "tests/fakes/driver.hpp"
+
+using namespace berth;
+using namespace std::chrono_literals;
+
+namespace {
+
+async::Task<> until(const std::function<bool()>& condition) {
+  while (!condition()) co_await async::sleep_for(2ms);
+}
+
+// A node whose jobs are started by nobody: what lasts over a restart of its agent, and the agent.
+class Site {
+ public:
+  Site() {
+    auto made = std::make_unique<fakes::Driver>(directories);
+    driver = made.get();
+    drivers.host = std::move(made);
+    drivers.container = std::make_unique<fakes::Driver>(directories);
+  }
+
+  // With another agent each time.
+  void run(const std::function<async::Task<>(jobs::Jobs&)>& body) {
+    const auto whole = [](Site& site, const std::function<async::Task<>(jobs::Jobs&)>& act) -> async::Task<> {
+      const auto executor = co_await async::this_coro::executor;
+      store::Store records(site.directory / "berth.db", system_clock(), site.pool);
+      site.store = &records;
+      async::Watcher watcher(executor, nullptr);
+      environment::Environments environments;
+      gpus::Settings none;
+      none.managed = false;
+      gpus::Gpus gpus(executor, none, records, system_clock(), Log());
+      disk::Manager::Disk parts{site.directory.path(), records, site.objects, site.directories, site.reserve, {}, {}};
+      parts.image_disk = [] { return disk::ImageDisk(); };
+      disk::Limits limits;
+      limits.high = 100;
+      disk::Manager disk(executor, limits, std::move(parts), system_clock(), Log());
+      disk::Quota quota(executor, {}, site.directory.path(), false, records);
+      jobs::Jobs jobs(executor, site.settings(), records, site.directories, site.drivers, environments, disk, quota, gpus,
+                      watcher, site.pool, system_clock(), Log());
+      const auto work = [](jobs::Jobs& of, const std::function<async::Task<>(jobs::Jobs&)>& what) -> async::Task<> {
+        co_await of.recover();
+        co_await what(of);
+      };
+      const auto end = [](jobs::Jobs& of, disk::Manager& manager, gpus::Gpus& devices, async::Watcher& watching) -> async::Task<> {
+        co_await of.stop();
+        co_await manager.stop();
+        co_await devices.stop();
+        co_await watching.stop();
+      };
+      co_await async::with_cleanup(work(jobs, act), end(jobs, disk, gpus, watcher));
+    };
+    async::run(whole(*this, body), 20s);
+  }
+
+  jobs::Settings settings() const {
+    jobs::Settings settings;
+    settings.boot_id = os::boot_id();
+    settings.secrets_key = {"", directory / "secrets.key"};
+    settings.capacity.slots = 2;
+    settings.capacity.cpu_milli = 2000;
+    settings.capacity.memory = 1_GiB;
+    settings.defaults.path = "/usr/bin:/bin";
+    return settings;
+  }
+
+  async::Task<store::Sequence> submit(jobs::Jobs& jobs, std::map<std::string, int> retries = {}) {
+    store::NewJob job;
+    job.uid = ::geteuid();
+    job.user = "ann";
+    auto digits = std::to_string(++submitted_);
+    job.request.submission_id = std::string(32 - digits.size(), '0') + digits;
+    job.request.command = {"train", digits};
+    job.request.working_directory = "/";
+    job.request.retries = std::move(retries);
+    std::vector<store::NewJob> all;
+    all.push_back(std::move(job));
+    const auto made = co_await jobs.submit(std::move(all));
+    co_return made.front().job.sequence;
+  }
+
+  model::Job job(store::Sequence sequence) const { return store->columns(sequence).value(); }
+  model::Ending ending(store::Sequence sequence) const { return job(sequence).ending.value(); }
+
+  os::TempDir directory;
+  async::Pool pool;
+  objects::Store objects{directory / "objects"};
+  snapshot::Checkouts checkouts{directory / "checkouts"};
+  drivers::JobDirectories directories{{directory / "jobs"}, objects, checkouts};
+  disk::Reserve reserve{directory / "reserve", ByteSize(1)};
+  drivers::Drivers drivers;
+  fakes::Driver* driver;
+  store::Store* store = nullptr;  // of the agent that runs
+
+ private:
+  int submitted_ = 0;
+};
+
+}  // namespace
+
+TEST_CASE("a job is started with its command, and its ending is recorded as its files tell it") {
+  Site site;
+  site.run([&](jobs::Jobs& jobs) -> async::Task<> {
+    const auto job = co_await site.submit(jobs);
+    co_await until([&] { return site.driver->launched.size() == 1; });
+    auto& launch = site.driver->last();
+    CHECK(launch.plan.command == std::vector<std::string>{"train", "1"});
+    CHECK(launch.id.job == site.job(job).id);
+    CHECK(launch.id.number == 1);
+    CHECK(!jobs.is_final(job));
+    site.driver->end(launch, 3);
+    co_await jobs.wait_until_final(job);
+    CHECK(site.job(job).state == model::State::failed);
+    CHECK(site.ending(job) == model::Ending(model::Exited{3}));
+    co_await until([&] { return site.driver->cleaned.size() == 1; });
+    CHECK(site.driver->settled == 1);
+  });
+}
+
+TEST_CASE("jobs beyond the slots wait, and start in their order when one ends") {
+  Site site;
+  site.run([&](jobs::Jobs& jobs) -> async::Task<> {
+    std::vector<store::Sequence> all;
+    for (int i = 0; i < 4; ++i) all.push_back(co_await site.submit(jobs));
+    co_await until([&] { return site.driver->launched.size() == 2; });
+    CHECK(jobs.counts().queued == 2);
+    CHECK(jobs.why_waiting(all[2]).has_value());
+    site.driver->end(site.driver->launched.front(), 0);
+    co_await until([&] { return site.driver->launched.size() == 3; });
+    CHECK(site.driver->last().id.job == site.job(all[2]).id);
+    for (auto launch = std::next(site.driver->launched.begin()); launch != site.driver->launched.end(); ++launch) {
+      site.driver->end(*launch, 0);
+      co_await until([&] { return site.driver->launched.size() == 4; });
+    }
+    for (const auto job : all) co_await jobs.wait_until_final(job);
+    CHECK(jobs.counts().completed == 4);
+    CHECK(jobs.idle());
+  });
+}
+
+TEST_CASE("a running job that is canceled is asked to stop, and has been canceled by who asked") {
+  Site site;
+  site.run([&](jobs::Jobs& jobs) -> async::Task<> {
+    const auto job = co_await site.submit(jobs);
+    co_await until([&] { return site.driver->launched.size() == 1; });
+    co_await until([&] { return site.job(job).state == model::State::running; });
+    co_await jobs.cancel(job, "grace");
+    co_await until([&] { return fakes::Driver::asked_to_stop(site.driver->last()); });
+    CHECK(!jobs.is_final(job));
+    site.driver->end(site.driver->last(), os::Exit{.signalled = true, .status = 15}, shim::kStoppedCanceled);
+    co_await jobs.wait_until_final(job);
+    CHECK(site.ending(job) == model::Ending(model::Canceled{"grace"}));
+  });
+}
+
+TEST_CASE("a waiting job that is canceled never starts") {
+  Site site;
+  site.run([&](jobs::Jobs& jobs) -> async::Task<> {
+    co_await jobs.set_drained(true);
+    const auto job = co_await site.submit(jobs);
+    co_await jobs.cancel(job, "grace");
+    co_await jobs.wait_until_final(job);
+    CHECK(site.ending(job) == model::Ending(model::Canceled{"grace"}));
+    co_await jobs.set_drained(false);
+    CHECK(site.driver->launched.empty());
+  });
+}
+
+TEST_CASE("what the node lacks for a moment makes a job wait for it, and is no failure of the job") {
+  Site site;
+  site.run([&](jobs::Jobs& jobs) -> async::Task<> {
+    site.driver->away = Lack::engine;
+    site.driver->prepare_failures.push_back(Error(Code::unavailable, "nobody answers").for_lack_of(Lack::engine));
+    const auto job = co_await site.submit(jobs);
+    co_await until([&] { return jobs.why_waiting(job).value_or("").starts_with("waits for the container engine"); });
+    CHECK(site.driver->launched.empty());
+    site.driver->away = Lack::nothing;
+    site.driver->came_back.notify_all();
+    co_await until([&] { return site.driver->launched.size() == 1; });
+    site.driver->end(site.driver->last(), 0);
+    co_await jobs.wait_until_final(job);
+    CHECK(site.job(job).attempts.size() == 1);
+    CHECK(site.ending(job) == model::Ending(model::Exited{0}));
+  });
+}
+
+TEST_CASE("a start that failed for good ends the job, or its attempt, and says why") {
+  Site site;
+  site.run([&](jobs::Jobs& jobs) -> async::Task<> {
+    site.driver->refusals.push_back(Error(Code::invalid, "no such device"));
+    const auto job = co_await site.submit(jobs);
+    co_await jobs.wait_until_final(job);
+    const auto ending = site.ending(job);
+    REQUIRE(std::holds_alternative<model::StartFailed>(ending));
+    CHECK(std::get<model::StartFailed>(ending).reason == "no such device");
+  });
+}
+
+TEST_CASE("a start that failed after it had its effect is no failure: the supervisor's files decide") {
+  Site site;
+  site.run([&](jobs::Jobs& jobs) -> async::Task<> {
+    site.driver->late_failures.push_back(Error(Code::timeout, "no answer in time"));
+    const auto job = co_await site.submit(jobs);
+    co_await until([&] { return site.driver->launched.size() == 1; });
+    co_await async::sleep_for(100ms);
+    CHECK(!jobs.is_final(job));
+    site.driver->end(site.driver->last(), 0);
+    co_await jobs.wait_until_final(job);
+    CHECK(site.ending(job) == model::Ending(model::Exited{0}));
+    CHECK(site.driver->launched.size() == 1);
+  });
+}
+
+TEST_CASE("of a supervisor that ends without a word the driver tells why, and a retry follows where one was asked for") {
+  Site site;
+  site.run([&](jobs::Jobs& jobs) -> async::Task<> {
+    site.driver->cause = model::Lost::Cause::engine_stopped;
+    const auto job = co_await site.submit(jobs, {{"lost", 1}});
+    for (std::size_t launch = 1; launch <= 2; ++launch) {
+      co_await until([&] { return site.driver->launched.size() == launch; });
+      site.driver->vanish(site.driver->last());
+    }
+    co_await jobs.wait_until_final(job);
+    CHECK(site.ending(job) == model::Ending(model::Lost{model::Lost::Cause::engine_stopped}));
+    CHECK(site.job(job).attempts.size() == 2);
+    CHECK(site.driver->launched.back().id.number == 2);
+  });
+}
+
+TEST_CASE("another agent takes up what runs, once, and what ended meanwhile") {
+  Site site;
+  store::Sequence runs = 0;
+  store::Sequence ends = 0;
+  site.run([&](jobs::Jobs& jobs) -> async::Task<> {
+    runs = co_await site.submit(jobs);
+    ends = co_await site.submit(jobs);
+    co_await until([&] { return site.driver->launched.size() == 2; });
+  });
+  site.driver->end(site.driver->last(), 7);
+  site.run([&](jobs::Jobs& jobs) -> async::Task<> {
+    co_await jobs.wait_until_final(ends);
+    CHECK(site.ending(ends) == model::Ending(model::Exited{7}));
+    CHECK(!jobs.is_final(runs));
+    site.driver->end(site.driver->launched.front(), 0);
+    co_await jobs.wait_until_final(runs);
+    CHECK(site.ending(runs) == model::Ending(model::Exited{0}));
+    CHECK(site.driver->launched.size() == 2);
+  });
+}
