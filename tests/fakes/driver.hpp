@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <list>
 
 #include "agent/drivers/driver.hpp"
@@ -39,6 +40,12 @@ class Driver final : public drivers::Driver {
   int settled = 0;
 
   Launched& last() { return launched.back(); }
+  // The latest of the job. (Two that may start at the same time may do so in any order.)
+  Launched& of(const model::JobId& job) {
+    const auto found = std::find_if(launched.rbegin(), launched.rend(), [&](const auto& each) { return each.id.job == job; });
+    REQUIRE(found != launched.rend());
+    return *found;
+  }
 
   // As a supervisor does it: its ending first, then itself.
   void end(Launched& launch, shim::Outcome outcome, std::string stopped_because = {}) {

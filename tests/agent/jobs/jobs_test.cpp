@@ -223,7 +223,8 @@ TEST_CASE("of a supervisor that ends without a word the driver tells why, and a 
   Site site;
   site.run([&](jobs::Jobs& jobs) -> async::Task<> {
     site.driver->cause = model::Lost::Cause::engine_stopped;
-    const auto job = co_await site.submit(jobs, {{"lost", 1}});
+    std::map<std::string, int> retries{{"lost", 1}};
+    const auto job = co_await site.submit(jobs, std::move(retries));
     for (std::size_t launch = 1; launch <= 2; ++launch) {
       co_await until([&] { return site.driver->launched.size() == launch; });
       site.driver->vanish(site.driver->last());
@@ -239,17 +240,19 @@ TEST_CASE("another agent takes up what runs, once, and what ended meanwhile") {
   Site site;
   store::Sequence runs = 0;
   store::Sequence ends = 0;
+  std::pair<model::JobId, model::JobId> ids;
   site.run([&](jobs::Jobs& jobs) -> async::Task<> {
     runs = co_await site.submit(jobs);
     ends = co_await site.submit(jobs);
     co_await until([&] { return site.driver->launched.size() == 2; });
+    ids = {site.job(runs).id, site.job(ends).id};
   });
-  site.driver->end(site.driver->last(), 7);
+  site.driver->end(site.driver->of(ids.second), 7);
   site.run([&](jobs::Jobs& jobs) -> async::Task<> {
     co_await jobs.wait_until_final(ends);
     CHECK(site.ending(ends) == model::Ending(model::Exited{7}));
     CHECK(!jobs.is_final(runs));
-    site.driver->end(site.driver->launched.front(), 0);
+    site.driver->end(site.driver->of(ids.first), 0);
     co_await jobs.wait_until_final(runs);
     CHECK(site.ending(runs) == model::Ending(model::Exited{0}));
     CHECK(site.driver->launched.size() == 2);
