@@ -44,6 +44,8 @@ std::vector<std::string> groups_left(const std::string& base, const std::set<std
 
 Task<> Jobs::recover() {
   queue_.set_drained(store_.drained());
+  const auto begun = co_await async::attempt(store_.begin_events(settings_.boot_id));
+  if (!begun) log_.error("events may get numbers of events that were lost", kv("error", begun.error().describe()));
   const auto apart = co_await async::attempt(set_old_secrets_apart());
   if (!apart) log_.error("secrets of earlier jobs are not sealed yet", kv("error", apart.error().describe()));
   Gpus::Listener listener;
