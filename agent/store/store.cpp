@@ -388,9 +388,8 @@ Task<ByteSize> Store::stored_by(uid_t uid) {
 
 Task<> Store::begin_events(std::string boot_id) {
   if (!store::new_boot_for_events(reader(), boot_id)) co_return;
-  co_await write(Durable::no, [this, boot_id = std::move(boot_id)](db::Connection& db) {
-    store::begin_events(db, boot_id, clock_.now());
-  });
+  auto begin = [this, &boot_id](db::Connection& db) { store::begin_events(db, boot_id, clock_.now()); };
+  co_await write(Durable::no, begin);
 }
 
 Task<EventPage> Store::events(EventQuery wanted) {
