@@ -27,8 +27,8 @@ bool Access::may_see(const http::Peer& peer, const std::optional<uid_t>& owner) 
   return !owner || owns(peer, *owner);
 }
 
-Access::Sight Access::sight(const http::Peer& peer, const model::Job& job) const {
-  if (owns(peer, job)) return Sight::whole;
+Access::Sight Access::sight(const http::Peer& peer, uid_t owner) const {
+  if (owns(peer, owner)) return Sight::whole;
   return others_may_read_ ? Sight::readable : Sight::outline;
 }
 

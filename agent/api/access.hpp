@@ -33,7 +33,8 @@ class Access {
   // What of a job a peer is shown: all of it, all but the values of its variables (where others may read), or what
   // everybody sees of the queue.
   enum class Sight { whole, readable, outline };
-  Sight sight(const http::Peer& peer, const model::Job& job) const;
+  Sight sight(const http::Peer& peer, uid_t owner) const;
+  Sight sight(const http::Peer& peer, const model::Job& job) const { return sight(peer, job.uid); }
 
   // All throw Code::denied, naming the job and its owner.
   void require_control(const http::Peer& peer, const model::Job& job) const;

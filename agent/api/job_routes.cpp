@@ -266,7 +266,8 @@ async::Task<Response> cancel(Services& services, Request& request) {
 async::Task<Response> set_held(Services& services, Request& request, bool held) {
   const auto job = services.resolve(request);
   services.access.require_control(request.peer, job);
-  co_await services.jobs.set_held(job.sequence, held);
+  auto by = co_await services.jobs.user_name(request.peer.uid);
+  co_await services.jobs.set_held(job.sequence, held, std::move(by));
   co_return co_await job_response(services, request.peer, job.sequence);
 }
 
@@ -280,14 +281,16 @@ async::Task<Response> set_priority(Services& services, Request& request) {
   if (priority < model::kMinPriority || priority > model::kMaxPriority)
     throw Error(Code::invalid, "'priority' must be a whole number from " + std::to_string(model::kMinPriority) + " to " +
                                    std::to_string(model::kMaxPriority));
-  co_await services.jobs.set_priority(job.sequence, static_cast<int>(priority));
+  auto by = co_await services.jobs.user_name(request.peer.uid);
+  co_await services.jobs.set_priority(job.sequence, static_cast<int>(priority), std::move(by));
   co_return co_await job_response(services, request.peer, job.sequence);
 }
 
 async::Task<Response> retry(Services& services, Request& request) {
   const auto job = services.resolve(request);
   services.access.require_control(request.peer, job);
-  co_await services.jobs.retry(job.sequence);
+  auto by = co_await services.jobs.user_name(request.peer.uid);
+  co_await services.jobs.retry(job.sequence, std::move(by));
   co_return co_await job_response(services, request.peer, job.sequence);
 }
 

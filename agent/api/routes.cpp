@@ -12,6 +12,7 @@ http::Router make_router(Services& services) {
   http::Router router;
   add_node_routes(router, services);
   add_job_routes(router, services);
+  add_event_routes(router, services);
   add_log_routes(router, services);
   add_snapshot_routes(router, services);
   add_environment_routes(router, services);

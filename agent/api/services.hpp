@@ -36,6 +36,7 @@ struct Services {
   std::string incoming;   // a directory for uploads in progress
   ByteSize max_upload{};  // of one pack
   WatchAllowance log_watches{};
+  WatchAllowance event_waits{};  // of readers who are told when to look for events
   async::Shares shares{2};  // of each user's work on the pool's threads
   async::Lanes transfers{{2, 4}};  // packs stored and made
 
@@ -49,6 +50,7 @@ http::Router make_router(Services& services);
 
 // One file each.
 void add_job_routes(http::Router& router, Services& services);
+void add_event_routes(http::Router& router, Services& services);
 void add_log_routes(http::Router& router, Services& services);
 void add_snapshot_routes(http::Router& router, Services& services);
 void add_environment_routes(http::Router& router, Services& services);

@@ -48,4 +48,9 @@ json row_for(const http::Peer& peer, const Access& access, const jobs::Jobs& job
   return out;
 }
 
+json event_for(const http::Peer& peer, const Access& access, const model::Event& event) {
+  const bool outline = access.sight(peer, event.uid) == Sight::outline;
+  return model::to_json(outline ? model::in_outline(event) : event);
+}
+
 }  // namespace berth::api

@@ -19,4 +19,7 @@ enum class Explain { yes, no };  // why it waits
 nlohmann::json row_for(const http::Peer& peer, const Access& access, const jobs::Jobs& jobs,
                        const store::ListedJob& listed, Explain explain);
 
+// What happened to a job: whole for those who may see more of it than the outline.
+nlohmann::json event_for(const http::Peer& peer, const Access& access, const model::Event& event);
+
 }  // namespace berth::api

@@ -1,54 +1,21 @@
 #include "agent/cli/follow.hpp"
 
-#include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <optional>
 #include <thread>
 
-#include "agent/cli/output.hpp"
+#include "agent/cli/absence.hpp"
 #include "runtime/base/error.hpp"
 
 namespace berth::cli {
 namespace {
 
-using std::chrono::milliseconds;
-using std::chrono::steady_clock;
+constexpr std::chrono::milliseconds kSideLogPause{500};
+constexpr const char* kLivesOn = "the job lives on";
 
-constexpr milliseconds kFirstPause{20};
-constexpr milliseconds kLongestPause{1000};
-constexpr std::chrono::minutes kPatience{10};
-
-bool agent_is_away(const Error& error) {
-  return error.code() == Code::unavailable || error.code() == Code::io || error.code() == Code::timeout;
+std::string when_it_is_back(const std::string& job) {
+  return "the job may be running still; when the agent is back: berth logs -f " + job;
 }
-
-// The agent's absence: told once, and not for ever.
-class Absence {
- public:
-  explicit operator bool() const { return since_.has_value(); }
-  // Pauses, longer each time.
-  void endure(const Error& why, const std::string& job) {
-    if (!since_) {
-      since_ = steady_clock::now();
-      remark("the agent went away (it may be restarting); the job lives on, waiting for the agent");
-    }
-    if (steady_clock::now() - *since_ > kPatience)
-      throw Error(Code::unavailable, "the agent did not come back: " + why.message(),
-                  "the job may be running still; when the agent is back: berth logs -f " + job);
-    std::this_thread::sleep_for(pause_);
-    pause_ = std::min(pause_ * 2, kLongestPause);
-  }
-  void end() {
-    remark("the agent is back");
-    since_.reset();
-    pause_ = kFirstPause;
-  }
-
- private:
-  std::optional<steady_clock::time_point> since_;
-  milliseconds pause_ = kFirstPause;
-};
 
 class Follower {
  public:
@@ -71,7 +38,7 @@ class Follower {
         return query_.stream == LogStream::job ? follow_attempts() : follow_side_log();
       } catch (const Error& error) {
         if (!agent_is_away(error)) throw;
-        absence_.endure(error, job_);
+        absence_.endure(error, when_it_is_back(job_));
       }
     }
   }
@@ -115,7 +82,7 @@ class Follower {
       auto record = agent_.job(job_);
       pass_on();
       if (model::is_final(record.job.state)) return record;
-      std::this_thread::sleep_for(kLongestPause / 2);
+      std::this_thread::sleep_for(kSideLogPause);
     }
   }
 
@@ -125,14 +92,14 @@ class Follower {
   int attempt_;
   std::uint64_t offset_;  // in the log of attempt_
   const LogSink& sink_;
-  Absence absence_;
+  Absence absence_{kLivesOn};
 };
 
 }  // namespace
 
 JobRecord wait_until_ended(Agent& agent, const std::string& job) {
   const auto id = agent.job(job).job.id;  // @last may be another one by the time the agent is back
-  Absence absence;
+  Absence absence(kLivesOn);
   for (;;) {
     try {
       if (absence) {
@@ -142,7 +109,7 @@ JobRecord wait_until_ended(Agent& agent, const std::string& job) {
       return agent.wait(id);
     } catch (const Error& error) {
       if (!agent_is_away(error)) throw;
-      absence.endure(error, id);
+      absence.endure(error, when_it_is_back(id));
     }
   }
 }

@@ -228,30 +228,30 @@ Task<> Jobs::cancel(Sequence sequence, std::string by) {
   if (!written && !is_final(sequence)) throw written.error();  // it may have ended before this was written
 }
 
-Task<> Jobs::set_held(Sequence sequence, bool held) {
+Task<> Jobs::set_held(Sequence sequence, bool held, std::string by) {
   const auto* live = find(sequence);
   if (live == nullptr || !queue_.is_waiting(sequence))
     throw Error(Code::conflict, columns(sequence).id + " does not wait any more, so it can not be " +
                                     (held ? "held" : "released"));
   if (held) queue_.set_held(sequence, true);  // at once, lest it starts while this is written
-  co_await store_.set_held(sequence, held);
+  co_await store_.set_held(sequence, held, std::move(by));
   queue_.set_held(sequence, held);
   activity_.notify_all();
   schedule();
 }
 
-Task<> Jobs::set_priority(Sequence sequence, int priority) {
+Task<> Jobs::set_priority(Sequence sequence, int priority, std::string by) {
   if (priority < model::kMinPriority || priority > model::kMaxPriority)
     throw Error(Code::invalid, "priority must be from " + std::to_string(model::kMinPriority) + " to " +
                                    std::to_string(model::kMaxPriority));
   if (!queue_.is_waiting(sequence))
     throw Error(Code::conflict, columns(sequence).id + " does not wait any more: its priority has no effect");
-  co_await store_.set_priority(sequence, priority);
+  co_await store_.set_priority(sequence, priority, std::move(by));
   queue_.set_priority(sequence, priority);
   schedule();
 }
 
-Task<> Jobs::retry(Sequence sequence) {
+Task<> Jobs::retry(Sequence sequence, std::string by) {
   if (!is_final(sequence))
     throw Error(Code::conflict, columns(sequence).id + " has not ended yet", "cancel it first, or wait");
   const auto whole = co_await read(sequence);
@@ -261,7 +261,7 @@ Task<> Jobs::retry(Sequence sequence) {
   co_await disk_.make_room();
   while (!swept_drivers_ || unswept_.contains(job.id)) co_await swept_now_.wait();
   const auto state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
-  co_await store_.reopen(sequence, state);
+  co_await store_.reopen(sequence, state, std::move(by));
   const auto now = columns(sequence);
   job.priority = now.priority;
   job.held = now.held;

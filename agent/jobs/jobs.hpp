@@ -95,11 +95,11 @@ class Jobs {
   // have, and everything when the disk is nearly full.
   Task<std::vector<store::Submitted>> submit(std::vector<store::NewJob> jobs, SubmittedSecrets secrets = {});
 
-  // Code::conflict where the job's state does not allow the change. Canceling an ended job changes nothing.
+  // `by` names the user who asks. Code::conflict where the job's state does not allow the change. Canceling an ended job changes nothing.
   Task<> cancel(Sequence job, std::string by);
-  Task<> set_held(Sequence job, bool held);
-  Task<> set_priority(Sequence job, int priority);
-  Task<> retry(Sequence job);
+  Task<> set_held(Sequence job, bool held, std::string by);
+  Task<> set_priority(Sequence job, int priority, std::string by);
+  Task<> retry(Sequence job, std::string by);
   Task<> set_drained(bool drained);
   // Asks every running job to stop for the node's sake; returns when none runs any more. Nothing new is started from
   // now on, until the node is resumed or the agent started again.

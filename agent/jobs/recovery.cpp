@@ -51,6 +51,8 @@ Task<> Jobs::recover() {
     return ids;
   };
   for (auto* driver : drivers_.all()) driver->begin(all_live);
+  const auto begun = co_await async::attempt(store_.begin_events(settings_.boot_id));
+  if (!begun) log_.error("events may get numbers of events that were lost", kv("error", begun.error().describe()));
   const auto apart = co_await async::attempt(set_old_secrets_apart());
   if (!apart) log_.error("secrets of earlier jobs are not sealed yet", kv("error", apart.error().describe()));
   gpus::Gpus::Listener listener;

@@ -88,6 +88,15 @@ std::string to_words(const Ending& ending) {
       ending);
 }
 
+Ending without_reason(Ending ending) {
+  std::visit(
+      [](auto& each) {
+        if constexpr (requires { each.reason; }) each.reason.clear();
+      },
+      ending);
+  return ending;
+}
+
 bool succeeded(const Ending& ending) {
   const auto* exited = std::get_if<Exited>(&ending);
   return exited != nullptr && exited->code == 0;

@@ -88,6 +88,8 @@ std::string_view kind(const Ending& ending);
 // "exited with code 3", "was killed by SIGKILL", "lost: the machine restarted while it ran".
 std::string to_words(const Ending& ending);
 bool succeeded(const Ending& ending);
+// Its kind and numbers alone: a reason may quote the command or what a build printed.
+Ending without_reason(Ending ending);
 // What `berth run` and `berth wait` exit with: the job's own code, 128 + signal, 124 on a time-out,
 // 130 when canceled, 137 when out of memory, 125 when Berth or the machine failed it.
 int exit_code(const Ending& ending);

@@ -37,13 +37,10 @@ std::optional<Removal> removal_from(JsonReader& fields, const char* key) {
 constexpr std::size_t kLongestReason = 300;  // in an outline
 
 Ending with_bounded_reason(Ending ending, Reasons reasons) {
-  const auto bound = [&](std::string& reason) {
-    if (reasons == Reasons::no) reason.clear();
-    reason = shortened(std::move(reason), kLongestReason);
-  };
+  if (reasons == Reasons::no) return without_reason(std::move(ending));
   std::visit(
-      [&](auto& each) {
-        if constexpr (requires { each.reason; }) bound(each.reason);
+      [](auto& each) {
+        if constexpr (requires { each.reason; }) each.reason = shortened(std::move(each.reason), kLongestReason);
       },
       ending);
   return ending;
@@ -293,6 +290,23 @@ json outline_json(const Job& job, Reasons reasons) {
           {"canceled_by", job.canceled_by},
           {"log_removed", or_null(job.log_removed, removal)},
           {"outputs_removed", or_null(job.outputs_removed, removal)}};
+}
+
+json to_json(const Event& event) {
+  const auto or_nothing = [](const std::string& text) { return text.empty() ? json(nullptr) : json(text); };
+  return {{"sequence", event.sequence},
+          {"time", to_rfc3339(event.time)},
+          {"job", event.job},
+          {"uid", event.uid},
+          {"user", event.user},
+          {"what", name(event.what)},
+          {"words", to_words(event)},
+          {"state", name(event.state)},
+          {"by", or_nothing(event.by)},
+          {"attempt", event.attempt},
+          {"priority", or_null(event.priority, [](int priority) { return priority; })},
+          {"ending", or_null(event.ending, [](const Ending& ending) { return to_json(ending); })},
+          {"why", or_nothing(event.why)}};
 }
 
 // What a newer agent adds to a job is ignored, at the top level.

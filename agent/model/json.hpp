@@ -5,6 +5,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "agent/model/event.hpp"
 #include "agent/model/job.hpp"
 
 namespace berth::model {
@@ -19,6 +20,8 @@ nlohmann::json to_json(const Attempt& attempt);
 nlohmann::json to_json(const EnvironmentChanges& changes);
 // The whole record: request, state, timing, attempts, ending, "exit_code", "ending_words", provenance.
 nlohmann::json to_json(const Job& job);
+// With "words"; what does not apply is null.
+nlohmann::json to_json(const Event& event);
 
 // What everybody who may look at the queue sees of a job, and what lists tell of each: no command, variables, directory,
 // files, provenance or digests, and of its attempts the times of the last. Without `Reasons::yes` an ending tells its

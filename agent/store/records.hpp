@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/model/event.hpp"
 #include "agent/model/job.hpp"
 #include "runtime/base/clock.hpp"
 #include "runtime/base/digest.hpp"
@@ -155,6 +156,12 @@ struct Roots {
   std::vector<Digest> outputs;
 };
 
+// In whose name, and when, something changes: what its event tells.
+struct Origin {
+  Instant time{};
+  std::string by{};  // a user's name; "" for what the agent does by itself
+};
+
 // Makes or migrates the tables.
 void prepare_schema(db::Connection& db);
 // Code::unsupported for a newer one.
@@ -163,26 +170,27 @@ void check_schema(db::Connection& db);
 using Random = std::function<std::uint64_t()>;
 
 // --- transitions
+// Each appends the event that tells of it (agent/store/changes.hpp); what is as it is to become already is told of once.
 // All or none. A known submission id with an equal request gives the job that it became; with a different
 // one, or from somebody else, Code::conflict. A job may name only what its user may refer to (Viewer): else
 // Code::not_found.
 std::vector<Submitted> submit(db::Connection& db, const std::vector<NewJob>& jobs, Instant now,
                               const Random& random);
-void prepared(db::Connection& db, Sequence sequence, const Prepared& prepared);
+void prepared(db::Connection& db, const Origin& origin, Sequence sequence, const Prepared& prepared);
 // Again for the same attempt, with a higher launch number, when the launch before never began.
-void start_intent(db::Connection& db, const StartIntent& intent);
-void ended(db::Connection& db, Sequence sequence, const model::Attempt& attempt);
-void finalized(db::Connection& db, const Final& final);
+void start_intent(db::Connection& db, const Origin& origin, const StartIntent& intent);
+void ended(db::Connection& db, const Origin& origin, Sequence sequence, const model::Attempt& attempt);
+void finalized(db::Connection& db, const Origin& origin, const Final& final);
 // A job that is being canceled already stays as it is; the first who asked is remembered.
-void cancel_requested(db::Connection& db, Sequence sequence, const std::string& by);
+void cancel_requested(db::Connection& db, const Origin& origin, Sequence sequence);
 // To be started again: records how the attempt ended; the job goes to `to`, queued or preparing.
-void requeue(db::Connection& db, Sequence sequence, const model::Attempt& attempt, model::State to);
+void requeue(db::Connection& db, const Origin& origin, Sequence sequence, const model::Attempt& attempt, model::State to);
 // An attempt that was to start, and could not for what the node lacks: as if it had never been begun.
-void postpone(db::Connection& db, Sequence sequence);
+void postpone(db::Connection& db, const Origin& origin, Sequence sequence);
 // A job that is over, to be run once more: it goes to `to`, queued or preparing.
-void reopen(db::Connection& db, Sequence sequence, model::State to);
-void set_priority(db::Connection& db, Sequence sequence, int priority);
-void set_held(db::Connection& db, Sequence sequence, bool held);
+void reopen(db::Connection& db, const Origin& origin, Sequence sequence, model::State to);
+void set_priority(db::Connection& db, const Origin& origin, Sequence sequence, int priority);
+void set_held(db::Connection& db, const Origin& origin, Sequence sequence, bool held);
 
 // --- questions
 std::optional<model::Job> find(db::Connection& db, std::string_view id);
@@ -292,5 +300,38 @@ struct Forgotten {
   Instant ended{};
 };
 std::optional<Forgotten> forgotten(db::Connection& db);
+
+// --- events: agent/store/events.cpp
+// How many are kept, and for how long. Looked at when the agent starts after a start of the machine, and each time that
+// some thousand events have come: until then there may be a hundredth more of them, and they may be older.
+struct EventBounds {
+  std::chrono::hours kept{30 * 24};
+  std::size_t most = 200'000;  // of all users; above it those go first that are oldest of the user who has most
+};
+struct EventQuery {
+  std::optional<std::int64_t> after;  // those of higher numbers, the oldest first; nothing: the newest
+  std::size_t limit = 100;
+  std::optional<uid_t> uid{};  // of this user's jobs alone
+};
+// A user's events up to this number are not all kept any more.
+struct EventsGone {
+  uid_t uid = 0;
+  std::string user;
+  std::int64_t up_to = 0;
+};
+struct EventPage {
+  std::vector<model::Event> events;  // rising
+  std::int64_t last = 0;             // there is nothing more up to this number: what to ask for next comes after it
+  std::vector<EventsGone> gone;      // whose events after EventQuery::after are not all here
+};
+// Code::invalid for a number that no event has had.
+EventPage events(db::Connection& db, const EventQuery& wanted);
+void trim_events(db::Connection& db, Instant now, const EventBounds& bounds = {});
+// The most that each may have so that all who hold so many have no more than `most` together.
+std::size_t fair_share(const std::vector<std::size_t>& held, std::size_t most);
+// Before the first event since the machine was started: the last ones before that may have been read by somebody, and not
+// have come to the disk, so numbers that may have been theirs are skipped.
+bool new_boot_for_events(db::Connection& db, const std::string& boot_id);
+void begin_events(db::Connection& db, const std::string& boot_id, Instant now);
 
 }  // namespace berth::store

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "agent/store/changes.hpp"
 #include "agent/store/records.hpp"
 #include "agent/store/rows.hpp"
 
@@ -86,8 +87,10 @@ std::vector<Sequence> remove_logs(db::Connection& db, const std::vector<Sequence
   for (const auto sequence : jobs) {
     const auto job = ended_job(db, sequence);
     if (!job) continue;
-    db.run("UPDATE job SET log_removed = ?, log_removed_why = ? WHERE sequence = ?",
-           std::max(to_unix_micros(removal.time), to_unix_micros(job->finished)), removal.why, sequence);
+    const auto before = current(db, sequence);
+    const Change change{model::Event::What::log_removed, before.state, before.attempt, {}, {}, removal.why};
+    change_job(db, {removal.time}, before, change, "log_removed = ?, log_removed_why = ?",
+               std::max(to_unix_micros(removal.time), to_unix_micros(job->finished)), removal.why);
     doom(db, job->id, last_launch(db, sequence));
     done.push_back(sequence);
   }
@@ -101,8 +104,10 @@ std::vector<Sequence> remove_outputs(db::Connection& db, const std::vector<Seque
     const auto job = ended_job(db, sequence);
     if (!job) continue;
     recount_later(db, job->uid);
-    db.run("UPDATE job SET outputs_removed = ?, outputs_removed_why = ? WHERE sequence = ?",
-           to_unix_micros(removal.time), removal.why, sequence);
+    const auto before = current(db, sequence);
+    const Change change{model::Event::What::outputs_removed, before.state, before.attempt, {}, {}, removal.why};
+    change_job(db, {removal.time}, before, change, "outputs_removed = ?, outputs_removed_why = ?",
+               to_unix_micros(removal.time), removal.why);
     db.run("UPDATE attempt SET outputs = NULL WHERE sequence = ?", sequence);
     done.push_back(sequence);
   }
@@ -119,7 +124,7 @@ std::vector<Sequence> forget(db::Connection& db, const std::vector<Sequence>& jo
     if (!job) continue;
     wipe_secrets(db, sequence);
     recount_later(db, job->uid);
-    db.run("DELETE FROM job WHERE sequence = ?", sequence);
+    remove_job(db, {now}, current(db, sequence));
     doom(db, job->id, std::nullopt);
     for (const auto& [digest, kind] : {std::pair(job->snapshot, Upload::Kind::snapshot),
                                        std::pair(job->diff, Upload::Kind::diff),

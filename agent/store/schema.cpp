@@ -189,7 +189,34 @@ CREATE TABLE inherited (
 ) STRICT;
 )sql";
 
-constexpr std::array<std::string_view, 10> kSteps{kSchema1, kSchema2, kSchema3, kSchemaLists, kSchemaOwners, kSchemaSecrets, kSchemaEnvironmentChanges, kSchemaLeftOut, kSchemaSeal, kSchemaInherited};
+// What happened to jobs (agent/model/event.hpp). It stays when a job's record goes, so it refers to none. Numbers are never
+// given twice. And up to where a user's events have been removed.
+constexpr std::string_view kSchemaEvents = R"sql(
+CREATE TABLE event (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  time INTEGER NOT NULL,
+  job TEXT NOT NULL,
+  uid INTEGER NOT NULL,
+  user TEXT NOT NULL,
+  what TEXT NOT NULL,
+  state TEXT NOT NULL,
+  by TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  priority INTEGER,
+  ending TEXT,
+  why TEXT NOT NULL
+) STRICT;
+CREATE INDEX event_by_uid ON event (uid);
+
+CREATE TABLE event_gone (
+  uid INTEGER PRIMARY KEY,
+  user TEXT NOT NULL,
+  sequence INTEGER NOT NULL
+) STRICT;
+)sql";
+
+constexpr std::array<std::string_view, 11> kSteps{kSchema1, kSchema2, kSchema3, kSchemaLists, kSchemaOwners, kSchemaSecrets, kSchemaEnvironmentChanges, kSchemaLeftOut, kSchemaSeal, kSchemaInherited,
+                                                  kSchemaEvents};
 
 }  // namespace
 

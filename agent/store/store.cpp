@@ -93,6 +93,8 @@ Task<> Store::commit(Durable durable, std::function<void(db::Connection&)> work)
   } catch (...) {
     failure = std::current_exception();
   }
+  ++writes_;  // what failed may have come to the disk all the same
+  written_.notify_all();
   if (!failure) co_return;
   reopen_after(failure);
   std::rethrow_exception(failure);
@@ -173,51 +175,62 @@ Task<std::vector<Submitted>> Store::submit(std::vector<NewJob> jobs) {
 }
 
 Task<> Store::prepared(Sequence sequence, Prepared prepared) {
-  return write(Durable::no, [=, prepared = std::move(prepared)](db::Connection& db) {
-    store::prepared(db, sequence, prepared);
+  return write(Durable::no, [this, sequence, prepared = std::move(prepared)](db::Connection& db) {
+    store::prepared(db, {clock_.now()}, sequence, prepared);
   });
 }
 
 Task<> Store::start_intent(StartIntent intent) {
-  return write(Durable::yes,
-               [intent = std::move(intent)](db::Connection& db) { store::start_intent(db, intent); });
+  return write(Durable::yes, [this, intent = std::move(intent)](db::Connection& db) {
+    store::start_intent(db, {clock_.now()}, intent);
+  });
 }
 
 Task<> Store::ended(Sequence sequence, model::Attempt attempt) {
-  return write(Durable::yes, [=, attempt = std::move(attempt)](db::Connection& db) {
-    store::ended(db, sequence, attempt);
+  return write(Durable::yes, [this, sequence, attempt = std::move(attempt)](db::Connection& db) {
+    store::ended(db, {clock_.now()}, sequence, attempt);
   });
 }
 
 Task<> Store::finalized(Final final) {
-  return write(Durable::yes, [final = std::move(final)](db::Connection& db) { store::finalized(db, final); });
+  return write(Durable::yes, [this, final = std::move(final)](db::Connection& db) {
+    store::finalized(db, {clock_.now()}, final);
+  });
 }
 
 Task<> Store::cancel_requested(Sequence sequence, std::string by) {
-  return write(Durable::yes,
-               [=, by = std::move(by)](db::Connection& db) { store::cancel_requested(db, sequence, by); });
+  return write(Durable::yes, [this, sequence, by = std::move(by)](db::Connection& db) {
+    store::cancel_requested(db, {clock_.now(), by}, sequence);
+  });
 }
 
 Task<> Store::requeue(Sequence sequence, model::Attempt attempt, model::State to) {
-  return write(Durable::yes, [=, attempt = std::move(attempt)](db::Connection& db) {
-    store::requeue(db, sequence, attempt, to);
+  return write(Durable::yes, [this, sequence, attempt = std::move(attempt), to](db::Connection& db) {
+    store::requeue(db, {clock_.now()}, sequence, attempt, to);
   });
 }
 
 Task<> Store::postpone(Sequence sequence) {
-  return write(Durable::yes, [=](db::Connection& db) { store::postpone(db, sequence); });
+  return write(Durable::yes,
+               [this, sequence](db::Connection& db) { store::postpone(db, {clock_.now()}, sequence); });
 }
 
-Task<> Store::reopen(Sequence sequence, model::State to) {
-  return write(Durable::yes, [=](db::Connection& db) { store::reopen(db, sequence, to); });
+Task<> Store::reopen(Sequence sequence, model::State to, std::string by) {
+  return write(Durable::yes, [this, sequence, to, by = std::move(by)](db::Connection& db) {
+    store::reopen(db, {clock_.now(), by}, sequence, to);
+  });
 }
 
-Task<> Store::set_priority(Sequence sequence, int priority) {
-  return write(Durable::yes, [=](db::Connection& db) { store::set_priority(db, sequence, priority); });
+Task<> Store::set_priority(Sequence sequence, int priority, std::string by) {
+  return write(Durable::yes, [this, sequence, priority, by = std::move(by)](db::Connection& db) {
+    store::set_priority(db, {clock_.now(), by}, sequence, priority);
+  });
 }
 
-Task<> Store::set_held(Sequence sequence, bool held) {
-  return write(Durable::yes, [=](db::Connection& db) { store::set_held(db, sequence, held); });
+Task<> Store::set_held(Sequence sequence, bool held, std::string by) {
+  return write(Durable::yes, [this, sequence, held, by = std::move(by)](db::Connection& db) {
+    store::set_held(db, {clock_.now(), by}, sequence, held);
+  });
 }
 
 Task<> Store::set_drained(bool drained) {
@@ -371,6 +384,20 @@ Task<std::optional<std::string>> Store::read_sealed(Sequence sequence) {
 
 Task<ByteSize> Store::stored_by(uid_t uid) {
   return ask([uid](db::Connection& db) { return store::stored_by(db, uid); });
+}
+
+Task<> Store::begin_events(std::string boot_id) {
+  if (!store::new_boot_for_events(reader(), boot_id)) co_return;
+  auto begin = [this, &boot_id](db::Connection& db) { store::begin_events(db, boot_id, clock_.now()); };
+  co_await write(Durable::no, begin);
+}
+
+Task<EventPage> Store::events(EventQuery wanted) {
+  return ask([wanted](db::Connection& db) { return store::events(db, wanted); });
+}
+
+Task<> Store::next_write(std::uint64_t since) {
+  while (writes_ == since) co_await written_.wait();
 }
 
 bool Store::may_use(Upload::Kind kind, const Digest& digest, const Viewer& viewer) {

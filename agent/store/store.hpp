@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "agent/store/records.hpp"
+#include "runtime/async/event.hpp"
 #include "runtime/async/offload.hpp"
 #include "runtime/async/task.hpp"
 #include "runtime/db/writer.hpp"
@@ -42,9 +43,10 @@ class Store {
   Task<> cancel_requested(Sequence sequence, std::string by);
   Task<> postpone(Sequence sequence);
   Task<> requeue(Sequence sequence, model::Attempt attempt, model::State to);
-  Task<> reopen(Sequence sequence, model::State to);
-  Task<> set_priority(Sequence sequence, int priority);
-  Task<> set_held(Sequence sequence, bool held);
+  // `by` names the user who asks for it.
+  Task<> reopen(Sequence sequence, model::State to, std::string by);
+  Task<> set_priority(Sequence sequence, int priority, std::string by);
+  Task<> set_held(Sequence sequence, bool held, std::string by);
   Task<> set_drained(bool drained);
   Task<> set_gpu_record(std::string record);
   Task<> remember(Upload upload);
@@ -97,6 +99,14 @@ class Store {
   Task<std::optional<std::string>> read_sealed(Sequence sequence);  // sealed(), for readers
   Task<ByteSize> stored_by(uid_t uid);
 
+  // Before anything else of this agent happens to a job.
+  Task<> begin_events(std::string boot_id);
+  Task<EventPage> events(EventQuery wanted);
+  // How often something may have been written. A reader who has found no events counts before he reads, and waits then.
+  std::uint64_t writes() const { return writes_; }
+  // Returns once something may have been written since.
+  Task<> next_write(std::uint64_t since);
+
   // Why nothing can be written, as far as that is known; nothing while all is well.
   std::optional<std::string> trouble();
 
@@ -124,6 +134,8 @@ class Store {
   Random random_;
   db::Writer writer_;
   std::optional<db::Connection> reader_;  // made again when it is needed
+  std::uint64_t writes_ = 0;
+  async::Event written_;
   Steady renewed_{};
   std::optional<std::string> trouble_;
   std::mutex lists_mutex_;

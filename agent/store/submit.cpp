@@ -1,5 +1,6 @@
 #include "agent/model/command_text.hpp"
 #include "agent/model/job_name.hpp"
+#include "agent/store/changes.hpp"
 #include "agent/store/records.hpp"
 #include "agent/store/rows.hpp"
 #include "runtime/base/error.hpp"
@@ -52,18 +53,16 @@ Job insert(db::Connection& db, const NewJob& wanted, Instant now, const Random& 
           .held = request.held,
           .submitted = now};
   const auto text = to_text(request);
-  db.run(
-      "INSERT INTO job (id, submission_id, uid, user, state, priority, held, experiment, cpu_milli, memory, "
-      "gpus,"
-      " slots, gpu_memory, timeout_ms, grace_ms, snapshot, diff, context, submitted, name, title, request_bytes)"
-      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+  job.sequence = create_job(
+      db, {now, job.user}, {0, job.id, job.uid, job.user}, {model::Event::What::submitted, job.state},
+      "id, submission_id, uid, user, state, priority, held, experiment, cpu_milli, memory, gpus, slots, gpu_memory,"
+      " timeout_ms, grace_ms, snapshot, diff, context, submitted, name, title, request_bytes",
       job.id, request.submission_id, job.uid, job.user, model::name(job.state), job.priority, job.held,
       request.experiment, request.resources.cpu_milli, to_column(request.resources.memory),
       request.resources.gpus, request.resources.slots, to_column(request.resources.gpu_memory),
       to_column(request.timeout), request.stop.grace.value_or(std::chrono::milliseconds(0)).count(),
       to_column(request.snapshot), to_column(request.diff), to_column(request.environment.context),
       to_unix_micros(now), request.display_name, model::command_text(request.command, kLongestTitle), text.size());
-  job.sequence = db.last_insert_id();
   db.run("INSERT INTO request (sequence, json) VALUES (?, ?)", job.sequence, text);
   if (!wanted.sealed.empty())
     db.run("INSERT INTO secret (sequence, sealed) VALUES (?, ?)", job.sequence,

@@ -1,3 +1,6 @@
+#include <algorithm>
+
+#include "agent/store/changes.hpp"
 #include "agent/store/records.hpp"
 #include "agent/store/rows.hpp"
 #include "runtime/base/error.hpp"
@@ -7,18 +10,7 @@ namespace {
 
 using model::Attempt;
 using model::State;
-
-struct Current {
-  model::JobId id;
-  State state;
-  int attempt = 0;
-};
-
-Current current(db::Connection& db, Sequence sequence) {
-  auto row = db.query("SELECT id, state, attempt FROM job WHERE sequence = ?", sequence);
-  if (!row.step()) throw Error(Code::not_found, "there is no job with number " + std::to_string(sequence));
-  return {model::JobId(row.text(0)), state_column(row, 1), static_cast<int>(row.integer(2))};
-}
+using What = model::Event::What;
 
 [[noreturn]] void refuse(const Current& job, const std::string& what) {
   throw Error(Code::conflict, "job " + job.id + " is " + std::string(model::name(job.state)) + ": " + what);
@@ -30,10 +22,6 @@ void check_step(const Current& job, State to) {
 
 void check_live(const Current& job, const std::string& what) {
   if (model::is_final(job.state)) refuse(job, what);
-}
-
-void set_state(db::Connection& db, Sequence sequence, State state) {
-  db.run("UPDATE job SET state = ? WHERE sequence = ?", model::name(state), sequence);
 }
 
 // Keeps the launch and the boot of the start intent; an attempt that failed before one has none.
@@ -61,11 +49,16 @@ void record(db::Connection& db, Sequence sequence, const Attempt& attempt) {
   if (attempt.environment_changes)
     db.run("UPDATE attempt SET environment_changes = ? WHERE sequence = ? AND number = ?",
            to_column(*attempt.environment_changes), sequence, attempt.number);
-  db.run("UPDATE job SET attempt = max(attempt, ?) WHERE sequence = ?", attempt.number, sequence);
 }
 
 int last_launch(db::Connection& db, Sequence sequence) {
   auto row = db.query("SELECT max(launch) FROM attempt WHERE sequence = ?", sequence);
+  row.step();
+  return static_cast<int>(row.integer(0));
+}
+
+int last_attempt(db::Connection& db, Sequence sequence) {
+  auto row = db.query("SELECT ifnull(max(number), 0) FROM attempt WHERE sequence = ?", sequence);
   row.step();
   return static_cast<int>(row.integer(0));
 }
@@ -90,100 +83,116 @@ void set_of_node(db::Connection& db, const char* name, const std::string& value)
 
 }  // namespace
 
-void prepared(db::Connection& db, Sequence sequence, const Prepared& prepared) {
+void prepared(db::Connection& db, const Origin& origin, Sequence sequence, const Prepared& prepared) {
   const auto job = current(db, sequence);
-  if (job.state != State::queued) check_step(job, State::queued);
-  db.run("UPDATE job SET state = ?, environment_record = ?, environment = ? WHERE sequence = ?",
-         model::name(State::queued), prepared.environment_record, to_column(prepared.environment), sequence);
+  std::optional<Change> change;
+  if (job.state != State::queued) {
+    check_step(job, State::queued);
+    change = {What::queued, State::queued, job.attempt};
+  }
+  change_job(db, origin, job, change, "state = ?, environment_record = ?, environment = ?", model::name(State::queued),
+             prepared.environment_record, to_column(prepared.environment));
   if (prepared.environment)
     db.run("INSERT OR IGNORE INTO environment_user (environment, uid) SELECT environment, uid FROM job WHERE sequence = ?",
            sequence);
 }
 
-void start_intent(db::Connection& db, const StartIntent& intent) {
+void start_intent(db::Connection& db, const Origin& origin, const StartIntent& intent) {
   const auto job = current(db, intent.sequence);
   const bool again = job.state == State::running && job.attempt == intent.attempt;
   if (!again) {
     check_step(job, State::running);
     if (intent.attempt <= job.attempt) refuse(job, "this attempt is over");
   }
-  if (intent.launch <= last_launch(db, intent.sequence) && !is_written(db, intent)) refuse(job, "this launch has been used");
+  if (is_written(db, intent)) return;
+  if (intent.launch <= last_launch(db, intent.sequence)) refuse(job, "this launch has been used");
   db.run(
       "INSERT INTO attempt (sequence, number, launch, boot_id, gpus, seal) VALUES (?, ?, ?, ?, ?, ?)"
       " ON CONFLICT (sequence, number) DO UPDATE SET launch = excluded.launch, boot_id = excluded.boot_id,"
       " gpus = excluded.gpus, seal = excluded.seal",
       intent.sequence, intent.attempt, intent.launch, intent.boot_id, to_column(intent.gpus), intent.seal);
-  db.run("UPDATE job SET state = ?, attempt = ? WHERE sequence = ?", model::name(State::running),
-         intent.attempt, intent.sequence);
+  std::optional<Change> change;
+  if (!again) change = {What::started, State::running, intent.attempt};
+  change_job(db, origin, job, change, "state = ?, attempt = ?", model::name(State::running), intent.attempt);
 }
 
-void ended(db::Connection& db, Sequence sequence, const Attempt& attempt) {
+void ended(db::Connection& db, const Origin& origin, Sequence sequence, const Attempt& attempt) {
   const auto job = current(db, sequence);
   if (job.state != State::finalizing) check_step(job, State::finalizing);
   if (attempt.number != job.attempt)
     refuse(job, "attempt " + std::to_string(attempt.number) + " is not the last");
   record(db, sequence, attempt);
-  set_state(db, sequence, State::finalizing);
+  if (job.state == State::finalizing) return;
+  const Change change{What::attempt_ended, State::finalizing, attempt.number, {}, attempt.ending};
+  change_job(db, origin, job, change, "state = ?", model::name(State::finalizing));
 }
 
-void finalized(db::Connection& db, const Final& final) {
+void finalized(db::Connection& db, const Origin& origin, const Final& final) {
   const auto job = current(db, final.sequence);
   if (job.state == final.state) return;  // written by a commit that was told to have failed
   check_step(job, final.state);
   if (!model::is_final(final.state))
     refuse(job, "a job cannot end as " + std::string(model::name(final.state)));
   if (final.attempt) record(db, final.sequence, *final.attempt);
-  db.run("UPDATE job SET state = ?, ending = ?, finished = ? WHERE sequence = ?", model::name(final.state),
-         to_column(std::optional(final.ending)), to_unix_micros(final.finished), final.sequence);
+  const int attempt = std::max(job.attempt, final.attempt ? final.attempt->number : 0);
+  const Change change{What::ended, final.state, attempt, {}, final.ending};
+  change_job(db, origin, job, change, "state = ?, ending = ?, finished = ?, attempt = ?", model::name(final.state),
+             to_column(std::optional(final.ending)), to_unix_micros(final.finished), attempt);
 }
 
-void cancel_requested(db::Connection& db, Sequence sequence, const std::string& by) {
+void cancel_requested(db::Connection& db, const Origin& origin, Sequence sequence) {
   const auto job = current(db, sequence);
   check_live(job, "it cannot be canceled any more");
   if (job.state == State::cancel_requested) return;
-  db.run("UPDATE job SET state = ?, canceled_by = ? WHERE sequence = ?", model::name(State::cancel_requested),
-         by, sequence);
+  const Change change{What::cancel_requested, State::cancel_requested, job.attempt};
+  change_job(db, origin, job, change, "state = ?, canceled_by = ?", model::name(State::cancel_requested), origin.by);
 }
 
-void requeue(db::Connection& db, Sequence sequence, const Attempt& attempt, State to) {
+void requeue(db::Connection& db, const Origin& origin, Sequence sequence, const Attempt& attempt, State to) {
   const auto job = current(db, sequence);
   if (to != State::queued && to != State::preparing) refuse(job, "it can only wait again");
   if (job.state != to) check_step(job, to);
   if (attempt.number < job.attempt) refuse(job, "that attempt is long over");
   record(db, sequence, attempt);
-  set_state(db, sequence, to);
+  if (job.state == to && job.attempt == attempt.number) return;
+  const Change change{What::requeued, to, attempt.number, {}, attempt.ending};
+  change_job(db, origin, job, change, "state = ?, attempt = ?", model::name(to), attempt.number);
 }
 
-void postpone(db::Connection& db, Sequence sequence) {
+void postpone(db::Connection& db, const Origin& origin, Sequence sequence) {
   const auto job = current(db, sequence);
-  if (job.state != State::queued) check_step(job, State::queued);
+  if (job.state == State::queued) return;
+  check_step(job, State::queued);
   db.run("DELETE FROM attempt WHERE sequence = ? AND started IS NULL AND ending IS NULL", sequence);
-  db.run(
-      "UPDATE job SET state = ?, attempt = (SELECT ifnull(max(number), 0) FROM attempt WHERE sequence = job.sequence)"
-      " WHERE sequence = ?",
-      model::name(State::queued), sequence);
+  const int attempt = last_attempt(db, sequence);
+  const Change change{What::postponed, State::queued, attempt};
+  change_job(db, origin, job, change, "state = ?, attempt = ?", model::name(State::queued), attempt);
 }
 
-void reopen(db::Connection& db, Sequence sequence, State to) {
+void reopen(db::Connection& db, const Origin& origin, Sequence sequence, State to) {
   const auto job = current(db, sequence);
   if (!model::is_final(job.state)) refuse(job, "only a job that is over can be run again");
   if (to != State::queued && to != State::preparing) refuse(job, "it can only wait again");
-  db.run(
-      "UPDATE job SET state = ?, ending = NULL, finished = NULL, held = 0, canceled_by = '' WHERE sequence = "
-      "?",
-      model::name(to), sequence);
+  const Change change{What::retried, to, job.attempt};
+  change_job(db, origin, job, change, "state = ?, ending = NULL, finished = NULL, held = 0, canceled_by = ''",
+             model::name(to));
 }
 
-void set_priority(db::Connection& db, Sequence sequence, int priority) {
-  check_live(current(db, sequence), "its priority does not matter any more");
-  db.run("UPDATE job SET priority = ? WHERE sequence = ?", priority, sequence);
+void set_priority(db::Connection& db, const Origin& origin, Sequence sequence, int priority) {
+  const auto job = current(db, sequence);
+  check_live(job, "its priority does not matter any more");
+  if (job.priority == priority) return;
+  const Change change{What::priority_changed, job.state, job.attempt, priority};
+  change_job(db, origin, job, change, "priority = ?", priority);
 }
 
-void set_held(db::Connection& db, Sequence sequence, bool held) {
+void set_held(db::Connection& db, const Origin& origin, Sequence sequence, bool held) {
   const auto job = current(db, sequence);
   if (job.state != State::preparing && job.state != State::queued)
     refuse(job, held ? "only a waiting job can be held" : "only a waiting job can be released");
-  db.run("UPDATE job SET held = ? WHERE sequence = ?", held, sequence);
+  if (job.held == held) return;
+  const Change change{held ? What::held : What::released, job.state, job.attempt};
+  change_job(db, origin, job, change, "held = ?", held);
 }
 
 void set_drained(db::Connection& db, bool drained) {

@@ -43,6 +43,7 @@ TABLE = {
     ("POST", "/v1/gc"): FOR_ROOT,
     ("GET", "/v1/jobs"): SEEN,
     ("POST", "/v1/jobs"): {"owner": OWN, "other": OWN, "job": OWN, "root": OWN},
+    ("GET", "/v1/events"): SEEN,
     ("GET", "/v1/jobs/{id}"): SEEN,
     ("GET", "/v1/jobs/{id}/wait"): SEEN,
     ("POST", "/v1/jobs/{id}/cancel"): MINE,
@@ -80,6 +81,9 @@ OUTLINE_KEYS = {
     "attempt", "canceled_by", "duration_ms", "ending", "ending_words", "exit_code", "finished", "held", "id", "log_removed",
     "name", "outline", "outputs_removed", "priority", "resources", "sequence", "started", "state", "submitted", "timeout_ms",
     "uid", "user"}
+
+EVENT_KEYS = {
+    "attempt", "by", "ending", "job", "priority", "sequence", "state", "time", "uid", "user", "what", "why", "words"}
 
 # Asks as the user that it runs as; used by the job from inside.
 ASK = """
@@ -221,7 +225,20 @@ class AccessTest(BuildsCase):
                 if digest not in path:  # what was asked for may be repeated
                     self.assertNotIn(digest, text, where)
 
+    def check_events(self, events, where):
+        """Of the victim's jobs no more than a list of jobs tells."""
+        his = [event for event in events if event["user"] == self.victim.name]
+        self.assertTrue(his, where)
+        for event in his:
+            self.assertEqual(set(event), EVENT_KEYS, where)
+            if event["what"] not in ("submitted", "cancel_requested"):
+                self.assertIsNone(event["by"], where)
+            if event["what"] != "ended":
+                self.assertIsNone(event["ending"], where)
+
     def check_outline(self, shown, where):
+        if "events" in shown:
+            return self.check_events(shown["events"], where)
         jobs = shown["jobs"] if "jobs" in shown else [shown]
         self.assertTrue(jobs, where)
         for job in jobs:

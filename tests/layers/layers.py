@@ -55,6 +55,10 @@ JSON_ALIAS = re.compile(r"\busing\s+(\w+)\s*=\s*(?:::)?nlohmann::\w+")
 JSON_READS = re.compile(r"\b(\w+)\s*(?:<[^;{}()]*>)?\s*::\s*(?:parse|sax_parse|accept|from_(?:cbor|msgpack|ubjson|bson|bjdata))\s*\(")
 JSON_LITERAL = re.compile(r'"_json\b')
 
+# The only files that may write to the table of jobs: there each change has its event. Migrations are of no job's life.
+JOB_WRITERS = {"agent/store/changes.hpp", "agent/store/changes.cpp", "agent/store/schema.cpp"}
+JOB_WRITES = re.compile(r"\b(?:INSERT(?: OR \w+)? INTO|REPLACE INTO|UPDATE(?: OR \w+)?|DELETE FROM) job\b")
+
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 COMMENT_OR_STRING = re.compile(
     r'//[^\n]*|/\*.*?\*/|R"(\w*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'', re.DOTALL)
@@ -245,6 +249,10 @@ class Checker:
         if not name.startswith("tests/") and name != JSON_READER:
             for offset in json_reads(code):
                 self.complain(name, line(offset), "JSON is read with runtime/base/json.hpp alone, which bounds it")
+
+        if not name.startswith("tests/") and name not in JOB_WRITERS:
+            for match in JOB_WRITES.finditer(text):
+                self.complain(name, line(match.start()), "jobs are written through agent/store/changes.hpp alone, which tells of it")
 
         for offset in waits_in_conditions(code):
             self.complain(name, line(offset), "co_await within a condition: g++ 12 miscompiles it; name what it gives")

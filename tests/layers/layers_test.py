@@ -56,6 +56,12 @@ class LayersTest(unittest.TestCase):
         self.assert_one({"agent/cli/a.cpp": '#include "agent/api/routes.hpp"\n'}, "wire shapes")
         self.assert_one({"agent/cli/a.cpp": '#include "agent/jobs/runner.hpp"\n'}, "must not include")
 
+    def test_a_change_of_a_job_that_nobody_is_told_of(self):
+        for sql in ("UPDATE job SET state = ?", "INSERT OR IGNORE INTO job (id)", "DELETE FROM job WHERE id = ?"):
+            self.assert_one({"agent/store/a.cpp": f'void f() {{ db.run("{sql}"); }}\n'}, "changes.hpp alone")
+            self.assertEqual(violations({"agent/store/changes.cpp": f'void f() {{ db.run("{sql}"); }}\n'}), [])
+        self.assert_fine('db.run("DELETE FROM job_of_another WHERE id = ?");')
+
     def test_unknown_folder(self):
         self.assert_one({"runtime/utils/a.cpp": "\n"}, "not in the layers")
 

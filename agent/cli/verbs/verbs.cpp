@@ -6,12 +6,13 @@
 namespace berth::cli {
 namespace {
 
-constexpr std::array<Verb, 20> kVerbs{{
+constexpr std::array<Verb, 21> kVerbs{{
     {"run", "submit a job, follow its log, exit with its code", verb::run},
     {"submit", "submit a job and print its id", verb::submit},
     {"ps", "list jobs", verb::ps},
     {"show", "show everything that is known about a job", verb::show},
     {"logs", "print a job's log, or follow it", verb::logs},
+    {"events", "print what happens to jobs, or follow it", verb::events},
     {"wait", "wait until jobs have ended, exit with their code", verb::wait},
     {"cancel", "stop jobs", verb::cancel},
     {"retry", "run ended jobs again", verb::retry},

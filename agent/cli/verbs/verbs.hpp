@@ -28,6 +28,7 @@ int submit(const Arguments& arguments, Common& common);
 int ps(const Arguments& arguments, Common& common);
 int show(const Arguments& arguments, Common& common);
 int logs(const Arguments& arguments, Common& common);
+int events(const Arguments& arguments, Common& common);
 int wait(const Arguments& arguments, Common& common);
 int cancel(const Arguments& arguments, Common& common);
 int retry(const Arguments& arguments, Common& common);

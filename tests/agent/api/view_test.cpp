@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/api/access.hpp"
+#include "agent/api/view.hpp"
 #include "agent/model/json.hpp"
 
 using namespace berth;
@@ -72,6 +73,26 @@ TEST_CASE("an outline has nothing of the request but name, resources and times, 
   CHECK(read.attempts.size() == 1);
   CHECK(read.attempts[0].number == 2);
   CHECK(read.attempts[0].started == job.attempts[1].started);
+}
+
+TEST_CASE("an event is shown as its job is: whole to its owner and root, or where others may read, else as the outline") {
+  model::Event event;
+  event.job = "brave-heron-7k2m";
+  event.uid = 1000;
+  event.what = model::Event::What::requeued;
+  event.by = "hidden";
+  event.ending = model::Exited{3};
+  const Access closed(0, true, false);
+  const Access open(0, true, true);
+  for (const auto& whole : {api::event_for(user(1000), closed, event), api::event_for(user(0), closed, event),
+                            api::event_for(user(1001), open, event)}) {
+    CHECK(whole.at("by") == "hidden");
+    CHECK(whole.at("words") == "attempt 0 ended: exited with code 3; another will follow");
+  }
+  const auto outline = api::event_for(user(1001), closed, event);
+  CHECK(outline.dump().find("hidden") == std::string::npos);
+  CHECK(outline.at("ending").is_null());
+  CHECK(outline.at("words") == "attempt 0 ended; another will follow");
 }
 
 TEST_CASE("a long reason is cut in a list, between characters") {

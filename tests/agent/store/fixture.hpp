@@ -21,6 +21,9 @@ inline Instant at(int seconds) {
   return from_unix_micros(1'700'000'000'000'000 + seconds * 1'000'000LL);
 }
 
+inline Origin by(std::string user) { return {at(0), std::move(user)}; }
+inline const Origin kAnn = by("ann");
+
 // The submission id is made of the number.
 inline NewJob new_job(int number, uid_t uid = 1000) {
   NewJob job{.uid = uid, .user = uid == 1000 ? "ann" : "bob"};
@@ -40,27 +43,49 @@ class FakeRandom {
   std::uint64_t state_ = 1;
 };
 
+// Counts the changes of jobs' lives on a connection, and the events that tell of them.
+inline constexpr const char* kWatch = R"sql(
+CREATE TEMP TABLE watch (changes INTEGER, events INTEGER);
+INSERT INTO watch VALUES (0, 0);
+CREATE TEMP TRIGGER made AFTER INSERT ON job BEGIN UPDATE watch SET changes = changes + 1; END;
+CREATE TEMP TRIGGER gone AFTER DELETE ON job BEGIN UPDATE watch SET changes = changes + 1; END;
+CREATE TEMP TRIGGER changed AFTER UPDATE ON job
+  WHEN OLD.state <> NEW.state OR OLD.held <> NEW.held OR OLD.priority <> NEW.priority OR OLD.attempt <> NEW.attempt
+    OR OLD.log_removed IS NOT NEW.log_removed OR OLD.outputs_removed IS NOT NEW.outputs_removed
+  BEGIN UPDATE watch SET changes = changes + 1; END;
+CREATE TEMP TRIGGER told AFTER INSERT ON event BEGIN UPDATE watch SET events = events + 1; END;
+)sql";
+
 struct Fixture {
   os::TempDir directory;
   std::string path = directory / "agent.db";
   db::Connection db = db::Connection::open(path);
   Random random = FakeRandom();
 
-  Fixture() { prepare_schema(db); }
+  Fixture() {
+    prepare_schema(db);
+    db.execute(kWatch);
+  }
+  // Whatever a test did to the life of a job has been told, and nothing else.
+  ~Fixture() {
+    auto row = db.query("SELECT changes, events FROM watch");
+    row.step();
+    CHECK(row.integer(0) == row.integer(1));
+  }
 
   model::Job add(const NewJob& job) { return submit(db, {job}, at(0), random).front().job; }
   model::Job get(Sequence sequence) { return find(db, sequence).value(); }
   // A job in its first attempt.
   Sequence add_running(int number) {
     const auto sequence = add(new_job(number)).sequence;
-    prepared(db, sequence, {});
-    start_intent(db, {sequence, 1, 1, "boot-a"});
+    prepared(db, kAnn, sequence, {});
+    start_intent(db, kAnn, {sequence, 1, 1, "boot-a"});
     return sequence;
   }
   // A job that is over.
   Sequence add_final(int number) {
     const auto sequence = add_running(number);
-    finalized(db, {sequence, model::State::completed, model::Exited{0}, at(9), std::nullopt});
+    finalized(db, kAnn, {sequence, model::State::completed, model::Exited{0}, at(9), std::nullopt});
     return sequence;
   }
 };

@@ -12,7 +12,7 @@ struct Ended : Fixture {
     const auto sequence = add_running(number);
     model::Attempt attempt;
     attempt.outputs = digest_of(byte);
-    finalized(db, {sequence, model::State::completed, model::Exited{0}, at(seconds), attempt});
+    finalized(db, kAnn, {sequence, model::State::completed, model::Exited{0}, at(seconds), attempt});
     return sequence;
   }
   std::string id(Sequence sequence) { return get(sequence).id; }
@@ -47,10 +47,10 @@ TEST_CASE_FIXTURE(Ended, "a removed log is told, its files are doomed up to the 
   settle(db, {id(over)});
   CHECK(doomed(db).empty());
 
-  reopen(db, over, model::State::queued);
+  reopen(db, kAnn, over, model::State::queued);
   CHECK(remove_logs(db, {over}, kRemoval).empty());
-  start_intent(db, {over, 2, 2, "b"});
-  finalized(db, {over, model::State::completed, model::Exited{0}, at(200), std::nullopt});
+  start_intent(db, kAnn, {over, 2, 2, "b"});
+  finalized(db, kAnn, {over, model::State::completed, model::Exited{0}, at(200), std::nullopt});
   CHECK(remains(db)[0].has_log);
 }
 
@@ -76,8 +76,8 @@ TEST_CASE_FIXTURE(Ended, "a forgotten job dooms its directory and its old code, 
   std::vector<Sequence> over;
   for (const auto& wanted : {first, second}) {
     over.push_back(add(wanted).sequence);
-    cancel_requested(db, over.back(), "ann");
-    finalized(db, {over.back(), model::State::canceled, model::Canceled{"ann"}, at(60), std::nullopt});
+    cancel_requested(db, kAnn, over.back());
+    finalized(db, kAnn, {over.back(), model::State::canceled, model::Canceled{"ann"}, at(60), std::nullopt});
   }
   const auto runs = add_running(3);
   const auto name = id(over[0]);

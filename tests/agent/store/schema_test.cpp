@@ -50,6 +50,12 @@ TEST_CASE("a database of schema 1 is read") {
   CHECK(drained(db));
   CHECK_FALSE(done.log_removed);
   CHECK(doomed(db).empty());
+  CHECK(events(db, {.after = 0}).events.empty());
+  set_priority(db, by("ann"), jobs[0].sequence, jobs[0].priority + 1);
+  const auto told = events(db, {.after = 0}).events;
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].job == jobs[0].id);
+  CHECK_FALSE(told[0].user.empty());
 }
 
 TEST_CASE("the titles of an older schema's jobs are made as new ones are") {

@@ -26,7 +26,7 @@ TEST_CASE_FIXTURE(Fixture, "ten thousand submissions in one durable batch, and r
   std::vector<NewJob> jobs;
   for (int i = 0; i < kJobs; ++i) jobs.push_back(new_job(i));
   const auto writing = seconds([&] {
-    db::Writer writer(std::move(db));
+    db::Writer writer(db::Connection::open(path));
     writer.write(
         db::Durable::yes,
         [&](db::Connection& connection) { CHECK(submit(connection, jobs, at(0), random).size() == kJobs); },

@@ -46,8 +46,8 @@ TEST_CASE_FIXTURE(OpenStore, "a job's life through the loop, and what a reader s
     made.environment_record = "{}";
     co_await store.prepared(sequence, std::move(made));
     CHECK(store.columns(sequence)->state == State::queued);
-    co_await store.set_priority(sequence, 3);
-    co_await store.set_held(sequence, false);
+    co_await store.set_priority(sequence, 3, "ann");
+    co_await store.set_held(sequence, false, "ann");
     StartIntent intent{sequence, 1, 1, "boot", {"GPU-1"}};
     co_await store.start_intent(std::move(intent));
     CHECK(store.live().at(0).boot_id == "boot");
@@ -72,7 +72,7 @@ TEST_CASE_FIXTURE(OpenStore, "a job's life through the loop, and what a reader s
     const auto gone = co_await store.forget_uploads(std::move(unused));
     CHECK(gone.size() == 1);
     CHECK(store.roots().snapshots.empty());
-    co_await store.reopen(sequence, State::queued);
+    co_await store.reopen(sequence, State::queued, "ann");
     Final again{sequence, State::failed, model::Lost{}, at(3), std::nullopt};
     co_await store.finalized(std::move(again));
     std::vector<Sequence> old(1, sequence);

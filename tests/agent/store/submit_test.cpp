@@ -35,14 +35,14 @@ TEST_CASE_FIXTURE(Fixture, "a job with nothing to prepare may begin as queued") 
   auto wanted = new_job(1);
   wanted.state = State::queued;
   const auto sequence = add(wanted).sequence;
-  start_intent(db, {sequence, 1, 1, "boot-a"});
+  start_intent(db, kAnn, {sequence, 1, 1, "boot-a"});
   CHECK(get(sequence).state == State::running);
 }
 
 TEST_CASE_FIXTURE(Fixture, "the same submission again is the same job") {
   const auto first = add(new_job(1));
-  prepared(db, first.sequence, {"{}", std::nullopt});
-  set_priority(db, first.sequence, 9);
+  prepared(db, kAnn, first.sequence, {"{}", std::nullopt});
+  set_priority(db, kAnn, first.sequence, 9);
   const auto again = submit(db, {new_job(2), new_job(1)}, at(100), random);
   CHECK_FALSE(again[0].existed);
   CHECK(again[1].existed);
@@ -89,8 +89,8 @@ TEST_CASE_FIXTURE(Fixture, "a name that is taken is not given again, and neither
   const auto first = submit(db, {new_job(1)}, at(0), stuck)[0].job;
   const auto second = submit(db, {new_job(2)}, at(0), stuck)[0].job;
   CHECK(first.id != second.id);
-  cancel_requested(db, second.sequence, "ann");
-  finalized(db, {second.sequence, State::canceled, model::Canceled{"ann"}, at(1), std::nullopt});
+  cancel_requested(db, kAnn, second.sequence);
+  finalized(db, kAnn, {second.sequence, State::canceled, model::Canceled{"ann"}, at(1), std::nullopt});
   forget(db, {second.sequence}, at(0), at(0));
   CHECK(submit(db, {new_job(3)}, at(0), random)[0].job.sequence == second.sequence + 1);
   const Random always = [] { return std::uint64_t{5}; };
@@ -113,9 +113,9 @@ TEST_CASE_FIXTURE(Fixture, "the secrets of a job are stored with it, and go with
   again.request.secrets_mark = "5678";
   CHECK(code_of([&] { submit(db, {again}, at(1), random); }) == Code::conflict);
 
-  prepared(db, job.sequence, {});
-  start_intent(db, {job.sequence, 1, 1, "boot-a"});
-  finalized(db, {job.sequence, model::State::completed, model::Exited{0}, at(9), std::nullopt});
+  prepared(db, kAnn, job.sequence, {});
+  start_intent(db, kAnn, {job.sequence, 1, 1, "boot-a"});
+  finalized(db, kAnn, {job.sequence, model::State::completed, model::Exited{0}, at(9), std::nullopt});
   CHECK(sealed(db, job.sequence) == wanted.sealed);
   forget(db, {job.sequence}, at(0), at(10));
   CHECK_FALSE(sealed(db, job.sequence));

@@ -36,10 +36,10 @@ TEST_CASE_FIXTURE(Fixture, "roots are what remembered jobs and uploads refer to"
   wanted.request.diff = digest_of(2);
   wanted.state = model::State::queued;
   const auto sequence = add(wanted).sequence;
-  start_intent(db, {sequence, 1, 1, "b"});
+  start_intent(db, kAnn, {sequence, 1, 1, "b"});
   model::Attempt attempt;
   attempt.outputs = digest_of(8);
-  finalized(db, {sequence, model::State::completed, model::Exited{0}, at(5), attempt});
+  finalized(db, kAnn, {sequence, model::State::completed, model::Exited{0}, at(5), attempt});
   CHECK(roots(db).snapshots == std::vector{digest_of(1), digest_of(3)});
   CHECK(roots(db).diffs == std::vector{digest_of(2)});
   CHECK(roots(db).outputs == std::vector{digest_of(8)});
@@ -110,11 +110,11 @@ TEST_CASE_FIXTURE(Fixture, "a user's holdings are what his uploads, his jobs and
   wanted.request.diff = digest_of(2);
   wanted.state = model::State::queued;
   const auto sequence = add(wanted).sequence;
-  start_intent(db, {sequence, 1, 1, "b"});
+  start_intent(db, kAnn, {sequence, 1, 1, "b"});
   model::Attempt attempt;
   attempt.outputs = digest_of(8);
   attempt.outputs_size = 1_MiB;
-  finalized(db, {sequence, model::State::completed, model::Exited{0}, at(5), attempt});
+  finalized(db, kAnn, {sequence, model::State::completed, model::Exited{0}, at(5), attempt});
   const auto held = holdings(db, 1000);
   CHECK(held.roots.snapshots == std::vector{digest_of(1)});
   CHECK(held.roots.diffs == std::vector{digest_of(2)});

@@ -24,7 +24,7 @@ struct ViewFixture : Fixture {
     model::Attempt attempt;
     attempt.outputs = digest_of(byte);
     attempt.outputs_size = size;
-    finalized(db, {sequence, model::State::completed, model::Exited{0}, at(9), attempt});
+    finalized(db, kAnn, {sequence, model::State::completed, model::Exited{0}, at(9), attempt});
     return sequence;
   }
 };
@@ -115,7 +115,7 @@ TEST_CASE_FIXTURE(ViewFixture, "what a user stores is what he sent and what his 
 TEST_CASE_FIXTURE(ViewFixture, "an environment is known to whose job was given it, and to who asked for it") {
   const auto job = add(new_job(1)).sequence;
   CHECK_FALSE(had_environment(db, digest_of(5), 1000));
-  prepared(db, job, {"{}", digest_of(5)});
+  prepared(db, kAnn, job, {"{}", digest_of(5)});
   CHECK(had_environment(db, digest_of(5), 1000));
   CHECK_FALSE(had_environment(db, digest_of(5), 1001));
   // Its jobs are shown to who may read them, and how it is used is told of his own.
