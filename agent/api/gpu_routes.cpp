@@ -42,19 +42,19 @@ Response answer(Services& services, const std::string& uuid) {
   return Response::json(json{{"gpus", std::move(meant)}, {"nvidia", nvidia_json(ledger)}}.dump());
 }
 
-async::Task<Response> withhold(Services& services, Request& request) {
+async::Task<Response> drain(Services& services, Request& request) {
   services.access.require_node(request.peer);
   const auto text = co_await request.read_body(ByteSize(1 << 16));
-  gpus::Record::Withheld said;
+  gpus::Record::Drained said;
   said.by = co_await services.jobs.user_name(request.peer.uid);
   said.reason = reason_from(text.empty() ? json::object() : model::parse_json(text));
-  const auto uuid = co_await services.jobs.gpus().withhold(std::string(request.parameter("gpu")), std::move(said));
+  const auto uuid = co_await services.jobs.gpus().drain(std::string(request.parameter("gpu")), std::move(said));
   co_return answer(services, uuid);
 }
 
-async::Task<Response> forgive(Services& services, Request& request) {
+async::Task<Response> resume(Services& services, Request& request) {
   services.access.require_node(request.peer);
-  const auto uuid = co_await services.jobs.gpus().forgive(std::string(request.parameter("gpu")));
+  const auto uuid = co_await services.jobs.gpus().resume(std::string(request.parameter("gpu")));
   co_return answer(services, uuid);
 }
 
@@ -62,8 +62,10 @@ async::Task<Response> forgive(Services& services, Request& request) {
 
 void add_gpu_routes(http::Router& router, Services& services) {
   router.add("GET", "/v1/gpus", [&](Request& request) { return list(services, request); });
-  router.add("POST", "/v1/gpus/{gpu}/withhold", [&](Request& request) { return withhold(services, request); });
-  router.add("POST", "/v1/gpus/{gpu}/forgive", [&](Request& request) { return forgive(services, request); });
+  for (const auto* name : {"drain", "withhold"})  // its older name
+    router.add("POST", std::string("/v1/gpus/{gpu}/") + name, [&](Request& request) { return drain(services, request); });
+  for (const auto* name : {"resume", "forgive"})
+    router.add("POST", std::string("/v1/gpus/{gpu}/") + name, [&](Request& request) { return resume(services, request); });
 }
 
 }  // namespace berth::api

@@ -14,7 +14,7 @@ using Kind = Description::Kind;
 
 constexpr std::string_view kSocket = "--socket";
 constexpr std::array<std::string_view, 7> kEnvironmentActions{"ls", "show", "log", "lock", "export", "build", "rm"};
-constexpr std::array<std::string_view, 3> kGpuActions{"ls", "withhold", "forgive"};
+constexpr std::array<std::string_view, 3> kGpuActions{"ls", "drain", "resume"};
 constexpr std::array<std::string_view, 6> kSignals{"TERM", "INT", "HUP", "USR1", "USR2", "QUIT"};
 
 std::vector<std::string> split(const std::string& names) {

@@ -143,7 +143,7 @@ async::Task<> Gpus::keep_looking() {
   for (;;) {
     asked_ = false;
     const auto number = ++begun_;
-    auto work = [this, forgiven = std::exchange(forgiven_, {})] { return look_at_machine(forgiven); };
+    auto work = [this, resumed = std::exchange(resumed_, {})] { return look_at_machine(resumed); };
     auto seen = co_await async::offload(pool_, work);
     co_await take(std::move(seen));
     done_ = number;
@@ -176,8 +176,8 @@ async::Task<> Gpus::pause() {
   co_await async::run_until(std::move(due), std::move(asking));
 }
 
-Look Gpus::look_at_machine(const std::vector<std::string>& forgiven) {
-  for (const auto& uuid : forgiven) nvml_.forgive(uuid);
+Look Gpus::look_at_machine(const std::vector<std::string>& resumed) {
+  for (const auto& uuid : resumed) nvml_.forgive(uuid);
   Look look;
   look.survey = nvml_.survey();
   look.owners = owners_.of(look.survey.gpus);
@@ -225,20 +225,20 @@ async::Task<> Gpus::keep(Record record) {
   kept_ = std::move(record);
 }
 
-async::Task<std::string> Gpus::withhold(std::string reference, Record::Withheld said) {
+async::Task<std::string> Gpus::drain(std::string reference, Record::Drained said) {
   const auto target = ledger_.resolve(reference);
-  log_.info("GPU withheld by the operator", kv("gpu", target.label), kv("by", said.by), kv("reason", said.reason));
-  ledger_.withhold(target, std::move(said));
+  log_.info("GPU drained by the operator", kv("gpu", target.label), kv("by", said.by), kv("reason", said.reason));
+  ledger_.drain(target, std::move(said));
   tell_changes();
   co_await keep_record();
   co_return target.uuid;
 }
 
-async::Task<std::string> Gpus::forgive(std::string reference) {
+async::Task<std::string> Gpus::resume(std::string reference) {
   const auto target = ledger_.resolve(reference);
-  ledger_.forgive(target);
-  log_.info("GPU forgiven by the operator", kv("gpu", target.label));
-  if (target.uuid == target.whole) forgiven_.push_back(target.uuid);
+  ledger_.resume(target);
+  log_.info("GPU resumed by the operator", kv("gpu", target.label));
+  if (target.uuid == target.whole) resumed_.push_back(target.uuid);
   co_await look_in_time();
   tell_changes();
   co_await keep_record();

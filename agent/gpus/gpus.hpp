@@ -75,10 +75,10 @@ class Gpus {
 
   // What the operator says of a GPU or an instance: a number, a UUID or the beginning of one. On disk when they return;
   // both tell the UUID. Code::not_found, Code::conflict.
-  async::Task<std::string> withhold(std::string reference, Record::Withheld said);
-  // It is well again: what was told of it before counts no more, nor what withhold() said. What is wrong with it at
+  async::Task<std::string> drain(std::string reference, Record::Drained said);
+  // It is well again: what was told of it before counts no more, nor what drain() said. What is wrong with it at
   // this moment still does.
-  async::Task<std::string> forgive(std::string reference);
+  async::Task<std::string> resume(std::string reference);
 
   void hold(const model::JobId& job, queue::Uuids uuids);
   // Waits, not for ever, until the job's processes have no memory on GPUs any more; false when they still have.
@@ -92,7 +92,7 @@ class Gpus {
 
  private:
   void recall();
-  Look look_at_machine(const std::vector<std::string>& forgiven);
+  Look look_at_machine(const std::vector<std::string>& resumed);
   async::Task<> keep_looking();
   std::optional<std::chrono::milliseconds> next_pause();
   async::Task<> pause();
@@ -111,7 +111,7 @@ class Gpus {
   Listener listener_;
   std::vector<queue::Device> told_;
   Record kept_;                             // in the store
-  std::vector<std::string> forgiven_;          // since the last look
+  std::vector<std::string> resumed_;          // since the last look
   std::chrono::milliseconds driver_pause_{0};  // the last one that was made for a driver that may come
   mutable std::mutex machine_mutex_;
   gpu::Machine machine_;

@@ -14,7 +14,7 @@ constexpr const char* kNotOffered = "the agent's configuration does not offer it
 
 const std::string& whole_uuid(const gpu::Gpu& gpu) { return gpu.mig ? gpu.mig->parent : gpu.uuid; }
 
-std::string in_words(const Record::Withheld& said) {
+std::string in_words(const Record::Drained& said) {
   return "taken out of use by " + said.by + (said.reason.empty() ? "" : ": " + said.reason);
 }
 
@@ -153,23 +153,23 @@ Ledger::Target Ledger::resolve(std::string_view reference) const {
   return std::move(found.front());
 }
 
-void Ledger::withhold(const Target& target, Record::Withheld said) {
+void Ledger::drain(const Target& target, Record::Drained said) {
   withheld_.insert_or_assign(target.uuid, std::move(said));
   judge();
 }
 
-void Ledger::forgive(const Target& target) {
+void Ledger::resume(const Target& target) {
   const bool is_part = target.uuid != target.whole;
   if (is_part && (withheld_.contains(target.whole) || look_.survey.troubles.contains(target.whole)))
     throw Error(Code::conflict, target.label + " is withheld because the GPU that it is a part of is",
-                "`berth gpu forgive " + target.whole + "` offers that one again, with all its instances");
+                "`berth gpu resume " + target.whole + "` offers that one again, with all its instances");
   withheld_.erase(target.uuid);
   for (const auto& gpu : gpus_)
     if (whole_uuid(gpu) == target.uuid) withheld_.erase(gpu.uuid);
   judge();
 }
 
-const Record::Withheld* Ledger::said_of(const gpu::Gpu& gpu) const {
+const Record::Drained* Ledger::said_of(const gpu::Gpu& gpu) const {
   for (const auto& uuid : {gpu.uuid, whole_uuid(gpu)})
     if (const auto found = withheld_.find(uuid); found != withheld_.end()) return &found->second;
   return nullptr;

@@ -65,12 +65,12 @@ class Ledger {
   // By number, by UUID, or by the unique beginning of one. Throws Code::not_found, Code::conflict when ambiguous.
   Target resolve(std::string_view reference) const;
   // No job gets it from now on; one that has it keeps it. A GPU is withheld with all its instances.
-  void withhold(const Target& target, Record::Withheld said);
-  // Ends what withhold() said of it and, of a GPU, of its instances. Throws Code::conflict for an instance of which
+  void drain(const Target& target, Record::Drained said);
+  // Ends what drain() said of it and, of a GPU, of its instances. Throws Code::conflict for an instance of which
   // the whole GPU is withheld.
-  void forgive(const Target& target);
-  void set_withheld(std::map<std::string, Record::Withheld> withheld) { withheld_ = std::move(withheld); }
-  const std::map<std::string, Record::Withheld>& withheld() const { return withheld_; }
+  void resume(const Target& target);
+  void set_withheld(std::map<std::string, Record::Drained> withheld) { withheld_ = std::move(withheld); }
+  const std::map<std::string, Record::Drained>& withheld() const { return withheld_; }
 
   const std::vector<gpu::Gpu>& gpus() const { return gpus_; }
   std::vector<model::JobId> holders_of(const std::string& uuid) const;
@@ -92,7 +92,7 @@ class Ledger {
   };
   bool is_offered(const gpu::Gpu& gpu) const;
   std::vector<Target> targets() const;
-  const Record::Withheld* said_of(const gpu::Gpu& gpu) const;
+  const Record::Drained* said_of(const gpu::Gpu& gpu) const;
   bool is_held_by(const std::string& job, const std::string& uuid) const;
   void judge();
   std::optional<model::GpuError> failure_among(const queue::Uuids& uuids) const;
@@ -103,7 +103,7 @@ class Ledger {
   gpu::Assignment assignment_;
   std::vector<gpu::Gpu> gpus_;  // with every reason to withhold them
   std::set<std::string> unwell_;
-  std::map<std::string, Record::Withheld> withheld_;  // by UUID, by the operator
+  std::map<std::string, Record::Drained> withheld_;  // by UUID, by the operator
   std::map<model::JobId, Hold> holds_;
 };
 

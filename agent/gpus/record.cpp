@@ -73,7 +73,7 @@ Record record_from(const json& in, const std::string& boot_id) {
 }  // namespace
 
 Record record_of(std::string boot_id, const gpu::Survey& survey,
-                    std::map<std::string, Record::Withheld> withheld) {
+                    std::map<std::string, Record::Drained> withheld) {
   Record record{std::move(boot_id), {}, survey.troubles, std::move(withheld)};
   for (const auto& gpu : survey.gpus) record.gpus.push_back(lasting_part(gpu));
   return record;

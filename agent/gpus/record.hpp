@@ -14,20 +14,20 @@ namespace berth::gpus {
 
 struct Record {
   // Said by the operator of a GPU, or of an instance of one.
-  struct Withheld {
+  struct Drained {
     std::string by;      // the user
     std::string reason;  // may be empty
-    friend bool operator==(const Withheld&, const Withheld&) = default;
+    friend bool operator==(const Drained&, const Drained&) = default;
   };
   std::string boot_id;
   std::vector<gpu::Gpu> gpus;                    // only what does not change while the machine is up
   std::map<std::string, gpu::Trouble> troubles;  // by whole GPU
-  std::map<std::string, Withheld> withheld;      // by UUID
+  std::map<std::string, Drained> withheld;      // by UUID
   friend bool operator==(const Record&, const Record&) = default;
 };
 
 // Of one look; `gpus` may have everything.
-Record record_of(std::string boot_id, const gpu::Survey& survey, std::map<std::string, Record::Withheld> withheld);
+Record record_of(std::string boot_id, const gpu::Survey& survey, std::map<std::string, Record::Drained> withheld);
 
 std::string to_text(const Record& record);
 // What of it still is true in this boot. "" is an empty record. Throws Code::corrupt.

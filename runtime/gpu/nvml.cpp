@@ -65,7 +65,7 @@ void Nvml::withhold_troubled(Survey& survey) {
     if (!is_programs_fault(fault.xid)) troubles_.emplace(fault.uuid, Trouble{fault.xid, survey.driver});
   for (auto& gpu : survey.gpus)
     if (const auto found = troubles_.find(whole_uuid(gpu)); found != troubles_.end() && !gpu.withheld)
-      gpu.withheld = xid_in_words(found->second.xid) + ": see dmesg; reboot, or reset the GPU and `berth gpu forgive " +
+      gpu.withheld = xid_in_words(found->second.xid) + ": see dmesg; reboot, or reset the GPU and `berth gpu resume " +
                      std::to_string(gpu.index) + "`";
   survey.troubles = troubles_;
 }

@@ -36,6 +36,8 @@ TABLE = {
     ("GET", "/v1/doctor"): FOR_ALL,
     ("GET", "/metrics"): FOR_ALL,
     ("GET", "/v1/gpus"): FOR_ALL,
+    ("POST", "/v1/gpus/{gpu}/drain"): FOR_ROOT,
+    ("POST", "/v1/gpus/{gpu}/resume"): FOR_ROOT,
     ("POST", "/v1/gpus/{gpu}/withhold"): FOR_ROOT,
     ("POST", "/v1/gpus/{gpu}/forgive"): FOR_ROOT,
     ("POST", "/v1/drain"): FOR_ROOT,

@@ -205,7 +205,7 @@ class HealthTest(GpuTest):
         self.assertEqual((ending["kind"], ending["uuid"]), ("gpu_error", "GPU-0"))
         self.assertIn("does not answer any more", ending["reason"])
         self.assertIn("does not answer any more", self.gpu(agent, "GPU-0")["withheld"])
-        self.assertIn("it is forgotten", agent.berth("gpu", "forgive", "0").out)
+        self.assertIn("it is forgotten", agent.berth("gpu", "resume", "0").out)
         self.assertEqual([gpu["uuid"] for gpu in agent.get("/v1/status")["gpus"]], ["GPU-1"])
 
     def test_jobs_wait_for_a_driver_that_stops_answering_and_go_on_when_it_is_back(self):
@@ -295,14 +295,14 @@ class HealthTest(GpuTest):
         self.write()
         agent.start()
         withheld = self.gpu(agent, "GPU-0")["withheld"]
-        self.assertRegex(withheld, r"^Xid 79 .*reboot, or reset the GPU and `berth gpu forgive 0`$")
+        self.assertRegex(withheld, r"^Xid 79 .*reboot, or reset the GPU and `berth gpu resume 0`$")
         self.assertIn(withheld, "\n".join(self.gpu_remarks(agent)))
         (self.place / "work/go").touch()
         self.assertEqual(agent.wait(job)["ending"]["xid"], 79)
         after = self.sh(agent, SEEN)
         agent.wait(after)
         self.assertEqual(agent.log_of(after), b"GPU-1 GPU-1\n")
-        self.assertIn("free", agent.berth("gpu", "forgive", "0").out)
+        self.assertIn("free", agent.berth("gpu", "resume", "0").out)
         self.assertIsNone(self.gpu(agent, "GPU-0")["withheld"])
         agent.restart()
         self.assertIsNone(self.gpu(agent, "GPU-0")["withheld"])
@@ -316,7 +316,7 @@ class HealthTest(GpuTest):
             self.gpus[0]["xids"] = [48]
             self.write()
             eventually(lambda: self.gpu(agent, "GPU-0")["withheld"], "it is withheld")
-            agent.berth("gpu", "withhold", "1", "--reason", "loud")
+            agent.berth("gpu", "drain", "1", "--reason", "loud")
             agent.stop()
             self.gpus[0]["xids"] = []
             if end == "reboot":
@@ -346,8 +346,8 @@ class OperatorTest(GpuTest):
         agent = self.start_node()
         first = self.sh(agent, "sleep 1000")
         agent.running_pid(first)
-        self.assertIn("withheld: taken out of use by", agent.berth("gpu", "withhold", "GPU-1").out)
-        said = agent.berth_json("gpu", "withhold", "0", "--reason", "its fan is loud")
+        self.assertIn("withheld: taken out of use by", agent.berth("gpu", "drain", "GPU-1").out)
+        said = agent.berth_json("gpu", "drain", "0", "--reason", "its fan is loud")
         self.assertEqual(len(said["gpus"]), 1)
         self.assertIn("its fan is loud", said["gpus"][0]["withheld"])
         self.assertEqual(said["gpus"][0]["jobs"], [first])  # who has it keeps it
@@ -360,7 +360,7 @@ class OperatorTest(GpuTest):
         self.assertEqual(self.gpu_remarks(agent), [])  # nothing is broken
         listed = agent.berth("gpu", "ls").out
         self.assertRegex(listed, rf"(?m)^0 +GPU-0 .* {first} +withheld: taken out of use by \w+: its fan is loud$")
-        agent.berth("gpu", "forgive", "1")
+        agent.berth("gpu", "resume", "1")
         self.assertEqual(agent.wait(waiting)["state"], "Completed")
         self.assertEqual(agent.log_of(waiting), b"GPU-1 GPU-1\n")
         agent.cancel(first)
@@ -370,22 +370,28 @@ class OperatorTest(GpuTest):
     def test_forgiving_does_not_hide_what_is_wrong_now(self):
         self.set_machine({**h100(0), "ecc": 3}, {**h100(1), "gone": True})
         agent = self.start_node()
-        self.assertIn("withheld: 3 uncorrected memory errors", agent.berth("gpu", "forgive", "0").out)
+        self.assertIn("withheld: 3 uncorrected memory errors", agent.berth("gpu", "resume", "0").out)
 
     def test_mistakes_are_told(self):
         self.set_machine(h100(0), h100(1))
         agent = self.start_node()
-        for arguments, words in ((["forgive", "7"], "there is no GPU '7'"), (["withhold", "GPU-"], "ambiguous"),
-                                 (["withhold"], "name one GPU"), (["ls", "0"], "takes no GPU"),
+        for arguments, words in ((["resume", "7"], "there is no GPU '7'"), (["drain", "GPU-"], "ambiguous"),
+                                 (["drain"], "name one GPU"), (["ls", "0"], "takes no GPU"),
                                  (["dance"], "there is no `berth gpu dance`"),
-                                 (["withhold", "0", "--reason", "x" * 201], "at most 200")):
+                                 (["drain", "0", "--reason", "x" * 201], "at most 200")):
             self.assertIn(words, agent.berth("gpu", *arguments, expect=2).err, arguments)
-        self.refuses(400, "invalid", agent.post, "/v1/gpus/0/withhold", {"reason": 7})
+        self.refuses(400, "invalid", agent.post, "/v1/gpus/0/drain", {"reason": 7})
+
+    def test_the_older_names_of_drain_and_resume_are_understood(self):
+        self.set_machine(h100(0))
+        agent = self.start_node()
+        self.assertIn("loud", agent.berth("gpu", "withhold", "0", "--reason", "loud").out)
+        self.assertIn("free", agent.berth("gpu", "forgive", "0").out)
 
     def test_a_machine_without_gpus_says_so(self):
         agent = self.start_agent(config="nvml: /nowhere/libnvidia-ml.so.1")
         self.assertIn("no GPUs: NVML cannot be loaded: /nowhere", agent.berth("gpu", "ls").out)
-        self.assertIn("there is no GPU", agent.berth("gpu", "withhold", "0", expect=2).err)
+        self.assertIn("there is no GPU", agent.berth("gpu", "drain", "0", expect=2).err)
 
 
 @unittest.skipIf(os.geteuid() != 0, "device filters are attached by root alone")

@@ -117,7 +117,7 @@ class MachineAgentTest(BerthTest):
 
     def test_the_node_is_roots(self):
         agent = self.start()
-        for path in ("drain", "resume", "gc", "gpus/0/withhold", "gpus/0/forgive"):
+        for path in ("drain", "resume", "gc", "gpus/0/drain", "gpus/0/resume"):
             self.denied(agent, self.one, "POST", f"/v1/{path}", {})
         self.assertFalse(agent.get("/v1/status")["drained"])
         self.assertEqual(self.ask(agent, self.one, "GET", "/v1/status")["mode"], "machine")

@@ -178,14 +178,14 @@ class GpuJobs(BerthTest):
 
     def test_4_a_gpu_taken_out_of_use_is_given_to_nobody(self):
         for gpu in self.a_free_one():
-            self.agent.berth("gpu", "withhold", gpu["uuid"], "--reason", "a test")
+            self.agent.berth("gpu", "drain", gpu["uuid"], "--reason", "a test")
         job = self.agent.berth("submit", "--gpus", "1", "--", "true", cwd=self.code).out.strip()
         self.agent.restart()
         waiting = self.agent.job(job)["waiting"]
         say("it waits", waiting)
         self.assertIn("a test", waiting)
         for gpu in self.gpus():
-            self.agent.berth("gpu", "forgive", gpu["uuid"])
+            self.agent.berth("gpu", "resume", gpu["uuid"])
         self.assertEqual(self.agent.wait(job)["state"], "Completed")
 
 

@@ -389,7 +389,7 @@ Check judge_gpus(const NvidiaFacts& nvidia, const Agent& agent) {
   check.what = std::to_string(withheld.size()) + " of " + std::to_string(all) + (all == 1 ? " GPU is" : " GPUs are") +
                " withheld from jobs: " + joined(withheld, kNamed);
   check.advice = "nvidia-smi tells who uses them and how they are; they are offered again when the reason is gone, and those "
-                 "after an Xid or taken out of use by `berth gpu forgive`";
+                 "after an Xid or taken out of use by `berth gpu resume`";
   return check;
 }
 

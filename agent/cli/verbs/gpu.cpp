@@ -15,6 +15,12 @@ namespace {
 
 using nlohmann::json;
 
+// As before GPUs were drained and resumed like nodes.
+std::string current_name(std::string action) {
+  if (action == "withhold") return "drain";
+  return action == "forgive" ? "resume" : action;
+}
+
 struct Request {
   std::string action;
   std::vector<std::string> gpus;
@@ -22,15 +28,15 @@ struct Request {
 };
 
 void check(const Request& request) {
-  const bool changes = request.action == "withhold" || request.action == "forgive";
+  const bool changes = request.action == "drain" || request.action == "resume";
   if (!changes && request.action != "ls")
     throw Error(Code::invalid, "there is no `berth gpu " + printable(request.action) + "`",
-                "there are ls, withhold and forgive");
+                "there are ls, drain and resume");
   if (changes && (request.gpus.size() != 1 || request.gpus.front().empty()))
     throw Error(Code::invalid, "berth gpu " + request.action + ": name one GPU", "`berth gpu ls` lists them");
   if (!changes && !request.gpus.empty()) throw Error(Code::invalid, "berth gpu ls: it takes no GPU");
-  if (request.action != "withhold" && !request.reason.empty())
-    throw Error(Code::invalid, "--reason is for `berth gpu withhold`");
+  if (request.action != "drain" && !request.reason.empty())
+    throw Error(Code::invalid, "--reason is for `berth gpu drain`");
 }
 
 std::string ask(Agent& agent, const Request& request) {
@@ -44,26 +50,27 @@ std::string ask(Agent& agent, const Request& request) {
 
 int verb::gpu(const Arguments& arguments, Common& common) {
   Request request;
-  Options options("gpu", "ls|withhold|forgive [options] [GPU]",
+  Options options("gpu", "ls|drain|resume [options] [GPU]",
                   "Shows the node's GPUs, and takes them out of use and back. A GPU after an Xid that is not a "
-                  "program's fault is withheld until the machine or another driver is started, or it is forgiven.");
+                  "program's fault is withheld until the machine or another driver is started, or it is resumed.");
   options.argument("ACTION", request.action,
-                   "ls: each GPU, who has it, how busy it is and why it is withheld; withhold: no job gets it from now "
-                   "on, also after a restart, and a job that has it keeps it; forgive: it is offered again, unless "
+                   "ls: each GPU, who has it, how busy it is and why it is withheld; drain: no job gets it from now "
+                   "on, also after a restart, and a job that has it keeps it; resume: it is offered again, unless "
                    "something is wrong with it at this moment (both for the agent's owner and root)");
   options.arguments("GPU", request.gpus, false,
                     "a number (with all instances of that GPU), or a UUID or the beginning of one");
   options.option("--reason", request.reason, "TEXT", "why it is withheld, for those who wait for it");
   options.section("Examples",
                   "  berth gpu ls\n"
-                  "  berth gpu withhold 3 --reason 'its fan is loud'\n"
-                  "  nvidia-smi --gpu-reset -i 3; berth gpu forgive 3\n");
+                  "  berth gpu drain 3 --reason 'its fan is loud'\n"
+                  "  nvidia-smi --gpu-reset -i 3; berth gpu resume 3\n");
   options.section("Exit codes", kPlainExits);
   if (!options.parse(arguments, common)) return 0;
+  request.action = current_name(request.action);
   check(request);
   Agent agent(socket_path(common));
   const auto answer = ask(agent, request);
-  const bool forgotten = request.action == "forgive" && read_json(answer).value("gpus", json::array()).empty();
+  const bool forgotten = request.action == "resume" && read_json(answer).value("gpus", json::array()).empty();
   if (common.json)
     print(answer + "\n");
   else

@@ -57,7 +57,7 @@ TEST_CASE("values are completed by what they are") {
   CHECK(texts({"run", "--retry", "los"}) == Arguments{"lost="});
   CHECK(texts({"run", "--retry=los"}) == Arguments{"--retry=lost="});
   CHECK(texts({"env", "l"}) == Arguments{"ls", "log", "lock"});
-  CHECK(texts({"gpu", ""}) == Arguments{"ls", "withhold", "forgive"});
+  CHECK(texts({"gpu", ""}) == Arguments{"ls", "drain", "resume"});
   CHECK(texts({"submit", "--stop-signal", "U"}) == Arguments{"USR1", "USR2"});
   CHECK(complete({"download", "--into=x"}).from_shell == FromShell::directories);
 }

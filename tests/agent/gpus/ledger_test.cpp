@@ -213,8 +213,8 @@ TEST_CASE("what the operator withholds is handed out to nobody until he forgives
   Ledger ledger;
   ledger.take(two_cards(), kStart);
   ledger.hold("ada-1", {"GPU-1"}, kStart);
-  ledger.withhold(ledger.resolve("1"), {"root", "its fan is loud"});
-  ledger.withhold(ledger.resolve("GPU-0"), {"ben", ""});
+  ledger.drain(ledger.resolve("1"), {"root", "its fan is loud"});
+  ledger.drain(ledger.resolve("GPU-0"), {"ben", ""});
   CHECK(withheld(ledger, 0) == "taken out of use by ben");
   CHECK(withheld(ledger, 1) == "taken out of use by root: its fan is loud");
   CHECK(ledger.devices()[1].withheld == withheld(ledger, 1));
@@ -222,7 +222,7 @@ TEST_CASE("what the operator withholds is handed out to nobody until he forgives
   CHECK(ledger.holders_of("GPU-1") == std::vector<model::JobId>{"ada-1"});
   ledger.take(two_cards(), kStart + 1s);
   CHECK_FALSE(withheld(ledger, 1).empty());
-  ledger.forgive(ledger.resolve("1"));
+  ledger.resume(ledger.resolve("1"));
   CHECK(withheld(ledger, 1) == "");
   CHECK(ledger.withheld().size() == 1);
 }
@@ -235,14 +235,14 @@ TEST_CASE("a GPU is withheld with its instances, and they are forgiven with it; 
   look.survey.gpus[1].index = 0;
   for (auto& gpu : look.survey.gpus) gpu.mig = gpu::Mig{"GPU-0", "1g.10gb"};
   ledger.take(look, kStart);
-  ledger.withhold(ledger.resolve("MIG-b"), {"root", ""});
+  ledger.drain(ledger.resolve("MIG-b"), {"root", ""});
   CHECK(withheld(ledger, 0) == "");
   CHECK_FALSE(withheld(ledger, 1).empty());
-  ledger.withhold(ledger.resolve("0"), {"root", "whole"});
+  ledger.drain(ledger.resolve("0"), {"root", "whole"});
   CHECK(withheld(ledger, 0) == "taken out of use by root: whole");
-  CHECK_THROWS_AS(ledger.forgive(ledger.resolve("MIG-a")), Error);
+  CHECK_THROWS_AS(ledger.resume(ledger.resolve("MIG-a")), Error);
   CHECK_FALSE(withheld(ledger, 0).empty());
-  ledger.forgive(ledger.resolve("GPU-0"));
+  ledger.resume(ledger.resolve("GPU-0"));
   CHECK(withheld(ledger, 0) == "");
   CHECK(withheld(ledger, 1) == "");
   CHECK(ledger.withheld().empty());
@@ -255,7 +255,7 @@ TEST_CASE("an instance of a GPU after an Xid is not forgiven alone") {
   look.survey.gpus[0].mig = gpu::Mig{"GPU-0", "1g.10gb"};
   look.survey.troubles = {{"GPU-0", {48, look.survey.driver}}};
   ledger.take(look, kStart);
-  CHECK_THROWS_AS(ledger.forgive(ledger.resolve("MIG-a")), Error);
+  CHECK_THROWS_AS(ledger.resume(ledger.resolve("MIG-a")), Error);
 }
 
 TEST_CASE("the operator names a GPU by its number, its UUID or the beginning of one, if only one has it") {
@@ -278,6 +278,6 @@ TEST_CASE("a GPU that is gone can be forgiven what was said of it") {
   Ledger ledger;
   ledger.set_withheld({{"GPU-9", {"root", ""}}});
   ledger.take(two_cards(), kStart);
-  ledger.forgive(ledger.resolve("GPU-9"));
+  ledger.resume(ledger.resolve("GPU-9"));
   CHECK(ledger.withheld().empty());
 }

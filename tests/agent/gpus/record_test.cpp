@@ -27,7 +27,7 @@ gpu::Survey seen() {
   return survey;
 }
 
-const std::map<std::string, Record::Withheld> kSaid{{"GPU-0", {"root", "\"loud\" fan"}}};
+const std::map<std::string, Record::Drained> kSaid{{"GPU-0", {"root", "\"loud\" fan"}}};
 
 }  // namespace
 
