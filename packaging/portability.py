@@ -18,7 +18,7 @@ NEWEST_SYMBOLS = {"GLIBC": "2.35", "GLIBCXX": "3.4.30", "CXXABI": "1.3.13", "GCC
 LIBRARIES = {"libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1", "libstdc++.so.6", "libgcc_s.so.1",
              "libsystemd.so.0", "libcrypto.so.3", "libssl.so.3"}
 # Versions of what Berth may depend on; what is virtual has none.
-_EVERYWHERE = {"default-dbus-system-bus": None, "dbus-system-bus": None}
+_EVERYWHERE = {"ucf": "3.0043", "default-dbus-system-bus": None, "dbus-system-bus": None}
 RELEASES = {
     "Ubuntu 22.04": {**_EVERYWHERE, "libc6": "2.35", "libgcc-s1": "12", "libstdc++6": "12", "libsystemd0": "249.11",
                      "libssl3": "3.0.2", "systemd": "249.11", "init-system-helpers": "1.62"},
