@@ -3,6 +3,7 @@
 #include <exception>
 
 #include "agent/cli/dispatch.hpp"
+#include "agent/cli/misconfiguration.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/os/standard_files.hpp"
 
@@ -12,6 +13,7 @@ int main(int argc, char** argv) {
   try {
     return berth::cli::dispatch(berth::cli::Arguments(argv + 1, argv + argc), common);
   } catch (...) {
-    return berth::cli::report(berth::error_from(std::current_exception()), common);
+    const auto failure = berth::error_from(std::current_exception());
+    return berth::cli::report(berth::cli::explained(failure, common, berth::cli::this_installation()), common);
   }
 }

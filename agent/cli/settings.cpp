@@ -48,6 +48,12 @@ std::string socket_path(const Common& common) {
   return os::exists(own) || !os::exists(kMachineSocket) ? own : kMachineSocket;
 }
 
+bool means_machine(const Common& common) {
+  const auto path = socket_path(common);
+  const bool named = !common.socket.empty() || !variable("BERTH_SOCKET").empty();
+  return path == kMachineSocket || (!named && !os::exists(path));
+}
+
 std::string cache_directory() {
   return os::join(xdg_directory("XDG_CACHE_HOME", ".cache"), "berth");
 }

@@ -2,12 +2,12 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <functional>
 #include <map>
-#include <set>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
@@ -311,20 +311,23 @@ Config parse_config(const std::string& text, const std::string& name, Config con
   const auto root = parse_yaml(text, name);
   if (root.IsNull()) return config;
   if (!root.IsMap()) throw Error(Code::invalid, name + ":1: must be lines of 'key: value'");
-  std::set<std::string> seen;
+  std::map<std::string, int> seen;  // the lines
   for (const auto& pair : root) {
     const auto key = pair.first.IsScalar() ? pair.first.Scalar() : std::string();
     const auto where = name + ":" + std::to_string(pair.first.Mark().line + 1) + ": ";
     const auto setter = setters().find(key);
     if (setter == setters().end())
       throw Error(Code::invalid, where + "unknown key '" + printable(key) + "'", "known keys: " + known_keys());
-    if (!seen.insert(key).second) throw Error(Code::invalid, where + "'" + key + "' is set twice");
+    if (!seen.emplace(key, pair.first.Mark().line + 1).second)
+      throw Error(Code::invalid, where + "'" + key + "' is set twice");
     setter->second(config, Entry{name, key, pair.second});
   }
-  if (config.disk.low > config.disk.high)
-    throw Error(Code::invalid, name + ": disk_low (" + std::to_string(config.disk.low) + "%) must not be above disk_high (" +
-                                   std::to_string(config.disk.high) + "%)",
+  if (config.disk.low > config.disk.high) {
+    const auto line = std::max(seen["disk_low"], seen["disk_high"]);
+    throw Error(Code::invalid, name + ":" + std::to_string(line) + ": disk_low (" + std::to_string(config.disk.low) +
+                                   "%) must not be above disk_high (" + std::to_string(config.disk.high) + "%)",
                 "cleaning starts at disk_high and goes on down to disk_low");
+  }
   return config;
 }
 

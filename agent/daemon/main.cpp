@@ -18,9 +18,25 @@
 namespace {
 
 constexpr const char* kSystemConfig = "/etc/berth/berthd.yaml";
+// EX_CONFIG: the service is not started again after it (systemd/berthd.service), since that would not help.
+constexpr int kWrongConfiguration = 78;
 
 using berth::Code;
 using berth::Error;
+
+// Where a mistake in the file is an Error, and not whatever else kept it from being read.
+struct Misconfigured {
+  Error error;
+};
+
+berth::daemon::Config configuration(const std::string& file, const berth::daemon::Config& defaults) {
+  try {
+    return berth::daemon::load_config(file, defaults);
+  } catch (const Error& error) {
+    if (error.code() == Code::invalid) throw Misconfigured{error};
+    throw;
+  }
+}
 
 berth::daemon::Options options_from(bool user, const std::string& state, const std::string& config) {
   namespace daemon = berth::daemon;
@@ -30,9 +46,9 @@ berth::daemon::Options options_from(bool user, const std::string& state, const s
   options.machine_agent = !user;
   options.config = user ? daemon::user_defaults() : daemon::system_defaults();
   if (!config.empty())
-    options.config = daemon::load_config(config, options.config);
+    options.config = configuration(config, options.config);
   else if (!user && berth::os::exists(kSystemConfig))
-    options.config = daemon::load_config(kSystemConfig, options.config);
+    options.config = configuration(kSystemConfig, options.config);
   if (!state.empty()) options.config.state_dir = berth::os::absolute(state);
   return options;
 }
@@ -69,12 +85,18 @@ void configure_log(berth::LogLevel level) {
   berth::Log::configure(level, ::isatty(STDERR_FILENO) != 0 ? berth::LogFormat::logfmt : berth::LogFormat::json);
 }
 
-// Whether an agent of that kind would accept the file; an Error tells the line where it would not.
+// Whether an agent of that kind would accept the file; where it would not, the first line tells the mistake and its place.
 int check_config(bool user, const std::string& file) {
   namespace daemon = berth::daemon;
-  daemon::load_config(file, user ? daemon::user_defaults() : daemon::system_defaults());
-  std::cout << file << ": ok\n";
-  return 0;
+  try {
+    daemon::load_config(file, user ? daemon::user_defaults() : daemon::system_defaults());
+    std::cout << file << ": ok\n";
+    return 0;
+  } catch (const Error& error) {
+    std::cerr << "berthd: " << error.message() << '\n';
+    if (!error.hint().empty()) std::cerr << "  " << error.hint() << '\n';
+    return berth::exit_code(error.code());
+  }
 }
 
 }  // namespace
@@ -102,6 +124,10 @@ int main(int argc, char** argv) {
     if (user) ::prctl(PR_SET_DUMPABLE, 0);
     berth::daemon::run_agent(std::move(options));
     return 0;
+  } catch (const Misconfigured& wrong) {
+    std::cerr << "berthd: " << wrong.error.describe() << '\n';
+    berth::os::notify_manager("STATUS=" + wrong.error.message());
+    return kWrongConfiguration;
   } catch (const Error& error) {
     std::cerr << "berthd: " << error.describe() << '\n';
     return berth::exit_code(error.code());

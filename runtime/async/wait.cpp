@@ -7,13 +7,21 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <random>
+#include <cstring>
 
 #include "runtime/base/error.hpp"
+#include "runtime/os/random.hpp"
 
 namespace berth::async {
 namespace asio = boost::asio;
 namespace {
+
+// Of the kernel's, not of std::random_device: in a static C++ library that needs the C library it was built with.
+std::uint64_t seed() {
+  std::uint64_t value = 0;
+  std::memcpy(&value, os::random_bytes(sizeof value).data(), sizeof value);
+  return value | 1U;  // xorshift64 stays at 0
+}
 
 constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 using Descriptor = asio::posix::stream_descriptor;
@@ -56,7 +64,7 @@ Task<> readable(int fd) {
 }
 
 Backoff::Backoff(std::chrono::milliseconds first, std::chrono::milliseconds most)
-    : first_(first), most_(most), current_(first), random_(std::random_device()() | 1U) {}
+    : first_(first), most_(most), current_(first), random_(seed()) {}
 
 std::chrono::milliseconds Backoff::next() {
   const auto whole = current_;

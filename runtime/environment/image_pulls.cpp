@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <random>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/environment/image_choice.hpp"
 #include "runtime/objects/sha256.hpp"
+#include "runtime/os/random.hpp"
 
 namespace berth::environment {
 namespace {
@@ -45,18 +45,10 @@ bool brings_own(const ImageUse& use, const docker::Reference& reference) {
   return use.credentials.contains(reference.registry);
 }
 
-std::string random_text() {
-  std::random_device source;
-  std::string text;
-  for (int i = 0; i < 4; ++i) text += std::to_string(source()) + " ";
-  return text;
-}
-
-
 }  // namespace
 
 ImagePulls::ImagePulls(const ImageSettings& settings, const docker::Engine& engine, ImageRecords& records)
-    : settings_(settings), engine_(engine), records_(records), salt_(random_text()) {}
+    : settings_(settings), engine_(engine), records_(records), salt_(os::random_bytes(16)) {}
 
 docker::Credentials ImagePulls::credentials(const std::string& registry, const ImageUse& use) const {
   if (const auto own = use.credentials.find(registry); own != use.credentials.end()) return own->second;

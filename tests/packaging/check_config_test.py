@@ -27,6 +27,13 @@ class CheckConfigTest(BerthTest):
         self.assertIn(f"{path}:3: unknown key 'log_cpa'", failure)
         self.assertIn("log_cap", failure)
 
+    def test_an_agent_with_a_mistake_ends_with_a_code_of_its_own(self):
+        path = self.place / "wrong.yaml"
+        path.write_text("log_cpa: 2GiB\n")
+        done = harness.family.run([str(BIN / "berthd"), "--user", "--state", str(self.place / "s"), "--config", str(path)], 30)
+        self.assertEqual(done.returncode, 78)  # systemd/berthd.service knows it
+        self.assertIn(f"{path}:1: unknown key 'log_cpa'", done.stderr.decode())
+
     def test_a_missing_file_is_a_mistake(self):
         code, _, failure = self.check(self.place / "none.yaml")
         self.assertNotEqual(code, 0)

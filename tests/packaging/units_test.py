@@ -28,7 +28,7 @@ class UnitsTest(unittest.TestCase):
 
     def test_the_units_have_no_mistake(self):
         for name in UNITS:  # with the program under test where the installed one will be
-            text = (ROOT / "systemd" / name).read_text().replace("/usr/sbin/berthd", str(BIN / "berthd"))
+            text = (ROOT / "systemd" / name).read_text().replace("/usr/bin/berthd", str(BIN / "berthd"))
             (self.place / name).write_text(text)
         paths = [str(self.place / name) for name in UNITS]
         self.assertEqual(said_by("systemd-analyze", "verify", "--man=no", *paths), (0, ""))

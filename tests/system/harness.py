@@ -61,9 +61,12 @@ class ContainerTest(SystemTest):
     installed = True  # with Berth and its users in the group `berth`
     settings = {"cpus": 8, "max_parallel": 8}
 
+    def layers(self):
+        """What it boots from: directories, the uppermost first."""
+        return images.installed() if self.installed else [images.base()]
+
     def setUp(self):
-        layers = images.installed() if self.installed else [images.base()]
-        self.machine = Container(layers, [packages.current(), packages.older()])
+        self.machine = Container(self.layers(), [packages.current(), packages.older()])
         self.addCleanup(self.machine.destroy)
         self.addCleanup(self.report)
         self.prepare()

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +29,7 @@ _ENGINES_UNITS = ("docker.service", "docker.socket", "containerd.service", "podm
                   "podman-auto-update.service", "podman-auto-update.timer", "podman-restart.service")
 MEMBERS = ("ann", "bob", "eve")  # may use the agent once it is installed
 OUTSIDER = "max"
+UBUNTU = {"jammy": "Ubuntu 22.04", "noble": "Ubuntu 24.04"}
 # In this order each finds what it needs.
 _MODULES = ("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk", "overlay")
 # For containers' networks, on the disk of machines with engines.
@@ -59,6 +61,38 @@ def base():
     return _made(folder, "root-", lambda new: _bootstrap(new, wanted))
 
 
+def base_of(codename):
+    """As base(), of another release. Skips where its archive cannot be reached, or what it signs not be verified."""
+    if codename == _release()["VERSION_CODENAME"]:
+        return base()
+    archive, options = _archive_of(codename)
+    wanted = sorted({"apt", *_PACKAGES, *packages.dependencies(packages.current())})
+    folder = BUILD / f"{codename}-{_key(*wanted, *MEMBERS, OUTSIDER)}"
+    if not folder.exists():
+        _require_archive(f"{archive}/dists/{codename}/Release")
+    return _made(folder, f"{codename}-", lambda new: _bootstrap(new, wanted, codename, options, archive))
+
+
+def _archive_of(codename):
+    """Where the release comes from, and what mmdebstrap is told about it."""
+    if codename in UBUNTU:
+        keyring = Path(os.environ.get("BERTH_UBUNTU_KEYRING", "/usr/share/keyrings/ubuntu-archive-keyring.gpg"))
+        archive, components = "http://archive.ubuntu.com/ubuntu", "main,universe"
+    else:
+        keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+        archive, components = "http://deb.debian.org/debian", "main"
+    if not keyring.exists():
+        raise Skip(f"{codename} comes from {archive}, and there is no {keyring} to verify it with")
+    return archive, (f"--keyring={keyring}", f"--components={components}")
+
+
+def _require_archive(url):
+    try:
+        urllib.request.urlopen(url, timeout=20).close()
+    except OSError as failure:
+        raise Skip(f"{url} cannot be had: {failure}") from None
+
+
 def installed():
     """Directories, the uppermost first: the base with Berth installed and its users in the group."""
     return _with_berth([base()], "installed-")
@@ -76,12 +110,12 @@ def _with_berth(lower, prefix):
     return [_made(folder, prefix, lambda new: _install(new, lower)), *lower]
 
 
-def _bootstrap(new, wanted):
+def _bootstrap(new, wanted, codename=None, options=(), *archive):
     users = "; ".join(f"useradd --root $1 --create-home --shell /bin/sh {name}" for name in (*MEMBERS, OUTSIDER))
-    run("mmdebstrap", "--variant=minbase", "--format=directory", f"--include={','.join(wanted)}",
+    run("mmdebstrap", "--variant=minbase", "--format=directory", *options, f"--include={','.join(wanted)}",
         "--aptopt=Acquire::Languages none", "--dpkgopt=path-exclude=/usr/share/doc/*",
         "--dpkgopt=path-exclude=/usr/share/locale/*", f"--customize-hook={users}",
-        _release()["VERSION_CODENAME"], new, timeout=600)
+        codename or _release()["VERSION_CODENAME"], new, *archive, timeout=600)
 
 
 def _install(new, lower):

@@ -30,6 +30,10 @@ class InstallTest(ContainerTest):
         self.assertEqual(self.machine.systemctl("--failed", "--plain", "--no-legend"), "")
         for module in ("git", "tls"):  # with the libraries that the package depends on
             self.assertNotIn("not found", self.machine.sh(f"ldd /usr/lib/berth/libberth_{module}.so"))
+        self.assertTrue(self.machine.exists("/usr/share/berth/openapi.yaml"))
+        as_logged_in = "env PATH=/usr/local/bin:/usr/bin:/bin"
+        self.assertIn("berthd ", self.machine.sh(f"{as_logged_in} berthd --version", user="ann"))
+        self.assertIn("berthd ", self.machine.sh("/usr/sbin/berthd --version"))  # where drop-ins may have it
         job = self.machine.submit_sh("id -un; pwd")
         self.succeeded(job)
         self.assertEqual(self.machine.log(job).split(), ["ann", "/home/ann"])

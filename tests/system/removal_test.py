@@ -7,7 +7,7 @@ from life import LastingJob
 
 _ACCOUNTS = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow")
 # What apt, dpkg, account tools and systemd keep for themselves.
-_OTHERS = ("/var/log/", "/var/cache/", "/var/lib/dpkg/", "/var/lib/apt/", "/var/lib/systemd/", "/var/tmp/", "/etc/.pwd.lock",
+_OTHERS = ("/var/log/", "/var/cache/", "/var/lib/dpkg/", "/var/lib/apt/", "/var/lib/systemd/", "/var/lib/ucf/", "/var/tmp/", "/etc/.pwd.lock",
            *(f"{path}-" for path in _ACCOUNTS), "/home/", "/etc/machine-id", "/root/")
 
 

@@ -51,6 +51,44 @@ class ServiceTest(ContainerTest):
         job.let_go()
         job.assert_ended_well()
 
+    def test_a_mistake_in_the_configuration_is_told_at_once_and_starts_nothing_again(self):
+        file = "/etc/berth/berthd.yaml"
+        right = self.machine.read(file)
+        line = right.count("\n") + 1
+        self.machine.write(file, right + "log_cpa: 1GiB\n")
+        mistake = f"{file}:{line}: unknown key 'log_cpa'"
+        job = LastingJob(self)
+        self.machine.systemctl("restart", "berthd.service", expect=None)
+        for question in ("ps", "doctor"):
+            done = self.machine.run("berth", question, user="ann", timeout=10, expect=None)
+            self.assertIn(mistake, done.out + done.err)
+            self.assertIn("systemctl restart berthd", done.out + done.err)
+        time.sleep(3)  # enough for six starts
+        self.assertIn("berthd.service", self.machine.systemctl("--failed", "--plain", "--no-legend"))
+        self.assertEqual(self.machine.property("berthd.service", "NRestarts"), "0")
+        self.assertIn(mistake, self.machine.systemctl("status", "berthd.service", expect=None))
+        starts = self.machine.sh("journalctl -u berthd -o cat | grep -c '^Starting.*Berth: the agent' || true")
+        self.assertEqual(starts.strip(), "2", "the first, and the one that was asked for")
+        self.assertAlive(job.process)
+
+        self.machine.write(file, right)
+        self.machine.systemctl("restart", "berthd.service")
+        self.machine.agent_pid()
+        self.assertEqual(self.machine.systemctl("is-active", "berthd.socket"), "active")
+        self.machine.run("berth", "ps", user="ann")
+        job.let_go()
+        job.assert_ended_well()
+
+    def test_a_mistake_does_not_start_over_and_over_at_boot(self):
+        file = "/etc/berth/berthd.yaml"
+        self.machine.systemctl("stop", "berthd.socket", "berthd.service")
+        self.machine.write(file, self.machine.read(file) + "log_cpa: 1GiB\n")
+        self.machine.systemctl("start", "berthd.socket")
+        done = self.machine.run("berth", "ps", user="ann", timeout=10, expect=125)  # it is what starts the service
+        self.assertIn("unknown key 'log_cpa'", done.err)
+        self.assertEqual(self.machine.property("berthd.service", "ActiveState"), "failed")
+        self.assertEqual(self.machine.property("berthd.socket", "ActiveState"), "inactive")
+
     def test_a_killed_agent_comes_back_and_adopts(self):
         job = LastingJob(self)
         pid = self.machine.agent_pid()

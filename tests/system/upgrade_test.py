@@ -61,6 +61,28 @@ class UpgradeTest(ContainerTest):
         self.assert_version(self.newer)
         clients.assert_served(at_least=10)
 
+    def test_a_changed_configuration_stops_no_upgrade_without_a_terminal(self):
+        self.install_first(self.older)
+        newer = self.with_another_configuration(self.newer)
+        mine = self.machine.read("/etc/berth/berthd.yaml")
+        self.machine.sh("unset DEBIAN_FRONTEND; apt-get install -q -y $1 </dev/null", newer, timeout=120)
+        self.assertEqual(self.machine.sh("dpkg-query -W -f '${db:Status-Status} ${Version}' berth"),
+                         f"installed {packages.version(self.newer)}")
+        self.assertEqual(self.machine.read("/etc/berth/berthd.yaml"), mine)
+        self.assert_version(self.newer)
+
+    def test_an_unchanged_configuration_is_brought_up_to_date(self):
+        self.install(self.older)
+        self.machine.sh("apt-get install -q -y $1 </dev/null", self.with_another_configuration(self.newer), timeout=120)
+        self.assertIn("# A remark of the next version.\n", self.machine.read("/etc/berth/berthd.yaml"))
+
+    def with_another_configuration(self, package):
+        """The path inside of the same package, but for a line of the configuration that it brings."""
+        self.machine.sh("dpkg-deb -R /opt/packages/$1 /root/package && cd /root/package && "
+                        "echo '# A remark of the next version.' >>usr/share/berth/berthd.yaml && "
+                        "dpkg-deb -Zgzip -b . /root/another.deb", package.name, timeout=120)
+        return "/root/another.deb"
+
     def test_a_service_that_was_disabled_stays_so(self):
         self.install_first(self.older)
         self.machine.systemctl("disable", "--now", "berthd.service", "berthd.socket")

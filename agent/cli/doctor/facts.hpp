@@ -60,6 +60,7 @@ struct ServiceFacts {
   bool installed = false;
   bool enabled = false;
   std::string state;  // "active", "failed", "inactive"; "" when nobody tells
+  std::string mistake{};  // in its configuration, where that keeps it from running; "" without
 };
 struct AccessFacts {
   SocketFacts socket;

@@ -100,7 +100,7 @@ Check judge_versions(std::string_view own_version, const Agent& agent) {
   if (!old.empty()) {
     check.level = Level::note;
     check.what += "; " + std::to_string(old.size()) + " of " + std::to_string(agent->supervisors) +
-                  " jobs run under the berth-shim of another build, which is fine: " + joined(old, kNamed);
+                  " jobs run under the berth-shim of an earlier installation, which is fine: " + joined(old, kNamed);
     check.details = old;
   }
   if (agent->version != own_version) {

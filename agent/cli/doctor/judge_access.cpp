@@ -42,6 +42,9 @@ Check not_running(const AccessFacts& access) {
     check.advice =
         "start one for yourself with `berthd --user`, or install Berth's package for the whole machine;\nif "
         "one runs elsewhere, name its socket with --socket or BERTH_SOCKET";
+  } else if (!service.mistake.empty()) {
+    check.what += ": it cannot run with its configuration: " + service.mistake;
+    check.advice = "correct it, then: sudo systemctl restart berthd";
   } else if (service.state == "failed") {
     check.what += ": the service has failed";
     check.advice = "journalctl -u berthd -n 50 tells why; then sudo systemctl restart berthd";

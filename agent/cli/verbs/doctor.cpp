@@ -3,6 +3,7 @@
 #include "agent/cli/doctor/facts.hpp"
 #include "agent/cli/doctor/judge.hpp"
 #include "agent/cli/help.hpp"
+#include "agent/cli/misconfiguration.hpp"
 #include "agent/cli/settings.hpp"
 #include "agent/cli/verbs/verbs.hpp"
 
@@ -16,7 +17,8 @@ struct Visit {
   doctor::Agent agent;
 };
 
-Visit visit_agent(const std::string& socket, const doctor::Machine& machine) {
+Visit visit_agent(const Common& common, const doctor::Machine& machine) {
+  const auto socket = socket_path(common);
   Visit visit;
   try {
     http::Client::Options options;
@@ -28,13 +30,15 @@ Visit visit_agent(const std::string& socket, const doctor::Machine& machine) {
   visit.access.socket = doctor::read_socket(socket);
   visit.access.user = doctor::read_user(visit.access.socket.group);
   visit.access.service = doctor::read_service(machine);
+  if (visit.access.failure && means_machine(common))
+    visit.access.service.mistake = mistake_in_configuration(this_installation()).value_or("");
   return visit;
 }
 
-std::vector<doctor::Check> examine(const std::string& socket) {
+std::vector<doctor::Check> examine(const Common& common) {
   using namespace doctor;
   const Machine machine;
-  const auto [access, agent] = visit_agent(socket, machine);
+  const auto [access, agent] = visit_agent(common, machine);
   const auto namespaces = read_namespaces(machine);
   const auto nvidia = read_nvidia(machine);
   return {judge_agent(access, agent),
@@ -77,7 +81,7 @@ int verb::doctor(const Arguments& arguments, Common& common) {
                   "  1    there is one\n"
                   "  2    a mistake in what was asked for; the message says which\n");
   if (!options.parse(arguments, common)) return 0;
-  const auto checks = examine(socket_path(common));
+  const auto checks = examine(common);
   print(common.json ? doctor::checks_json(checks) + "\n" : doctor::checks_page(checks, verbose, screen()));
   return doctor::has_problem(checks) ? 1 : 0;
 }

@@ -124,7 +124,7 @@ TEST_CASE("a wrong value names file, line, key and what it must be") {
   CHECK(refusal("disk_budget: much").find("such as 200GiB, or a share") != std::string::npos);
   CHECK(refusal("jobs_per_user: 0").find("a whole number from 1") != std::string::npos);
   CHECK(refusal("storage_per_user: much").find("such as 200GiB, or a share") != std::string::npos);
-  CHECK(refusal("disk_low: 95%").find("disk_low (95%) must not be above disk_high (90%)") != std::string::npos);
+  CHECK(refusal("disk_low: 95%").find(":1: disk_low (95%) must not be above disk_high (90%)") != std::string::npos);
   CHECK(refusal("shm_size: 1").find("at least 64KiB") != std::string::npos);
   CHECK(refusal("log_level: loud").find("one of debug, info, warn, error") != std::string::npos);
 }

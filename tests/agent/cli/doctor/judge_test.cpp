@@ -97,6 +97,10 @@ TEST_CASE("an agent that does not run is started in the way that the machine has
   CHECK(has(judge_agent(access, {}).advice, "berthd --user"));
   access.service = {true, true, true, "failed"};
   CHECK(has(judge_agent(access, {}).advice, "journalctl -u berthd"));
+  access.service.mistake = "/etc/berth/berthd.yaml:3: unknown key 'log_cpa'";
+  CHECK(has(judge_agent(access, {}).what, access.service.mistake));
+  CHECK(has(judge_agent(access, {}).advice, "systemctl restart berthd"));
+  access.service.mistake.clear();
   access.service.state = "active";
   CHECK(has(judge_agent(access, {}).what, "although the service is active"));
   access.service.state = "inactive";
