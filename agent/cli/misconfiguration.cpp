@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "agent/cli/settings.hpp"
+#include "runtime/async/tool.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/spawn.hpp"
 
@@ -11,7 +12,7 @@ namespace {
 
 constexpr const char* kConfiguration = "/etc/berth/berthd.yaml";
 constexpr std::string_view kSpeaker = "berthd: ";
-constexpr int kPatience = 5;  // seconds for what takes milliseconds
+constexpr std::chrono::seconds kPatience{5};
 
 }  // namespace
 
@@ -27,9 +28,8 @@ std::optional<std::string> mistake_in_configuration(const Installation& installa
   options.arguments = {installation.agent, "--check-config", installation.configuration};
   options.environment = {"LC_ALL=C.UTF-8"};
   options.working_directory = "/";
-  options.new_session = true;
   try {
-    const auto finished = os::run_program(std::move(options), kPatience, 1U << 16);
+    const auto finished = async::run_tool_here(std::move(options), {kPatience, 1U << 16});
     const auto said = finished.errors.substr(0, finished.errors.find('\n'));
     // Whoever may not read the file does not know; neither does a program that was killed.
     if (finished.exit.signalled || !said.starts_with(std::string(kSpeaker) + installation.configuration)) return std::nullopt;

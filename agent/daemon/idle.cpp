@@ -1,13 +1,13 @@
 #include "agent/daemon/idle.hpp"
 
 #include "runtime/async/deadline.hpp"
+#include "runtime/async/tool.hpp"
 #include "runtime/async/wait.hpp"
-#include "runtime/os/spawn.hpp"
 
 namespace berth::daemon {
 namespace {
 
-constexpr int kCommandSeconds = 300;
+constexpr std::chrono::seconds kCommandTime{300};
 
 async::Task<> until_busy(jobs::Jobs& jobs) {
   while (jobs.idle()) co_await jobs.next_activity();
@@ -22,9 +22,8 @@ void run(const IdlePolicy& policy, const Log& log) {
   options.arguments = policy.command;
   options.environment = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"};
   options.working_directory = "/";
-  options.new_session = true;
   try {
-    const auto finished = os::run_program(options, kCommandSeconds, 4096);
+    const auto finished = async::run_tool_here(options, {kCommandTime, 4096});
     const auto& exit = finished.exit;
     if (exit.signalled || exit.status != 0)
       log.warn("on_idle failed", kv("command", policy.command.front()), kv("status", exit.status),

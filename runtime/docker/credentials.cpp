@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "runtime/async/tool.hpp"
 #include "runtime/base/base64.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/json.hpp"
@@ -125,8 +126,7 @@ Credentials Keychain::ask_helper(const std::string& helper, const std::string& r
   options.arguments = {*program, "get"};
   options.environment = {"PATH=" + path_, "HOME=" + os::parent_of(os::parent_of(config_))};
   options.standard_input = question.read.get();
-  options.new_session = true;
-  const auto done = os::run_program(std::move(options), static_cast<int>(patience_.count()), kLargestConfig);
+  const auto done = async::run_tool_here(std::move(options), {patience_, kLargestConfig});
   if (done.exit.signalled || done.exit.status != 0) {
     const auto& said = done.output.empty() ? done.errors : done.output;
     if (said.find("credentials not found") != std::string::npos) return {};

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "runtime/async/tool.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
@@ -131,9 +132,8 @@ os::Finished ask(const std::string& path, std::vector<std::string> arguments, co
                                            "HOME=" + home.path(),
                                            "MAMBA_ROOT_PREFIX=" + home.path() + "/root", "MAMBA_NO_BANNER=1"},
                            .working_directory = "/",
-                           .identity = node.identity,
-                           .new_session = true};
-  return os::run_program(std::move(options), static_cast<int>(patience.count()), 1U << 20);
+                           .identity = node.identity};
+  return async::run_tool_here(std::move(options), {patience, 1U << 20});
 }
 
 [[noreturn]] void no_tool(const std::string& path, const std::string& why) {

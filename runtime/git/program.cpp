@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstdlib>
 #include <string_view>
 
+#include "runtime/async/tool.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/os/file.hpp"
@@ -15,7 +17,7 @@
 namespace berth::git {
 namespace {
 
-constexpr int kLongestAnswer = 20;  // seconds
+constexpr std::chrono::seconds kLongestAnswer{20};
 constexpr std::size_t kLongestList = 256U << 20;
 
 std::string variable(const char* name) {
@@ -87,10 +89,9 @@ class Program {
                            "GIT_CONFIG_NOSYSTEM=0",      "GIT_PAGER=cat"};
     for (const char* name : {"XDG_CONFIG_HOME", "SUDO_UID"})
       if (!variable(name).empty()) options.environment.push_back(std::string(name) + "=" + variable(name));
-    options.new_session = true;
     options.standard_input = input;
     try {
-      auto finished = os::run_program(std::move(options), kLongestAnswer, limit);
+      auto finished = async::run_tool_here(std::move(options), {kLongestAnswer, limit});
       if (!finished.exit.signalled && finished.exit.status == 0) return std::move(finished.output);
       complaint_ = finished.errors.substr(0, finished.errors.find('\n'));
       if (complaint_.empty()) complaint_ = "git failed";

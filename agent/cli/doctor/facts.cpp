@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/model/json.hpp"
+#include "runtime/async/tool.hpp"
 #include "runtime/base/json.hpp"
 #include "runtime/http/client.hpp"
 #include "runtime/os/file.hpp"
@@ -26,7 +27,7 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr const char* kPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-constexpr int kProgramSeconds = 10;
+constexpr std::chrono::seconds kProgramTime{10};
 constexpr std::chrono::milliseconds kDockerPatience{10'000};  // Podman's is started by being asked
 constexpr std::string_view kNvidiaVendor = "0x10de";
 constexpr std::string_view kDisplayClass = "0x03";
@@ -49,9 +50,8 @@ std::optional<Machine::Answer> run_here(const std::vector<std::string>& command)
   options.arguments.front() = *program;
   options.environment = {std::string("PATH=") + kPath, "LC_ALL=C.UTF-8"};
   options.working_directory = "/";
-  options.new_session = true;
   try {
-    const auto finished = os::run_program(std::move(options), kProgramSeconds, 1U << 16);
+    const auto finished = async::run_tool_here(std::move(options), {kProgramTime, 1U << 16});
     return Machine::Answer{finished.exit.signalled ? 128 + finished.exit.status : finished.exit.status,
                            without_line_ends(finished.output)};
   } catch (const Error&) {
