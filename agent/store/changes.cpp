@@ -8,6 +8,12 @@ namespace {
 
 constexpr int kEventsBetweenTrims = 2000;
 
+// After the last statement has appended events.
+void trim_if_due(db::Connection& db, Instant now) {
+  const auto last = db.last_insert_id();
+  if (last / kEventsBetweenTrims != (last - db.changes()) / kEventsBetweenTrims) trim_events(db, now);
+}
+
 }  // namespace
 
 Current current(db::Connection& db, Sequence sequence) {
@@ -30,7 +36,17 @@ void append_event(db::Connection& db, const Origin& origin, const Current& job, 
       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       to_unix_micros(origin.time), job.id, job.uid, job.user, model::name(change.what), model::name(change.state),
       origin.by, change.attempt, change.priority, to_column(ending), change.why);
-  if (db.last_insert_id() % kEventsBetweenTrims == 0) trim_events(db, origin.time);
+  trim_if_due(db, origin.time);
+}
+
+Newcomers::Newcomers(db::Connection& db) : db_(db), last_before_(last_number(db, "job")) {}
+
+void Newcomers::tell(Instant now) {
+  db_.run(
+      "INSERT INTO event (time, job, uid, user, what, state, by, attempt, why)"
+      " SELECT ?, id, uid, user, ?, state, user, attempt, '' FROM job WHERE sequence > ? ORDER BY sequence",
+      to_unix_micros(now), model::name(model::Event::What::submitted), last_before_);
+  if (db_.changes() > 0) trim_if_due(db_, now);
 }
 
 void remove_job(db::Connection& db, const Origin& origin, const Current& job) {

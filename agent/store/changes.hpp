@@ -36,19 +36,38 @@ struct Change {
   std::string_view why{};
 };
 
-// Removes old events when it is time to: a piece of work now and then.
+// Removes old events when it is time to: a piece of work now and then. So does create_jobs.
 void append_event(db::Connection& db, const Origin& origin, const Current& job, const Change& change);
 
-// `columns` as "id, uid, …", a value for each; returns the new job's number.
-template <class... T>
-Sequence create_job(db::Connection& db, const Origin& origin, Current job, const Change& change, std::string_view columns,
-                    const T&... values) {
-  std::string sql = "INSERT INTO job (" + std::string(columns) + ") VALUES (?";
-  for (std::size_t i = 1; i < sizeof...(values); ++i) sql += ", ?";
-  db.run(sql + ")", values...);
-  job.sequence = db.last_insert_id();
-  append_event(db, origin, job, change);
-  return job.sequence;
+// Jobs in the making: see create_jobs.
+class Newcomers {
+ public:
+  // `columns` as "id, uid, …", a value for each; returns the job's number.
+  template <class... T>
+  Sequence add(std::string_view columns, const T&... values) {
+    std::string sql = "INSERT INTO job (" + std::string(columns) + ") VALUES (?";
+    for (std::size_t i = 1; i < sizeof...(values); ++i) sql += ", ?";
+    db_.run(sql + ")", values...);
+    return db_.last_insert_id();
+  }
+
+ private:
+  template <class F>
+  friend void create_jobs(db::Connection& db, Instant now, F make);
+  explicit Newcomers(db::Connection& db);
+  // The events of all in one statement, for many cost a fraction of one each.
+  void tell(Instant now);
+
+  db::Connection& db_;
+  Sequence last_before_;
+};
+
+// make(newcomers) adds the jobs, in their submitters' names.
+template <class F>
+void create_jobs(db::Connection& db, Instant now, F make) {
+  Newcomers newcomers(db);
+  make(newcomers);
+  newcomers.tell(now);
 }
 
 // `assignments` as "state = ?, held = ?". Nothing for `change` where the job is on record as it is to become, its life

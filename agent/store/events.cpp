@@ -13,11 +13,6 @@ constexpr std::string_view kBoot = "events_boot";
 // More than the system can have taken and not yet written when the machine stops.
 constexpr std::int64_t kNumbersSkipped = 1'000'000;
 
-std::int64_t last_number(db::Connection& db) {
-  auto row = db.query("SELECT seq FROM sqlite_sequence WHERE name = 'event'");
-  return row.step() ? row.integer(0) : 0;
-}
-
 Event event_row(const db::Statement& row) {
   Event event;
   event.sequence = row.integer(0);
@@ -106,7 +101,7 @@ std::size_t fair_share(const std::vector<std::size_t>& held, std::size_t most) {
 
 EventPage events(db::Connection& db, const EventQuery& wanted) {
   EventPage page;
-  page.last = last_number(db);
+  page.last = last_number(db, "event");
   if (wanted.after && *wanted.after > page.last)
     throw Error(Code::invalid, "there has been no event " + std::to_string(*wanted.after) + ": the newest is " +
                                    std::to_string(page.last),

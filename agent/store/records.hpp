@@ -303,7 +303,7 @@ std::optional<Forgotten> forgotten(db::Connection& db);
 
 // --- events: agent/store/events.cpp
 // How many are kept, and for how long. Looked at when the agent starts after a start of the machine, and each time that
-// some thousand events have come: until then there may be a hundredth more of them, and they may be older.
+// some thousand events have come: until then there may be so many more of them, and they may be older.
 struct EventBounds {
   std::chrono::hours kept{30 * 24};
   std::size_t most = 200'000;  // of all users; above it those go first that are oldest of the user who has most

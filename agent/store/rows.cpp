@@ -17,6 +17,11 @@ namespace {
 
 }  // namespace
 
+std::int64_t last_number(db::Connection& db, std::string_view table) {
+  auto row = db.query("SELECT seq FROM sqlite_sequence WHERE name = ?", table);
+  return row.step() ? row.integer(0) : 0;
+}
+
 std::optional<std::string> to_column(const std::optional<model::Ending>& ending) {
   if (!ending) return std::nullopt;
   return model::to_json(*ending).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "agent/model/ending.hpp"
 #include "agent/model/job.hpp"
@@ -51,5 +52,8 @@ std::string to_column(const std::vector<std::string>& texts);
 model::Resources resources_columns(const db::Statement& row, int first);
 
 std::string to_text(const model::JobRequest& request);
+
+// The last one that was given in a table whose numbers are never given twice; 0 before the first.
+std::int64_t last_number(db::Connection& db, std::string_view table);
 
 }  // namespace berth::store

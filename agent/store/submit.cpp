@@ -39,7 +39,7 @@ void check_content(db::Connection& db, const char* what, Upload::Kind kind, cons
                 "send it before the job");
 }
 
-Job insert(db::Connection& db, const NewJob& wanted, Instant now, const Random& random) {
+Job insert(db::Connection& db, Newcomers& newcomers, const NewJob& wanted, Instant now, const Random& random) {
   const auto& request = wanted.request;
   check_content(db, "snapshot", Upload::Kind::snapshot, request.snapshot, wanted);
   check_content(db, "diff", Upload::Kind::diff, request.diff, wanted);
@@ -53,8 +53,7 @@ Job insert(db::Connection& db, const NewJob& wanted, Instant now, const Random& 
           .held = request.held,
           .submitted = now};
   const auto text = to_text(request);
-  job.sequence = create_job(
-      db, {now, job.user}, {0, job.id, job.uid, job.user}, {model::Event::What::submitted, job.state},
+  job.sequence = newcomers.add(
       "id, submission_id, uid, user, state, priority, held, experiment, cpu_milli, memory, gpus, slots, gpu_memory,"
       " timeout_ms, grace_ms, snapshot, diff, context, submitted, name, title, request_bytes",
       job.id, request.submission_id, job.uid, job.user, model::name(job.state), job.priority, job.held,
@@ -80,13 +79,15 @@ std::vector<Submitted> submit(db::Connection& db, const std::vector<NewJob>& job
                               const Random& random) {
   std::vector<Submitted> result;
   result.reserve(jobs.size());
-  for (const auto& wanted : jobs) {
-    if (auto old = known(db, wanted)) {
-      result.push_back(std::move(*old));
-    } else {
-      result.push_back({insert(db, wanted, now, random), false});
+  create_jobs(db, now, [&](Newcomers& newcomers) {
+    for (const auto& wanted : jobs) {
+      if (auto old = known(db, wanted)) {
+        result.push_back(std::move(*old));
+      } else {
+        result.push_back({insert(db, newcomers, wanted, now, random), false});
+      }
     }
-  }
+  });
   return result;
 }
 

@@ -244,6 +244,24 @@ TEST_CASE_FIXTURE(EventFixture, "while events come the old ones are removed, and
   CHECK(all().size() == 400);
 }
 
+TEST_CASE_FIXTURE(EventFixture, "many jobs that are submitted at once have an event each, those that are known already none") {
+  fill(1, 1000, at(0));
+  std::vector<NewJob> many;
+  for (int i = 1; i <= 2500; ++i) many.push_back(new_job(i, i <= 2000 ? 1000 : 1001));
+  const auto later = at(0) + EventBounds{}.kept + std::chrono::seconds(1);
+  const auto made = submit(db, many, later, random);
+  CHECK(made.front().existed);
+  const auto told = all();  // the old one is gone
+  REQUIRE(told.size() == 2499);
+  for (std::size_t i = 0; i < told.size(); ++i) {
+    REQUIRE(told[i].job == made[i + 1].job.id);
+    REQUIRE(told[i].what == What::submitted);
+    REQUIRE(told[i].by == made[i + 1].job.user);
+    REQUIRE(told[i].state == made[i + 1].job.state);
+    REQUIRE(told[i].time == later);
+  }
+}
+
 TEST_CASE_FIXTURE(EventFixture, "after a start of the machine no number is given that a lost event may have had") {
   CHECK(new_boot_for_events(db, "boot-a"));
   begin_events(db, "boot-a", at(0));
