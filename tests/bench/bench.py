@@ -36,7 +36,7 @@ def parse_arguments():
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", help="what to measure; everything unless given")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: under three minutes, and noisier")
-    parser.add_argument("--markdown", metavar="FILE", help="writes the table for the README")
+    parser.add_argument("--markdown", metavar="FILE", help="writes the table for packaging/doc/figures.md")
     parser.add_argument("--json", metavar="FILE", help="writes the table and every sample")
     parser.add_argument(
         "--scratch", metavar="DIR", default="/var/tmp", help="a disk with 10 GB to spare for the trees and logs; %(default)s"
