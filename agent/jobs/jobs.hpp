@@ -183,14 +183,14 @@ class Jobs {
   };
 
   // Where a launch happens and what with; made while the intent to launch is being written.
-  struct Ground {
+  struct PreparedLaunch {
     std::shared_ptr<const model::Job> job;
     model::Job whole;  // with its secrets where they belong
     drivers::Site site;
     environment::Ready environment;
     model::JobSecrets secrets;
     bool without_secrets = false;  // it failed for want of them
-    bool laid = false;
+    bool ready = false;
     std::optional<Error> failure;
     async::Event done;
   };
@@ -242,8 +242,8 @@ class Jobs {
   std::string canceled_by(Sequence sequence);
   // Of a job that was canceled before its command ran.
   model::Attempt canceled_attempt(Sequence sequence, int attempt, int launch);
-  Task<> lay_ground(Sequence sequence, int launch, std::shared_ptr<Ground> ground);
-  Task<> make_ground(Sequence sequence, int launch, Ground& ground);
+  Task<> prepare_launch(Sequence sequence, int launch, std::shared_ptr<PreparedLaunch> prepared);
+  Task<> fill_launch(Sequence sequence, int launch, PreparedLaunch& prepared);
   // `environment`, which nobody may remove before the driver has cleaned up.
   Task<> strip(drivers::LaunchId launch, drivers::Driver& driver, environment::Lease environment);
   void strip_the_last() noexcept;

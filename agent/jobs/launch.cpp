@@ -129,39 +129,39 @@ Task<Came> Jobs::intend(Run& run) {
     run.seal.key = shim::new_key();
     run.seal.print = intent.seal = shim::print_of(run.seal.key);
   }
-  run.ground = std::make_shared<Ground>();
-  run.ground->job = run.job;
-  nursery_.spawn(lay_ground(run.sequence, run.launch, run.ground));
+  run.prepared = std::make_shared<PreparedLaunch>();
+  run.prepared->job = run.job;
+  nursery_.spawn(prepare_launch(run.sequence, run.launch, run.prepared));
   co_await persist([&] { return store_.start_intent(intent); }, "a start");
-  while (!run.ground->laid) co_await run.ground->done.wait();
-  if (!run.ground->failure) co_return Came::done;
-  const bool waits = co_await postpone(run, *run.ground->failure);
+  while (!run.prepared->ready) co_await run.prepared->done.wait();
+  if (!run.prepared->failure) co_return Came::done;
+  const bool waits = co_await postpone(run, *run.prepared->failure);
   if (waits) co_return Came::postponed;
   const auto& job = *run.job;
-  const bool certain = needs_preparation(job.request) && !run.ground->without_secrets;
-  if (!certain || find(run.sequence)->stopping) throw *run.ground->failure;
+  const bool certain = needs_preparation(job.request) && !run.prepared->without_secrets;
+  if (!certain || find(run.sequence)->stopping) throw *run.prepared->failure;
   run.record.number = run.attempt;  // what was prepared is there no more
   run.record.launch = run.launch;
   run.record.ending = job.request.environment.kind == model::EnvironmentRequest::Kind::none
-                          ? ending_by<model::SnapshotFailed>(*run.ground->failure)
-                          : environment_failed(job, *run.ground->failure);
-  throw *run.ground->failure;
+                          ? ending_by<model::SnapshotFailed>(*run.prepared->failure)
+                          : environment_failed(job, *run.prepared->failure);
+  throw *run.prepared->failure;
 }
 
 // From the launcher's call on there may be a supervisor, whatever comes of the call.
 Task<Came> Jobs::launch(Run& run) {
-  const auto& job = run.ground->whole;
+  const auto& job = run.prepared->whole;
   const auto& shown_command = run.job->request.command;
   const auto identity = co_await identity_of(job.uid);
-  auto& site = run.ground->site;
+  auto& site = run.prepared->site;
   shim::Launch plan;
   auto make_plan = [&] {
-    plan = drivers::plan_launch(job, run.attempt, site, run.ground->environment, identity, settings_.switch_user, settings_.defaults);
-    if (!run.ground->secrets.empty()) drivers::set_secrets_apart(plan, job.request, shown_command, site, run.ground->secrets);
+    plan = drivers::plan_launch(job, run.attempt, site, run.prepared->environment, identity, settings_.switch_user, settings_.defaults);
+    if (!run.prepared->secrets.empty()) drivers::set_secrets_apart(plan, job.request, shown_command, site, run.prepared->secrets);
   };
   auto made = co_await async::attempt(async::offload(pool_, make_plan));
   if (!made) {  // which may repeat what is secret of docker_args
-    const auto hidden = co_await masks_.hide(made.error(), run.ground->secrets, job.uid);
+    const auto hidden = co_await masks_.hide(made.error(), run.prepared->secrets, job.uid);
     throw hidden;
   }
   auto* live = find(run.sequence);
@@ -170,7 +170,7 @@ Task<Came> Jobs::launch(Run& run) {
     co_return Came::canceled;
   }
   live->launch = run.launch;  // whom a cancellation asks from now on
-  auto supervisor = co_await run.driver->start(run.id(), plan, site, run.ground->environment, run.seal.key);
+  auto supervisor = co_await run.driver->start(run.id(), plan, site, run.prepared->environment, run.seal.key);
   live = find(run.sequence);
   if (supervisor.key.empty()) run.seal = {};
   run.supervisor = live->supervisor = std::make_shared<os::Fd>(std::move(supervisor.pidfd));

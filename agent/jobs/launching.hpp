@@ -49,7 +49,7 @@ struct Jobs::Run {
   bool adopted = false;  // another agent launched it, and may have died at any point
   std::string boot_id;   // in which it was launched
   shim::Seal seal;       // of its ending
-  std::shared_ptr<Ground> ground;
+  std::shared_ptr<PreparedLaunch> prepared;
   std::optional<Error> error;  // why it did not come to a supervisor, or why starting one failed
   std::shared_ptr<os::Fd> supervisor;  // readable when it has ended
   std::unique_ptr<async::Watcher::Watch> watch;

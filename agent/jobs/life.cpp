@@ -1,4 +1,4 @@
-// A job's life but for its attempts' way, which launch.cpp and settle.cpp go: its preparation, the ground of a launch, what
+// A job's life but for its attempts' way, which launch.cpp and settle.cpp go: its preparation, the preparation of a launch, what
 // a launch leaves, and the job's end. Every function here may be overtaken by a cancellation at a co_await, so each looks
 // at the job again afterwards.
 
@@ -154,26 +154,26 @@ model::Attempt Jobs::canceled_attempt(Sequence sequence, int attempt, int launch
   return canceled;
 }
 
-Task<> Jobs::lay_ground(Sequence sequence, int launch, std::shared_ptr<Ground> ground) {
-  const auto made = co_await async::attempt(make_ground(sequence, launch, *ground));
-  if (!made) ground->failure = made.error();
-  ground->laid = true;
-  ground->done.notify_all();
+Task<> Jobs::prepare_launch(Sequence sequence, int launch, std::shared_ptr<PreparedLaunch> prepared) {
+  const auto made = co_await async::attempt(fill_launch(sequence, launch, *prepared));
+  if (!made) prepared->failure = made.error();
+  prepared->ready = true;
+  prepared->done.notify_all();
 }
 
-Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
+Task<> Jobs::fill_launch(Sequence sequence, int launch, PreparedLaunch& prepared) {
   if (find(sequence)->stopping) co_return;
-  const auto identity = co_await identity_of(ground.job->uid);
-  ground.without_secrets = true;
-  ground.secrets = co_await secrets_of(*ground.job);
-  ground.without_secrets = false;
+  const auto identity = co_await identity_of(prepared.job->uid);
+  prepared.without_secrets = true;
+  prepared.secrets = co_await secrets_of(*prepared.job);
+  prepared.without_secrets = false;
   auto complete = [&] {
-    ground.whole = *ground.job;
-    model::put_back(ground.whole.request, ground.secrets);
+    prepared.whole = *prepared.job;
+    model::put_back(prepared.whole.request, prepared.secrets);
   };
   co_await async::offload(pool_, complete);
-  const auto& job = ground.whole;
-  auto make = [&] { ground.site = directories_.make(job, launch, identity); };
+  const auto& job = prepared.whole;
+  auto make = [&] { prepared.site = directories_.make(job, launch, identity); };
   auto make_copy = [&](const std::stop_token&) { make(); };
   auto measure = [&](const std::stop_token&) { return directories_.bytes_of(*job.request.snapshot); };
   if (job.request.snapshot && !directories_.overlays()) {
@@ -185,18 +185,18 @@ Task<> Jobs::make_ground(Sequence sequence, int launch, Ground& ground) {
   } else {
     make();
   }
-  ground.site.gpus = find(sequence)->gpus;
-  if (settings_.switch_user) ground.site.devices = gpus_.ledger().rules_for(ground.site.gpus);
+  prepared.site.gpus = find(sequence)->gpus;
+  if (settings_.switch_user) prepared.site.devices = gpus_.ledger().rules_for(prepared.site.gpus);
   if (job.request.environment.kind != model::EnvironmentRequest::Kind::none) {
-    auto ready = co_await async::attempt(environments_.for_launch(job, identity, ground.secrets.registries));
+    auto ready = co_await async::attempt(environments_.for_launch(job, identity, prepared.secrets.registries));
     if (!ready) {
-      const auto failure = co_await masks_.hide(ready.error(), ground.secrets, job.uid);
+      const auto failure = co_await masks_.hide(ready.error(), prepared.secrets, job.uid);
       throw failure;
     }
-    ground.environment = std::move(*ready);
+    prepared.environment = std::move(*ready);
   }
   const drivers::LaunchId which{job.id, job.uid, launch};
-  co_await drivers_.of(job.request).prepare(which, job, ground.environment, identity, ground.site);
+  co_await drivers_.of(job.request).prepare(which, job, prepared.environment, identity, prepared.site);
 }
 
 // What a program does whose GPU has gone: it fails, is killed, or hangs.

@@ -192,7 +192,7 @@ void reopen(db::Connection& db, const Origin& origin, Sequence sequence, model::
 void set_priority(db::Connection& db, const Origin& origin, Sequence sequence, int priority);
 void set_held(db::Connection& db, const Origin& origin, Sequence sequence, bool held);
 
-// --- questions
+// --- queries
 std::optional<model::Job> find(db::Connection& db, std::string_view id);
 std::optional<model::Job> find(db::Connection& db, Sequence sequence);
 // The latest hundred that were given this environment and that the viewer may read, the newest first.

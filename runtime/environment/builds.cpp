@@ -48,8 +48,8 @@ Task<Leased> Builds::ensure(Recipe recipe, Waiting& waiting) {
   build.words = recipe.words;
   build.owner = recipe.owner;
   build.since = system_clock().now();
-  Flights<Leased>::Work work = [this, recipe = std::move(recipe)](Flying flight) { return make(flight, recipe); };
-  co_return co_await flights_.ride(digest.hex(), std::move(build), waiting, std::move(work));
+  SingleFlight<Leased>::Work work = [this, recipe = std::move(recipe)](Flying flight) { return make(flight, recipe); };
+  co_return co_await flights_.wait(digest.hex(), std::move(build), waiting, std::move(work));
 }
 
 // Nobody waits for it any more.
@@ -114,7 +114,7 @@ Task<Leased> Builds::make(Flying flight, Recipe recipe) {
   flight->build->since = system_clock().now();
   flight->on_stop = [this, flying = flight.get()] { give_up(*flying->build); };
   auto result = co_await async::attempt(build(flight, std::move(recipe)));
-  co_return co_await land(flight, std::move(result));
+  co_return co_await complete(flight, std::move(result));
 }
 
 Task<Leased> Builds::build(Flying flight, Recipe recipe) {
@@ -153,7 +153,7 @@ Task<Leased> Builds::settle_when_over(Flying flight) {
 }
 
 // The end of a build, well or not. A stop of this agent does not come here: the build goes on.
-Task<Leased> Builds::land(Flying flight, Result<Leased> result) {
+Task<Leased> Builds::complete(Flying flight, Result<Leased> result) {
   auto& build = *flight->build;
   build.running = false;
   if (result) {
@@ -250,7 +250,7 @@ Task<> Builds::adopt(Digest digest) {
   build.running = true;
   log_.info("build adopted", kv("environment", digest.brief()), kv("what", begun->words));
   workshop_.adopt(digest, *begun);
-  Flights<Leased>::Work work = [this, user = begun->asker](Flying flight) { return go_on(flight, user); };
+  SingleFlight<Leased>::Work work = [this, user = begun->asker](Flying flight) { return go_on(flight, user); };
   flights_.begin(digest.hex(), std::move(build), work);
 }
 
@@ -258,7 +258,7 @@ Task<Leased> Builds::go_on(Flying flight, Turns::User user) {
   flight->on_stop = [this, flying = flight.get()] { give_up(*flying->build); };
   const auto place = places_.take(user);
   auto result = co_await async::attempt(settle_when_over(flight));
-  co_return co_await land(flight, std::move(result));
+  co_return co_await complete(flight, std::move(result));
 }
 
 }  // namespace berth::environment

@@ -18,7 +18,7 @@
 #include "runtime/base/log.hpp"
 #include "runtime/base/result.hpp"
 #include "runtime/environment/cache.hpp"
-#include "runtime/environment/flights.hpp"
+#include "runtime/environment/single_flight.hpp"
 #include "runtime/environment/places.hpp"
 #include "runtime/environment/recipe.hpp"
 #include "runtime/environment/waiting.hpp"
@@ -60,13 +60,13 @@ class Builds {
   async::Task<> stop();
 
  private:
-  using Flying = Flights<Leased>::Ptr;
+  using Flying = SingleFlight<Leased>::Ptr;
 
   void give_up(const Waiting::Build& build);
 
   async::Task<Leased> make(Flying flight, Recipe recipe);
   async::Task<Leased> build(Flying flight, Recipe recipe);
-  async::Task<Leased> land(Flying flight, Result<Leased> result);
+  async::Task<Leased> complete(Flying flight, Result<Leased> result);
   async::Task<> clear_away(Waiting::Build& build);
   async::Task<> adopt(Digest digest);
   async::Task<Leased> go_on(Flying flight, Turns::User user);
@@ -91,7 +91,7 @@ class Builds {
   bool recovered_ = false;
   async::Event recovery_done_;
   async::Nursery nursery_;
-  Flights<Leased> flights_{nursery_};
+  SingleFlight<Leased> flights_{nursery_};
 };
 
 }  // namespace berth::environment

@@ -58,7 +58,7 @@ std::vector<std::string> pip_lines(const Requirements& wanted) {
   return lines;
 }
 
-void refuse_mismatch(const std::vector<gpu::Wanted>& wanted, const ImageSettings& settings) {
+void refuse_mismatch(const std::vector<gpu::CudaRequirement>& wanted, const ImageSettings& settings) {
   if (wanted.empty()) return;
   const auto machine = machine_of(settings);
   const auto verdict = gpu::judge(wanted, machine, settings.gpu_images);

@@ -78,11 +78,11 @@ Images::Images(async::Executor executor, ImageSettings settings)
 
 Task<> Images::recover() {
   Waiting nobody;
-  Flights<Recovered>::Work work = [this](Flights<Recovered>::Ptr) -> Task<Recovered> {
+  SingleFlight<Recovered>::Work work = [this](SingleFlight<Recovered>::Ptr) -> Task<Recovered> {
     co_await take_over();
     co_return Recovered();
   };
-  if (!recovered_) co_await recoveries_.ride("all", std::nullopt, nobody, std::move(work));
+  if (!recovered_) co_await recoveries_.wait("all", std::nullopt, nobody, std::move(work));
 }
 
 Task<> Images::take_over() {
@@ -162,8 +162,8 @@ Task<Leased> Images::ensure_locked(std::string text, const ImageUse& use, Waitin
 
 Task<Leased> Images::ensure_found(std::string request, Look look, ImageUse use, Waiting& waiting) {
   const auto owner = use.user.value_or(::geteuid());
-  Flights<Found>::Work looking = [this, owner, look](Flights<Found>::Ptr flight) { return look_in_lane(flight, owner, look); };
-  auto found = co_await looks_.ride(request, std::nullopt, waiting, looking);
+  SingleFlight<Found>::Work looking = [this, owner, look](SingleFlight<Found>::Ptr flight) { return look_in_lane(flight, owner, look); };
+  auto found = co_await looks_.wait(request, std::nullopt, waiting, looking);
   // Had by itself, what it is built upon is Berth's to give back.
   std::vector<Leased> held;
   if (const auto* missing = std::get_if<ImagePlan>(&found); missing != nullptr && !missing->bases.empty()) {
@@ -172,7 +172,7 @@ Task<Leased> Images::ensure_found(std::string request, Look look, ImageUse use, 
       auto leased = co_await ensure_image(base, use, waiting);
       held.push_back(std::move(leased));
     }
-    found = co_await looks_.ride(request, std::nullopt, waiting, looking);
+    found = co_await looks_.wait(request, std::nullopt, waiting, looking);
   }
   if (auto* leased = std::get_if<Leased>(&found)) co_return std::move(*leased);
   auto& plan = std::get<ImagePlan>(found);
@@ -182,12 +182,12 @@ Task<Leased> Images::ensure_found(std::string request, Look look, ImageUse use, 
   build.owner = plan.owner;
   build.since = system_clock().now();
   auto name = plan.digest.hex();
-  Flights<Leased>::Work making = [this, plan, asker = use.user](Making flight) { return make(flight, plan, asker); };
-  co_return co_await makings_.ride(std::move(name), std::move(build), waiting, std::move(making));
+  SingleFlight<Leased>::Work making = [this, plan, asker = use.user](Making flight) { return make(flight, plan, asker); };
+  co_return co_await makings_.wait(std::move(name), std::move(build), waiting, std::move(making));
 }
 
 // In the user's own: whoever has a registry or a large directory looked at keeps no other user waiting.
-Task<Found> Images::look_in_lane(Flights<Found>::Ptr flight, uid_t owner, Look look) {
+Task<Found> Images::look_in_lane(SingleFlight<Found>::Ptr flight, uid_t owner, Look look) {
   auto work = [&](const std::stop_token& stop) { return look(stop); };
   try {
     co_return co_await async::offload(looking_, owner, work, flight->stop);

@@ -21,7 +21,7 @@
 #include "runtime/async/task.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/docker/engine.hpp"
-#include "runtime/environment/flights.hpp"
+#include "runtime/environment/single_flight.hpp"
 #include "runtime/environment/image_builds.hpp"
 #include "runtime/environment/image_pulls.hpp"
 #include "runtime/environment/image_records.hpp"
@@ -75,7 +75,7 @@ class Images {
 
  private:
   using Look = std::function<Found(std::stop_token)>;
-  using Making = Flights<Leased>::Ptr;
+  using Making = SingleFlight<Leased>::Ptr;
   struct Eviction;
   struct Recovered {};
 
@@ -87,7 +87,7 @@ class Images {
   async::Task<Leased> ensure_conda(Conda conda, const Leased& base, ImageUse use, Waiting& waiting);
   async::Task<Leased> ensure_locked(std::string lock, const ImageUse& use, Waiting& waiting);
   async::Task<Leased> ensure_found(std::string request, Look look, ImageUse use, Waiting& waiting);
-  async::Task<Found> look_in_lane(Flights<Found>::Ptr flight, uid_t owner, Look look);
+  async::Task<Found> look_in_lane(SingleFlight<Found>::Ptr flight, uid_t owner, Look look);
   async::Task<Leased> make(Making flight, ImagePlan plan, Turns::User asker);
   async::Task<Leased> make_on_a_thread(Making flight, const ImagePlan& plan, const std::string& log);
   async::Task<> abandon(Making flight, Digest digest);
@@ -110,9 +110,9 @@ class Images {
   bool recovered_ = false;
   bool evicting_ = false;
   async::Nursery nursery_;
-  Flights<Recovered> recoveries_{nursery_};
-  Flights<Found> looks_{nursery_};
-  Flights<Leased> makings_{nursery_};
+  SingleFlight<Recovered> recoveries_{nursery_};
+  SingleFlight<Found> looks_{nursery_};
+  SingleFlight<Leased> makings_{nursery_};
 };
 
 }  // namespace berth::environment

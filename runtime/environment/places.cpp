@@ -14,7 +14,7 @@ struct Places::Waiter : Turns::Ticket {
 
 namespace {
 
-std::set<Turns::User> users_of(const Flights<Leased>::Flight& flight, Turns::User asker) {
+std::set<Turns::User> users_of(const SingleFlight<Leased>::Flight& flight, Turns::User asker) {
   std::set<Turns::User> users;
   for (const auto& [user, count] : flight.users) users.insert(user);
   if (users.empty()) users.insert(asker);
@@ -24,7 +24,7 @@ std::set<Turns::User> users_of(const Flights<Leased>::Flight& flight, Turns::Use
 // Has the flight tell who waits for it and when it is to stop, for as long as this is there.
 class Listening {
  public:
-  using Flight = Flights<Leased>::Flight;
+  using Flight = SingleFlight<Leased>::Flight;
   Listening(Flight& flight, std::function<void()> on_users, std::function<void()> on_stop)
       : flight_(flight), stop_(flight.on_stop) {
     flight_.on_users = std::move(on_users);
@@ -57,7 +57,7 @@ Places::Place::~Place() {
   places_.wake_next();
 }
 
-async::Task<std::unique_ptr<Places::Place>> Places::wait(Flights<Leased>::Ptr flight, Turns::User asker) {
+async::Task<std::unique_ptr<Places::Place>> Places::wait(SingleFlight<Leased>::Ptr flight, Turns::User asker) {
   Waiter waiter(turns_, asker);
   const auto update = [&] {
     waiter.wanted_by(users_of(*flight, asker));

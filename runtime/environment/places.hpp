@@ -8,7 +8,7 @@
 
 #include "runtime/async/event.hpp"
 #include "runtime/async/task.hpp"
-#include "runtime/environment/flights.hpp"
+#include "runtime/environment/single_flight.hpp"
 #include "runtime/environment/ready.hpp"
 #include "runtime/environment/turns.hpp"
 
@@ -36,7 +36,7 @@ class Places {
 
   // By the turn of any who waits for the flight now, or of `asker` where that is nobody in particular. Nothing once the
   // flight is stopping.
-  async::Task<std::unique_ptr<Place>> wait(Flights<Leased>::Ptr flight, Turns::User asker);
+  async::Task<std::unique_ptr<Place>> wait(SingleFlight<Leased>::Ptr flight, Turns::User asker);
   // Of what goes on already, whether there is one or not.
   std::unique_ptr<Place> take(Turns::User user) { return std::make_unique<Place>(*this, user); }
 

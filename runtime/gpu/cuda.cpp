@@ -89,7 +89,7 @@ bool has_minor_compatibility(const Version& cuda, const Version& driver) {
   return row != nullptr && row->minor_versions && driver >= *row->minor_versions;
 }
 
-bool has_forward_compatibility(const Wanted& wanted, const Version& driver, const Card& card) {
+bool has_forward_compatibility(const CudaRequirement& wanted, const Version& driver, const Card& card) {
   const auto* row = major_of(*wanted.least);
   return wanted.carries_compat && is_data_centre(card) && row != nullptr && driver.first >= row->compat_branch;
 }
@@ -102,7 +102,7 @@ Version newest_of(int cuda_major) {
   return newest;
 }
 
-std::string toolkit_in_words(const Wanted& wanted) {
+std::string toolkit_in_words(const CudaRequirement& wanted) {
   if (wanted.least && wanted.most && wanted.least == wanted.most) return "CUDA " + to_text(*wanted.least);
   if (wanted.least && wanted.most && wanted.least->first == wanted.most->first && wanted.least->second == 0)
     return "CUDA " + std::to_string(wanted.least->first);
@@ -131,7 +131,7 @@ std::string what_fits(const Machine& machine, const std::vector<BaseImage>& imag
 
 // The driver that has what is wanted itself; for a card that has none so new, one that does by minor-version
 // compatibility.
-std::optional<Version> driver_needed(const Wanted& wanted, const Card& card) {
+std::optional<Version> driver_needed(const CudaRequirement& wanted, const Card& card) {
   if (!wanted.least) return std::nullopt;
   const auto needed = driver_for(*wanted.least);
   const auto* generation = generation_of(card);
@@ -141,7 +141,7 @@ std::optional<Version> driver_needed(const Wanted& wanted, const Card& card) {
   return knows_card || row == nullptr ? needed : row->minor_versions;
 }
 
-Mismatch driver_mismatch(const Wanted& wanted, const Machine& machine, const Card& card,
+Mismatch driver_mismatch(const CudaRequirement& wanted, const Machine& machine, const Card& card,
                          const std::vector<BaseImage>& images) {
   Mismatch mismatch;
   mismatch.newest_cuda = newest_cuda(machine);
@@ -157,7 +157,7 @@ Mismatch driver_mismatch(const Wanted& wanted, const Machine& machine, const Car
 }
 
 // Whether the driver will do; a note in words where with less than its own CUDA.
-Verdict judge_driver(const Wanted& wanted, const Machine& machine, const Card& card,
+Verdict judge_driver(const CudaRequirement& wanted, const Machine& machine, const Card& card,
                                                 const std::vector<BaseImage>& images) {
   const auto cuda = cuda_of_driver(machine).value_or(Version{});
   const Facts facts{cuda, *machine.driver, card.capability, card.brand};
@@ -180,7 +180,7 @@ Verdict judge_driver(const Wanted& wanted, const Machine& machine, const Card& c
   return driver_mismatch(wanted, machine, card, images);
 }
 
-Mismatch capability_mismatch(const Wanted& wanted, const Machine& machine, const std::string& why,
+Mismatch capability_mismatch(const CudaRequirement& wanted, const Machine& machine, const std::string& why,
                              const std::vector<BaseImage>& images) {
   Mismatch mismatch;
   mismatch.what = wanted.by + " wants " + toolkit_in_words(wanted) + ", " + why;
@@ -191,7 +191,7 @@ Mismatch capability_mismatch(const Wanted& wanted, const Machine& machine, const
 
 // Whether a toolkit that is wanted makes code for the card. Code for 8.0 also runs on the later 8.x, so that an
 // older toolkit of the same generation is a note only.
-Verdict judge_capability(const Wanted& wanted, const Machine& machine, const Card& card,
+Verdict judge_capability(const CudaRequirement& wanted, const Machine& machine, const Card& card,
                          const std::vector<BaseImage>& images) {
   const auto* generation = generation_of(card);
   if (generation == nullptr) return Compatible{};
@@ -213,7 +213,7 @@ Verdict judge_capability(const Wanted& wanted, const Machine& machine, const Car
   return capability_mismatch(wanted, machine, words, images);
 }
 
-Verdict judge_card(const Wanted& wanted, const Machine& machine, const Card& card,
+Verdict judge_card(const CudaRequirement& wanted, const Machine& machine, const Card& card,
                    const std::vector<BaseImage>& images) {
   auto capability = judge_capability(wanted, machine, card, images);
   if (std::holds_alternative<Mismatch>(capability)) return capability;
@@ -225,7 +225,7 @@ Verdict judge_card(const Wanted& wanted, const Machine& machine, const Card& car
   return verdict;
 }
 
-Mismatch no_driver(const Wanted& wanted) {
+Mismatch no_driver(const CudaRequirement& wanted) {
   Mismatch mismatch;
   mismatch.driver_needed = wanted.least ? driver_for(*wanted.least) : std::nullopt;
   mismatch.what = wanted.by + " wants " + toolkit_in_words(wanted) + "; this machine has no NVIDIA driver";
@@ -244,7 +244,7 @@ std::optional<Mismatch> gather(Verdict verdict, Compatible& all) {
 
 }  // namespace
 
-Verdict judge(const Wanted& wanted, const Machine& machine, const std::vector<BaseImage>& images) {
+Verdict judge(const CudaRequirement& wanted, const Machine& machine, const std::vector<BaseImage>& images) {
   if (!machine.driver) return no_driver(wanted);
   Compatible all;
   for (const auto& card : machine.cards)
@@ -252,7 +252,7 @@ Verdict judge(const Wanted& wanted, const Machine& machine, const std::vector<Ba
   return all;
 }
 
-Verdict judge(const std::vector<Wanted>& wanted, const Machine& machine, const std::vector<BaseImage>& images) {
+Verdict judge(const std::vector<CudaRequirement>& wanted, const Machine& machine, const std::vector<BaseImage>& images) {
   Compatible all;
   for (const auto& one : wanted)
     if (auto mismatch = gather(judge(one, machine, images), all)) return std::move(*mismatch);
@@ -273,7 +273,7 @@ std::optional<BaseImage> newest_image(const std::vector<BaseImage>& images, cons
   std::optional<BaseImage> best;
   bool best_is_native = false;
   for (const auto& image : images) {
-    const Wanted wanted{.by = image.reference, .least = image.cuda, .most = image.cuda, .requirements = {}};
+    const CudaRequirement wanted{.by = image.reference, .least = image.cuda, .most = image.cuda, .requirements = {}};
     const auto verdict = judge(wanted, machine);
     if (!std::holds_alternative<Compatible>(verdict)) continue;
     const bool native = image.cuda <= cuda_of_driver(machine).value_or(Version{});

@@ -29,17 +29,17 @@ Version toolkit(const Version& version) {
   return {version.first, version.second, 0};
 }
 
-void want_exactly(Wanted& wanted, const Version& version) {
+void want_exactly(CudaRequirement& wanted, const Version& version) {
   wanted.least = wanted.most = toolkit(version);
 }
 
-void want_major(Wanted& wanted, int major_version) {
+void want_major(CudaRequirement& wanted, int major_version) {
   wanted.least = Version{major_version, 0, 0};
   wanted.most = Version{major_version, kAnyMinor, 0};
 }
 
 // "121" → 12.1, "92" → 9.2: the last digit is the minor version. "12": all of CUDA 12.
-void want_digits(Wanted& wanted, const std::string& digits) {
+void want_digits(CudaRequirement& wanted, const std::string& digits) {
   const int number = std::stoi(digits);
   constexpr int kFewest = 20;  // 75 and more of two digits are CUDA 7.5 to 9.2
   if (number < kFewest) {
@@ -75,13 +75,13 @@ std::optional<Version> cuda_of_tag(const std::string& reference) {
   std::smatch match;
   if (std::regex_search(name, match, named)) return parse_version(match[1].str());
   if (!std::regex_search(name, match, joined)) return std::nullopt;
-  Wanted wanted;
+  CudaRequirement wanted;
   want_digits(wanted, match[1]);
   return wanted.least;
 }
 
 // One bound of conda's: ">=12.0", "<12.5", "==12.4", "12.*", "12.4".
-void narrow(Wanted& wanted, std::string_view bound) {
+void narrow(CudaRequirement& wanted, std::string_view bound) {
   const auto sign = bound.substr(0, std::min(bound.find_first_not_of("<>=!~"), bound.size()));
   const auto text = bound.substr(sign.size());
   const auto version = parse_version(text);
@@ -116,11 +116,11 @@ std::pair<std::string, std::string> parts_of_spec(const std::string& spec) {
   return {text.substr(0, end), bounds};
 }
 
-std::optional<Wanted> wanted_by_spec(const std::string& spec) {
+std::optional<CudaRequirement> wanted_by_spec(const std::string& spec) {
   static constexpr std::array<std::string_view, 3> kNames{"cuda-version", "pytorch-cuda", "cudatoolkit"};
   const auto [name, bounds] = parts_of_spec(spec);
   if (std::find(kNames.begin(), kNames.end(), name) == kNames.end()) return std::nullopt;
-  Wanted wanted{.by = "conda's " + spec};
+  CudaRequirement wanted{.by = "conda's " + spec};
   std::size_t from = 0;
   while (from < bounds.size()) {
     const auto end = std::min(bounds.find_first_of(",|", from), bounds.size());
@@ -133,7 +133,7 @@ std::optional<Wanted> wanted_by_spec(const std::string& spec) {
 }
 
 // What a requirement's name or local version tells.
-std::optional<Wanted> wanted_by_line(const std::string& line) {
+std::optional<CudaRequirement> wanted_by_line(const std::string& line) {
   if (line.size() > kLongest) return std::nullopt;
   static const std::regex local(R"(\+cu(\d{2,3})(?!\d))");
   static const std::regex runtime(R"(^nvidia-cuda-(?:runtime|nvrtc|cupti)-cu\d+==(\d+\.\d+))");
@@ -141,7 +141,7 @@ std::optional<Wanted> wanted_by_line(const std::string& line) {
   static const std::regex extra(R"(^[a-z0-9._-]+\[[^\]]*cuda(\d{2})[^\]]*\])");
   static const std::regex index(R"(^(?:--extra-index-url|--index-url|-i|-f|--find-links)[= ]?\S*/cu(\d{2,3})/?(?:$|[^0-9a-z]))");
   const auto text = lower(line);
-  Wanted wanted{.by = "pip's " + line};
+  CudaRequirement wanted{.by = "pip's " + line};
   std::smatch match;
   const auto compact = without_spaces(text);
   if (std::regex_search(compact, match, runtime)) {
@@ -165,9 +165,9 @@ std::string trimmed(const std::string& line) {
 
 }  // namespace
 
-std::optional<Wanted> wanted_by_image(const std::string& reference, const Variables& variables) {
+std::optional<CudaRequirement> wanted_by_image(const std::string& reference, const Variables& variables) {
   if (is_yes(find(variables, "NVIDIA_DISABLE_REQUIRE"))) return std::nullopt;
-  Wanted wanted{.by = "the image " + reference};
+  CudaRequirement wanted{.by = "the image " + reference};
   for (const auto& [key, value] : variables)
     if (key.starts_with("NVIDIA_REQUIRE_") && !key.starts_with("NVIDIA_REQUIRE_JETPACK"))
       wanted.requirements.push_back(parse_requirement(value));
@@ -182,8 +182,8 @@ std::optional<Wanted> wanted_by_image(const std::string& reference, const Variab
   return wanted;
 }
 
-std::vector<Wanted> wanted_by_conda(const std::vector<std::string>& specs) {
-  std::vector<Wanted> all;
+std::vector<CudaRequirement> wanted_by_conda(const std::vector<std::string>& specs) {
+  std::vector<CudaRequirement> all;
   bool carries_compat = false;
   for (const auto& spec : specs) {
     if (auto wanted = wanted_by_spec(spec)) all.push_back(std::move(*wanted));
@@ -193,8 +193,8 @@ std::vector<Wanted> wanted_by_conda(const std::vector<std::string>& specs) {
   return all;
 }
 
-std::vector<Wanted> wanted_by_pip(const std::vector<std::string>& lines) {
-  std::vector<Wanted> all;
+std::vector<CudaRequirement> wanted_by_pip(const std::vector<std::string>& lines) {
+  std::vector<CudaRequirement> all;
   for (const auto& line : lines)
     if (auto wanted = wanted_by_line(trimmed(line))) all.push_back(std::move(*wanted));
   return all;

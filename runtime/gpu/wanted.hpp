@@ -14,7 +14,7 @@
 namespace berth::gpu {
 
 // The toolkit is from `least` to `most`; nothing: unbounded. One exact version has both.
-struct Wanted {
+struct CudaRequirement {
   std::string by;  // "the image nvidia/cuda:12.4.1-base-ubuntu22.04", "conda's pytorch-cuda=12.1"
   std::optional<Version> least;
   std::optional<Version> most;
@@ -27,13 +27,13 @@ using Variables = std::vector<std::pair<std::string, std::string>>;
 
 // From NVIDIA_REQUIRE_…, else CUDA_VERSION, else the tag ("…-cuda12.4-…", "12.4.1-base-ubuntu22.04" of a
 // repository called cuda). Nothing for an image without CUDA, or with NVIDIA_DISABLE_REQUIRE.
-std::optional<Wanted> wanted_by_image(const std::string& reference, const Variables& variables);
+std::optional<CudaRequirement> wanted_by_image(const std::string& reference, const Variables& variables);
 
 // Specs as in environment.yml, of which cuda-version, pytorch-cuda, cudatoolkit and cuda-compat count.
-std::vector<Wanted> wanted_by_conda(const std::vector<std::string>& specs);
+std::vector<CudaRequirement> wanted_by_conda(const std::vector<std::string>& specs);
 
 // Lines of requirements.txt: local versions ("torch==2.4.0+cu121"), NVIDIA's and others' packages by CUDA
 // ("nvidia-cuda-runtime-cu12==12.4.127", "cupy-cuda12x", "jax[cuda12]"), and PyTorch's indexes (".../whl/cu121").
-std::vector<Wanted> wanted_by_pip(const std::vector<std::string>& lines);
+std::vector<CudaRequirement> wanted_by_pip(const std::vector<std::string>& lines);
 
 }  // namespace berth::gpu

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "runtime/logs/keeper.hpp"
+#include "runtime/logs/log_cap.hpp"
 
 namespace berth::logs {
 
@@ -22,11 +22,11 @@ class Appender {
   void append(std::string_view text);
   // For a child process that writes the log itself; call observe() now and then while it does.
   const os::Fd& file() const { return log_; }
-  bool observe() { return keeper_.observe(); }
+  bool observe() { return cap_.observe(); }
 
  private:
   os::Fd log_;
-  Keeper keeper_;
+  LogCap cap_;
 };
 
 }  // namespace berth::logs

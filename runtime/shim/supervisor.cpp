@@ -17,7 +17,7 @@
 
 #include "runtime/base/clock.hpp"
 #include "runtime/base/error.hpp"
-#include "runtime/logs/keeper.hpp"
+#include "runtime/logs/log_cap.hpp"
 #include "runtime/os/beneath.hpp"
 #include "runtime/os/device_filter.hpp"
 #include "runtime/os/file.hpp"
@@ -130,7 +130,7 @@ class Supervisor {
         watches_(directory),
         tree_(launch.cgroup),
         log_(os::open(file(kLogFile), O_WRONLY | O_CREAT | O_APPEND, 0600)),
-        keeper_(log_, file(kLogIndexFile), launch.log_cap, clock_) {}
+        cap_(log_, file(kLogIndexFile), launch.log_cap, clock_) {}
 
   // Until the last process is gone.
   Ended run() {
@@ -281,10 +281,10 @@ class Supervisor {
   void look_at_log() {
     if (!std::exchange(look_at_log_, false)) return;
     log_deadline_.reset();
-    bool again = keeper_.observe();
+    bool again = cap_.observe();
     if (!again) {
       watches_.arm(log_);
-      again = keeper_.observe();  // what came in between has told nobody
+      again = cap_.observe();  // what came in between has told nobody
     }
     if (again) log_deadline_ = SteadyClock::now() + logs::kLookInterval;
   }
@@ -368,8 +368,8 @@ class Supervisor {
     ended_.io_read = ByteSize(use.io_read);
     ended_.io_written = ByteSize(use.io_written);
     ended_.out_of_memory_kills = use.out_of_memory_kills;
-    keeper_.finish();
-    ended_.log_bytes = keeper_.size();
+    cap_.finish();
+    ended_.log_bytes = cap_.size();
   }
 
   // The supervisor itself failed: no job runs on whose ending says so.
@@ -396,7 +396,7 @@ class Supervisor {
   Watches watches_;
   Tree tree_;
   os::Fd log_;
-  logs::Keeper keeper_;
+  logs::LogCap cap_;
   std::optional<Command> command_;
 
   bool look_for_stop_ = false;

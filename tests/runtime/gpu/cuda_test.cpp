@@ -32,8 +32,8 @@ std::string required(const std::string& cuda, const std::vector<int>& branches) 
 }
 
 struct Software {
-  std::optional<Wanted> image;
-  std::vector<Wanted> packages;
+  std::optional<CudaRequirement> image;
+  std::vector<CudaRequirement> packages;
 };
 
 // What stands in the matrix below.

@@ -6,12 +6,12 @@ using namespace berth::gpu;
 
 namespace {
 
-std::string range(const Wanted& wanted) {
+std::string range(const CudaRequirement& wanted) {
   const auto text = [](const std::optional<Version>& version) { return version ? to_text(*version) : "any"; };
   return wanted.least == wanted.most ? text(wanted.least) : text(wanted.least) + ".." + text(wanted.most);
 }
 
-std::string range(const std::vector<Wanted>& all) {
+std::string range(const std::vector<CudaRequirement>& all) {
   std::string text;
   for (const auto& wanted : all) text += (text.empty() ? "" : ", ") + range(wanted);
   return text;

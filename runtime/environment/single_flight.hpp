@@ -23,7 +23,7 @@
 namespace berth::environment {
 
 template <class T>
-class Flights {
+class SingleFlight {
  public:
   struct Flight {
     std::optional<Waiting::Build> build;  // what those who wait are told; nothing where it is not worth telling
@@ -32,13 +32,13 @@ class Flights {
     bool over = false;
     std::optional<Error> failure;
     std::optional<T> result;
-    std::set<Waiting*> riders;
+    std::set<Waiting*> waiters;
     std::map<uid_t, std::size_t> users;  // how many of them wait on whose behalf
     std::function<void()> on_users;      // called when one comes to wait or none of his does any more
     std::function<void()> on_stop;       // called when `stopping` becomes true
 
     void tell() {
-      for (auto* waiting : riders) build ? waiting->tell(*build) : waiting->changed().notify_all();
+      for (auto* waiting : waiters) build ? waiting->tell(*build) : waiting->changed().notify_all();
     }
   };
   using Ptr = std::shared_ptr<Flight>;
@@ -46,15 +46,15 @@ class Flights {
   using Work = std::function<async::Task<T>(Ptr)>;
 
   // The nursery is stopped before this goes.
-  explicit Flights(async::Nursery& nursery) : nursery_(nursery) {}
+  explicit SingleFlight(async::Nursery& nursery) : nursery_(nursery) {}
 
   // The result of the work under that name, begun if nobody has. Throws its Error; Cancelled when `waiting` is
   // abandoned.
-  async::Task<T> ride(std::string name, std::optional<Waiting::Build> build, Waiting& waiting, Work work) {
+  async::Task<T> wait(std::string name, std::optional<Waiting::Build> build, Waiting& waiting, Work work) {
     for (;;) {
       if (waiting.abandoned()) throw Cancelled();
       const auto flight = join(name, build, work);
-      co_await wait(flight, waiting);
+      co_await until_over(flight, waiting);
       if (flight->result) co_return *flight->result;
       if (!flight->stopping) throw *flight->failure;
     }
@@ -81,16 +81,16 @@ class Flights {
   }
 
  private:
-  class Rider {
+  class Waiter {
    public:
-    Rider(Flight& flight, Waiting& waiting) : flight_(flight), waiting_(waiting) {
-      flight_.riders.insert(&waiting_);
+    Waiter(Flight& flight, Waiting& waiting) : flight_(flight), waiting_(waiting) {
+      flight_.waiters.insert(&waiting_);
       if (waiting_.who() && ++flight_.users[*waiting_.who()] == 1 && flight_.on_users) flight_.on_users();
     }
-    Rider(const Rider&) = delete;
-    Rider& operator=(const Rider&) = delete;
-    ~Rider() {
-      flight_.riders.erase(&waiting_);
+    Waiter(const Waiter&) = delete;
+    Waiter& operator=(const Waiter&) = delete;
+    ~Waiter() {
+      flight_.waiters.erase(&waiting_);
       if (!waiting_.who() || --flight_.users[*waiting_.who()] > 0) return;
       flight_.users.erase(*waiting_.who());
       if (flight_.on_users) flight_.on_users();
@@ -106,25 +106,25 @@ class Flights {
     const auto flight = std::make_shared<Flight>();
     flight->build = build;
     flights_[name] = flight;
-    nursery_.spawn(fly(name, flight, work));
+    nursery_.spawn(carry_out(name, flight, work));
     return flight;
   }
 
-  async::Task<> wait(Ptr flight, Waiting& waiting) {
+  async::Task<> until_over(Ptr flight, Waiting& waiting) {
     {
-      const Rider rider(*flight, waiting);
+      const Waiter waiter(*flight, waiting);
       if (flight->build) waiting.tell(*flight->build);
       while (!flight->over && !waiting.abandoned()) co_await waiting.changed().wait();
     }
     if (flight->over) co_return;
-    if (flight->riders.empty() && !std::exchange(flight->stopping, true)) {
+    if (flight->waiters.empty() && !std::exchange(flight->stopping, true)) {
       flight->stop.request_stop();
       if (flight->on_stop) flight->on_stop();
     }
     throw Cancelled();
   }
 
-  async::Task<> fly(std::string name, Ptr flight, Work work) {
+  async::Task<> carry_out(std::string name, Ptr flight, Work work) {
     auto result = co_await async::attempt(work(flight));
     if (result)
       flight->result = std::move(*result);

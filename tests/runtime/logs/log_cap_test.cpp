@@ -2,7 +2,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "runtime/logs/keeper.hpp"
+#include "runtime/logs/log_cap.hpp"
 #include "runtime/logs/reader.hpp"
 #include "runtime/os/file.hpp"
 #include "tests/runtime/logs/test_clock.hpp"
@@ -14,25 +14,25 @@ using std::chrono::milliseconds;
 namespace {
 
 struct Fixture {
-  explicit Fixture(ByteSize limit = ByteSize(0)) : keeper(log, scratch / "index", limit, clock) {}
+  explicit Fixture(ByteSize limit = ByteSize(0)) : cap(log, scratch / "index", limit, clock) {}
   void write(std::size_t size, char c = 'x') { os::write_all(log, std::string(size, c)); }
   std::size_t records() const { return os::read_file(scratch / "index").size() / 16 - 1; }
 
   os::TempDir scratch;
   test::TestClock clock;
   os::Fd log = os::open(scratch / "log", O_WRONLY | O_CREAT | O_APPEND, 0600);
-  Keeper keeper;
+  LogCap cap;
 };
 
 }  // namespace
 
 TEST_CASE("a log at rest gets no marks and asks for no further look") {
   Fixture fixture;
-  CHECK_FALSE(fixture.keeper.observe());
+  CHECK_FALSE(fixture.cap.observe());
   fixture.write(10);
-  CHECK(fixture.keeper.observe());
+  CHECK(fixture.cap.observe());
   fixture.clock.advance(kLookInterval);
-  CHECK_FALSE(fixture.keeper.observe());
+  CHECK_FALSE(fixture.cap.observe());
   CHECK(fixture.records() == 1);
 }
 
@@ -40,11 +40,11 @@ TEST_CASE("a log that grows gets at most one mark per interval, and its last byt
   Fixture fixture;
   for (int i = 0; i < 1000; ++i) {
     fixture.write(1);
-    fixture.keeper.observe();
+    fixture.cap.observe();
     fixture.clock.advance(milliseconds(1));
   }
   CHECK(fixture.records() <= 21);
-  fixture.keeper.finish();
+  fixture.cap.finish();
   CHECK(IndexReader(fixture.scratch / "index").time_at(999));
 }
 
@@ -54,7 +54,7 @@ TEST_CASE("marks thin out in a log that never rests") {
     const auto before = fixture.records();
     for (int i = 0; i < looks; ++i) {
       fixture.write(1);
-      fixture.keeper.observe();
+      fixture.cap.observe();
       fixture.clock.advance(kLookInterval);
     }
     return fixture.records() - before;
@@ -68,21 +68,21 @@ TEST_CASE("marks thin out in a log that never rests") {
 TEST_CASE("a wall clock that is set back does not stop the marks") {
   Fixture fixture;
   fixture.write(1);
-  fixture.keeper.observe();
+  fixture.cap.observe();
   fixture.clock.set_back(std::chrono::hours(1));
   fixture.clock.advance(kLookInterval);
   fixture.write(1);
-  fixture.keeper.observe();
+  fixture.cap.observe();
   CHECK(fixture.records() == 2);
 }
 
 TEST_CASE("nothing is punched up to the limit and its slack") {
   Fixture fixture(1_MiB);
   fixture.write((1U << 20) + (1U << 17));
-  fixture.keeper.observe();
+  fixture.cap.observe();
   CHECK(IndexReader(fixture.scratch / "index").holes().empty());
   fixture.write(1);
-  fixture.keeper.observe();
+  fixture.cap.observe();
   CHECK(IndexReader(fixture.scratch / "index").holes().size() == 1);
 }
 
@@ -90,7 +90,7 @@ TEST_CASE("a log that grows for long keeps half the limit at each end and frees 
   Fixture fixture(1_MiB);
   for (int i = 0; i < 400; ++i) {
     fixture.write(100'000, static_cast<char>('a' + i % 26));
-    fixture.keeper.observe();
+    fixture.cap.observe();
   }
   IndexReader index(fixture.scratch / "index");
   REQUIRE(index.holes().size() == 1);
@@ -107,7 +107,7 @@ TEST_CASE("a log that grows for long keeps half the limit at each end and frees 
 TEST_CASE("a limit smaller than a block punches nothing wrong") {
   Fixture fixture(ByteSize(100));
   fixture.write(50'000, 'y');
-  fixture.keeper.observe();
+  fixture.cap.observe();
   const auto hole = IndexReader(fixture.scratch / "index").holes().at(0);
   CHECK(hole == Hole{4096, 49152 - 0});
   const auto text = os::read_file(fixture.scratch / "log");
@@ -115,12 +115,12 @@ TEST_CASE("a limit smaller than a block punches nothing wrong") {
   CHECK(text.substr(49152) == std::string(50'000 - 49152, 'y'));
 }
 
-TEST_CASE("a keeper goes on where an earlier one stopped") {
+TEST_CASE("a cap goes on where an earlier one stopped") {
   Fixture fixture(1_MiB);
   fixture.write(2U << 20);
-  fixture.keeper.finish();
+  fixture.cap.finish();
   const auto records = fixture.records();
-  Keeper second(fixture.log, fixture.scratch / "index", 1_MiB, fixture.clock);
+  LogCap second(fixture.log, fixture.scratch / "index", 1_MiB, fixture.clock);
   CHECK_FALSE(second.observe());
   CHECK(fixture.records() == records);
   fixture.write(1U << 20);

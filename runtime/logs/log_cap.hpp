@@ -26,10 +26,10 @@ namespace berth::logs {
 // How long to wait between two looks at a log that grows.
 inline constexpr std::chrono::milliseconds kLookInterval{50};
 
-class Keeper {
+class LogCap {
  public:
   // `log` is open for writing and outlives this, as the clock does.
-  Keeper(const os::Fd& log, const std::string& index_path, ByteSize limit,
+  LogCap(const os::Fd& log, const std::string& index_path, ByteSize limit,
          const Clock& clock = system_clock());
 
   // True when it should be called again after kLookInterval: the log has grown, or has bytes no mark covers

@@ -1,4 +1,4 @@
-#include "runtime/logs/keeper.hpp"
+#include "runtime/logs/log_cap.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -30,19 +30,19 @@ bool punch(const os::Fd& file, std::uint64_t begin, std::uint64_t end) {
 
 }  // namespace
 
-Keeper::Keeper(const os::Fd& log, const std::string& index_path, ByteSize limit, const Clock& clock)
+LogCap::LogCap(const os::Fd& log, const std::string& index_path, ByteSize limit, const Clock& clock)
     : log_(log), clock_(clock), index_(index_path), limit_(limit.bytes()) {
   if (index_.last_mark()) seen_ = index_.last_mark()->size;
   if (index_.last_hole()) hole_ = *index_.last_hole();
 }
 
-std::uint64_t Keeper::size() const {
+std::uint64_t LogCap::size() const {
   struct stat info {};
   if (::fstat(log_.get(), &info) < 0) throw_errno("ask the size of", "a log");
   return static_cast<std::uint64_t>(info.st_size);
 }
 
-bool Keeper::observe() {
+bool LogCap::observe() {
   const auto size = this->size();
   const bool grown = size != seen_;
   seen_ = size;
@@ -58,17 +58,17 @@ bool Keeper::observe() {
   return true;
 }
 
-void Keeper::finish() {
+void LogCap::finish() {
   observe();
   if (const auto size = this->size(); size > (index_.last_mark() ? index_.last_mark()->size : 0))
     index_.mark({size, clock_.now()});
 }
 
-std::chrono::milliseconds Keeper::mark_interval() const {
+std::chrono::milliseconds LogCap::mark_interval() const {
   return kLookInterval * (1 << std::min(index_.records() / kMarksPerInterval, kMostDoublings));
 }
 
-void Keeper::keep_limit(std::uint64_t size) {
+void LogCap::keep_limit(std::uint64_t size) {
   const auto slack = std::min(limit_ / 8, kLargestSlack);
   if (limit_ == 0 || size < hole_.size() || size - hole_.size() <= limit_ + slack || !can_punch(size)) return;
   // Whole blocks only, and never less than half the limit at either end.
@@ -81,7 +81,7 @@ void Keeper::keep_limit(std::uint64_t size) {
   hole_ = wanted;
 }
 
-bool Keeper::can_punch(std::uint64_t size) {
+bool LogCap::can_punch(std::uint64_t size) {
   if (punching_ == Punching::unknown) {
     const auto behind = round_up(size) + (std::uint64_t{1} << 40);  // where there is nothing to lose
     punching_ = punch(log_, behind, behind + kBlock) ? Punching::works : Punching::refused;
