@@ -166,8 +166,9 @@ void Downloads::forget_others(const std::vector<Owner>& owners) {
   });
 }
 
-// From here on whatever uses it or sets it aside is noticed.
+// From here on whatever uses it or sets it aside is noticed; what is being set aside at this moment is gone, then.
 bool Downloads::has_to_be_counted(Owner owner) {
+  const std::lock_guard changing(changing_);
   const std::lock_guard guard(mutex_);
   auto& known = known_[owner];
   if (known.counted) return false;
