@@ -86,9 +86,7 @@ Containers::Record Containers::begin(const model::JobId& job, int launch) const 
 
 std::vector<Containers::Launched> Containers::recorded() const {
   std::vector<Launched> all;
-  std::error_code absent;
-  for (const auto& entry : std::filesystem::directory_iterator(options_.records, absent)) {
-    auto name = entry.path().filename().string();
+  for (auto& name : os::names_in(options_.records)) {
     if (!name.ends_with(kRecordSuffix)) continue;
     name.erase(name.size() - std::string_view(kRecordSuffix).size());
     const auto dash = name.rfind('-');

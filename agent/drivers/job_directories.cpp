@@ -59,6 +59,16 @@ void add(os::Removal& all, os::Removal more) {
   all.stopped = all.stopped || more.stopped;
 }
 
+// A directory that cannot be looked into is left, with all that is in it.
+std::vector<std::string> names_or_left(const std::string& directory, os::Removal& all) {
+  try {
+    return os::names_in(directory);
+  } catch (const Error& error) {
+    add(all, os::Removal{.left = 1, .first_failure = error.message()});
+    return {};
+  }
+}
+
 }  // namespace
 
 JobDirectories::JobDirectories(DirectoryOptions options, objects::Store& store, snapshot::Checkouts& checkouts)
@@ -204,15 +214,11 @@ os::Removal JobDirectories::strip(const model::JobId& id, int launch, const std:
   const auto place = directory(id, launch);
   close(place);
   os::unmount_defused(place);
-  std::vector<std::string> doomed;
-  std::error_code absent;
   ::unlink(os::join(place, shim::kLaunchFile).c_str());  // first: a supervisor that comes late must find nothing to run
-  for (const auto& entry : std::filesystem::directory_iterator(place, absent)) {
-    if (!is_kept(entry.path().filename())) doomed.push_back(entry.path().string());
-  }
   os::Removal all;
-  for (const auto& path : doomed) {
-    add(all, os::remove_what_can_be(path, stop));
+  for (const auto& name : names_or_left(place, all)) {
+    if (is_kept(name)) continue;
+    add(all, os::remove_what_can_be(os::join(place, name), stop));
     if (all.stopped) return all;  // the next agent goes on with it
   }
   const std::lock_guard guard(mutex_);
@@ -222,45 +228,51 @@ os::Removal JobDirectories::strip(const model::JobId& id, int launch, const std:
 
 os::Removal JobDirectories::strip_up_to(const model::JobId& id, int launch, const std::stop_token& stop) {
   os::Removal all;
-  std::error_code absent;
-  for (const auto& entry : std::filesystem::directory_iterator(os::join(options_.directory, id), absent))
-    if (const int number = std::atoi(entry.path().filename().c_str()); number > 0 && number <= launch && !stop.stop_requested())
+  const auto place = os::join(options_.directory, id);
+  for (const auto& name : names_or_left(place, all)) {
+    const int number = std::atoi(name.c_str());
+    if (name.ends_with(kDiscarded))  // what discard() could not finish
+      add(all, os::remove_what_can_be(os::join(place, name), stop));
+    else if (number > 0 && number <= launch && !stop.stop_requested())
       add(all, strip(id, number, stop));
-  // What discard() could not finish.
-  for (const auto& entry : std::filesystem::directory_iterator(os::join(options_.directory, id), absent))
-    if (entry.path().extension() == kDiscarded) add(all, os::remove_what_can_be(entry.path().string(), stop));
+  }
   return all;
 }
 
 int JobDirectories::last_launch(const model::JobId& id) const {
   int last = 0;
-  std::error_code absent;
-  for (const auto& entry : std::filesystem::directory_iterator(os::join(options_.directory, id), absent))
-    last = std::max(last, std::atoi(entry.path().filename().c_str()));
+  for (const auto& name : os::names_in(os::join(options_.directory, id))) last = std::max(last, std::atoi(name.c_str()));
   return last;
 }
 
 std::vector<model::JobId> JobDirectories::with_leftovers(const std::vector<model::JobId>& jobs,
                                                      const std::stop_token& stop) const {
   const auto any_left = [&](const model::JobId& id) {
-    std::error_code absent;
-    for (const auto& launch : std::filesystem::directory_iterator(os::join(options_.directory, id), absent)) {
-      if (std::atoi(launch.path().filename().c_str()) <= 0) continue;
-      for (const auto& entry : std::filesystem::directory_iterator(launch.path(), absent))
-        if (!is_kept(entry.path().filename())) return true;
+    const auto place = os::join(options_.directory, id);
+    for (const auto& launch : os::names_in(place)) {
+      if (std::atoi(launch.c_str()) <= 0) continue;
+      const auto names = os::names_in(os::join(place, launch));
+      if (!std::all_of(names.begin(), names.end(), [](const std::string& name) { return is_kept(name); })) return true;
     }
     return false;
   };
+  const auto may_have_left = [&](const model::JobId& id) {
+    try {
+      return any_left(id);
+    } catch (const Error&) {  // whoever removes it will tell
+      return true;
+    }
+  };
   std::vector<model::JobId> left;
   for (const auto& id : jobs)
-    if (!stop.stop_requested() && any_left(id)) left.push_back(id);
+    if (!stop.stop_requested() && may_have_left(id)) left.push_back(id);
   return left;
 }
 
 bool JobDirectories::is_supervised(const model::JobId& id) const {
-  std::error_code absent;
-  for (const auto& launch : std::filesystem::directory_iterator(os::join(options_.directory, id), absent)) {
-    const auto place = launch.path().string();
+  const auto all = os::join(options_.directory, id);
+  for (const auto& launch : os::names_in(all)) {
+    const auto place = os::join(all, launch);
     // One that has written its ending is on its way out.
     if (os::exists(os::join(place, shim::kClaimFile)) && !os::exists(os::join(place, shim::kEndingFile)) &&
         shim::is_supervised(place))
@@ -293,20 +305,18 @@ std::uint64_t JobDirectories::log_bytes(const model::JobId& id, int launch) cons
 
 std::uint64_t JobDirectories::log_bytes(const model::JobId& id) const {
   std::uint64_t bytes = 0;
-  std::error_code absent;
-  for (const auto& entry : std::filesystem::directory_iterator(os::join(options_.directory, id), absent)) {
-    const auto name = entry.path().filename().string();
-    bytes += std::atoi(name.c_str()) > 0 ? log_bytes(id, std::atoi(name.c_str())) : allocated(entry.path().string());
-  }
+  const auto place = os::join(options_.directory, id);
+  os::Removal unseen;  // what cannot be looked into counts nothing
+  for (const auto& name : names_or_left(place, unseen))
+    bytes += std::atoi(name.c_str()) > 0 ? log_bytes(id, std::atoi(name.c_str())) : allocated(os::join(place, name));
   return bytes;
 }
 
 void JobDirectories::remove(const model::JobId& id, std::optional<int> launch) {
   const auto all = os::join(options_.directory, id);
   if (!launch) return os::remove_tree(all);
-  std::error_code absent;
-  for (const auto& entry : std::filesystem::directory_iterator(all, absent))
-    if (std::atoi(entry.path().filename().c_str()) <= *launch) os::remove_tree(entry.path().string());
+  for (const auto& name : os::names_in(all))
+    if (std::atoi(name.c_str()) <= *launch) os::remove_tree(os::join(all, name));
   ::rmdir(all.c_str());  // unless a later launch is in it
 }
 

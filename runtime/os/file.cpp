@@ -1,5 +1,6 @@
 #include "runtime/os/file.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
@@ -89,6 +91,26 @@ void make_directories(const std::string& path, unsigned mode) {
 bool exists(const std::string& path) {
   struct stat info {};
   return ::lstat(path.c_str(), &info) == 0;
+}
+
+std::vector<std::string> names_in(const std::string& directory) {
+  const auto fail = [&] { throw_errno("look into", printable(directory)); };
+  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return {};
+  if (fd < 0) fail();
+  Fd owned(fd);
+  const std::unique_ptr<DIR, int (*)(DIR*)> listing(::fdopendir(fd), ::closedir);
+  if (!listing) fail();
+  owned.release();
+  std::vector<std::string> names;
+  errno = 0;
+  while (const auto* found = ::readdir(listing.get())) {
+    const std::string_view name(found->d_name);
+    if (name != "." && name != "..") names.emplace_back(name);
+    errno = 0;
+  }
+  if (errno != 0) fail();
+  return names;
 }
 
 bool remove_file(const std::string& path) {

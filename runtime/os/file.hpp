@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "runtime/os/fd.hpp"
 
@@ -41,6 +42,10 @@ struct Space {
   std::uint64_t total = 0;  // bytes
 };
 Space space_of(const std::string& path);
+
+// What is in a directory, in no order; nothing where there is no such directory. Throws Error where it cannot be looked at,
+// which is not the same.
+std::vector<std::string> names_in(const std::string& directory);
 
 // "/a/b" + "c" → "/a/b/c".
 std::string join(std::string_view directory, std::string_view name);

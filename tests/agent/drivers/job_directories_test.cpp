@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -313,4 +314,27 @@ TEST_CASE("what of the state directory lies elsewhere is shared, too") {
   REQUIRE(::symlink(disk.path().c_str(), (state / "environments").c_str()) == 0);
   REQUIRE(::symlink("objects", (state / "within").c_str()) == 0);
   CHECK(drivers::shared_places(state.path()) == Paths{state.path(), disk.path()});
+}
+
+TEST_CASE("a launch that cannot be looked into is told as left, and not taken for empty") {
+  Node node;
+  auto directories = node.directories();
+  const auto one = job({});
+  directories.make(one, 1, me());
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const int lowest = ::dup(0);
+  ::close(lowest);
+  const rlimit none{static_cast<rlim_t>(lowest), before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const auto removal = directories.strip(one.id, 1);
+  const auto all = directories.strip_up_to(one.id, 1);
+  const auto left = directories.with_leftovers({one.id}, {});
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(removal.left == 1);
+  CHECK(removal.first_failure.starts_with("cannot look into " + directories.directory(one.id, 1)));
+  CHECK(all.left == 1);
+  CHECK(left == std::vector{one.id});
+  CHECK(directories.strip(one.id, 1).complete());
+  CHECK(directories.with_leftovers({one.id}, {}).empty());
 }
