@@ -171,9 +171,9 @@ class EnvironmentsTest(ContainerTest):
         return set(self.machine.sh("find / /var -xdev").splitlines())
 
 
-# Of apt, dpkg, systemd, the accounts' own backups, and the test.
-_OTHERS = ("/var/log/", "/var/cache/", "/var/lib/dpkg/", "/var/lib/apt/", "/var/lib/systemd/", "/var/tmp/", "/etc/passwd-",
-           "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/home/", "/root/", "/srv/")
+# Of apt, dpkg, ucf, systemd, the accounts' own backups, and the test.
+_OTHERS = ("/var/log/", "/var/cache/", "/var/lib/dpkg/", "/var/lib/ucf/", "/var/lib/apt/", "/var/lib/systemd/", "/var/tmp/",
+           "/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/home/", "/root/", "/srv/")
 
 
 if __name__ == "__main__":
