@@ -13,6 +13,17 @@ namespace {
 using async::Task;
 using Numbers = std::vector<std::int64_t>;
 
+// Tells which went: what cannot be removed has come to be needed meanwhile.
+template <class Remove>
+Task<Numbers> remove_each(Numbers numbers, Remove remove) {
+  Numbers done;
+  for (const auto number : numbers) {
+    const auto removed = co_await async::attempt(remove(static_cast<std::size_t>(number)));
+    if (removed) done.push_back(number);
+  }
+  co_return done;
+}
+
 class CheckoutsOfCode : public Reclaimable {
  public:
   explicit CheckoutsOfCode(snapshot::Checkouts& checkouts) : checkouts_(checkouts) {}
@@ -100,12 +111,7 @@ class DownloadsOfBuilds : public Reclaimable {
   }
 
   Task<Numbers> remove(Numbers numbers, std::string) override {
-    Numbers done;
-    for (const auto number : numbers) {
-      const auto removed = co_await async::attempt(builds_.drop_downloads(idle_.at(static_cast<std::size_t>(number))));
-      if (removed) done.push_back(number);  // else a build has come to use it
-    }
-    co_return done;
+    return remove_each(std::move(numbers), [this](std::size_t number) { return builds_.drop_downloads(idle_.at(number)); });
   }
 
  private:
@@ -145,12 +151,7 @@ class BuiltEnvironments : public Reclaimable {
   }
 
   Task<Numbers> remove(Numbers numbers, std::string) override {
-    Numbers done;
-    for (const auto number : numbers) {
-      const auto removed = co_await async::attempt(builds_.remove(idle_.at(static_cast<std::size_t>(number))));
-      if (removed) done.push_back(number);  // else a job has come to hold it
-    }
-    co_return done;
+    return remove_each(std::move(numbers), [this](std::size_t number) { return builds_.remove(idle_.at(number)); });
   }
 
  private:

@@ -12,6 +12,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/process/v2/process.hpp>
 #include <cerrno>
+#include <exception>
 
 #include "runtime/async/attempt.hpp"
 #include "runtime/async/deadline.hpp"
@@ -130,13 +131,15 @@ Task<os::Finished> run_tool(os::SpawnOptions program, ToolBounds bounds) {
   Program running(executor, program);
   output.close_other_end();
   errors.close_other_end();
-  Nursery readers(executor, nullptr);
+  std::exception_ptr unread;  // what kept its output from being taken
+  Nursery readers(executor, [&unread](std::exception_ptr failure) { unread = std::move(failure); });
   readers.spawn(output.read());
   readers.spawn(errors.read());
   auto ended = with_cleanup(with_deadline(bounds.time, running.end()), running.kill());
   const auto done = co_await attempt(with_cleanup(std::move(ended), readers.stop_and_join()));
   if (!done && done.error().code() == Code::timeout) throw took_too_long(program.arguments.front(), bounds.time);
   if (!done) throw done.error();
+  if (unread) std::rethrow_exception(unread);
   os::Finished finished;
   finished.exit = running.exit();
   finished.output = output.finish();
