@@ -11,9 +11,7 @@ uid_t Access::submitter(const http::Peer& peer) const {
   return agent_;
 }
 
-store::Viewer Access::viewer(const http::Peer& peer) const {
-  return {submitter(peer), may_read_all(peer)};
-}
+store::Viewer Access::viewer(const http::Peer& peer) const { return {submitter(peer), may_read_all(peer)}; }
 
 bool Access::may_read_all(const http::Peer& peer) const {
   return others_may_read_ || peer.uid == 0 || (!switch_user_ && peer.uid == agent_);

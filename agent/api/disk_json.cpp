@@ -41,9 +41,13 @@ json use_json(const disk::Use& use) {
           {"kept_bytes", use.state.kept},
           {"budget_bytes", use.budget ? json(*use.budget) : json(nullptr)},
           {"kept",
-           {{"stored", use.stored}, {"checkouts", use.checkouts}, {"downloads", use.downloads},
-            {"environments", use.environments}, {"images", use.images.shared ? use.images.state.kept : 0},
-            {"logs", use.logs}, {"records", use.records}}},
+           {{"stored", use.stored},
+            {"checkouts", use.checkouts},
+            {"downloads", use.downloads},
+            {"environments", use.environments},
+            {"images", use.images.shared ? use.images.state.kept : 0},
+            {"logs", use.logs},
+            {"records", use.records}}},
           {"image_disk", image_disk_json(use.images)},
           {"refusal", use.refusal ? json(*use.refusal) : json(nullptr)}};
 }
@@ -54,12 +58,10 @@ json report_json(const disk::Report& report, bool dry_run) {
     items.push_back({{"kind", item.kind}, {"what", item.what}, {"why", item.why}, {"bytes", item.bytes}});
   json kinds = json::array();
   for (const auto& kind : report.kinds) kinds.push_back(kind_json(kind));
-  return {{"dry_run", dry_run},
-          {"bytes", report.bytes},
-          {"remarks", report.remarks},
-          {"disk", {{"free_bytes", report.state.free}, {"total_bytes", report.state.total}}},
-          {"kinds", std::move(kinds)},
-          {"items", std::move(items)}};
+  return {
+      {"dry_run", dry_run},        {"bytes", report.bytes},
+      {"remarks", report.remarks}, {"disk", {{"free_bytes", report.state.free}, {"total_bytes", report.state.total}}},
+      {"kinds", std::move(kinds)}, {"items", std::move(items)}};
 }
 
 }  // namespace berth::api

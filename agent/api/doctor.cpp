@@ -92,8 +92,7 @@ bool same_file(const std::string& a, const std::string& b) {
 json supervisors_json(const Moment& moment) {
   json out = json::array();
   for (const auto& [id, launch] : moment.running) {
-    const auto file =
-        os::join(moment.jobs_directory, id + "/" + std::to_string(launch) + "/" + shim::kStartedFile);
+    const auto file = os::join(moment.jobs_directory, id + "/" + std::to_string(launch) + "/" + shim::kStartedFile);
     pid_t pid = 0;
     try {
       const auto text = os::read_plain_if_exists(file, os::trusted_file(), 1U << 20);

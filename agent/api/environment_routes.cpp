@@ -69,8 +69,9 @@ json build_json(const environment::Waiting::Build& build) {
 // An environment tells what somebody works with: it is shown to those whose jobs were given it, or who asked for it.
 bool is_shown(const Services& services, const http::Peer& peer, const Digest& environment,
               const std::optional<uid_t>& owner) {
-  return services.access.may_see(peer, owner) && (services.access.may_read_all(peer) ||
-                                  services.store.had_environment(environment, services.access.submitter(peer)));
+  return services.access.may_see(peer, owner) &&
+         (services.access.may_read_all(peer) ||
+          services.store.had_environment(environment, services.access.submitter(peer)));
 }
 
 // By the beginning of its digest, of those that the peer may see.
@@ -79,7 +80,8 @@ async::Task<Entry> resolve(Services& services, const http::Peer peer, const std:
   const auto entries = co_await as_used_by(services, peer, std::move(all));
   std::vector<Entry> found;
   for (const auto& entry : entries)
-    if (entry.digest.hex().starts_with(wanted) && is_shown(services, peer, entry.digest, entry.owner)) found.push_back(entry);
+    if (entry.digest.hex().starts_with(wanted) && is_shown(services, peer, entry.digest, entry.owner))
+      found.push_back(entry);
   if (wanted.size() < kLeastDigits || found.empty())
     throw Error(Code::not_found, "there is no environment '" + printable(wanted) + "'",
                 "`berth env ls` lists those there are; at least four digits name one");
@@ -129,7 +131,8 @@ async::Task<Response> read_log(Services& services, Request& request) {
   const auto share = co_await services.shares.take(request.peer.uid);
   auto mask = co_await services.jobs.mask_of(entry.digest, request.peer.uid);
   if (!mask->empty())
-    writer = masked(std::move(writer), std::move(mask), "", MaskingLane{services.jobs.masks().lanes(), request.peer.uid});
+    writer =
+        masked(std::move(writer), std::move(mask), "", MaskingLane{services.jobs.masks().lanes(), request.peer.uid});
   co_return log_response(LogForm::text, std::move(writer));
 }
 
@@ -258,7 +261,7 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
 
 // What a Dockerfile was sent with.
 async::Task<std::shared_ptr<const drivers::BuildDirectory>> context_of(Services& services, const Digest context,
-                                                                    const store::Viewer viewer) {
+                                                                       const store::Viewer viewer) {
   const auto pin = services.objects.pin({context, true});
   if (!services.store.may_use(store::Upload::Kind::snapshot, context, viewer))
     throw Error(Code::not_found, "snapshot " + context.brief() + " is not here", "send it before the request");

@@ -71,7 +71,8 @@ json missing_of(const store::EventPage& page) {
 
 // A few at a time, which lets others in between.
 async::Task<> send_events(http::Stream& out, const Services& services, http::Peer peer, store::EventPage& page) {
-  std::string text = R"({"next":)" + std::to_string(page.last) + R"(,"missing":)" + missing_of(page).dump() + R"(,"events":[)";
+  std::string text =
+      R"({"next":)" + std::to_string(page.last) + R"(,"missing":)" + missing_of(page).dump() + R"(,"events":[)";
   std::size_t told = 0;
   for (const auto& event : page.events) {
     if (told > 0) text += ',';

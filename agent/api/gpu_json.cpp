@@ -25,7 +25,9 @@ json gpu_json(const gpu::Gpu& gpu, const gpus::Ledger& ledger) {
           {"jobs", ledger.holders_of(gpu.uuid)},
           {"withheld", or_null(gpu.withheld, [](const std::string& why) { return why; })},
           {"mig", or_null(gpu.mig,
-                          [](const gpu::Mig& mig) { return json{{"parent", mig.parent}, {"profile", mig.profile}}; })},
+                          [](const gpu::Mig& mig) {
+                            return json{{"parent", mig.parent}, {"profile", mig.profile}};
+                          })},
           {"capability", gpu::to_text(gpu.capability)}};
 }
 

@@ -9,7 +9,8 @@
 
 namespace berth::api {
 
-// {"uuid", "index", "label", "name", "memory_bytes", "used_bytes", "utilisation", "jobs", "withheld", "mig", "capability"}
+// {"uuid", "index", "label", "name", "memory_bytes", "used_bytes", "utilisation", "jobs", "withheld", "mig",
+// "capability"}
 nlohmann::json gpu_json(const gpu::Gpu& gpu, const gpus::Ledger& ledger);
 // A list of these: all that there are.
 nlohmann::json gpus_json(const gpus::Ledger& ledger);

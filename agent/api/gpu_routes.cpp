@@ -63,9 +63,11 @@ async::Task<Response> resume(Services& services, Request& request) {
 void add_gpu_routes(http::Router& router, Services& services) {
   router.add("GET", "/v1/gpus", [&](Request& request) { return list(services, request); });
   for (const auto* name : {"drain", "withhold"})  // its older name
-    router.add("POST", std::string("/v1/gpus/{gpu}/") + name, [&](Request& request) { return drain(services, request); });
+    router.add("POST", std::string("/v1/gpus/{gpu}/") + name,
+               [&](Request& request) { return drain(services, request); });
   for (const auto* name : {"resume", "forgive"})
-    router.add("POST", std::string("/v1/gpus/{gpu}/") + name, [&](Request& request) { return resume(services, request); });
+    router.add("POST", std::string("/v1/gpus/{gpu}/") + name,
+               [&](Request& request) { return resume(services, request); });
 }
 
 }  // namespace berth::api

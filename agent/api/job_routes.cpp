@@ -279,8 +279,8 @@ async::Task<Response> set_priority(Services& services, Request& request) {
     throw Error(Code::invalid, "the body must be {\"priority\": N} with a whole number");
   const auto priority = body["priority"].get<std::int64_t>();
   if (priority < model::kMinPriority || priority > model::kMaxPriority)
-    throw Error(Code::invalid, "'priority' must be a whole number from " + std::to_string(model::kMinPriority) + " to " +
-                                   std::to_string(model::kMaxPriority));
+    throw Error(Code::invalid, "'priority' must be a whole number from " + std::to_string(model::kMinPriority) +
+                                   " to " + std::to_string(model::kMaxPriority));
   auto by = co_await services.jobs.user_name(request.peer.uid);
   co_await services.jobs.set_priority(job.sequence, static_cast<int>(priority), std::move(by));
   co_return co_await job_response(services, request.peer, job.sequence);

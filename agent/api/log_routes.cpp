@@ -34,8 +34,8 @@ Launched latest_launch(const model::Job& job) {
   return {job.attempts.back().number, job.attempts.back().launch};
 }
 
-// Of the attempt asked for; the latest for none given; zeros before the first. Of a live job the attempt after the last is
-// one that may come.
+// Of the attempt asked for; the latest for none given; zeros before the first. Of a live job the attempt after the last
+// is one that may come.
 Launched launch_of(const Services& services, const model::Job& job, std::optional<std::int64_t> attempt) {
   const auto latest = latest_launch(job);
   if (!attempt) return latest;
@@ -73,8 +73,7 @@ async::Task<Start> start_of(Services& services, const Request& request, const Lo
   const auto lines = whole_number(request, "tail");
   const auto since = request.query_value("since");
   const auto time = since ? parse_rfc3339(*since) : std::nullopt;
-  if (since && !time)
-    throw Error(Code::invalid, "query parameter 'since' must be a time such as 2026-03-14T15:09:26Z");
+  if (since && !time) throw Error(Code::invalid, "query parameter 'since' must be a time such as 2026-03-14T15:09:26Z");
   if ((!lines && !time) || !os::exists(place.log)) co_return Start{};
   auto search = [&] {
     logs::LogReader reader(place.log, place.index);
@@ -146,7 +145,8 @@ async::Task<Response> read_log(Services& services, Request& request) {
   auto response = log_response(form, std::move(writer));
   response.set("Berth-Log-Offset", std::to_string(start.offset));
   if (start.gave_up)
-    response.set("Berth-Log-Note", "only the last " + to_text(ByteSize(logs::LogReader::kFarthestBack)) + " were searched");
+    response.set("Berth-Log-Note",
+                 "only the last " + to_text(ByteSize(logs::LogReader::kFarthestBack)) + " were searched");
   co_return response;
 }
 

@@ -64,8 +64,7 @@ async::Task<> follow_launch(LogSink& out, Services& services, const Following& w
 }
 
 bool has_log(const Services& services, const Following& what) {
-  return what.launch > 0 &&
-         os::exists(os::join(services.directories.directory(what.id, what.launch), shim::kLogFile));
+  return what.launch > 0 && os::exists(os::join(services.directories.directory(what.id, what.launch), shim::kLogFile));
 }
 
 // Which attempt the launch belongs to; 0 while it is not on record. An attempt is there with its last launch; those

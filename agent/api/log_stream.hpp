@@ -22,7 +22,8 @@ struct Following {
   model::JobId id;
   uid_t reader = 0;
   int launch = 0;  // the first one; where there is none of at least this number yet, it is waited for
-  std::optional<int> attempt;  // ends with this one; else with the job, with the logs of later attempts after the first's
+  std::optional<int>
+      attempt;  // ends with this one; else with the job, with the logs of later attempts after the first's
   std::uint64_t offset = 0;  // in the first launch's log
 };
 async::Task<> follow_log(LogSink& out, Services& services, Following what);

@@ -9,8 +9,8 @@
 #include "agent/api/node.hpp"
 #include "agent/disk/manager.hpp"
 #include "agent/disk/quota.hpp"
-#include "agent/jobs/jobs.hpp"
 #include "agent/drivers/job_directories.hpp"
+#include "agent/jobs/jobs.hpp"
 #include "agent/store/store.hpp"
 #include "runtime/async/lanes.hpp"
 #include "runtime/async/offload.hpp"
@@ -40,8 +40,8 @@ struct Services {
   async::Shares shares{2};  // of each user's work on the pool's threads
   async::Lanes transfers{{2, 4}};  // packs stored and made
 
-  // The job that a path names, by id, prefix or @last: what columns tell of it (store::look_up), which is enough to know
-  // whose it is and how it stands. Code::not_found, Code::conflict when ambiguous.
+  // The job that a path names, by id, prefix or @last: what columns tell of it (store::look_up), which is enough to
+  // know whose it is and how it stands. Code::not_found, Code::conflict when ambiguous.
   model::Job resolve(const http::Request& request) const;
 };
 

@@ -32,12 +32,13 @@ json upload_json(const store::Upload& upload) {
 
 Digest digest_parameter(const Request& request) {
   const auto digest = parse_digest(request.parameter("digest"));
-  if (!digest) throw Error(Code::invalid, "'" + printable(request.parameter("digest")) + "' is not a snapshot's digest");
+  if (!digest)
+    throw Error(Code::invalid, "'" + printable(request.parameter("digest")) + "' is not a snapshot's digest");
   return *digest;
 }
 
-// A pack is on the disk twice while it is being stored. What was announced is charged before any of it is read, the rest
-// as it comes; and there must be room for each piece, whoever else has sent theirs meanwhile.
+// A pack is on the disk twice while it is being stored. What was announced is charged before any of it is read, the
+// rest as it comes; and there must be room for each piece, whoever else has sent theirs meanwhile.
 async::Task<disk::Transit::Charge> spool_pack(Services& services, Request& request, uid_t uid, const os::Fd& file) {
   auto charge = services.quota.coming(uid);
   const auto announced = std::min(request.body.length().value_or(0), services.max_upload.bytes());
@@ -184,8 +185,7 @@ async::Task<Response> send_outputs(Services& services, Request& request) {
   if (attempt != nullptr && !attempt->outputs) refuse_removed(job, *attempt);
   if (attempt == nullptr || !attempt->outputs)
     throw Error(Code::not_found, job.id + " has no outputs",
-                services.jobs.is_final(job.sequence) ? why_none(attempt)
-                                                     : "they are collected when it has ended");
+                services.jobs.is_final(job.sequence) ? why_none(attempt) : "they are collected when it has ended");
   co_return send_pack(services, *attempt->outputs, request.peer.uid);
 }
 

@@ -15,13 +15,17 @@ using nlohmann::json;
 std::vector<std::string> remarks_of(const Node& node) {
   std::vector<std::string> remarks;
   if (node.cgroup_base.empty())
-    remarks.emplace_back("no cgroup2 hierarchy can be written: limits are off, and a job's tree is killed process by process");
+    remarks.emplace_back(
+        "no cgroup2 hierarchy can be written: limits are off, and a job's tree is killed process by process");
   else if (std::find(node.controllers.begin(), node.controllers.end(), "memory") == node.controllers.end())
-    remarks.emplace_back("the cgroup2 hierarchy has no memory controller: memory limits are off; `berth doctor` tells more");
+    remarks.emplace_back(
+        "the cgroup2 hierarchy has no memory controller: memory limits are off; `berth doctor` tells more");
   if (!node.overlays) remarks.emplace_back("overlays cannot be mounted: every job gets a copy of its code");
   if (node.environment_changes == "shared")
-    remarks.emplace_back("no mount namespaces can be made: what jobs share is closed to them by permissions alone, and an environment that "
-                         "one changed is made again");
+    remarks.emplace_back(
+        "no mount namespaces can be made: what jobs share is closed to them by permissions alone, and an environment "
+        "that "
+        "one changed is made again");
   if (!node.why_no_sandbox.empty())
     remarks.push_back("builds of environments are not kept apart from the machine: " + node.why_no_sandbox);
   return remarks;

@@ -15,8 +15,8 @@ void explain_waiting(json& out, Sight sight, const jobs::Jobs& jobs, const model
   const auto waiting = jobs.why_waiting(job.sequence);
   if (!waiting) return;
   const auto reason = jobs.queue().why(job.sequence, std::chrono::steady_clock::now()).reason;
-  const bool told = sight != Sight::outline ||
-                    (job.state != model::State::preparing && reason != queue::Waiting::Reason::preparing);
+  const bool told =
+      sight != Sight::outline || (job.state != model::State::preparing && reason != queue::Waiting::Reason::preparing);
   out["waiting"] = told ? *waiting : "is being prepared";
 }
 

@@ -63,9 +63,9 @@ std::uint64_t start_in(const http::Headers& headers) {
   return offset;
 }
 
-// A log as the agent sends it, in frames. An agent from before there were any sends the text alone, as it may until it is
-// started anew after an upgrade. Then bytes are all there is to count, those of a line for a hole too, so that going on
-// behind such a line repeats or leaves out some.
+// A log as the agent sends it, in frames. An agent from before there were any sends the text alone, as it may until it
+// is started anew after an upgrade. Then bytes are all there is to count, those of a line for a hole too, so that going
+// on behind such a line repeats or leaves out some.
 class LogAnswer {
  public:
   LogAnswer(int attempt, const Agent::OnFrame& on_frame) : on_frame_(on_frame) { bare_.attempt = attempt; }
@@ -96,9 +96,8 @@ class LogAnswer {
 
 std::string job_target(const std::string& reference, std::string_view suffix) {
   if (reference != kLast && !model::is_job_id(reference))
-    throw Error(
-        Code::invalid, "'" + printable(reference) + "' names no job",
-        "give an id such as brave-heron-7k2m, the beginning of one, or @last; `berth ps -a` lists them");
+    throw Error(Code::invalid, "'" + printable(reference) + "' names no job",
+                "give an id such as brave-heron-7k2m, the beginning of one, or @last; `berth ps -a` lists them");
   return "/v1/jobs/" + reference + std::string(suffix);
 }
 
@@ -137,8 +136,8 @@ LogIndex index_from_json(std::string_view text) {
   LogIndex index;
   const auto answer = model::parse_json(text);
   for (const auto& entry : member(answer, "entries")) {
-    const bool good = entry.is_array() && entry.size() == 2 && entry[0].is_number_unsigned() &&
-                      entry[1].is_number_integer();
+    const bool good =
+        entry.is_array() && entry.size() == 2 && entry[0].is_number_unsigned() && entry[1].is_number_integer();
     if (!good) not_understood("log index entry");
     index.emplace_back(entry[0].get<std::uint64_t>(), from_unix_micros(entry[1].get<std::int64_t>()));
   }
@@ -166,9 +165,7 @@ Submitted Agent::submit(const model::JobRequest& request, const model::Attachmen
   return {text_of(jobs.front(), "id"), jobs.front().dump()};
 }
 
-JobRecord Agent::job(const std::string& reference) {
-  return record_from_json(get(job_target(reference)));
-}
+JobRecord Agent::job(const std::string& reference) { return record_from_json(get(job_target(reference))); }
 
 JobList Agent::jobs(bool all, bool mine, int limit) {
   std::string target = "/v1/jobs?limit=" + std::to_string(limit);
@@ -177,9 +174,7 @@ JobList Agent::jobs(bool all, bool mine, int limit) {
   return list_from_json(get(target));
 }
 
-JobRecord Agent::wait(const std::string& reference) {
-  return record_from_json(get(job_target(reference, "/wait")));
-}
+JobRecord Agent::wait(const std::string& reference) { return record_from_json(get(job_target(reference, "/wait"))); }
 
 JobRecord Agent::act(const std::string& reference, std::string_view action, std::string_view body) {
   return record_from_json(post(job_target(reference, "/" + std::string(action)), body));
@@ -233,9 +228,7 @@ Digest Agent::send_diff(std::string_view diff) {
   return *digest;
 }
 
-std::string Agent::get(const std::string& target) {
-  return client_.request("GET", target).body;
-}
+std::string Agent::get(const std::string& target) { return client_.request("GET", target).body; }
 
 std::string Agent::post(const std::string& target, std::string_view body) {
   return client_.request("POST", target, body).body;

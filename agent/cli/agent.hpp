@@ -72,8 +72,8 @@ class Agent {
   // POST /v1/jobs/{id}/<action>: cancel, hold, release, priority, retry.
   JobRecord act(const std::string& reference, std::string_view action, std::string_view body = "{}");
 
-  // Hands the log on as it arrives, until it ends or on_frame returns false. Whoever breaks off, or is broken off, goes on
-  // at the end of the last frame. Code::corrupt for an answer that is no log.
+  // Hands the log on as it arrives, until it ends or on_frame returns false. Whoever breaks off, or is broken off, goes
+  // on at the end of the last frame. Code::corrupt for an answer that is no log.
   using OnFrame = model::LogFrameDecoder::OnFrame;
   void log(const std::string& reference, const LogQuery& query, const OnFrame& on_frame);
   // The byte at which the answer to this query starts.

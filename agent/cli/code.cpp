@@ -50,7 +50,9 @@ std::vector<git::Sent> sent_files(const snapshot::Scan& scan) {
     }
     git::Sent file;
     file.path = std::move(path);
-    file.mode = entry.kind == snapshot::Kind::symlink ? 0120000U : entry.kind == snapshot::Kind::executable ? 0100755U : 0100644U;
+    file.mode = entry.kind == snapshot::Kind::symlink      ? 0120000U
+                : entry.kind == snapshot::Kind::executable ? 0100755U
+                                                           : 0100644U;
     file.target = entry.target;
     file.size = entry.kind == snapshot::Kind::symlink ? entry.target.size() : entry.size;
     file.inode = scan.stamps[i].inode;
@@ -148,8 +150,7 @@ void while_tree_changes(const F& act) {
 
 void add_facts(Agent& agent, model::JobRequest& request, const std::optional<git::Provenance>& facts) {
   request.properties = git::properties(facts, [](const char* name) { return std::getenv(name); });
-  std::erase_if(request.properties,
-                [](const auto& property) { return property.second.size() > kLongestProperty; });
+  std::erase_if(request.properties, [](const auto& property) { return property.second.size() > kLongestProperty; });
   if (facts && !facts->diff.empty()) request.diff = agent.send_diff(facts->diff);
 }
 
@@ -161,15 +162,13 @@ std::string code_root(const std::optional<std::string>& code, const std::string&
   std::error_code failure;
   const auto root = std::filesystem::canonical(asked, failure).string();
   if (failure || !std::filesystem::is_directory(root))
-    throw Error(Code::invalid,
-                "--code: '" + printable(asked) + "' is " + (failure ? "not there" : "no directory"),
+    throw Error(Code::invalid, "--code: '" + printable(asked) + "' is " + (failure ? "not there" : "no directory"),
                 "name the directory that holds the code");
   if (code) return root;
   const bool is_home = !home.empty() && std::filesystem::equivalent(root, home, failure);
   if (root == "/" || is_home)
     throw Error(Code::invalid,
-                std::string("the current directory is ") +
-                    (is_home ? "your home directory" : "the root directory") +
+                std::string("the current directory is ") + (is_home ? "your home directory" : "the root directory") +
                     "; sending all of it is surely not meant",
                 "cd into the project, name it with --code DIR, or run without a copy of the code: --no-code");
   return root;
@@ -201,8 +200,7 @@ Submitted submit_with_code(Agent& agent, model::JobRequest request, const model:
   try {
     return agent.submit(request, attachments);
   } catch (const Error& error) {
-    const bool forgotten =
-        error.code() == Code::not_found && error.message().find("snapshot") != std::string::npos;
+    const bool forgotten = error.code() == Code::not_found && error.message().find("snapshot") != std::string::npos;
     if (!forgotten) throw;
   }
   sender->send_whole();

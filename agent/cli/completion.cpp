@@ -24,8 +24,7 @@ std::vector<std::string> split(const std::string& names) {
 }
 
 void offer_verbs(Completion& completion) {
-  for (const auto& verb : verbs())
-    completion.candidates.push_back({std::string(verb.name), std::string(verb.summary)});
+  for (const auto& verb : verbs()) completion.candidates.push_back({std::string(verb.name), std::string(verb.summary)});
 }
 
 JobChoice choice_for(std::string_view verb) {
@@ -49,8 +48,7 @@ void offer_value(Completion& completion, const std::string& placeholder) {
   if (placeholder == "SIGNAL")
     for (const auto signal : kSignals) completion.candidates.push_back({std::string(signal), ""});
   if (placeholder.starts_with("[CAUSE=]"))
-    for (const auto cause : jobfile::retry_causes())
-      completion.candidates.push_back({std::string(cause) + "=", ""});
+    for (const auto cause : jobfile::retry_causes()) completion.candidates.push_back({std::string(cause) + "=", ""});
 }
 
 void offer_actions(Completion& completion, std::string_view verb) {
@@ -186,8 +184,7 @@ Completion in_verb(const Arguments& words, std::size_t place) {
   const auto& name = words[place];
   if (name == "help" && place + 2 == words.size()) offer_verbs(completion);
   const auto all = verbs();
-  const auto verb =
-      std::find_if(all.begin(), all.end(), [&](const Verb& known) { return known.name == name; });
+  const auto verb = std::find_if(all.begin(), all.end(), [&](const Verb& known) { return known.name == name; });
   if (verb == all.end()) return completion;
   Line line(describe(*verb));
   for (std::size_t i = 0; i + 1 < words.size(); ++i)

@@ -26,8 +26,7 @@ namespace {
 Arguments options_before_verb(Arguments& arguments) {
   Arguments options;
   while (!arguments.empty() && (arguments.front() == "--json" || arguments.front().starts_with("--socket"))) {
-    const std::size_t length =
-        arguments.front() == "--socket" ? std::min<std::size_t>(2, arguments.size()) : 1;
+    const std::size_t length = arguments.front() == "--socket" ? std::min<std::size_t>(2, arguments.size()) : 1;
     const auto end = arguments.begin() + static_cast<std::ptrdiff_t>(length);
     options.insert(options.end(), arguments.begin(), end);
     arguments.erase(arguments.begin(), end);
@@ -68,8 +67,7 @@ std::string overview() {
       "Runs training jobs on this machine: a queue, an immutable copy of the code for each job,\n"
       "logs, outputs and a record of every run.\n\nVerbs:\n";
   for (const auto& verb : verbs())
-    text += "  " + std::string(verb.name) + std::string(12 - verb.name.size(), ' ') +
-            std::string(verb.summary) + "\n";
+    text += "  " + std::string(verb.name) + std::string(12 - verb.name.size(), ' ') + std::string(verb.summary) + "\n";
   return text +
          "\nA job is named by its id (brave-heron-7k2m), by the beginning of it, or by @last, your latest.\n"
          "`berth VERB --help` explains a verb. `berth --version` tells the version.\n\n"

@@ -33,8 +33,7 @@ class Transfer : public snapshot::ByteSource {
  public:
   Transfer(Agent& agent, const std::string& target) {
     std::array<int, 2> ends{};
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
-      throw_errno("make", "a socket pair");
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) throw_errno("make", "a socket pair");
     read_ = os::Fd(ends[0]);
     write_ = os::Fd(ends[1]);
     thread_ = std::thread([this, &agent, target] { run(agent, target); });
@@ -167,8 +166,7 @@ class Target {
 
 }  // namespace
 
-Downloaded download_tree(Agent& agent, const std::string& target, const std::string& directory,
-                         Overwrite overwrite) {
+Downloaded download_tree(Agent& agent, const std::string& target, const std::string& directory, Overwrite overwrite) {
   Target into(directory);
   const os::TempDir staging(".berth-download", directory);
   const auto manifest = [&] {
@@ -193,8 +191,8 @@ Downloaded download_tree(Agent& agent, const std::string& target, const std::str
   return {directory, manifest.totals().files, manifest.totals().bytes};
 }
 
-Downloaded download_text(Agent& agent, const std::string& target, const std::string& directory,
-                         const std::string& name, Overwrite overwrite) {
+Downloaded download_text(Agent& agent, const std::string& target, const std::string& directory, const std::string& name,
+                         Overwrite overwrite) {
   Target into(directory);
   const os::TempDir staging(".berth-download", directory);
   std::uint64_t bytes = 0;

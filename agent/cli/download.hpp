@@ -20,10 +20,9 @@ struct Downloaded {
 };
 
 // A pack, as a tree in `directory`, which is made where it is missing.
-Downloaded download_tree(Agent& agent, const std::string& target, const std::string& directory,
-                         Overwrite overwrite);
+Downloaded download_tree(Agent& agent, const std::string& target, const std::string& directory, Overwrite overwrite);
 // A text, as the file `name` in `directory`.
-Downloaded download_text(Agent& agent, const std::string& target, const std::string& directory,
-                         const std::string& name, Overwrite overwrite);
+Downloaded download_text(Agent& agent, const std::string& target, const std::string& directory, const std::string& name,
+                         Overwrite overwrite);
 
 }  // namespace berth::cli

@@ -22,8 +22,7 @@ int each_job(const std::vector<std::string>& jobs, const Common& common,
   return result;
 }
 
-int change_jobs(Agent& agent, const std::vector<std::string>& jobs, const Common& common,
-                std::string_view action) {
+int change_jobs(Agent& agent, const std::vector<std::string>& jobs, const Common& common, std::string_view action) {
   return each_job(jobs, common, [&](const std::string& job) {
     const auto record = agent.act(job, action);
     print(common.json ? record.json + "\n" : record.job.id + ": " + state_text(record.job) + "\n");

@@ -17,7 +17,6 @@ int each_job(const std::vector<std::string>& jobs, const Common& common,
              const std::function<int(const std::string& job)>& act);
 
 // POST /v1/jobs/{id}/<action> for each; prints the records with --json, else "ID: STATE".
-int change_jobs(Agent& agent, const std::vector<std::string>& jobs, const Common& common,
-                std::string_view action);
+int change_jobs(Agent& agent, const std::vector<std::string>& jobs, const Common& common, std::string_view action);
 
 }  // namespace berth::cli

@@ -36,7 +36,8 @@ std::string line_of(const json& event) {
 
 std::string event_target(const EventQuery& query) {
   auto target = "/v1/events?limit=" + std::to_string(query.limit);
-  if (query.after) target += "&after=" + std::to_string(*query.after) + "&timeout_ms=" + std::to_string(query.wait.count());
+  if (query.after)
+    target += "&after=" + std::to_string(*query.after) + "&timeout_ms=" + std::to_string(query.wait.count());
   if (query.mine) target += "&mine=1";
   return target;
 }
@@ -53,8 +54,8 @@ EventText EventLines::read(std::string_view answer) {
     if (told >= up_to) continue;
     told = up_to;
     if (json_) text.lines += json{{"missing", gone}}.dump() + "\n";
-    text.remarks.push_back("not all events of " + printable(missing.text("user")) + "'s jobs up to " + std::to_string(up_to) +
-                           " are kept any more");
+    text.remarks.push_back("not all events of " + printable(missing.text("user")) + "'s jobs up to " +
+                           std::to_string(up_to) + " are kept any more");
   }
   for (const auto& event : list(fields, "events")) {
     text.lines += json_ ? event.dump() + "\n" : line_of(event);

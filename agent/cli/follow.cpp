@@ -20,12 +20,7 @@ std::string when_it_is_back(const std::string& job) {
 class Follower {
  public:
   Follower(Agent& agent, const std::string& job, LogQuery query, int attempt, const LogSink& sink)
-      : agent_(agent),
-        job_(job),
-        query_(query),
-        attempt_(attempt),
-        offset_(query.offset.value_or(0)),
-        sink_(sink) {}
+      : agent_(agent), job_(job), query_(query), attempt_(attempt), offset_(query.offset.value_or(0)), sink_(sink) {}
 
   JobRecord run() {
     for (;;) {

@@ -13,7 +13,8 @@ namespace berth::cli {
 using LogSink = std::function<void(const model::LogFrame& frame)>;
 
 // From query.offset until the job has ended; returns its record then. `attempt` is the one whose log comes
-// first; those of further attempts follow. Each attempt's log is asked for by itself: an offset is one of an attempt's log.
+// first; those of further attempts follow. Each attempt's log is asked for by itself: an offset is one of an attempt's
+// log.
 JobRecord follow(Agent& agent, const std::string& job, LogQuery query, int attempt, const LogSink& sink);
 
 // The job's record once it has ended.

@@ -68,7 +68,8 @@ std::string jobs_of(const json& gpu) {
 }
 
 Cell state_of(const json& gpu) {
-  if (const auto withheld = text_at(gpu, "withheld"); !withheld.empty()) return {"withheld: " + withheld, Style::yellow};
+  if (const auto withheld = text_at(gpu, "withheld"); !withheld.empty())
+    return {"withheld: " + withheld, Style::yellow};
   return list_at(gpu, "jobs").empty() ? Cell{"free"} : Cell{"in use"};
 }
 

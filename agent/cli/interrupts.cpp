@@ -50,8 +50,7 @@ class Dialogue {
 
   void ask() {
     asking_ = true;
-    print_error("\nberth: " + job_ +
-                " is still going. [d]etach and leave it, [c]ancel it, or go on [f]ollowing? ");
+    print_error("\nberth: " + job_ + " is still going. [d]etach and leave it, [c]ancel it, or go on [f]ollowing? ");
   }
 
   void answer_key() {

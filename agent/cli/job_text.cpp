@@ -17,9 +17,7 @@ namespace {
 using model::Job;
 using nlohmann::json;
 
-std::string moment(Instant instant, Instant now) {
-  return to_local_text(instant) + " (" + ago(instant, now) + ")";
-}
+std::string moment(Instant instant, Instant now) { return to_local_text(instant) + " (" + ago(instant, now) + ")"; }
 
 std::string property(const Job& job, const std::string& name) {
   const auto found = job.request.properties.find(name);
@@ -183,7 +181,8 @@ std::string left_out_text(const Job& job) {
   const auto unsent = property(job, "berth.git.not_sent");
   std::string text;
   if (!absent.empty()) text = "files of the commit that are not checked out: " + absent;
-  if (!unsent.empty()) text += (text.empty() ? "" : ", ") + std::string("files of the commit that are ignored: ") + unsent;
+  if (!unsent.empty())
+    text += (text.empty() ? "" : ", ") + std::string("files of the commit that are ignored: ") + unsent;
   return text;
 }
 
@@ -259,8 +258,10 @@ constexpr std::size_t kLeftOutShown = 20;
 
 void add_left_out(Page& page, const model::LeftOut& left_out) {
   if (left_out.count == 0) return;
-  page.line("Left out", std::to_string(left_out.count) + (left_out.count == 1 ? " entry" : " entries") +
-                            " not collected as the job left it:", Style::yellow);
+  page.line("Left out",
+            std::to_string(left_out.count) + (left_out.count == 1 ? " entry" : " entries") +
+                " not collected as the job left it:",
+            Style::yellow);
   const auto shown = std::min(left_out.first.size(), kLeftOutShown);
   for (std::size_t i = 0; i < shown; ++i)
     page.line("", printable(left_out.first[i].path) + " " + printable(left_out.first[i].why));
@@ -312,8 +313,8 @@ std::string jobs_table(const std::vector<JobRecord>& jobs, Instant now, const Sc
 std::string left_out_text(const Job& job, std::size_t most_named) {
   if (job.attempts.empty() || job.attempts.back().outputs_left_out.count == 0) return "";
   const auto& [count, first] = job.attempts.back().outputs_left_out;
-  auto text = std::to_string(count) + (count == 1 ? " output was" : " outputs were") + " not collected as the job left " +
-              (count == 1 ? "it" : "them");
+  auto text = std::to_string(count) + (count == 1 ? " output was" : " outputs were") +
+              " not collected as the job left " + (count == 1 ? "it" : "them");
   for (std::size_t i = 0; i < first.size() && i < most_named; ++i)
     text += (i == 0 ? ": " : "; ") + printable(first[i].path) + " " + printable(first[i].why);
   if (count > most_named) text += "; `berth show " + job.id + "` names more";

@@ -20,9 +20,8 @@ std::uint64_t offset_in(const model::LogFrame& frame, std::size_t before) {
 // An entry tells how long the log was at a time, so the first one beyond the byte is the nearest to its
 // writing.
 Instant LogTimes::at(std::uint64_t offset) const {
-  const auto found =
-      std::upper_bound(index_.begin(), index_.end(), offset,
-                       [](std::uint64_t value, const auto& entry) { return value < entry.first; });
+  const auto found = std::upper_bound(index_.begin(), index_.end(), offset,
+                                      [](std::uint64_t value, const auto& entry) { return value < entry.first; });
   return found == index_.end() ? later_() : found->second;
 }
 

@@ -33,8 +33,7 @@ class TimedLines {
  public:
   // `text` is without its line end; `complete` is false where a long line goes on in the next call. `offset` is that of
   // the line's first byte in the log of its attempt; of a line for a hole, the hole's beginning.
-  using OnLine =
-      std::function<void(std::uint64_t offset, Instant time, std::string_view text, bool complete)>;
+  using OnLine = std::function<void(std::uint64_t offset, Instant time, std::string_view text, bool complete)>;
   // `times` are those of the log that comes first.
   TimedLines(LogTimes times, OnLine on_line);
   void take(const model::LogFrame& frame);

@@ -32,7 +32,8 @@ std::optional<std::string> mistake_in_configuration(const Installation& installa
     const auto finished = async::run_tool_here(std::move(options), {kPatience, 1U << 16});
     const auto said = finished.errors.substr(0, finished.errors.find('\n'));
     // Whoever may not read the file does not know; neither does a program that was killed.
-    if (finished.exit.signalled || !said.starts_with(std::string(kSpeaker) + installation.configuration)) return std::nullopt;
+    if (finished.exit.signalled || !said.starts_with(std::string(kSpeaker) + installation.configuration))
+      return std::nullopt;
     return said.substr(kSpeaker.size());
   } catch (const Error&) {  // it is not installed
     return std::nullopt;

@@ -115,8 +115,8 @@ void add_disk(Page& page, const json& disk) {
   const auto images = object_at(disk, "image_disk");
   const auto of_images = number_at(images, "kept_bytes").value_or(0);
   if (of_images > 0 && !images.value("shared", true))
-    page.line("Images", "up to " + size(of_images) + " where " + text_at(images, "directory") + " is: " +
-                            size(number_at(images, "free_bytes").value_or(0)) + " of " +
+    page.line("Images", "up to " + size(of_images) + " where " + text_at(images, "directory") +
+                            " is: " + size(number_at(images, "free_bytes").value_or(0)) + " of " +
                             size(number_at(images, "total_bytes").value_or(0)) + " free");
 }
 
@@ -162,10 +162,9 @@ void add_gpus(Page& page, const json& status) {
 void add_node(Page& page, const json& status) {
   page.line("Agent", text_at(status, "version").empty()
                          ? ""
-                         : "berthd " + text_at(status, "version") + " (" + text_at(status, "mode") +
-                               "), pid " + std::to_string(number_at(status, "pid").value_or(0)));
-  if (const auto up = number_at(status, "uptime_ms"))
-    page.line("Up for", to_words(std::chrono::milliseconds(*up)));
+                         : "berthd " + text_at(status, "version") + " (" + text_at(status, "mode") + "), pid " +
+                               std::to_string(number_at(status, "pid").value_or(0)));
+  if (const auto up = number_at(status, "uptime_ms")) page.line("Up for", to_words(std::chrono::milliseconds(*up)));
   page.line("State in", text_at(status, "state_dir"));
   const auto health = text_at(status, "health");
   page.line("Health", health, health == "ok" ? Style::green : Style::yellow);

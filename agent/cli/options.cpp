@@ -55,17 +55,14 @@ struct Options::Parser {
 };
 
 Options::Options(std::string verb, std::string usage, std::string summary)
-    : description_{std::move(verb), std::move(usage), std::move(summary), {}, {}},
-      parser_(std::make_unique<Parser>()) {
+    : description_{std::move(verb), std::move(usage), std::move(summary), {}, {}}, parser_(std::make_unique<Parser>()) {
   parser_->app.set_help_flag();
   parser_->app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }
 
 Options::~Options() = default;
 
-void Options::group(std::string heading) {
-  description_.groups.push_back({std::move(heading), {}});
-}
+void Options::group(std::string heading) { description_.groups.push_back({std::move(heading), {}}); }
 
 void Options::describe(Kind kind, std::string names, std::string value, std::string help) {
   if (description_.groups.empty()) group("Options");
@@ -88,11 +85,8 @@ void Options::option(const std::string& names, std::string& target, std::string 
   describe(Kind::option, names, std::move(value), std::move(help));
 }
 
-void Options::list(const std::string& names, std::vector<std::string>& target, std::string value,
-                   std::string help) {
-  parser_->app.add_option(names, target)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->allow_extra_args(false);
+void Options::list(const std::string& names, std::vector<std::string>& target, std::string value, std::string help) {
+  parser_->app.add_option(names, target)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->allow_extra_args(false);
   describe(Kind::option, names, std::move(value), std::move(help));
 }
 
@@ -139,9 +133,8 @@ bool Options::parse(const Arguments& arguments, Common& common) {
     if (!parser_->help) {
       common.json = std::find(arguments.begin(), arguments.end(), "--json") != arguments.end();
       const auto* extras = dynamic_cast<const CLI::ExtrasError*>(&mistake);
-      const std::string reason = extras != nullptr
-                                     ? "does not know " + printable(parser_->app.remaining().front())
-                                     : printable(mistake.what());
+      const std::string reason = extras != nullptr ? "does not know " + printable(parser_->app.remaining().front())
+                                                   : printable(mistake.what());
       throw Error(Code::invalid, description_.verb + ": " + reason,
                   "`berth " + description_.verb + " --help` lists what it takes");
     }
@@ -163,23 +156,22 @@ void Options::take_command() {
     for (const auto* option : parser_->app.get_options())
       for (const auto& name : option->get_lnames()) known.push_back("--" + name);
     const auto similar = nearest(rest.front(), known);
-    throw Error(Code::invalid, description_.verb + ": does not know the option " + printable(rest.front()),
-                similar ? "did you mean " + *similar + "?"
-                        : "`berth " + description_.verb + " --help` lists the options");
+    throw Error(
+        Code::invalid, description_.verb + ": does not know the option " + printable(rest.front()),
+        similar ? "did you mean " + *similar + "?" : "`berth " + description_.verb + " --help` lists the options");
   }
   *command_ = std::move(rest);
 }
 
 std::string Options::help() const {
-  std::string text = "Usage: berth " + description_.verb + " " + description_.usage + "\n\n" +
-                     wrapped(description_.summary, 0) + "\n";
+  std::string text =
+      "Usage: berth " + description_.verb + " " + description_.usage + "\n\n" + wrapped(description_.summary, 0) + "\n";
   for (const auto& group : description_.groups) {
     text += "\n" + group.heading + ":\n";
     for (const auto& entry : group.entries) {
       auto row = "  " + shown(entry);
       const auto width = text_width(row);
-      row += width + 2 > kHelpColumn ? "\n" + std::string(kHelpColumn, ' ')
-                                     : std::string(kHelpColumn - width, ' ');
+      row += width + 2 > kHelpColumn ? "\n" + std::string(kHelpColumn, ' ') : std::string(kHelpColumn - width, ' ');
       text += row + wrapped(entry.help, kHelpColumn) + "\n";
     }
   }

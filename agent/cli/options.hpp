@@ -52,8 +52,7 @@ class Options {
   void group(std::string heading);
   // `names` is CLI11's: "-n,--detach". `value` is the placeholder: "N".
   void flag(const std::string& names, bool& target, std::string help);
-  void option(const std::string& names, std::optional<std::string>& target, std::string value,
-              std::string help);
+  void option(const std::string& names, std::optional<std::string>& target, std::string value, std::string help);
   void option(const std::string& names, std::string& target, std::string value, std::string help);
   // May be given several times.
   void list(const std::string& names, std::vector<std::string>& target, std::string value, std::string help);

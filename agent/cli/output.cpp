@@ -99,17 +99,11 @@ bool wants_colour() {
 
 }  // namespace
 
-void print(std::string_view text) {
-  write_to(STDOUT_FILENO, text);
-}
+void print(std::string_view text) { write_to(STDOUT_FILENO, text); }
 
-void print_error(std::string_view text) {
-  write_to(STDERR_FILENO, text);
-}
+void print_error(std::string_view text) { write_to(STDERR_FILENO, text); }
 
-void remark(std::string_view text) {
-  print_error("berth: " + std::string(text) + "\n");
-}
+void remark(std::string_view text) { print_error("berth: " + std::string(text) + "\n"); }
 
 std::string Screen::styled(Style style, std::string_view text) const {
   if (!colour || style == Style::plain) return std::string(text);

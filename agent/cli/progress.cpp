@@ -46,8 +46,8 @@ std::string progress_bar(const std::string& what, std::uint64_t done, std::uint6
   const auto filled = static_cast<std::size_t>(part * kBarWidth);
   const auto percent = std::to_string(static_cast<int>(part * 100));
   return what + "  [" + std::string(filled, '#') + std::string(kBarWidth - filled, ' ') + "] " +
-         std::string(3 - std::min<std::size_t>(percent.size(), 3), ' ') + percent + "%  " +
-         to_text(ByteSize(done)) + " of " + to_text(ByteSize(total));
+         std::string(3 - std::min<std::size_t>(percent.size(), 3), ' ') + percent + "%  " + to_text(ByteSize(done)) +
+         " of " + to_text(ByteSize(total));
 }
 
 }  // namespace berth::cli

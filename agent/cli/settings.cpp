@@ -54,9 +54,7 @@ bool means_machine(const Common& common) {
   return path == kMachineSocket || (!named && !os::exists(path));
 }
 
-std::string cache_directory() {
-  return os::join(xdg_directory("XDG_CACHE_HOME", ".cache"), "berth");
-}
+std::string cache_directory() { return os::join(xdg_directory("XDG_CACHE_HOME", ".cache"), "berth"); }
 
 std::string current_directory() {
   if (auto seen = variable("PWD"); seen.starts_with('/') && same_directory(seen, ".")) return seen;

@@ -46,7 +46,8 @@ jobfile::Place place_here() {
   place.read_file = [](const std::string& path) { return os::read_file(path, kLargestEnvironmentFile); };
   place.read_input = [] {
     auto text = os::read_all(os::Fd(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)), kLargestEnvironmentFile + 1);
-    if (text.size() > kLargestEnvironmentFile) throw Error(Code::too_large, "standard input has more than 1 MiB for a secret");
+    if (text.size() > kLargestEnvironmentFile)
+      throw Error(Code::too_large, "standard input has more than 1 MiB for a secret");
     return text;
   };
   place.is_directory = [](const std::string& path) { return std::filesystem::is_directory(path); };
@@ -57,7 +58,8 @@ jobfile::Place place_here() {
 
 void declare_environment(Options& options, jobfile::Flags& flags) {
   options.option("--python", flags.python, "PATH", kPythonHelp);
-  options.option("--conda", flags.conda, "FILE", "conda environment of an environment.yml, made once for all jobs that ask for the same");
+  options.option("--conda", flags.conda, "FILE",
+                 "conda environment of an environment.yml, made once for all jobs that ask for the same");
   options.option("--requirements", flags.requirements, "FILE",
                  "venv of a requirements.txt or pyproject.toml, likewise; --python then gives the version: 3.11");
   options.option("--image", flags.image, "IMAGE",
@@ -77,25 +79,26 @@ std::string environment_of(Agent& agent, const jobfile::Flags& flags) {
 void declare(Options& options, Submission& submission) {
   auto& flags = submission.flags;
   options.group("Command");
-  options.command(
-      flags.command,
-      "the program and its arguments, as they are: no shell in between. A .py file runs with Python");
+  options.command(flags.command,
+                  "the program and its arguments, as they are: no shell in between. A .py file runs with Python");
   options.option("--workdir", flags.working_directory, "DIR",
                  "directory to run in: within the code, or any with --no-code; with an image too, one in there "
                  "(default: the image's own)");
   options.list("-e,--env", flags.environment_variables, "K=V",
                "environment variable of the job; K alone passes on its value here");
-  options.list("--secret", flags.secrets, "NAME[=FILE]",
-               "secret of the job: what the variable NAME holds here, or what is in FILE (-: standard input). The job has it "
-               "as the file $BERTH_SECRETS/NAME, in memory; it is stored sealed, shown by name only, and starred in its log");
+  options.list(
+      "--secret", flags.secrets, "NAME[=FILE]",
+      "secret of the job: what the variable NAME holds here, or what is in FILE (-: standard input). The job has it "
+      "as the file $BERTH_SECRETS/NAME, in memory; it is stored sealed, shown by name only, and starred in its log");
   options.list("--secret-env", flags.secret_variables, "NAME[=FILE]",
                "the same, and the job's variable NAME. A variable of --env that is named like a secret (KEY, TOKEN, "
                "PASSWORD, SECRET, CREDENTIAL) or has a URL with a login is kept and shown like one");
   options.group("Environment");
   declare_environment(options, flags);
-  options.option("--registry-credentials", submission.registry_credentials, "FILE",
-                 "credentials of your own for its image's registry: Docker's config.json, or JSON with registry, "
-                 "username and password. They are stored sealed, and shown by the registry's name only (default: the node's)");
+  options.option(
+      "--registry-credentials", submission.registry_credentials, "FILE",
+      "credentials of your own for its image's registry: Docker's config.json, or JSON with registry, "
+      "username and password. They are stored sealed, and shown by the registry's name only (default: the node's)");
   options.group("Code");
   options.option("--code", submission.code, "DIR", "send this directory instead of the current one");
   options.flag("--no-code", submission.no_code, "send nothing: run in the current directory as it is");
@@ -109,7 +112,8 @@ void declare(Options& options, Submission& submission) {
   options.option("--gpus", flags.gpus, "N", "GPUs (default 0)");
   options.option("--gpu-memory", flags.gpu_memory, "SIZE",
                  "share its GPUs with other jobs that say so: this much memory of each (default: has them alone)");
-  options.option("--cpus", flags.cpus, "N", "CPUs, kept for it and the most it gets: 2, 0.5 (default: 1 is kept, and what is idle may be used)");
+  options.option("--cpus", flags.cpus, "N",
+                 "CPUs, kept for it and the most it gets: 2, 0.5 (default: 1 is kept, and what is idle may be used)");
   options.option("--memory", flags.memory, "SIZE",
                  "memory, kept for it and the most it gets: 512M, 4G (default: the node's, else no claim)");
   options.option("--slots", flags.slots, "N", "places among the jobs that run at a time (default 1)");
@@ -126,13 +130,11 @@ void declare(Options& options, Submission& submission) {
   options.option("--priority", flags.priority, "N", "higher starts first, -1000 to 1000 (default 0)");
   options.flag("--hold", flags.hold, "do not start before `berth release`");
   options.option("--timeout", flags.timeout, "TIME", "stop it when it runs longer: 90s, 2h30m");
-  options.list(
-      "--retry", flags.retries, "[CAUSE=]N",
-      "start again up to N times when it failed, or for a CAUSE: " + model::all_retry_causes());
+  options.list("--retry", flags.retries, "[CAUSE=]N",
+               "start again up to N times when it failed, or for a CAUSE: " + model::all_retry_causes());
   options.option("--stop-signal", flags.stop_signal, "SIGNAL", "what asks it to stop (default TERM)");
   options.option("--grace", flags.grace, "TIME", "from that signal to the kill (default: the node's, 10s)");
-  options.option("--log-cap", flags.log_cap, "SIZE",
-                 "largest log; head and tail are kept (default: the node's)");
+  options.option("--log-cap", flags.log_cap, "SIZE", "largest log; head and tail are kept (default: the node's)");
 }
 
 Submitted submit(Agent& agent, const Submission& submission, const std::function<void()>& about_to) {

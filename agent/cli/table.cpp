@@ -18,9 +18,8 @@ std::vector<std::size_t> Table::widths(const Screen& screen) const {
   for (std::size_t i = 0; i < widths.size(); ++i)
     if (widths[i] > 0 || rows_.empty()) widths[i] = std::max(widths[i], text_width(columns_[i].heading));
   const auto total = [&] {
-    return std::accumulate(
-        widths.begin(), widths.end(), std::size_t{0},
-        [](std::size_t sum, std::size_t width) { return sum + (width > 0 ? width + kGap : 0); });
+    return std::accumulate(widths.begin(), widths.end(), std::size_t{0},
+                           [](std::size_t sum, std::size_t width) { return sum + (width > 0 ? width + kGap : 0); });
   };
   while (screen.width > 0 && total() > screen.width + kGap) {
     std::size_t widest = widths.size();

@@ -37,8 +37,7 @@ void Upload::take(std::string_view bytes) {
 }
 
 std::string Upload::finish() {
-  if (!thread_.joinable())
-    return client_.request("POST", target_, pending_, content_type_, http::Repeatable::yes).body;
+  if (!thread_.joinable()) return client_.request("POST", target_, pending_, content_type_, http::Repeatable::yes).body;
   {
     const std::lock_guard lock(mutex_);
     complete_ = true;

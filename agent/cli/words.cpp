@@ -25,9 +25,7 @@ constexpr std::array<Unit, 5> kUnits{{{1'209'600, 604'800, "week"},
                                       {1, 1, "second"}}};
 
 struct BriefEnding {
-  std::string operator()(const model::Exited& ending) const {
-    return "exit code " + std::to_string(ending.code);
-  }
+  std::string operator()(const model::Exited& ending) const { return "exit code " + std::to_string(ending.code); }
   std::string operator()(const model::Signalled& ending) const { return os::signal_name(ending.signal); }
   std::string operator()(const model::TimedOut&) const { return "time limit"; }
   std::string operator()(const model::Canceled&) const { return "canceled"; }
@@ -45,8 +43,7 @@ struct BriefEnding {
 };
 
 std::string state_name(const model::Job& job) {
-  auto text =
-      job.state == model::State::cancel_requested ? std::string("Canceling") : std::string(name(job.state));
+  auto text = job.state == model::State::cancel_requested ? std::string("Canceling") : std::string(name(job.state));
   return job.held && !model::is_final(job.state) ? text + " (held)" : text;
 }
 
@@ -55,9 +52,7 @@ std::string canceled_by(const model::Job& job) {
   return canceled == nullptr ? "" : canceled->by;
 }
 
-bool failed(const model::Job& job) {
-  return job.state == model::State::failed;
-}
+bool failed(const model::Job& job) { return job.state == model::State::failed; }
 
 std::optional<Instant> parse_local(const std::string& text) {
   std::tm parts{};

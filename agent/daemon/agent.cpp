@@ -85,10 +85,12 @@ std::string find_shim(const std::string& given) {
   const auto bin = os::parent_of(self);
   for (const auto& candidate : {os::join(bin, "berth-shim"), os::join(bin, "../lib/berth/berth-shim")})
     if (::access(candidate.c_str(), X_OK) == 0) return candidate;
-  throw Error(Code::not_found, "berth-shim is not beside " + printable(self), "install it there; it supervises every job");
+  throw Error(Code::not_found, "berth-shim is not beside " + printable(self),
+              "install it there; it supervises every job");
 }
 
-// Beside the supervisor where both are installed. Where it is missing, each job's record says that nothing was collected.
+// Beside the supervisor where both are installed. Where it is missing, each job's record says that nothing was
+// collected.
 std::string find_collector(const std::string& shim) {
   const auto beside = os::parent_of(shim);
   const auto below = os::join(beside, "../lib/berth/berth-collect");
@@ -141,27 +143,30 @@ class Agent {
         signals_(signals),
         overlays_(os::overlay_works(config_.state_dir)),
         protections_(protections(config_.state_dir)),
-        build_settings_(build_settings(config_, options.shim_program, groups.base(), build_identity(options.machine_agent))),
+        build_settings_(
+            build_settings(config_, options.shim_program, groups.base(), build_identity(options.machine_agent))),
         store_(os::join(config_.state_dir, "berth.db"), system_clock(), pool_),
         objects_(os::join(config_.state_dir, "objects")),
         checkouts_(os::join(config_.state_dir, "checkouts"),
                    ::geteuid() == 0 ? snapshot::OverlayMarks::trusted : snapshot::OverlayMarks::user),
         directories_({os::join(config_.state_dir, "jobs"), overlays_, options.machine_agent, protections_,
-                     drivers::shared_places(config_.state_dir), os::join(config_.state_dir, kIncoming), collect_settings(options, groups)},
-                    objects_, checkouts_),
+                      drivers::shared_places(config_.state_dir), os::join(config_.state_dir, kIncoming),
+                      collect_settings(options, groups)},
+                     objects_, checkouts_),
         watcher_(executor, [this](std::exception_ptr failure) { report("watching files failed", failure); }),
         builds_(executor, watcher_, build_settings_),
         gpus_(executor, gpu_settings(config_, groups), store_, system_clock(), log_),
         image_settings_(image_settings(config_, [this] { return gpus_.machine(); })),
         images_(executor, image_settings_),
-        environments_(builds_, environment_kinds(config_, build_identity(options.machine_agent), images_, image_settings_)),
+        environments_(builds_,
+                      environment_kinds(config_, build_identity(options.machine_agent), images_, image_settings_)),
         reserve_(os::join(config_.state_dir, "reserve"), config_.reserved_space),
         disk_(executor, config_.disk, disk_parts(), system_clock(), log_),
         quota_(executor, user_limits(config_), config_.state_dir, options.machine_agent, store_),
         drivers_{drivers::host_driver(host_options(options, groups), directories_, pool_),
                  drivers::container_driver(executor, container_options(options), directories_, log_)},
-        jobs_(executor, settings(options, groups, protections_), store_, directories_, drivers_, environments_, disk_, quota_, gpus_,
-              watcher_, pool_, system_clock(), log_),
+        jobs_(executor, settings(options, groups, protections_), store_, directories_, drivers_, environments_, disk_,
+              quota_, gpus_, watcher_, pool_, system_clock(), log_),
         services_{jobs_,
                   directories_,
                   disk_,
@@ -343,7 +348,8 @@ class Agent {
     settings.boot_id = os::boot_id();
     settings.cgroup_base = groups.base();
     const char* credentials = std::getenv("CREDENTIALS_DIRECTORY");  // of systemd's LoadCredential=
-    settings.secrets_key = {credentials == nullptr ? "" : credentials, os::join(options.config.state_dir, "secrets.key")};
+    settings.secrets_key = {credentials == nullptr ? "" : credentials,
+                            os::join(options.config.state_dir, "secrets.key")};
     settings.old_credentials = os::join(options.config.state_dir, "registry-credentials");
     settings.switch_user = options.machine_agent;
     settings.guard_environments = !protections.read_only;
@@ -360,7 +366,8 @@ class Agent {
     settings.defaults.network = options.config.network;
     settings.defaults.core_dumps = options.config.core_dumps;
     const auto& controllers = groups.controllers();
-    if (std::find(controllers.begin(), controllers.end(), "cpu") == controllers.end()) settings.defaults.nice = kJobsNiceness;
+    if (std::find(controllers.begin(), controllers.end(), "cpu") == controllers.end())
+      settings.defaults.nice = kJobsNiceness;
     return settings;
   }
 

@@ -207,10 +207,8 @@ std::size_t jobs_per_user(const Entry& entry) {
 }
 
 LogLevel log_level(const Entry& entry) {
-  static const std::map<std::string, LogLevel> kLevels{{"debug", LogLevel::debug},
-                                                       {"info", LogLevel::info},
-                                                       {"warn", LogLevel::warn},
-                                                       {"error", LogLevel::error}};
+  static const std::map<std::string, LogLevel> kLevels{
+      {"debug", LogLevel::debug}, {"info", LogLevel::info}, {"warn", LogLevel::warn}, {"error", LogLevel::error}};
   const auto level = kLevels.find(entry.text());
   if (level == kLevels.end()) entry.fail("one of debug, info, warn, error");
   return level->second;
@@ -324,8 +322,9 @@ Config parse_config(const std::string& text, const std::string& name, Config con
   }
   if (config.disk.low > config.disk.high) {
     const auto line = std::max(seen["disk_low"], seen["disk_high"]);
-    throw Error(Code::invalid, name + ":" + std::to_string(line) + ": disk_low (" + std::to_string(config.disk.low) +
-                                   "%) must not be above disk_high (" + std::to_string(config.disk.high) + "%)",
+    throw Error(Code::invalid,
+                name + ":" + std::to_string(line) + ": disk_low (" + std::to_string(config.disk.low) +
+                    "%) must not be above disk_high (" + std::to_string(config.disk.high) + "%)",
                 "cleaning starts at disk_high and goes on down to disk_low");
   }
   return config;

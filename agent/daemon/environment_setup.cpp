@@ -59,9 +59,7 @@ environment::NodeConda node_conda(const Config& config, std::optional<os::Identi
 }
 
 // For builds without a limit of their own: what is left is enough for the node to go on.
-std::uint64_t most_of_memory() {
-  return os::machine_memory() / 4 * 3;
-}
+std::uint64_t most_of_memory() { return os::machine_memory() / 4 * 3; }
 
 std::vector<gpu::BaseImage> gpu_images(const EnvironmentConfig& config) {
   std::vector<gpu::BaseImage> images;
@@ -104,7 +102,8 @@ environment::BuildSettings build_settings(const Config& config, const std::strin
   settings.path = config.path;
   settings.hidden = config.state_dir;
   if (settings.identity) settings.users = asked.build_users;
-  const auto user = settings.users ? std::optional(environment::build_identity_of(settings.users->first)) : std::nullopt;
+  const auto user =
+      settings.users ? std::optional(environment::build_identity_of(settings.users->first)) : std::nullopt;
   settings.why_no_sandbox = os::why_no_sandbox(user, config.state_dir);
   settings.sandbox = settings.why_no_sandbox.empty();
   return settings;

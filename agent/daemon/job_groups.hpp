@@ -1,8 +1,8 @@
 #pragma once
 
-// Where the control groups of all jobs hang. For the machine's agent under systemd that is a delegated scope of its own,
-// so that stopping, restarting, killing or upgrading the agent's service does not touch a job; elsewhere any cgroup2
-// directory that the agent may write. A job's own group is made below it by its supervisor.
+// Where the control groups of all jobs hang. For the machine's agent under systemd that is a delegated scope of its
+// own, so that stopping, restarting, killing or upgrading the agent's service does not touch a job; elsewhere any
+// cgroup2 directory that the agent may write. A job's own group is made below it by its supervisor.
 
 #include <optional>
 #include <string>

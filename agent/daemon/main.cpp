@@ -85,7 +85,8 @@ void configure_log(berth::LogLevel level) {
   berth::Log::configure(level, ::isatty(STDERR_FILENO) != 0 ? berth::LogFormat::logfmt : berth::LogFormat::json);
 }
 
-// Whether an agent of that kind would accept the file; where it would not, the first line tells the mistake and its place.
+// Whether an agent of that kind would accept the file; where it would not, the first line tells the mistake and its
+// place.
 int check_config(bool user, const std::string& file) {
   namespace daemon = berth::daemon;
   try {
@@ -103,8 +104,9 @@ int check_config(bool user, const std::string& file) {
 
 int main(int argc, char** argv) {
   berth::os::open_standard_files();
-  CLI::App app("berthd: runs training jobs on this machine. It queues, prepares, supervises and records them;\n"
-               "`berth` is the command line to it.");
+  CLI::App app(
+      "berthd: runs training jobs on this machine. It queues, prepares, supervises and records them;\n"
+      "`berth` is the command line to it.");
   bool user = false;
   std::string state;
   std::string config;

@@ -36,8 +36,11 @@ class CheckoutsOfCode : public Reclaimable {
     for (const auto& job : context.jobs)
       if (!job.finished && job.snapshot) needed_.insert({job.uid, *job.snapshot});
     Survey found;
-    Retained staying{"live jobs run in them, or what live jobs run in builds on them", checkouts_.count(),
-                    checkouts_.usage(), {}, false};
+    Retained staying{"live jobs run in them, or what live jobs run in builds on them",
+                     checkouts_.count(),
+                     checkouts_.usage(),
+                     {},
+                     false};
     idle_ = checkouts_.idle(needed_);
     for (std::size_t i = 0; i < idle_.size(); ++i) {
       Candidate candidate;
@@ -111,7 +114,8 @@ class DownloadsOfBuilds : public Reclaimable {
   }
 
   Task<Numbers> remove(Numbers numbers, std::string) override {
-    return remove_each(std::move(numbers), [this](std::size_t number) { return builds_.drop_downloads(idle_.at(number)); });
+    return remove_each(std::move(numbers),
+                       [this](std::size_t number) { return builds_.drop_downloads(idle_.at(number)); });
   }
 
  private:

@@ -217,7 +217,8 @@ Report Manager::report(const Plan& plan) const {
   report.kinds = kinds_of(plan);
   if (plan.leftovers > 0) {
     const Amount all{1, plan.leftovers};
-    report.kinds.insert(report.kinds.begin(), {std::string(kLeftovers), "stored data that nothing refers to", all, all, {}});
+    report.kinds.insert(report.kinds.begin(),
+                        {std::string(kLeftovers), "stored data that nothing refers to", all, all, {}});
     report.items.push_back({std::string(kLeftovers), "stored data", "nothing refers to it any more", plan.leftovers});
   }
   for (std::size_t i = 0; i < plan.choice.going; ++i) {

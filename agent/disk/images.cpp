@@ -163,7 +163,7 @@ class ImagesOfEngine : public Reclaimable {
 }  // namespace
 
 std::unique_ptr<Reclaimable> images_of_engine(environment::Images& images, const std::string& state_dir,
-                                           const Clock& clock) {
+                                              const Clock& clock) {
   return std::make_unique<ImagesOfEngine>(images, state_dir, clock);
 }
 

@@ -13,7 +13,7 @@ namespace berth::disk {
 
 // Both outlive it.
 std::unique_ptr<Reclaimable> images_of_engine(environment::Images& images, const std::string& state_dir,
-                                           const Clock& clock);
+                                              const Clock& clock);
 
 // Quick; without an engine that has ever answered, total and directory are empty.
 ImageDisk image_disk(environment::Images& images, const std::string& state_dir);

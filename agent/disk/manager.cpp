@@ -252,8 +252,8 @@ Task<> Manager::carry_out(Plan& plan) {
     const auto end = end_of_batch(plan, begin);
     auto numbers = std::vector<std::int64_t>();
     for (auto i = begin; i < end; ++i) numbers.push_back(plan.candidates[i].number);
-    const auto done = co_await remove(*kinds_[plan.candidates[begin].kind], std::move(numbers),
-                                      reason(plan, plan.candidates[begin]));
+    const auto done =
+        co_await remove(*kinds_[plan.candidates[begin].kind], std::move(numbers), reason(plan, plan.candidates[begin]));
     const std::unordered_set<std::int64_t> gone(done.begin(), done.end());
     for (auto i = begin; i < end; ++i) stays[i] = !gone.contains(plan.candidates[i].number);
     co_await remove_doomed();

@@ -30,8 +30,8 @@ using async::Task;
 struct Cleaning {
   bool dry_run = false;
   bool asked = false;  // by a person, who wants to be rid of all that costs nothing but time
-  ByteSize free;       // at least so much is to be given back
-  ByteSize incoming;   // and room made for so much
+  ByteSize free;  // at least so much is to be given back
+  ByteSize incoming;  // and room made for so much
 };
 
 class Manager {
@@ -44,7 +44,7 @@ class Manager {
     JobFiles& files;
     Reserve& reserve;
     std::vector<std::unique_ptr<Reclaimable>> kinds;  // in the order in which they go
-    std::function<ImageDisk()> image_disk;            // quick; with a total of 0 where nobody knows it
+    std::function<ImageDisk()> image_disk;  // quick; with a total of 0 where nobody knows it
   };
   Manager(async::Executor executor, Limits limits, Disk disk, const Clock& clock, Log log);
   Manager(const Manager&) = delete;

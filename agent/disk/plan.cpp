@@ -28,8 +28,8 @@ std::vector<Need> needs_of(const State& state, const Limits& limits) {
   const auto low = state.total / 100 * std::min(limits.low, limits.high);
   if (used > high)
     needs.push_back({used - low, used - high,
-                     "disk " + percent(percent_full(state)) + " full" + coming +
-                         ", and cleaning starts at " + percent(limits.high)});
+                     "disk " + percent(percent_full(state)) + " full" + coming + ", and cleaning starts at " +
+                         percent(limits.high)});
   const auto wanted = limits.reserved.bytes() + state.incoming;
   if (state.free < wanted)
     needs.push_back({wanted - state.free, wanted - state.free,
@@ -37,9 +37,9 @@ std::vector<Need> needs_of(const State& state, const Limits& limits) {
   if (limits.budget) {
     const auto budget = limits.budget->of(state.total);
     if (state.kept + state.incoming > budget)
-      needs.push_back({above(state.kept + state.incoming, budget / 100 * kBudgetPercentAfter), 0,
-                       to_text(ByteSize(state.kept)) + " kept" + coming + ", and disk_budget is " +
-                           to_text(ByteSize(budget))});
+      needs.push_back(
+          {above(state.kept + state.incoming, budget / 100 * kBudgetPercentAfter), 0,
+           to_text(ByteSize(state.kept)) + " kept" + coming + ", and disk_budget is " + to_text(ByteSize(budget))});
   }
   return needs;
 }
@@ -56,9 +56,9 @@ std::vector<Need> needs_of(const ImageDisk& disk, const Limits& limits) {
                          percent(percent_full(state)) + " full, and cleaning starts at " + percent(limits.high)});
   const auto budget = limits.image_budget ? limits.image_budget->of(state.total) : 0;
   if (budget > 0 && state.kept > budget)
-    needs.push_back({above(state.kept, budget / 100 * kBudgetPercentAfter), 0,
-                     to_text(ByteSize(state.kept)) + " of images are kept, and image_budget is " +
-                         to_text(ByteSize(budget))});
+    needs.push_back(
+        {above(state.kept, budget / 100 * kBudgetPercentAfter), 0,
+         to_text(ByteSize(state.kept)) + " of images are kept, and image_budget is " + to_text(ByteSize(budget))});
   return needs;
 }
 

@@ -31,9 +31,9 @@ struct Share {
 struct Limits {
   std::optional<Share> budget;  // of all that is kept on the state directory's file system; nothing: no limit
   std::optional<Share> image_budget;  // of images alone, or so much of the file system that they are on
-  unsigned high = 90;               // cleaning starts when the file system is so full, in percent
-  unsigned low = 80;                // and goes on down to here
-  ByteSize reserved;                // what the file system must have free for new work
+  unsigned high = 90;  // cleaning starts when the file system is so full, in percent
+  unsigned low = 80;  // and goes on down to here
+  ByteSize reserved;  // what the file system must have free for new work
   std::chrono::milliseconds keep_at_least{std::chrono::hours(24)};  // no need takes anything of a job before
   // How long after a job's end; nothing: for ever.
   std::optional<std::chrono::milliseconds> keep_logs;
@@ -43,9 +43,9 @@ struct Limits {
 };
 
 struct State {
-  std::uint64_t free = 0;      // of the file system, in bytes
+  std::uint64_t free = 0;  // of the file system, in bytes
   std::uint64_t total = 0;
-  std::uint64_t kept = 0;      // what counts against the budget; 0 where there is none and nobody asked
+  std::uint64_t kept = 0;  // what counts against the budget; 0 where there is none and nobody asked
   std::uint64_t incoming = 0;  // what is about to be written
 };
 
@@ -63,7 +63,7 @@ unsigned percent_full(const State& state);
 struct ImageDisk {
   std::string directory;
   bool shared = false;  // with the state directory
-  State state;      // `kept`: the images that are Berth's
+  State state;  // `kept`: the images that are Berth's
 };
 // For which only images help. Its fullness is the state directory's business where it is that one's.
 std::vector<Need> needs_of(const ImageDisk& disk, const Limits& limits);
@@ -75,26 +75,26 @@ struct Roots {
 };
 
 struct Candidate {
-  std::size_t kind = 0;      // lower ones go first
-  std::int64_t number = 0;   // the kind's own
-  std::string what;          // "log of brave-heron-7k2m"
-  std::string why;           // that it may go
+  std::size_t kind = 0;  // lower ones go first
+  std::int64_t number = 0;  // the kind's own
+  std::string what;  // "log of brave-heron-7k2m"
+  std::string why;  // that it may go
   std::uint64_t bytes = 0;
   Instant last_use{};
-  bool due = false;          // goes without a need
+  bool due = false;  // goes without a need
   bool replaceable = false;  // can be made again
-  Roots roots;               // what it keeps in the store of objects, besides
-  bool image = false;        // helps needs of an ImageDisk
-  bool elsewhere = false;    // and those alone: it is not on the state directory's file system
-  bool useless = false;      // to remove it would give nothing back: others, which stay, need all that it holds
+  Roots roots;  // what it keeps in the store of objects, besides
+  bool image = false;  // helps needs of an ImageDisk
+  bool elsewhere = false;  // and those alone: it is not on the state directory's file system
+  bool useless = false;  // to remove it would give nothing back: others, which stay, need all that it holds
 };
 
 // Sorts them into the order in which they go; the useless ones come last.
 void put_in_order(std::vector<Candidate>& candidates);
 
 struct Choice {
-  std::size_t going = 0;      // so many, from the front
-  std::uint64_t bytes = 0;    // of those
+  std::size_t going = 0;  // so many, from the front
+  std::uint64_t bytes = 0;  // of those
   const Need* need = nullptr;  // the greatest one
   // Those for which nothing goes that cannot be made again, since all of it were not enough.
   std::vector<const Need*> hopeless;

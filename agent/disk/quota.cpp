@@ -9,11 +9,12 @@ namespace berth::disk {
 
 void StorageUse::require(std::uint64_t incoming) const {
   if (incoming <= limit.bytes() && used.bytes() <= limit.bytes() - incoming && used.bytes() < limit.bytes()) return;
-  throw Error(Code::no_space,
-              "your code and your jobs' outputs here are " + to_text(used) +
-                  (incoming > 0 ? ", " + to_text(ByteSize(incoming)) + " are to come" : "") +
-                  ", and one user may store " + to_text(limit) + " (storage_per_user)",
-              "send less (.amlignore leaves files out), or ask who runs this node to remove old outputs or to raise the limit");
+  throw Error(
+      Code::no_space,
+      "your code and your jobs' outputs here are " + to_text(used) +
+          (incoming > 0 ? ", " + to_text(ByteSize(incoming)) + " are to come" : "") + ", and one user may store " +
+          to_text(limit) + " (storage_per_user)",
+      "send less (.amlignore leaves files out), or ask who runs this node to remove old outputs or to raise the limit");
 }
 
 std::optional<ByteSize> Quota::storage_limit() const {

@@ -1,7 +1,7 @@
 #pragma once
 
-// Whether one user takes no more of the node than he may: what he stores, what is on its way (transit.hpp), and how many
-// jobs of his are there at a time.
+// Whether one user takes no more of the node than he may: what he stores, what is on its way (transit.hpp), and how
+// many jobs of his are there at a time.
 // Root and who runs an agent of his own are not bound.
 
 #include <sys/types.h>
@@ -51,8 +51,8 @@ class Quota {
   async::Task<> charge(uid_t uid, Transit::Charge& coming, std::uint64_t bytes);
   // A copy of what is stored already: waits until others of his have gone.
   async::Task<Transit::Charge> copy(uid_t uid, std::uint64_t bytes);
-  // The files of a snapshot of his, which may be far larger than what is stored of it. Code::too_large where one user may
-  // not have so much, however long he waits.
+  // The files of a snapshot of his, which may be far larger than what is stored of it. Code::too_large where one user
+  // may not have so much, however long he waits.
   async::Task<Transit::Charge> files(uid_t uid, std::uint64_t bytes);
 
   // Code::too_large where so many more jobs are too many beside those that he has.

@@ -142,7 +142,8 @@ class LogsOfJobs : public OfJobs {
     for (const auto& job : context.jobs) {
       if (!job.has_log) continue;
       const auto bytes = files_.log_bytes(job.id);
-      auto why = job.finished ? due(job, context, {{"keep_logs", context.limits.keep_logs}, {"keep_jobs", context.limits.keep_jobs}})
+      auto why = job.finished ? due(job, context,
+                                    {{"keep_logs", context.limits.keep_logs}, {"keep_jobs", context.limits.keep_jobs}})
                               : std::nullopt;
       sorter.add(job, "log of " + job.id, bytes, {}, std::move(why), bytes == 0);
     }
@@ -171,7 +172,8 @@ class OutputsOfJobs : public OfJobs {
     for (const auto& job : context.jobs) {
       if (job.outputs.empty()) continue;
       auto why = job.finished
-                     ? due(job, context, {{"keep_outputs", context.limits.keep_outputs}, {"keep_jobs", context.limits.keep_jobs}})
+                     ? due(job, context,
+                           {{"keep_outputs", context.limits.keep_outputs}, {"keep_jobs", context.limits.keep_jobs}})
                      : std::nullopt;
       sorter.add(job, "outputs of " + job.id, 0, {job.outputs, {}}, std::move(why), false);
     }

@@ -1,7 +1,8 @@
 #pragma once
 
-// What each user has on the disk that is on its way: packs that come and that go, and files that are unpacked. All of it
-// is charged here before it is written and given back when it is gone, so that it is bounded, whoever never moves on.
+// What each user has on the disk that is on its way: packs that come and that go, and files that are unpacked. All of
+// it is charged here before it is written and given back when it is gone, so that it is bounded, whoever never moves
+// on.
 
 #include <sys/types.h>
 

@@ -200,8 +200,8 @@ class ContainerDriver final : public Driver {
 
 }  // namespace
 
-std::unique_ptr<Driver> container_driver(async::Executor executor, ContainerOptions options, JobDirectories& directories,
-                                         Log log) {
+std::unique_ptr<Driver> container_driver(async::Executor executor, ContainerOptions options,
+                                         JobDirectories& directories, Log log) {
   return std::make_unique<ContainerDriver>(executor, std::move(options), directories, std::move(log));
 }
 

@@ -10,6 +10,7 @@
 namespace berth::drivers {
 
 // The directories outlive it.
-std::unique_ptr<Driver> container_driver(async::Executor executor, ContainerOptions options, JobDirectories& directories, Log log);
+std::unique_ptr<Driver> container_driver(async::Executor executor, ContainerOptions options,
+                                         JobDirectories& directories, Log log);
 
 }  // namespace berth::drivers

@@ -91,7 +91,8 @@ std::vector<Containers::Launched> Containers::recorded() const {
     name.erase(name.size() - std::string_view(kRecordSuffix).size());
     const auto dash = name.rfind('-');
     if (dash == std::string::npos) continue;
-    if (const int launch = std::atoi(name.c_str() + dash + 1); launch > 0) all.push_back({name.substr(0, dash), launch});
+    if (const int launch = std::atoi(name.c_str() + dash + 1); launch > 0)
+      all.push_back({name.substr(0, dash), launch});
   }
   return all;
 }
@@ -131,7 +132,8 @@ docker::ContainerSpec Containers::spec_of(const std::string& name, const model::
   spec.entrypoint = {kShimInside, directory};
   spec.binds = {{options_.shim_program, kShimInside, true}, {directory, directory, false}};
   if (site.overlay) spec.volumes = {{name, site.tree, false}};
-  if (plan.tmp) {  // some runtimes put the mode aside, and give it that of the directory below: so it must be the user's
+  // Some runtimes put the mode aside, and give it that of the directory below: so it must be the user's
+  if (plan.tmp) {
     auto& tmp = spec.tmpfs[plan.tmp->path] = "mode=1777,size=" + std::to_string(plan.tmp->size.bytes());
     if (plan.identity)
       tmp += ",uid=" + std::to_string(plan.identity->uid) + ",gid=" + std::to_string(plan.identity->gid);

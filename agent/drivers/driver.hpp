@@ -1,8 +1,8 @@
 #pragma once
 
 // How a launch is prepared, started, found again and cleared away: on the host, in a container, later on a compute
-// engine. What became of a job its supervisor's files tell, whatever the driver (runtime/shim); a driver adds what only its
-// runtime knows. Belongs to the loop.
+// engine. What became of a job its supervisor's files tell, whatever the driver (runtime/shim); a driver adds what only
+// its runtime knows. Belongs to the loop.
 
 #include <sys/types.h>
 
@@ -43,7 +43,8 @@ class Driver {
   // Ends what has no end by itself. Nothing is asked for afterwards.
   virtual Task<> stop() = 0;
 
-  // Fills in what the site has of where it runs. Its tree is there, and so is its environment, which outlives the launch.
+  // Fills in what the site has of where it runs. Its tree is there, and so is its environment, which outlives the
+  // launch.
   virtual Task<> prepare(const LaunchId& launch, const model::Job& job, const environment::Ready& environment,
                          const os::Identity& identity, Site& site) = 0;
   // Whether a supervisor can be handed a key that its ending is sealed with, so that nobody else can write one.
@@ -64,8 +65,8 @@ class Driver {
   // The job's end is on record: nothing of its launches up to this one stays. What cannot go now is cleared away later.
   virtual Task<> clean(const LaunchId& last) = 0;
 
-  // Clears away what jobs of an earlier agent left that are not among the live ones. Throws what kept it from that, which
-  // it tries again by itself.
+  // Clears away what jobs of an earlier agent left that are not among the live ones. Throws what kept it from that,
+  // which it tries again by itself.
   virtual Task<> sweep() = 0;
 
   // Whether jobs that lack this wait for the driver's runtime; then it is watched until it is back.

@@ -95,7 +95,8 @@ void JobDirectories::hand_over(const std::string& directory, const os::Identity&
   if (::chown(directory.c_str(), owner.uid, owner.gid) < 0) throw_errno("hand over", directory);
 }
 
-std::optional<std::uint64_t> JobDirectories::prepare(const model::Job& job, const os::Identity& owner, std::uint64_t room) {
+std::optional<std::uint64_t> JobDirectories::prepare(const model::Job& job, const os::Identity& owner,
+                                                     std::uint64_t room) {
   const auto manifest = snapshot::load_manifest(store_, *job.request.snapshot);
   if (!options_.overlays) return std::nullopt;
   const auto whose = owner_of(owner);
@@ -114,14 +115,16 @@ Site JobDirectories::make(const model::Job& job, int launch, const os::Identity&
   if (os::exists(place)) discard(job.id, launch);  // of an agent that died before its intent was on record
   make_passage(place);
   // Nobody passes from the host into what a program of an image may have put there: a set-uid file, say.
-  if (options_.several_users && model::in_container(job.request.environment) && ::chmod(os::parent_of(place).c_str(), 0700) < 0)
+  if (options_.several_users && model::in_container(job.request.environment) &&
+      ::chmod(os::parent_of(place).c_str(), 0700) < 0)
     throw_errno("close", os::parent_of(place));
   os::open(os::join(place, shim::kLogFile), O_WRONLY | O_CREAT | O_APPEND, 0600);
   Site site;
   site.stop_reason = os::join(place, shim::kStopReasonFile);
   site.tmp = os::join(place, kTmp);
   hand_over(site.tmp, owner);
-  if (std::any_of(job.request.secrets.begin(), job.request.secrets.end(), [](const auto& one) { return one.second.file; })) {
+  if (std::any_of(job.request.secrets.begin(), job.request.secrets.end(),
+                  [](const auto& one) { return one.second.file; })) {
     site.secrets = os::join(place, kSecrets);
     hand_over(site.secrets, owner);
   }
@@ -198,7 +201,7 @@ bool JobDirectories::anything_to_collect(const model::Job& job, int launch) cons
 void JobDirectories::close(const std::string& place) const { ::chmod(place.c_str(), 0700); }
 
 Collected JobDirectories::collect(const model::Job& job, int launch, const os::Identity& owner,
-                              const std::stop_token& stop) {
+                                  const std::stop_token& stop) {
   const auto place = directory(job.id, launch);
   close(place);
   count_collecting(os::join(place, kCollecting));
@@ -241,12 +244,13 @@ os::Removal JobDirectories::strip_up_to(const model::JobId& id, int launch, cons
 
 int JobDirectories::last_launch(const model::JobId& id) const {
   int last = 0;
-  for (const auto& name : os::names_in(os::join(options_.directory, id))) last = std::max(last, std::atoi(name.c_str()));
+  for (const auto& name : os::names_in(os::join(options_.directory, id)))
+    last = std::max(last, std::atoi(name.c_str()));
   return last;
 }
 
 std::vector<model::JobId> JobDirectories::with_leftovers(const std::vector<model::JobId>& jobs,
-                                                     const std::stop_token& stop) const {
+                                                         const std::stop_token& stop) const {
   const auto any_left = [&](const model::JobId& id) {
     const auto place = os::join(options_.directory, id);
     for (const auto& launch : os::names_in(place)) {
@@ -328,7 +332,7 @@ BuildDirectory::~BuildDirectory() {
 }
 
 std::unique_ptr<const BuildDirectory> JobDirectories::make_context(const Digest& snapshot, disk::Transit::Charge room,
-                                                               const std::stop_token& stop) {
+                                                                   const std::stop_token& stop) {
   const auto manifest = snapshot::load_manifest(store_, snapshot);
   if (manifest.totals().bytes > room.bytes())
     throw Error(Code::internal, "no room was made for the files of snapshot " + snapshot.brief());

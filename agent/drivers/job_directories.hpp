@@ -45,8 +45,8 @@ struct DirectoryOptions {
   CollectSettings collecting{};
 };
 
-// A directory that a Dockerfile is built in, as it was sent; of the agent's own. Gone with the last who holds it, and so
-// is what its files are charged as.
+// A directory that a Dockerfile is built in, as it was sent; of the agent's own. Gone with the last who holds it, and
+// so is what its files are charged as.
 class BuildDirectory {
  public:
   BuildDirectory(std::string path, disk::Transit::Charge charge) : path_(std::move(path)), charge_(std::move(charge)) {}
@@ -117,7 +117,8 @@ class JobDirectories : public disk::JobFiles {
   // Of a job that is over: the launches up to `launch` and the job's side logs, or everything.
   void remove(const model::JobId& id, std::optional<int> launch) override;
   // A stop is Cancelled.
-  std::unique_ptr<const BuildDirectory> make_context(const Digest& snapshot, disk::Transit::Charge room, const std::stop_token& stop);
+  std::unique_ptr<const BuildDirectory> make_context(const Digest& snapshot, disk::Transit::Charge room,
+                                                     const std::stop_token& stop);
   // The log of an environment's build becomes the job's build log, in place of an earlier one: as a further name of the
   // same file, so that it grows on. Never throws: it is not worth a job.
   void adopt_build_log(const model::JobId& id, const std::string& log) noexcept;

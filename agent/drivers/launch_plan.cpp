@@ -97,9 +97,7 @@ os::Limits limits_of(const model::JobRequest& request) {
   return limits;
 }
 
-bool was_killed(const os::Exit& exit) {
-  return exit.signalled ? exit.status == SIGKILL : exit.status != 0;
-}
+bool was_killed(const os::Exit& exit) { return exit.signalled ? exit.status == SIGKILL : exit.status != 0; }
 
 }  // namespace
 
@@ -182,11 +180,14 @@ void set_secrets_apart(shim::Launch& launch, const model::JobRequest& request, c
   std::erase_if(launch.environment, is_secret);
   for (const auto& [name, use] : request.secrets) {
     const auto value = secrets.values.find(name);
-    if (value == secrets.values.end()) throw Error(Code::corrupt, "the job's secret " + name + " is not here", "submit it again");
-    const bool is_ours = !site.gpus.empty() && std::ranges::any_of(gpu::visibility_variables(site.gpus), [&](const auto& one) {
-      return one.first == name;  // as in variables_of()
-    });
-    if (use.variable && !is_ours) apart.environment.push_back(name + "=" + (use.file ? as_variable(value->second) : value->second));
+    if (value == secrets.values.end())
+      throw Error(Code::corrupt, "the job's secret " + name + " is not here", "submit it again");
+    const bool is_ours =
+        !site.gpus.empty() && std::ranges::any_of(gpu::visibility_variables(site.gpus), [&](const auto& one) {
+          return one.first == name;  // as in variables_of()
+        });
+    if (use.variable && !is_ours)
+      apart.environment.push_back(name + "=" + (use.file ? as_variable(value->second) : value->second));
     if (use.file) apart.files[name] = value->second;
   }
   if (launch.command != shown) apart.command = std::exchange(launch.command, shown);

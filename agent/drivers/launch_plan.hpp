@@ -22,11 +22,11 @@ struct Site {
   bool container = false;               // in one of its own, where the user's home is not
   std::vector<std::string> image_environment;  // NAME=VALUE that the image sets
   std::string image_directory{};               // where it runs its programs; "" where it does not say
-  std::string secrets{};                       // a directory of the job's own for the files of its secrets; "" for none
-  std::string scratch{};                       // for a job without code in a container: a directory of its own there
-  ByteSize shm_size = 2_GiB;                   // of its container
-  std::vector<std::string> docker_args{};      // likewise (runtime/docker/arguments.hpp)
-  os::DeviceRules devices;              // that keep it off the others; empty: nothing does
+  std::string secrets{};  // a directory of the job's own for the files of its secrets; "" for none
+  std::string scratch{};  // for a job without code in a container: a directory of its own there
+  ByteSize shm_size = 2_GiB;  // of its container
+  std::vector<std::string> docker_args{};  // likewise (runtime/docker/arguments.hpp)
+  os::DeviceRules devices;  // that keep it off the others; empty: nothing does
   std::optional<shim::Protection> protection{};  // of what it shares with others
 };
 
@@ -35,12 +35,12 @@ struct NodeDefaults {
   std::string path;  // PATH of jobs
   ByteSize log_cap{1ULL << 30};
   std::chrono::milliseconds stop_grace{10'000};
-  std::optional<ByteSize> memory;     // of jobs that ask for none
+  std::optional<ByteSize> memory;  // of jobs that ask for none
   std::optional<std::uint32_t> pids;  // likewise
-  std::optional<ByteSize> tmp;        // likewise
-  ByteSize shm_size = 2_GiB;          // of containers whose job does not say
-  bool network = true;                // false: no job has any
-  int nice = 0;             // where control groups share out no CPUs
+  std::optional<ByteSize> tmp;  // likewise
+  ByteSize shm_size = 2_GiB;  // of containers whose job does not say
+  bool network = true;  // false: no job has any
+  int nice = 0;  // where control groups share out no CPUs
   bool core_dumps = false;
 };
 
@@ -54,8 +54,8 @@ void check_credentials(const model::JobRequest& request);
 shim::Launch plan_launch(const model::Job& job, int attempt, const Site& site, const environment::Ready& ready,
                          const os::Identity& identity, bool switch_user, const NodeDefaults& defaults);
 
-// What of the plan is secret goes where only the supervisor reads it, with the job's own secrets. `shown` is the command as
-// the record has it.
+// What of the plan is secret goes where only the supervisor reads it, with the job's own secrets. `shown` is the
+// command as the record has it.
 void set_secrets_apart(shim::Launch& launch, const model::JobRequest& request, const std::vector<std::string>& shown,
                        const Site& site, const model::JobSecrets& secrets);
 

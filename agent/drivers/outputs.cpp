@@ -77,7 +77,8 @@ class Gathering {
     std::optional<Error> failure;
     try {
       auto collection = snapshot::receive_collection(store, answer, limits);
-      return {collection.snapshot, ByteSize(collection.bytes), std::move(collection.left_out), std::move(collection.pin)};
+      return {collection.snapshot, ByteSize(collection.bytes), std::move(collection.left_out),
+              std::move(collection.pin)};
     } catch (const Error& error) {
       failure = error;
     }

@@ -39,7 +39,8 @@ std::string_view environment_changes_are(const os::Protections& possible, bool s
 }
 
 std::optional<shim::Protection> JobDirectories::protect(const model::JobId& id, int launch, const Site& site,
-                                                    const std::string& environment, const os::Identity& identity) const {
+                                                        const std::string& environment,
+                                                        const os::Identity& identity) const {
   if (!options_.protections.read_only) return std::nullopt;
   shim::Protection protection;
   protection.read_only = options_.shared;

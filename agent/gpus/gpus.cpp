@@ -126,8 +126,8 @@ async::Task<> Gpus::start(Listener listener) {
     log_.warn("NVML does not answer; the agent goes on without GPUs until it does", kv("library", settings_.library));
 }
 
-// Before anything is looked at, given out or served. A record that makes no sense is no reason not to start: the next look
-// makes a new one. A store that cannot be read is one.
+// Before anything is looked at, given out or served. A record that makes no sense is no reason not to start: the next
+// look makes a new one. A store that cannot be read is one.
 void Gpus::recall() {
   try {
     kept_ = record_from_text(store_.gpu_record(), settings_.boot_id);
@@ -209,8 +209,7 @@ void Gpus::tell_changes() {
     const auto before = std::find_if(told_.begin(), told_.end(), [&](const auto& d) { return d.uuid == device.uuid; });
     if (before == told_.end()) log_.info("GPU found", kv("gpu", device.label), kv("uuid", device.uuid));
     const auto why = before == told_.end() ? std::nullopt : before->withheld;
-    if (device.withheld && !why)
-      log_.warn("GPU withheld", kv("gpu", device.label), kv("why", *device.withheld));
+    if (device.withheld && !why) log_.warn("GPU withheld", kv("gpu", device.label), kv("why", *device.withheld));
     if (!device.withheld && why) log_.info("GPU offered again", kv("gpu", device.label));
   }
   told_ = devices;
@@ -245,9 +244,7 @@ async::Task<std::string> Gpus::resume(std::string reference) {
   co_return target.uuid;
 }
 
-async::Task<> Gpus::look_in_time() {
-  co_await async::with_deadline(kLookPatience, look(), "looking at the GPUs");
-}
+async::Task<> Gpus::look_in_time() { co_await async::with_deadline(kLookPatience, look(), "looking at the GPUs"); }
 
 async::Task<> Gpus::look_if_none() {
   if (!ledger_.gpus().empty()) co_return;
@@ -263,9 +260,7 @@ async::Task<> Gpus::look() {
   while (done_ < wanted) co_await looked_.wait();
 }
 
-void Gpus::hold(const model::JobId& job, queue::Uuids uuids) {
-  ledger_.hold(job, std::move(uuids), clock_.steady());
-}
+void Gpus::hold(const model::JobId& job, queue::Uuids uuids) { ledger_.hold(job, std::move(uuids), clock_.steady()); }
 
 async::Task<bool> Gpus::memory_back(model::JobId job) {
   auto until_back = [](Gpus& self, const model::JobId& of) -> async::Task<> {

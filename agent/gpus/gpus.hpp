@@ -1,9 +1,9 @@
 #pragma once
 
 // The node's GPUs while the agent runs: looks at them when it starts, every few seconds as long as there are any, and
-// when asked; a machine without NVML is never woken for them, and one whose driver does not answer for some minutes only.
-// What is wrong with them is kept in the store. Belongs to the loop; NVML, which may take long, is asked on a thread of
-// its own.
+// when asked; a machine without NVML is never woken for them, and one whose driver does not answer for some minutes
+// only. What is wrong with them is kept in the store. Belongs to the loop; NVML, which may take long, is asked on a
+// thread of its own.
 
 #include <functional>
 #include <mutex>
@@ -22,11 +22,11 @@
 namespace berth::gpus {
 
 struct Settings {
-  bool managed = true;                               // false: NVML is not even loaded, and there are no GPUs
-  std::optional<std::vector<std::string>> offered;   // UUIDs or numbers; nothing: all
+  bool managed = true;  // false: NVML is not even loaded, and there are no GPUs
+  std::optional<std::vector<std::string>> offered;  // UUIDs or numbers; nothing: all
   std::string library = "libnvidia-ml.so.1";
   std::chrono::milliseconds sample{5000};
-  std::string cgroup_base;     // of the jobs' groups; "" without
+  std::string cgroup_base;  // of the jobs' groups; "" without
   std::string jobs_directory;  // of their launches
   std::string boot_id;
 };
@@ -55,7 +55,7 @@ class Gpus {
  public:
   // What is told about a look.
   struct Listener {
-    std::function<void(std::vector<queue::Device>)> changed;                          // when they differ from before
+    std::function<void(std::vector<queue::Device>)> changed;  // when they differ from before
     std::function<void(const model::JobId&, const model::GpuError&)> failed;  // a job's GPU
   };
 
@@ -110,13 +110,13 @@ class Gpus {
   Ledger ledger_;
   Listener listener_;
   std::vector<queue::Device> told_;
-  Record kept_;                             // in the store
-  std::vector<std::string> resumed_;          // since the last look
+  Record kept_;  // in the store
+  std::vector<std::string> resumed_;  // since the last look
   std::chrono::milliseconds driver_pause_{0};  // the last one that was made for a driver that may come
   mutable std::mutex machine_mutex_;
   gpu::Machine machine_;
   std::uint64_t begun_ = 0;  // looks
-  std::uint64_t done_ = 0;   // the number of the last that ended
+  std::uint64_t done_ = 0;  // the number of the last that ended
   bool asked_ = false;
   async::Event ask_;
   async::Event looked_;

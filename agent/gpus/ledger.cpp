@@ -57,7 +57,8 @@ Ledger::Failures Ledger::take(Look look, Steady now) {
   Failures failures;
   for (auto& [job, hold] : holds_) {
     const auto memory = assignment_.jobs.find(job);
-    hold.meter.sample(now, gpus_, memory == assignment_.jobs.end() ? std::map<std::string, ByteSize>{} : memory->second);
+    hold.meter.sample(now, gpus_,
+                      memory == assignment_.jobs.end() ? std::map<std::string, ByteSize>{} : memory->second);
     if (hold.failure) continue;
     hold.failure = failure_among(hold.uuids);
     if (hold.failure) failures.emplace_back(job, *hold.failure);
@@ -99,9 +100,9 @@ void Ledger::judge() {
   for (const auto& [job, uses] : assignment_.jobs)
     for (const auto& [uuid, memory] : uses)
       if (!is_held_by(job, uuid))
-        assignment_.foreign.emplace(uuid, holds_.contains(job) ? "used by the job " + job + ", which was not given it"
-                                                               : "memory of the job " + job + " is not back yet (" +
-                                                                     to_text(memory) + ")");
+        assignment_.foreign.emplace(
+            uuid, holds_.contains(job) ? "used by the job " + job + ", which was not given it"
+                                       : "memory of the job " + job + " is not back yet (" + to_text(memory) + ")");
   gpu::withhold(gpus_, assignment_);
   for (auto& gpu : gpus_)
     if (!is_offered(gpu) && !gpu.withheld) gpu.withheld = kNotOffered;
@@ -146,7 +147,8 @@ Ledger::Target Ledger::resolve(std::string_view reference) const {
       found.push_back(std::move(target));
   }
   if (found.empty())
-    throw Error(Code::not_found, "there is no GPU '" + printable(reference) + "'", "`berth gpu ls` lists those there are");
+    throw Error(Code::not_found, "there is no GPU '" + printable(reference) + "'",
+                "`berth gpu ls` lists those there are");
   if (found.size() > 1)
     throw Error(Code::conflict, "'" + printable(reference) + "' is ambiguous: " + found[0].uuid + ", " + found[1].uuid,
                 "write more of the UUID");

@@ -33,8 +33,8 @@ struct Look {
 
 // The job whose control group this is, or is below; `base`: where the jobs' groups are. Nothing for others.
 std::optional<model::JobId> job_of_group(std::string_view directory, std::string_view base);
-// The job that the supervisor's mark in a process' environment (its entries end with NUL) names; `jobs_directory`: where
-// the jobs' launches are. Nothing without a mark, or where it is of another agent.
+// The job that the supervisor's mark in a process' environment (its entries end with NUL) names; `jobs_directory`:
+// where the jobs' launches are. Nothing without a mark, or where it is of another agent.
 std::optional<model::JobId> job_of_environment(std::string_view environment, std::string_view jobs_directory);
 
 class Ledger {

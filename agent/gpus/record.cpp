@@ -72,18 +72,15 @@ Record record_from(const json& in, const std::string& boot_id) {
 
 }  // namespace
 
-Record record_of(std::string boot_id, const gpu::Survey& survey,
-                    std::map<std::string, Record::Drained> withheld) {
+Record record_of(std::string boot_id, const gpu::Survey& survey, std::map<std::string, Record::Drained> withheld) {
   Record record{std::move(boot_id), {}, survey.troubles, std::move(withheld)};
   for (const auto& gpu : survey.gpus) record.gpus.push_back(lasting_part(gpu));
   return record;
 }
 
 std::string to_text(const Record& record) {
-  json out{{"boot_id", record.boot_id},
-           {"gpus", json::array()},
-           {"troubles", json::object()},
-           {"withheld", json::object()}};
+  json out{
+      {"boot_id", record.boot_id}, {"gpus", json::array()}, {"troubles", json::object()}, {"withheld", json::object()}};
   for (const auto& gpu : record.gpus) out["gpus"].push_back(gpu_json(gpu));
   for (const auto& [uuid, trouble] : record.troubles) out["troubles"][uuid] = trouble_json(trouble);
   for (const auto& [uuid, said] : record.withheld) out["withheld"][uuid] = {{"by", said.by}, {"reason", said.reason}};

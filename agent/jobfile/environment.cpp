@@ -20,8 +20,7 @@ constexpr const char* kDefaultDockerfile = "Dockerfile";
 // A name stays one, for PATH; a path becomes absolute, since the job runs elsewhere.
 std::string interpreter(const std::string& text, const Place& place) {
   if (text.empty())
-    throw Error(Code::invalid, "--python: the interpreter's path is empty",
-                "give a path or a name such as python3");
+    throw Error(Code::invalid, "--python: the interpreter's path is empty", "give a path or a name such as python3");
   return text.find('/') == std::string::npos ? text : absolute_path(text, place.current_directory);
 }
 
@@ -58,8 +57,8 @@ model::EnvironmentRequest venv(const Flags& flags, const Place& place) {
   request.kind = Kind::venv;
   request.python = flags.python.value_or("");
   if (request.python.find('/') != std::string::npos)
-    throw Error(Code::invalid, "--python: with --requirements it is a version, not the path '" +
-                                   printable(request.python) + "'",
+    throw Error(Code::invalid,
+                "--python: with --requirements it is a version, not the path '" + printable(request.python) + "'",
                 "such as 3.11; the node finds or fetches it");
   take_files(request, "--requirements", *flags.requirements, place);
   return request;

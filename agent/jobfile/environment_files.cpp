@@ -1,8 +1,8 @@
 #include "agent/jobfile/environment_files.hpp"
 
+#include <algorithm>
 #include <array>
 #include <deque>
-#include <algorithm>
 #include <optional>
 
 #include "agent/jobfile/working_directory.hpp"

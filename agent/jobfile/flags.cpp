@@ -15,14 +15,11 @@ constexpr const char* kPythonOfEnvironment = "python";
 // Collected without being asked for wherever the job has a tree of its own.
 constexpr const char* kOutputs = "outputs";
 
-bool is_script(const std::string& program) {
-  return program.size() > 3 && program.ends_with(".py");
-}
+bool is_script(const std::string& program) { return program.size() > 3 && program.ends_with(".py"); }
 
 void set_command(model::JobRequest& request, const Flags& flags, const Place& place) {
   if (flags.command.empty())
-    throw Error(Code::invalid, "no command given",
-                "write it after the options: berth run -- python3 train.py");
+    throw Error(Code::invalid, "no command given", "write it after the options: berth run -- python3 train.py");
   request.command = flags.command;
   const bool script = is_script(flags.command.front());
   request.environment = environment(flags, place, script);
@@ -33,8 +30,7 @@ void set_command(model::JobRequest& request, const Flags& flags, const Place& pl
 
 std::map<std::string, std::string> tags(const Flags& flags) {
   std::map<std::string, std::string> tags;
-  for (const auto& text : flags.tags)
-    tags.insert_or_assign(pair("--tag", text).first, pair("--tag", text).second);
+  for (const auto& text : flags.tags) tags.insert_or_assign(pair("--tag", text).first, pair("--tag", text).second);
   return tags;
 }
 
@@ -60,8 +56,7 @@ model::Resources resources(const Flags& flags, model::Resources wanted) {
   if (flags.gpus) wanted.gpus = static_cast<std::uint16_t>(whole_number("--gpus", *flags.gpus, 0, 1024));
   if (flags.gpu_memory) wanted.gpu_memory = size("--gpu-memory", *flags.gpu_memory);
   if (flags.gpu_memory && !flags.gpus && wanted.gpus == 0) wanted.gpus = 1;
-  if (flags.slots)
-    wanted.slots = static_cast<std::uint16_t>(whole_number("--slots", *flags.slots, 0, 65'535));
+  if (flags.slots) wanted.slots = static_cast<std::uint16_t>(whole_number("--slots", *flags.slots, 0, 65'535));
   return wanted;
 }
 
@@ -87,8 +82,7 @@ model::ContainerRequest container(const Flags& flags, const model::EnvironmentRe
 
 std::string directory_in_image(const Flags& flags) {
   if (flags.working_directory && !flags.working_directory->starts_with('/'))
-    throw Error(Code::invalid,
-                "--workdir: '" + printable(*flags.working_directory) + "' is not an absolute path",
+    throw Error(Code::invalid, "--workdir: '" + printable(*flags.working_directory) + "' is not an absolute path",
                 "with --no-code it is a directory in the image; leave it out for the image's own");
   return flags.working_directory.value_or("");
 }
@@ -99,8 +93,7 @@ std::string working_directory(const Flags& flags, const Place& place, const mode
   if (!flags.working_directory) return path_within(place.current_directory, *place.code_root).value_or("");
   if (const auto inside = relative_path(*flags.working_directory)) return *inside;
   if (flags.working_directory->starts_with('/'))
-    if (const auto inside = path_within(absolute_path(*flags.working_directory, "/"), *place.code_root))
-      return *inside;
+    if (const auto inside = path_within(absolute_path(*flags.working_directory, "/"), *place.code_root)) return *inside;
   throw Error(Code::invalid,
               "--workdir: '" + printable(*flags.working_directory) + "' is not inside the code (" +
                   printable(*place.code_root) + ")",
@@ -113,8 +106,7 @@ std::vector<std::string> outputs(const Flags& flags, const Place& place) {
   for (const auto& text : flags.outputs) {
     const auto directory = relative_path(text);
     if (!directory || directory->empty())
-      throw Error(Code::invalid,
-                  "--output: '" + printable(text) + "' is not a directory inside the job's own",
+      throw Error(Code::invalid, "--output: '" + printable(text) + "' is not a directory inside the job's own",
                   "give a path relative to where the job runs, such as checkpoints");
     if (std::find(directories.begin(), directories.end(), *directory) == directories.end())
       directories.push_back(*directory);
@@ -136,8 +128,8 @@ model::JobRequest to_request(const Flags& flags, const Place& place) {
   request.limits = limits(flags);
   request.container = container(flags, request.environment);
   if (flags.priority)
-    request.priority = static_cast<int>(
-        whole_number("--priority", *flags.priority, model::kMinPriority, model::kMaxPriority));
+    request.priority =
+        static_cast<int>(whole_number("--priority", *flags.priority, model::kMinPriority, model::kMaxPriority));
   if (flags.timeout) request.timeout = duration("--timeout", *flags.timeout);
   request.retries = retries("--retry", flags.retries);
   if (flags.stop_signal) request.stop.signal = signal_number("--stop-signal", *flags.stop_signal);

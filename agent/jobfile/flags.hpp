@@ -21,8 +21,7 @@ struct Flags {
   std::string name;
   std::string experiment;
   std::vector<std::string> tags;  // k=v
-  std::vector<std::string>
-      environment_variables;  // K=V, or K for the value it has where the flags were typed
+  std::vector<std::string> environment_variables;  // K=V, or K for the value it has where the flags were typed
   std::vector<std::string> secrets;           // NAME[=FILE]: a file of the job's
   std::vector<std::string> secret_variables;  // likewise, and a variable
   std::optional<std::string> python;

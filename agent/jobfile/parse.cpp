@@ -21,8 +21,7 @@ constexpr int kMostRetries = 100;
 
 }  // namespace
 
-std::int64_t whole_number(const std::string& flag, const std::string& text, std::int64_t least,
-                          std::int64_t most) {
+std::int64_t whole_number(const std::string& flag, const std::string& text, std::int64_t least, std::int64_t most) {
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const auto range = std::to_string(least) + " to " + std::to_string(most);
@@ -84,8 +83,6 @@ std::map<std::string, int> retries(const std::string& flag, const std::vector<st
   return result;
 }
 
-std::span<const std::string_view> retry_causes() {
-  return model::kRetryCauses;
-}
+std::span<const std::string_view> retry_causes() { return model::kRetryCauses; }
 
 }  // namespace berth::jobfile

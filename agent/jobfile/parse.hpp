@@ -16,8 +16,7 @@
 namespace berth::jobfile {
 
 // All throw Error Code::invalid naming the flag ("--cpus").
-std::int64_t whole_number(const std::string& flag, const std::string& text, std::int64_t least,
-                          std::int64_t most);
+std::int64_t whole_number(const std::string& flag, const std::string& text, std::int64_t least, std::int64_t most);
 // "2", "0.5", "250m" → thousandths of a CPU.
 std::uint32_t cpus(const std::string& flag, const std::string& text);
 ByteSize size(const std::string& flag, const std::string& text);

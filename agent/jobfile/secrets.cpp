@@ -33,7 +33,8 @@ std::string content_of(const std::string& flag, const std::string& name, const s
     if (error.code() != Code::not_found) throw;
     // Its path may be the secret, mistaken: it is not told.
     throw Error(Code::not_found, flag + ": there is no such file for '" + name + "'",
-                "a value does not belong on the command line, where all see it: " + flag + " " + name + "=-  reads it from standard input");
+                "a value does not belong on the command line, where all see it: " + flag + " " + name +
+                    "=-  reads it from standard input");
   }
 }
 
@@ -41,7 +42,8 @@ model::GivenSecret secret_of(const std::string& flag, const std::string& name, c
                              const Place& place, model::SecretUse use) {
   // What is no name may be the secret itself: it is not told.
   if (!is_name(name))
-    throw Error(Code::invalid, flag + ": a secret's name has letters, digits and '_' only", "write " + flag + " HF_TOKEN");
+    throw Error(Code::invalid, flag + ": a secret's name has letters, digits and '_' only",
+                "write " + flag + " HF_TOKEN");
   return {file ? content_of(flag, name, *file, place) : value_of(flag, name, place), use};
 }
 
@@ -54,7 +56,8 @@ std::map<std::string, model::GivenSecret> secrets(const Flags& flags, const Plac
     const auto equals = text.find('=');
     const auto name = text.substr(0, equals);
     const auto file = equals == std::string::npos ? std::nullopt : std::optional(text.substr(equals + 1));
-    if (all.contains(name)) throw Error(Code::invalid, flag + ": '" + printable(name) + "' is given twice", "give it once");
+    if (all.contains(name))
+      throw Error(Code::invalid, flag + ": '" + printable(name) + "' is given twice", "give it once");
     if (file == kInput && std::exchange(input_read, true))
       throw Error(Code::invalid, flag + ": standard input can be one secret only", "give the others by files");
     all[name] = secret_of(flag, name, file, place, use);

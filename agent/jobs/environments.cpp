@@ -17,7 +17,8 @@ constexpr int kRetireTries = 50;
 constexpr std::chrono::milliseconds kRetirePause{100};
 
 void report(std::exception_ptr failure) {
-  Log().warn("what a Dockerfile was built in cannot be removed", kv("error", error_from(std::move(failure)).describe()));
+  Log().warn("what a Dockerfile was built in cannot be removed",
+             kv("error", error_from(std::move(failure)).describe()));
 }
 
 }  // namespace
@@ -67,8 +68,8 @@ class JobEnvironments::Wait {
   WaitingPtr waiting_;
 };
 
-JobEnvironments::JobEnvironments(async::Executor executor, environment::Environments& environments, drivers::JobDirectories& directories,
-                                 Room room, Options options)
+JobEnvironments::JobEnvironments(async::Executor executor, environment::Environments& environments,
+                                 drivers::JobDirectories& directories, Room room, Options options)
     : environments_(environments),
       directories_(directories),
       room_(std::move(room)),
@@ -124,13 +125,15 @@ Task<> JobEnvironments::make(const model::Job& job, environment::Context whose, 
 }
 
 Task<std::shared_ptr<const drivers::BuildDirectory>> JobEnvironments::build_directory(Digest snapshot, uid_t owner,
-                                                                             environment::Waiting& waiting) {
+                                                                                      environment::Waiting& waiting) {
   std::unique_ptr<const drivers::BuildDirectory> made;
   auto bring = [&]() -> Task<> {
     auto measure = [&](const std::stop_token&) { return directories_.bytes_of(snapshot); };
     const auto bytes = co_await async::offload(contexts_, owner, measure);
     auto room = co_await room_(owner, bytes);
-    auto restore = [&](const std::stop_token& stop) { made = directories_.make_context(snapshot, std::move(room), stop); };
+    auto restore = [&](const std::stop_token& stop) {
+      made = directories_.make_context(snapshot, std::move(room), stop);
+    };
     co_await async::offload(contexts_, owner, restore);
   };
   auto restoring = bring();
@@ -189,7 +192,8 @@ Task<Ready> JobEnvironments::for_launch(model::Job job, os::Identity identity,
 
 // A job has changed it, so no further one gets it. Those that are prepared with it get it made again.
 Task<> JobEnvironments::retire(Digest environment) {
-  std::erase_if(leases_, [&](const auto& held) { return !held.second.launched && held.second.environment == environment; });
+  std::erase_if(leases_,
+                [&](const auto& held) { return !held.second.launched && held.second.environment == environment; });
   std::optional<Error> failure;
   for (int tries = 0; tries < kRetireTries; ++tries) {
     const auto removed = co_await async::attempt(environments_.remove(environment));
@@ -198,7 +202,8 @@ Task<> JobEnvironments::retire(Digest environment) {
     co_await async::sleep_for(kRetirePause);  // another one that is about to start may be looking at it just now
   }
   throw Error(Code::unavailable,
-              "a job has changed the environment " + environment.brief() + ", which cannot be made again: " + failure->describe(),
+              "a job has changed the environment " + environment.brief() +
+                  ", which cannot be made again: " + failure->describe(),
               "ask for it again when the jobs that run in it have ended");
 }
 

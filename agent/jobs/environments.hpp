@@ -34,7 +34,8 @@ class JobEnvironments {
   // Of the files of a user's snapshot, before they are brought to disk: may wait, and throws where there is none.
   using Room = std::function<async::Task<disk::Transit::Charge>(uid_t user, std::uint64_t bytes)>;
   // All given by reference outlive this.
-  JobEnvironments(async::Executor executor, environment::Environments& environments, drivers::JobDirectories& directories, Room room, Options options);
+  JobEnvironments(async::Executor executor, environment::Environments& environments,
+                  drivers::JobDirectories& directories, Room room, Options options);
   // Needed before the end.
   async::Task<> stop();
 
@@ -46,7 +47,7 @@ class JobEnvironments {
   // What a Dockerfile is built in, brought to disk in the lane of the user `owner`, in which it also goes once nobody
   // holds it. The snapshot must stay meanwhile. Cancelled when `waiting` is abandoned.
   async::Task<std::shared_ptr<const drivers::BuildDirectory>> build_directory(Digest snapshot, uid_t owner,
-                                                                     environment::Waiting& waiting);
+                                                                              environment::Waiting& waiting);
   // What the job was prepared with, as it is now, or made again where it is gone.
   async::Task<environment::Ready> for_launch(model::Job job, os::Identity identity,
                                              model::AllRegistryCredentials credentials);

@@ -37,8 +37,7 @@ queue::Entry Jobs::queue_entry(const model::Job& job, bool ready) {
 namespace {
 
 bool runs(model::State state) {
-  return state == model::State::running || state == model::State::cancel_requested ||
-         state == model::State::finalizing;
+  return state == model::State::running || state == model::State::cancel_requested || state == model::State::finalizing;
 }
 
 }  // namespace
@@ -48,15 +47,16 @@ bool needs_preparation(const model::JobRequest& request) {
 }
 
 Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, drivers::JobDirectories& directories,
-           drivers::Drivers& drivers, environment::Environments& environments, disk::Manager& disk, disk::Quota& quota, gpus::Gpus& gpus,
-           async::Watcher& watcher, async::Pool& pool, const Clock& clock, Log log)
+           drivers::Drivers& drivers, environment::Environments& environments, disk::Manager& disk, disk::Quota& quota,
+           gpus::Gpus& gpus, async::Watcher& watcher, async::Pool& pool, const Clock& clock, Log log)
     : executor_(executor),
       settings_(std::move(settings)),
       store_(store),
       directories_(directories),
       box_(settings_.secrets_key, store_.anything_sealed()),
-      environments_(executor, environments, directories, [this](uid_t uid, std::uint64_t bytes) { return room_for(uid, bytes); },
-                    {settings_.switch_user, settings_.defaults.path, settings_.cgroup_base, settings_.guard_environments}),
+      environments_(
+          executor, environments, directories, [this](uid_t uid, std::uint64_t bytes) { return room_for(uid, bytes); },
+          {settings_.switch_user, settings_.defaults.path, settings_.cgroup_base, settings_.guard_environments}),
       drivers_(drivers),
       disk_(disk),
       quota_(quota),
@@ -120,7 +120,8 @@ Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs
     drivers::fill_in(job.request, settings_.defaults);
     drivers::check_credentials(job.request);
     if (const auto reason = queue_.never_fits(job.request.resources))
-      throw Error(Code::invalid, "this job can never run here: it " + *reason, "`berth status` shows what the node has");
+      throw Error(Code::invalid, "this job can never run here: it " + *reason,
+                  "`berth status` shows what the node has");
     job.state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
   }
   if (!secrets.empty()) co_await close_secrets(jobs, secrets);
@@ -231,8 +232,8 @@ Task<> Jobs::cancel(Sequence sequence, std::string by) {
 Task<> Jobs::set_held(Sequence sequence, bool held, std::string by) {
   const auto* live = find(sequence);
   if (live == nullptr || !queue_.is_waiting(sequence))
-    throw Error(Code::conflict, columns(sequence).id + " does not wait any more, so it can not be " +
-                                    (held ? "held" : "released"));
+    throw Error(Code::conflict,
+                columns(sequence).id + " does not wait any more, so it can not be " + (held ? "held" : "released"));
   if (held) queue_.set_held(sequence, true);  // at once, lest it starts while this is written
   co_await store_.set_held(sequence, held, std::move(by));
   queue_.set_held(sequence, held);
@@ -284,7 +285,8 @@ Task<> Jobs::preempt_all(model::Preempted::Cause cause) {
   std::vector<Sequence> running;
   for (const auto& [sequence, live] : live_)
     if (runs(live.state)) running.push_back(sequence);
-  log_.info("running jobs are asked to stop", kv("reason", reason), kv("jobs", static_cast<std::uint64_t>(running.size())));
+  log_.info("running jobs are asked to stop", kv("reason", reason),
+            kv("jobs", static_cast<std::uint64_t>(running.size())));
   for (const auto sequence : running) {
     while (find(sequence) != nullptr && find(sequence)->state == model::State::running && find(sequence)->launch == 0)
       co_await next_change(sequence);  // it is about to start, and can be told only then
@@ -333,8 +335,7 @@ void Jobs::complete(model::Job& job) const {
   if (found == live_.end()) return;
   const auto& live = found->second;
   if (!model::is_final(job.state)) job.state = live.state;
-  if (live.started && !job.attempts.empty() && !job.attempts.back().started)
-    job.attempts.back().started = live.started;
+  if (live.started && !job.attempts.empty() && !job.attempts.back().started) job.attempts.back().started = live.started;
 }
 
 std::optional<std::string> Jobs::why_waiting(Sequence sequence) const {

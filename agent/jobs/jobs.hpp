@@ -18,15 +18,15 @@
 
 #include "agent/disk/manager.hpp"
 #include "agent/disk/quota.hpp"
-#include "agent/gpus/gpus.hpp"
 #include "agent/drivers/driver.hpp"
+#include "agent/drivers/job_directories.hpp"
+#include "agent/gpus/gpus.hpp"
 #include "agent/jobs/environments.hpp"
 #include "agent/jobs/lanes.hpp"
 #include "agent/jobs/launch_state.hpp"
 #include "agent/jobs/masks.hpp"
 #include "agent/jobs/outage.hpp"
 #include "agent/jobs/secret_box.hpp"
-#include "agent/drivers/job_directories.hpp"
 #include "agent/model/job.hpp"
 #include "agent/model/secrets.hpp"
 #include "agent/queue/queue.hpp"
@@ -80,9 +80,9 @@ bool needs_preparation(const model::JobRequest& request);
 class Jobs {
  public:
   // Everything given by reference outlives this.
-  Jobs(async::Executor executor, Settings settings, store::Store& store, drivers::JobDirectories& directories, drivers::Drivers& drivers,
-       environment::Environments& environments, disk::Manager& disk, disk::Quota& quota, gpus::Gpus& gpus,
-       async::Watcher& watcher, async::Pool& pool, const Clock& clock, Log log);
+  Jobs(async::Executor executor, Settings settings, store::Store& store, drivers::JobDirectories& directories,
+       drivers::Drivers& drivers, environment::Environments& environments, disk::Manager& disk, disk::Quota& quota,
+       gpus::Gpus& gpus, async::Watcher& watcher, async::Pool& pool, const Clock& clock, Log log);
   Jobs(const Jobs&) = delete;
   Jobs& operator=(const Jobs&) = delete;
 
@@ -95,7 +95,8 @@ class Jobs {
   // have, and everything when the disk is nearly full.
   Task<std::vector<store::Submitted>> submit(std::vector<store::NewJob> jobs, SubmittedSecrets secrets = {});
 
-  // `by` names the user who asks. Code::conflict where the job's state does not allow the change. Canceling an ended job changes nothing.
+  // `by` names the user who asks. Code::conflict where the job's state does not allow the change. Canceling an ended
+  // job changes nothing.
   Task<> cancel(Sequence job, std::string by);
   Task<> set_held(Sequence job, bool held, std::string by);
   Task<> set_priority(Sequence job, int priority, std::string by);
@@ -135,13 +136,14 @@ class Jobs {
   std::vector<RunningLaunch> running() const;
   // What its readers must not see of a job's logs.
   Task<Masks::Kept> mask_of(Sequence job, uid_t reader);
-  // The same of an environment's build: what the reader's own jobs brought along for it, to root all of them. What others
-  // brought along hides nothing, or he could try what it is.
+  // The same of an environment's build: what the reader's own jobs brought along for it, to root all of them. What
+  // others brought along hides nothing, or he could try what it is.
   Task<Masks::Kept> mask_of(Digest environment, uid_t reader);
   Masks& masks() { return masks_; }
 
   // As of JobEnvironments, for what is made before a job needs it.
-  Task<std::shared_ptr<const drivers::BuildDirectory>> build_directory(Digest snapshot, uid_t owner, environment::Waiting& waiting) {
+  Task<std::shared_ptr<const drivers::BuildDirectory>> build_directory(Digest snapshot, uid_t owner,
+                                                                       environment::Waiting& waiting) {
     return environments_.build_directory(snapshot, owner, waiting);
   }
 
@@ -158,19 +160,19 @@ class Jobs {
     model::JobId id;
     uid_t uid = 0;
     model::State state = model::State::preparing;
-    bool stopping = false;             // canceled: whoever works on it leaves it alone or stops it
-    bool asked_to_stop = false;        // its supervisor, by this agent
-    unsigned life = 0;                 // tells a coroutine that the job it works on was ended and started anew
-    Stage stage = Stage::intending;    // of its attempt
-    int launch = 0;                    // whose supervisor may be asked to stop; 0 before
+    bool stopping = false;  // canceled: whoever works on it leaves it alone or stops it
+    bool asked_to_stop = false;  // its supervisor, by this agent
+    unsigned life = 0;  // tells a coroutine that the job it works on was ended and started anew
+    Stage stage = Stage::intending;  // of its attempt
+    int launch = 0;  // whose supervisor may be asked to stop; 0 before
     std::optional<Instant> started;
-    std::vector<std::string> gpus;     // that it holds
+    std::vector<std::string> gpus;  // that it holds
     std::optional<std::stop_source> collecting;  // of its outputs, at this moment
     std::string collecting_canceled_by;
     std::shared_ptr<os::Fd> supervisor;  // of the launch
     std::shared_ptr<const model::Job> job;  // with its request, while an attempt is under way
     std::shared_ptr<async::Event> changed;  // made when somebody waits
-    std::shared_ptr<Outage> outage;    // what it waits for, or is just trying again
+    std::shared_ptr<Outage> outage;  // what it waits for, or is just trying again
 
     // The launch is no more: there is nobody to ask to stop.
     void leave_launch() {
@@ -334,7 +336,7 @@ class Jobs {
   unsigned lives_ = 0;
   std::size_t preparing_ = 0;  // how many are being prepared at this moment
   std::list<std::pair<model::JobId, int>> stripping_;  // launches whose directories are being cleared
-  bool swept_drivers_ = false;      // what jobs of an earlier agent left with them is gone
+  bool swept_drivers_ = false;  // what jobs of an earlier agent left with them is gone
   std::set<model::JobId> unswept_;  // ended jobs of which an earlier agent may have left something
   async::Event swept_now_;
   bool taking_unknown_ = false;

@@ -156,8 +156,10 @@ Task<Came> Jobs::launch(Run& run) {
   auto& site = run.prepared->site;
   shim::Launch plan;
   auto make_plan = [&] {
-    plan = drivers::plan_launch(job, run.attempt, site, run.prepared->environment, identity, settings_.switch_user, settings_.defaults);
-    if (!run.prepared->secrets.empty()) drivers::set_secrets_apart(plan, job.request, shown_command, site, run.prepared->secrets);
+    plan = drivers::plan_launch(job, run.attempt, site, run.prepared->environment, identity, settings_.switch_user,
+                                settings_.defaults);
+    if (!run.prepared->secrets.empty())
+      drivers::set_secrets_apart(plan, job.request, shown_command, site, run.prepared->secrets);
   };
   auto made = co_await async::attempt(async::offload(pool_, make_plan));
   if (!made) {  // which may repeat what is secret of docker_args
@@ -236,7 +238,8 @@ Task<Came> Jobs::look_at_files(Run& run) {
         co_return Came::ended;
       }
       // Its agent may have died before it made the directory; what ran there has left traces.
-      if (run.adopted && !shim::has_processes(directory, run.driver->group_of(id, run.launch))) co_return never_ran(run);
+      if (run.adopted && !shim::has_processes(directory, run.driver->group_of(id, run.launch)))
+        co_return never_ran(run);
       co_return lost(run, "its directory " + directory + " was removed");
     }
     std::optional<os::Attempt> attempt;
@@ -260,7 +263,8 @@ Task<Came> Jobs::look_at_files(Run& run) {
   }
   if (find(run.sequence)->stopping) co_await stop_supervisor(run.sequence, shim::kStoppedCanceled);
   // For a newer agent to read, or gone with the next look.
-  const bool waits = unreadable->code() == Code::unsupported || (may_pass(*unreadable) && ++run.unreadable < kMostUnreadable);
+  const bool waits =
+      unreadable->code() == Code::unsupported || (may_pass(*unreadable) && ++run.unreadable < kMostUnreadable);
   if (waits && !(find(run.sequence)->stopping && !shim::is_supervised(directory))) throw *unreadable;
   co_return lost(run, unreadable->describe());
 }
@@ -332,7 +336,8 @@ Task<> Jobs::relaunch(Run& run) {
   auto discard = [&](const std::stop_token&) { directories_.discard(id, before); };
   const auto discarded = co_await async::attempt(async::offload(lanes_.removing, uid, discard));
   if (!discarded)  // it is revoked, and in nobody's way
-    log_.warn("what a launch left stays", kv("job", id), kv("launch", before), kv("error", discarded.error().describe()));
+    log_.warn("what a launch left stays", kv("job", id), kv("launch", before),
+              kv("error", discarded.error().describe()));
 }
 
 }  // namespace berth::jobs

@@ -1,13 +1,13 @@
 #pragma once
 
-// The way of one attempt, from the intent to run it to its record: which step follows what came of the one before. Pure;
-// jobs/launch.cpp does the steps, and the model test tries every step with every failure of it. A step may fail after it
-// has had its effect, so each can be repeated.
+// The way of one attempt, from the intent to run it to its record: which step follows what came of the one before.
+// Pure; jobs/launch.cpp does the steps, and the model test tries every step with every failure of it. A step may fail
+// after it has had its effect, so each can be repeated.
 //
-// Two things are true by construction. Nothing that fails once a supervisor may exist ends the attempt: from `launching`
-// on there is no way to the record that does not pass `looking`, where only the launch's files and the kernel decide
-// (whoever looks and finds that nothing ran has revoked the launch, so that nothing will). And what fails after that is
-// done again until it is done.
+// Two things are true by construction. Nothing that fails once a supervisor may exist ends the attempt: from
+// `launching` on there is no way to the record that does not pass `looking`, where only the launch's files and the
+// kernel decide (whoever looks and finds that nothing ran has revoked the launch, so that nothing will). And what fails
+// after that is done again until it is done.
 //
 //   stage        does                                 done →       failed →      else
 //   intending    puts the intent on record, makes     launching    releasing     canceled → releasing
@@ -25,7 +25,6 @@
 //   noting       puts the end on record               gathering    noting
 //   gathering    stores outputs                       recording    recording     told, and no reason to lose the ending
 //   recording    puts the ending, or the retry, on    over         recording
-//                record
 //
 // Postponed: nothing of it ran, for want of what the node lacks for a moment; the job waits in the queue again.
 //

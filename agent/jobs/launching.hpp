@@ -53,7 +53,8 @@ struct Jobs::Run {
   std::optional<Error> error;  // why it did not come to a supervisor, or why starting one failed
   std::shared_ptr<os::Fd> supervisor;  // readable when it has ended
   std::unique_ptr<async::Watcher::Watch> watch;
-  async::Backoff pause{std::chrono::milliseconds(5), std::chrono::milliseconds(1000)};  // where nobody can be waited for
+  async::Backoff pause{std::chrono::milliseconds(5),
+                       std::chrono::milliseconds(1000)};  // where nobody can be waited for
   std::optional<Steady> unwatched_since;  // somebody holds the claim who is not its supervisor
   bool seen_started = false;              // by its files; whoever removes them later does not undo it
   unsigned unreadable = 0;                // how often its files could not be read

@@ -1,6 +1,6 @@
-// A job's life but for its attempts' way, which launch.cpp and settle.cpp go: its preparation, the preparation of a launch, what
-// a launch leaves, and the job's end. Every function here may be overtaken by a cancellation at a co_await, so each looks
-// at the job again afterwards.
+// A job's life but for its attempts' way, which launch.cpp and settle.cpp go: its preparation, the preparation of a
+// launch, what a launch leaves, and the job's end. Every function here may be overtaken by a cancellation at a
+// co_await, so each looks at the job again afterwards.
 
 #include <condition_variable>
 #include <mutex>
@@ -210,7 +210,8 @@ Task<> Jobs::give_back_gpus(Sequence sequence, model::Attempt& attempt) {
   const auto held = find(sequence)->gpus.size();
   if (held == 0) co_return;
   const bool back = co_await gpus_.memory_back(id);
-  if (!back) directories_.remark(id, "processes of the job still have memory on its GPUs, which are withheld until it is back");
+  if (!back)
+    directories_.remark(id, "processes of the job still have memory on its GPUs, which are withheld until it is back");
   find(sequence)->gpus.clear();
   const auto stay = gpus_.give_back(id);
   if (!stay) co_return;
@@ -248,8 +249,10 @@ Task<> Jobs::strip(drivers::LaunchId launch, drivers::Driver& driver, environmen
 }
 
 Task<> Jobs::strip_again(model::JobId id, async::Lanes::Owner owner, int launch, os::Removal left) {
-  directories_.remark(id, "what it left cannot be removed: " + std::to_string(left.left) + " entries; " + left.first_failure);
-  log_.warn("what a job left cannot be removed now", kv("job", id), kv("entries", left.left), kv("error", left.first_failure));
+  directories_.remark(
+      id, "what it left cannot be removed: " + std::to_string(left.left) + " entries; " + left.first_failure);
+  log_.warn("what a job left cannot be removed now", kv("job", id), kv("entries", left.left),
+            kv("error", left.first_failure));
   async::Backoff pause(kFirstStripPause, kLongestStripPause);
   auto work = [&](const std::stop_token& stop) { left = directories_.strip_up_to(id, launch, stop); };
   while (left.left > 0) {

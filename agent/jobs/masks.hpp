@@ -1,8 +1,8 @@
 #pragma once
 
-// The masks of logs while they are read: one for all readers of a job, kept for as long as there are any. They are made and
-// used in the lanes of who reads, and what they take of memory is bounded for each reader and in all. All state lives on one
-// loop.
+// The masks of logs while they are read: one for all readers of a job, kept for as long as there are any. They are made
+// and used in the lanes of who reads, and what they take of memory is bounded for each reader and in all. All state
+// lives on one loop.
 
 #include <functional>
 #include <map>

@@ -32,7 +32,8 @@ bool Jobs::note_outage(Sequence sequence, const Error& error) {
     live->outage = std::make_shared<Outage>();
     live->outage->since = clock_.now();
     live->outage->began = clock_.steady();
-    log_.warn("job waits for what the node lacks", kv("job", live->id), kv("what", *what), kv("error", error.describe()));
+    log_.warn("job waits for what the node lacks", kv("job", live->id), kv("what", *what),
+              kv("error", error.describe()));
   }
   if (clock_.steady() - live->outage->began >= settings_.outage_patience) {
     live->outage.reset();
@@ -46,7 +47,8 @@ bool Jobs::note_outage(Sequence sequence, const Error& error) {
 
 // Until it is worth another try.
 Task<> Jobs::sit_out(std::shared_ptr<Outage> outage) {
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(outage->began + settings_.outage_patience - clock_.steady());
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(outage->began + settings_.outage_patience -
+                                                                          clock_.steady());
   const auto pause = std::clamp(left, kFirstPause, outage->pause.next());
   co_await async::sleep_for(pause);
   if (outage->away == nullptr) co_return;
@@ -91,9 +93,10 @@ Task<> Jobs::start_again(Sequence sequence, unsigned life, std::shared_ptr<Outag
 std::optional<std::string> Jobs::why_out(const Live& live) const {
   if (!live.outage || live.launch != 0) return std::nullopt;
   const auto& outage = *live.outage;
-  const auto since = std::max(std::chrono::seconds(1), std::chrono::duration_cast<std::chrono::seconds>(clock_.steady() - outage.began));
-  return "waits for " + outage.what + ": " + outage.why + "; since " + to_rfc3339(outage.since) + ", for " + to_words(since) +
-         " so far, and for " + to_words(settings_.outage_patience) + " at most";
+  const auto since = std::max(std::chrono::seconds(1),
+                              std::chrono::duration_cast<std::chrono::seconds>(clock_.steady() - outage.began));
+  return "waits for " + outage.what + ": " + outage.why + "; since " + to_rfc3339(outage.since) + ", for " +
+         to_words(since) + " so far, and for " + to_words(settings_.outage_patience) + " at most";
 }
 
 }  // namespace berth::jobs

@@ -20,8 +20,7 @@ std::vector<Sequence> Jobs::in_order(std::size_t most) const {
 std::vector<Jobs::RunningLaunch> Jobs::running() const {
   std::map<Sequence, RunningLaunch> launches;
   for (const auto& [sequence, live] : live_)
-    if (live.launch > 0 &&
-        (live.state == model::State::running || live.state == model::State::cancel_requested))
+    if (live.launch > 0 && (live.state == model::State::running || live.state == model::State::cancel_requested))
       launches.emplace(sequence, RunningLaunch{live.id, live.launch});
   std::vector<RunningLaunch> running;
   for (auto& [sequence, launch] : launches) running.push_back(std::move(launch));

@@ -24,7 +24,6 @@ queue::Entry entry_of(const store::LiveJob& job) {
   return entry;
 }
 
-
 // Groups of launches, but for those of live jobs.
 std::vector<std::string> groups_left(const std::string& base, const std::set<std::string>& kept) {
   std::vector<std::string> left;

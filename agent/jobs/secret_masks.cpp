@@ -13,8 +13,8 @@ namespace {
 
 constexpr std::size_t kLongestSpelled = 4096;  // files are not written in URLs
 
-// Within a longer text, such as "user:secret", its letters depend on where it begins; those at its ends on its neighbours,
-// too.
+// Within a longer text, such as "user:secret", its letters depend on where it begins; those at its ends on its
+// neighbours, too.
 void add_base64(std::vector<std::string>& spellings, const std::string& text) {
   for (const auto alphabet : {Base64::standard, Base64::url}) {
     for (std::size_t shift = 0; shift < 3; ++shift) {
@@ -41,7 +41,8 @@ void add_spellings(std::vector<std::string>& spellings, const std::string& text)
 
 void check_size(const std::vector<std::string>& values) {
   if (model::bytes_of(values) > model::kMostMasked)
-    throw Error(Code::too_large, "there are more secrets than can be masked, which is " + to_text(ByteSize(model::kMostMasked)));
+    throw Error(Code::too_large,
+                "there are more secrets than can be masked, which is " + to_text(ByteSize(model::kMostMasked)));
 }
 
 logs::Mask mask_of(const std::vector<std::string>& values) {

@@ -15,8 +15,8 @@ namespace berth::jobs {
 constexpr std::size_t kMostSpelled = 21;
 static_assert(model::kMostMasked * kMostSpelled <= logs::Mask::kMostBytes);
 
-// As they are, percent-encoded in a URL, escaped in JSON, and in Base64 wherever they begin in it. `values` are those of
-// model::values_to_mask; Code::too_large where they are more than model::kMostMasked, which no job may bring along.
+// As they are, percent-encoded in a URL, escaped in JSON, and in Base64 wherever they begin in it. `values` are those
+// of model::values_to_mask; Code::too_large where they are more than model::kMostMasked, which no job may bring along.
 logs::Mask mask_of(const std::vector<std::string>& values);
 void check_size(const std::vector<std::string>& values);
 logs::Mask mask_of(const model::JobSecrets& secrets);

@@ -1,5 +1,5 @@
-// What jobs bring along as secret: stored sealed with their record, opened for as long as they are prepared and started,
-// gone with the record.
+// What jobs bring along as secret: stored sealed with their record, opened for as long as they are prepared and
+// started, gone with the record.
 
 #include <filesystem>
 #include <nlohmann/json.hpp>

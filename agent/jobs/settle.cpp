@@ -22,7 +22,8 @@ int times_ended(const model::Job& job, const model::Attempt& last, std::string_v
 constexpr auto kStopPatience = std::chrono::seconds(5);
 constexpr std::chrono::milliseconds kLongestGrace = std::chrono::hours(24);
 
-// A job of the agent's own user can write what asks it to stop. Of what an agent before this one asked nothing is known.
+// A job of the agent's own user can write what asks it to stop. Of what an agent before this one asked nothing is
+// known.
 bool is_forged_stop(const shim::Ended& ended, const model::Job& job, bool may_be_asked) {
   constexpr auto kSlack = std::chrono::seconds(1);
   if (ended.stopped_because == shim::kStoppedTimedOut)
@@ -35,8 +36,7 @@ bool is_forged_stop(const shim::Ended& ended, const model::Job& job, bool may_be
 bool wants_retry(const model::Job& job, const model::Attempt& last) {
   const auto cause = model::retry_cause(*last.ending);
   const auto allowed = job.request.retries.find(std::string(cause));
-  return !cause.empty() && allowed != job.request.retries.end() &&
-         times_ended(job, last, cause) <= allowed->second;
+  return !cause.empty() && allowed != job.request.retries.end() && times_ended(job, last, cause) <= allowed->second;
 }
 
 // Nothing of it is supervised any more: what became of the job?

@@ -8,8 +8,7 @@ namespace berth::model {
 namespace {
 
 bool needs_quotes(std::string_view word) {
-  constexpr std::string_view kPlain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
   return word.empty() || word.find_first_not_of(kPlain) != std::string_view::npos;
 }
 

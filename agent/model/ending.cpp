@@ -44,10 +44,8 @@ std::string_view kind(const Ending& ending) {
                  [](const StartFailed&) { return "start_failed"; },
                  [](const EnvironmentFailed&) { return "environment_failed"; },
                  [](const ImageFailed&) { return "image_failed"; },
-                 [](const SnapshotFailed&) { return "snapshot_failed"; },
-                 [](const DiskFull&) { return "disk_full"; },
-                 [](const OutOfMemory&) { return "out_of_memory"; },
-                 [](const GpuError&) { return "gpu_error"; },
+                 [](const SnapshotFailed&) { return "snapshot_failed"; }, [](const DiskFull&) { return "disk_full"; },
+                 [](const OutOfMemory&) { return "out_of_memory"; }, [](const GpuError&) { return "gpu_error"; },
                  [](const Preempted&) { return "preempted"; }, [](const Lost&) { return "lost"; }},
       ending);
 }
@@ -58,13 +56,9 @@ std::string to_words(const Ending& ending) {
           [](const Exited& e) { return "exited with code " + std::to_string(e.code); },
           [](const Signalled& e) { return "was killed by " + signal_in_words(e.signal); },
           [](const TimedOut& e) { return "ran longer than its limit of " + berth::to_words(e.limit); },
-          [](const Canceled& e) {
-            return e.by.empty() ? std::string("was canceled") : "was canceled by " + e.by;
-          },
+          [](const Canceled& e) { return e.by.empty() ? std::string("was canceled") : "was canceled by " + e.by; },
           [](const StartFailed& e) { return with_reason("could not be started", e.reason); },
-          [](const EnvironmentFailed& e) {
-            return with_reason("its environment could not be made", e.reason);
-          },
+          [](const EnvironmentFailed& e) { return with_reason("its environment could not be made", e.reason); },
           [](const ImageFailed& e) { return with_reason("its image could not be made ready", e.reason); },
           [](const SnapshotFailed& e) { return with_reason("its code could not be restored", e.reason); },
           [](const DiskFull& e) { return with_reason("the disk was full", e.reason); },
@@ -75,8 +69,7 @@ std::string to_words(const Ending& ending) {
                                                                   : "was stopped because the machine shut down");
           },
           [](const Lost& e) {
-            return std::string(e.cause == Lost::Cause::reboot
-                                   ? "lost: the machine restarted while it ran"
+            return std::string(e.cause == Lost::Cause::reboot ? "lost: the machine restarted while it ran"
                                : e.cause == Lost::Cause::engine_stopped
                                    ? "lost: the container engine stopped, and its container with it"
                                : e.cause == Lost::Cause::container_ended
@@ -105,9 +98,8 @@ bool succeeded(const Ending& ending) {
 int exit_code(const Ending& ending) {
   return std::visit(
       Overloaded{[](const Exited& e) { return e.code; }, [](const Signalled& e) { return 128 + e.signal; },
-                 [](const TimedOut&) { return kTimeoutExit; },
-                 [](const OutOfMemory&) { return kKilledExit; }, [](const Canceled&) { return kCanceledExit; },
-                 [](const StartFailed& e) { return e.exit_code; },
+                 [](const TimedOut&) { return kTimeoutExit; }, [](const OutOfMemory&) { return kKilledExit; },
+                 [](const Canceled&) { return kCanceledExit; }, [](const StartFailed& e) { return e.exit_code; },
                  [](const auto&) { return kBerthFailedExit; }},
       ending);
 }

@@ -79,11 +79,12 @@ struct Lost {
   friend bool operator==(const Lost&, const Lost&) = default;
 };
 
-using Ending = std::variant<Exited, Signalled, TimedOut, Canceled, StartFailed, EnvironmentFailed,
-                            ImageFailed, SnapshotFailed, DiskFull, OutOfMemory, GpuError, Preempted, Lost>;
+using Ending = std::variant<Exited, Signalled, TimedOut, Canceled, StartFailed, EnvironmentFailed, ImageFailed,
+                            SnapshotFailed, DiskFull, OutOfMemory, GpuError, Preempted, Lost>;
 
 // The stable name of the kind: "exited", "signalled", "timed_out", "canceled", "start_failed",
-// "environment_failed", "image_failed", "snapshot_failed", "disk_full", "out_of_memory", "gpu_error", "preempted", "lost"
+// "environment_failed", "image_failed", "snapshot_failed", "disk_full", "out_of_memory", "gpu_error", "preempted",
+// "lost"
 std::string_view kind(const Ending& ending);
 // "exited with code 3", "was killed by SIGKILL", "lost: the machine restarted while it ran".
 std::string to_words(const Ending& ending);

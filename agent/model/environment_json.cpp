@@ -29,8 +29,7 @@ EnvironmentRequest environment_from_json(const json& value) {
   JsonReader fields(value, "environment");
   EnvironmentRequest result;
   const auto kind = parse_environment_kind(fields.text("kind", "none"));
-  if (!kind)
-    fields.refuse("kind", "must be 'none', 'user_managed', 'conda', 'venv', 'image', 'dockerfile' or 'lock'");
+  if (!kind) fields.refuse("kind", "must be 'none', 'user_managed', 'conda', 'venv', 'image', 'dockerfile' or 'lock'");
   result.kind = *kind;
   result.python = fields.text("python");
   result.file = fields.text("file");

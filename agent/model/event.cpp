@@ -15,21 +15,36 @@ std::string attempt_of(const Event& event) { return "attempt " + std::to_string(
 
 std::string_view name(What what) {
   switch (what) {
-    case What::submitted: return "submitted";
-    case What::queued: return "queued";
-    case What::started: return "started";
-    case What::held: return "held";
-    case What::released: return "released";
-    case What::priority_changed: return "priority_changed";
-    case What::cancel_requested: return "cancel_requested";
-    case What::attempt_ended: return "attempt_ended";
-    case What::requeued: return "requeued";
-    case What::postponed: return "postponed";
-    case What::ended: return "ended";
-    case What::retried: return "retried";
-    case What::log_removed: return "log_removed";
-    case What::outputs_removed: return "outputs_removed";
-    case What::forgotten: return "forgotten";
+    case What::submitted:
+      return "submitted";
+    case What::queued:
+      return "queued";
+    case What::started:
+      return "started";
+    case What::held:
+      return "held";
+    case What::released:
+      return "released";
+    case What::priority_changed:
+      return "priority_changed";
+    case What::cancel_requested:
+      return "cancel_requested";
+    case What::attempt_ended:
+      return "attempt_ended";
+    case What::requeued:
+      return "requeued";
+    case What::postponed:
+      return "postponed";
+    case What::ended:
+      return "ended";
+    case What::retried:
+      return "retried";
+    case What::log_removed:
+      return "log_removed";
+    case What::outputs_removed:
+      return "outputs_removed";
+    case What::forgotten:
+      return "forgotten";
   }
   return "";
 }
@@ -43,21 +58,36 @@ std::optional<What> parse_what(std::string_view text) {
 
 std::string to_words(const Event& event) {
   switch (event.what) {
-    case What::submitted: return "submitted";
-    case What::queued: return "prepared, waits for its turn";
-    case What::started: return attempt_of(event) + " started";
-    case What::held: return "held";
-    case What::released: return "released";
-    case What::priority_changed: return "priority is now " + std::to_string(event.priority.value_or(0));
-    case What::cancel_requested: return "cancellation asked for";
-    case What::attempt_ended: return attempt_of(event) + " ended" + how_it_ended(event) + "; its outputs are collected";
-    case What::requeued: return attempt_of(event) + " ended" + how_it_ended(event) + "; another will follow";
-    case What::postponed: return "could not start now, waits again";
-    case What::ended: return std::string(name(event.state)) + how_it_ended(event);
-    case What::retried: return "to be run again";
-    case What::log_removed: return "log removed " + event.why;
-    case What::outputs_removed: return "outputs removed " + event.why;
-    case What::forgotten: return "record removed";
+    case What::submitted:
+      return "submitted";
+    case What::queued:
+      return "prepared, waits for its turn";
+    case What::started:
+      return attempt_of(event) + " started";
+    case What::held:
+      return "held";
+    case What::released:
+      return "released";
+    case What::priority_changed:
+      return "priority is now " + std::to_string(event.priority.value_or(0));
+    case What::cancel_requested:
+      return "cancellation asked for";
+    case What::attempt_ended:
+      return attempt_of(event) + " ended" + how_it_ended(event) + "; its outputs are collected";
+    case What::requeued:
+      return attempt_of(event) + " ended" + how_it_ended(event) + "; another will follow";
+    case What::postponed:
+      return "could not start now, waits again";
+    case What::ended:
+      return std::string(name(event.state)) + how_it_ended(event);
+    case What::retried:
+      return "to be run again";
+    case What::log_removed:
+      return "log removed " + event.why;
+    case What::outputs_removed:
+      return "outputs removed " + event.why;
+    case What::forgotten:
+      return "record removed";
   }
   return "";
 }

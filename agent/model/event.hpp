@@ -1,7 +1,8 @@
 #pragma once
 
 // What happened to a job, told once: a step of its life, or what was changed or removed of it. A pure value;
-// agent/model/json.hpp gives its JSON. It tells no command, variable or reason of a failure: those are in the job's record.
+// agent/model/json.hpp gives its JSON. It tells no command, variable or reason of a failure: those are in the job's
+// record.
 
 #include <array>
 #include <cstdint>
@@ -16,42 +17,51 @@ namespace berth::model {
 struct Event {
   enum class What {
     submitted,
-    queued,            // it is prepared
-    started,           // an attempt is about to
+    queued,  // it is prepared
+    started,  // an attempt is about to
     held,
     released,
     priority_changed,
     cancel_requested,
-    attempt_ended,     // its outputs are being collected
-    requeued,          // an attempt ended, and another will follow
-    postponed,         // an attempt was to start and could not for what the node lacks: as if it had never begun
-    ended,             // the job
-    retried,           // it was over, and is run once more
+    attempt_ended,  // its outputs are being collected
+    requeued,  // an attempt ended, and another will follow
+    postponed,  // an attempt was to start and could not for what the node lacks: as if it had never begun
+    ended,  // the job
+    retried,  // it was over, and is run once more
     log_removed,
     outputs_removed,
-    forgotten,         // its record was removed
+    forgotten,  // its record was removed
   };
 
   std::int64_t sequence = 0;  // its number: later ones have higher numbers, and none is given twice
-  Instant time{};             // when it was recorded
+  Instant time{};  // when it was recorded
   JobId job;
   uid_t uid = 0;  // whose job it is
   std::string user;
   What what = What::submitted;
   State state = State::preparing;  // of the job since then
-  std::string by;                  // the user who asked for it; "" for what the agent did by itself
-  int attempt = 0;                 // the one it tells of, else the last one; 0 before the first
-  std::optional<int> priority;     // the new one, where it was changed
-  std::optional<Ending> ending;    // of the attempt or the job that ended, without its reason
-  std::string why;                 // of what was removed: "to make room: the disk was 93 % full"
+  std::string by;  // the user who asked for it; "" for what the agent did by itself
+  int attempt = 0;  // the one it tells of, else the last one; 0 before the first
+  std::optional<int> priority;  // the new one, where it was changed
+  std::optional<Ending> ending;  // of the attempt or the job that ended, without its reason
+  std::string why;  // of what was removed: "to make room: the disk was 93 % full"
 };
 
-inline constexpr std::array kEverythingThatHappens{
-    Event::What::submitted,        Event::What::queued,           Event::What::started,       Event::What::held,
-    Event::What::released,         Event::What::priority_changed, Event::What::cancel_requested,
-    Event::What::attempt_ended,    Event::What::requeued,         Event::What::postponed,     Event::What::ended,
-    Event::What::retried,          Event::What::log_removed,      Event::What::outputs_removed,
-    Event::What::forgotten};
+inline constexpr std::array kEverythingThatHappens{Event::What::submitted,
+                                                   Event::What::queued,
+                                                   Event::What::started,
+                                                   Event::What::held,
+                                                   Event::What::released,
+                                                   Event::What::priority_changed,
+                                                   Event::What::cancel_requested,
+                                                   Event::What::attempt_ended,
+                                                   Event::What::requeued,
+                                                   Event::What::postponed,
+                                                   Event::What::ended,
+                                                   Event::What::retried,
+                                                   Event::What::log_removed,
+                                                   Event::What::outputs_removed,
+                                                   Event::What::forgotten};
 
 // The stable name: "submitted", …, "priority_changed", ….
 std::string_view name(Event::What what);

@@ -39,9 +39,7 @@ Mask followers(State state) {
 
 }  // namespace
 
-std::string_view name(State state) {
-  return kStateNames[static_cast<std::size_t>(state)];
-}
+std::string_view name(State state) { return kStateNames[static_cast<std::size_t>(state)]; }
 
 std::optional<State> parse_state(std::string_view name) {
   const auto* found = std::find(kStateNames.begin(), kStateNames.end(), name);
@@ -49,13 +47,9 @@ std::optional<State> parse_state(std::string_view name) {
   return static_cast<State>(found - kStateNames.begin());
 }
 
-bool is_final(State state) {
-  return followers(state) == 0;
-}
+bool is_final(State state) { return followers(state) == 0; }
 
-bool may_follow(State from, State to) {
-  return (followers(from) & any_of(to)) != 0;
-}
+bool may_follow(State from, State to) { return (followers(from) & any_of(to)) != 0; }
 
 bool is_job_id(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {

@@ -66,8 +66,8 @@ struct JobRequest {
   std::map<std::string, std::string> tags;
   std::vector<std::string> command;  // the program and its arguments; no shell in between
   std::map<std::string, std::string> environment_variables;
-  // What is secret is not in a request (secrets.hpp): by name, the values that it is used with; the texts, by JSON pointer,
-  // that stand here without a login or the like; and what tells whether another request has the same ones.
+  // What is secret is not in a request (secrets.hpp): by name, the values that it is used with; the texts, by JSON
+  // pointer, that stand here without a login or the like; and what tells whether another request has the same ones.
   std::map<std::string, SecretUse> secrets;
   std::vector<std::string> hidden;
   std::string secrets_mark;
@@ -86,7 +86,7 @@ struct JobRequest {
   std::optional<std::chrono::milliseconds> timeout;
   std::map<std::string, int> retries;  // cause (see retry_cause) → how often
   StopRequest stop;
-  std::optional<ByteSize> log_cap;   // nothing: the node's default
+  std::optional<ByteSize> log_cap;  // nothing: the node's default
   std::vector<std::string> outputs;  // directories, relative to the working directory, collected at the end
   bool held = false;
 
@@ -102,19 +102,19 @@ struct Usage {
   std::chrono::microseconds user_cpu{};
   std::chrono::microseconds system_cpu{};
   ByteSize peak_memory;  // of the largest process, or of the whole group where the kernel counts it
-  ByteSize io_read;      // from disks; what was cached is not counted
+  ByteSize io_read;  // from disks; what was cached is not counted
   ByteSize io_written;
   std::chrono::microseconds gpu_time{};  // how long it held GPUs, times their number
-  ByteSize gpu_peak_memory{};            // of all of them together, as sampled; 0 where nobody looked
+  ByteSize gpu_peak_memory{};  // of all of them together, as sampled; 0 where nobody looked
   friend bool operator==(const Usage&, const Usage&) = default;
 };
 
 // What an attempt changed of its environment.
 struct EnvironmentChanges {
-  std::uint64_t files = 0;           // written, replaced or removed; compiled Python does not count
+  std::uint64_t files = 0;  // written, replaced or removed; compiled Python does not count
   std::vector<std::string> added{};  // distributions and conda packages, "six-1.16.0"; sorted
   std::vector<std::string> removed{};
-  bool shared = false;    // not in a layer of its own: the environment itself was changed while it ran
+  bool shared = false;  // not in a layer of its own: the environment itself was changed while it ran
   std::string unknown{};  // why it could not all be looked at, and then there may be more; "" where it was
   friend bool operator==(const EnvironmentChanges&, const EnvironmentChanges&) = default;
 };
@@ -142,11 +142,11 @@ struct Attempt {
   std::optional<Ending> ending;
   Usage usage;
   std::optional<Digest> outputs;  // a snapshot of what it wrote below the output directories
-  ByteSize outputs_size;          // of its files
+  ByteSize outputs_size;  // of its files
   std::vector<std::string> gpus;  // UUIDs of the GPUs that it was given
   // Nothing where there was none to change: no environment that was built here, or one that could not be written.
   std::optional<EnvironmentChanges> environment_changes{};
-  LeftOut outputs_left_out{};     // of what it wrote there
+  LeftOut outputs_left_out{};  // of what it wrote there
   friend bool operator==(const Attempt&, const Attempt&) = default;
 };
 
@@ -163,19 +163,19 @@ std::string to_words(const Removal& removal);
 struct Job {
   JobId id;
   std::int64_t sequence = 0;  // order of submission on this node
-  uid_t uid = 0;              // who submitted it
-  std::string user;           // his name
+  uid_t uid = 0;  // who submitted it
+  std::string user;  // his name
   JobRequest request;
   State state = State::preparing;
   int priority = 0;
   bool held = false;
   Instant submitted{};
   std::optional<Instant> finished;
-  std::vector<Attempt> attempts;   // the last one is the current one; empty before the first start
-  std::optional<Ending> ending;    // of the job as a whole, once it is final
+  std::vector<Attempt> attempts;  // the last one is the current one; empty before the first start
+  std::optional<Ending> ending;  // of the job as a whole, once it is final
   std::string environment_record;  // JSON: interpreter, version, packages; "" before preparation
   std::optional<Digest> environment;  // the one that was made for it and others; nothing before, and where none was
-  std::string canceled_by;         // who asked for the cancellation; "" for nobody
+  std::string canceled_by;  // who asked for the cancellation; "" for nobody
   // Of the attempts that had ended by then.
   std::optional<Removal> log_removed;
   std::optional<Removal> outputs_removed;

@@ -21,9 +21,7 @@ using std::chrono::milliseconds;
 
 constexpr JsonBounds kBounds{.bytes = 64U << 20, .values = 2'000'000, .depth = 32};  // for the agent's lists
 
-std::int64_t to_ms(microseconds duration) {
-  return duration_cast<milliseconds>(duration).count();
-}
+std::int64_t to_ms(microseconds duration) { return duration_cast<milliseconds>(duration).count(); }
 
 json to_json(const Removal& removal) { return {{"time", to_rfc3339(removal.time)}, {"why", removal.why}}; }
 

@@ -23,9 +23,9 @@ nlohmann::json to_json(const Job& job);
 // With "words"; what does not apply is null.
 nlohmann::json to_json(const Event& event);
 
-// What everybody who may look at the queue sees of a job, and what lists tell of each: no command, variables, directory,
-// files, provenance or digests, and of its attempts the times of the last. Without `Reasons::yes` an ending tells its
-// kind only: a reason may quote the command or what a build printed; with it a long reason is cut.
+// What everybody who may look at the queue sees of a job, and what lists tell of each: no command, variables,
+// directory, files, provenance or digests, and of its attempts the times of the last. Without `Reasons::yes` an ending
+// tells its kind only: a reason may quote the command or what a build printed; with it a long reason is cut.
 enum class Reasons { yes, no };
 nlohmann::json outline_json(const Job& job, Reasons reasons);
 
@@ -38,8 +38,8 @@ EnvironmentChanges environment_changes_from_json(const nlohmann::json& json);
 // Of a whole record, or of an outline: then the request is empty but for what outlines tell.
 Job job_from_json(const nlohmann::json& json);
 
-// How many values texts may hold, counting each element, field and list: what bounds the memory that reading them takes,
-// which is many times their length.
+// How many values texts may hold, counting each element, field and list: what bounds the memory that reading them
+// takes, which is many times their length.
 struct JsonBudget {
   std::size_t values = 2'000'000;  // left
 };

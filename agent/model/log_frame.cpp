@@ -57,7 +57,8 @@ const char* mistake_in(const Header& header) {
   if (header.kind > static_cast<std::uint64_t>(LogFrame::Kind::left_out)) return "it is of an unknown kind";
   if (header.attempt > kMostAttempts) return "its attempt is no number of one";
   if (header.end <= header.begin) return "it does not end behind its beginning";
-  if (header.length == 0 || header.length > LogFrame::kLongestText) return "its text is not of a length that it may have";
+  if (header.length == 0 || header.length > LogFrame::kLongestText)
+    return "its text is not of a length that it may have";
   const bool is_text = header.kind == static_cast<std::uint64_t>(LogFrame::Kind::text);
   if (is_text && header.length != header.end - header.begin) return "its text is not as long as it says";
   return nullptr;

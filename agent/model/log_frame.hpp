@@ -1,7 +1,7 @@
 #pragma once
 
-// A log on its way through the API with its offsets beside the text: a reader whose connection breaks goes on at the end
-// of the last whole frame, whatever the log says. Agent and command line both use this.
+// A log on its way through the API with its offsets beside the text: a reader whose connection breaks goes on at the
+// end of the last whole frame, whatever the log says. Agent and command line both use this.
 //
 // The body of an answer of the media type kLogFrames is frames, one after the other, each a header of 28 bytes,
 // little-endian, and its text:

@@ -155,8 +155,7 @@ JobRequest read_request(JsonReader& fields) {
   request.working_directory = fields.text("working_directory");
   request.properties = fields.text_map("properties");
   request.diff = fields.digest("diff");
-  if (const auto* environment = fields.find("environment"))
-    request.environment = environment_from_json(*environment);
+  if (const auto* environment = fields.find("environment")) request.environment = environment_from_json(*environment);
   if (const auto* resources = fields.find("resources")) read_resources(*resources, request);
   request.timeout = fields.duration("timeout_ms");
   request.retries = retries_from(fields);

@@ -20,8 +20,6 @@ nlohmann::json or_null(const std::optional<T>& value, F show) {
   return value ? nlohmann::json(show(*value)) : nlohmann::json(nullptr);
 }
 
-inline std::string to_hex(const Digest& digest) {
-  return digest.hex();
-}
+inline std::string to_hex(const Digest& digest) { return digest.hex(); }
 
 }  // namespace berth::model

@@ -49,13 +49,13 @@ bool fits(const Resources& wanted, const Resources& available) {
 }
 
 Resources operator+(const Resources& a, const Resources& b) {
-  return {sum(a.cpu_milli, b.cpu_milli), ByteSize(sum(a.memory.bytes(), b.memory.bytes())),
-          sum(a.gpus, b.gpus), sum(a.slots, b.slots)};
+  return {sum(a.cpu_milli, b.cpu_milli), ByteSize(sum(a.memory.bytes(), b.memory.bytes())), sum(a.gpus, b.gpus),
+          sum(a.slots, b.slots)};
 }
 
 Resources operator-(const Resources& a, const Resources& b) {
-  return {rest(a.cpu_milli, b.cpu_milli), ByteSize(rest(a.memory.bytes(), b.memory.bytes())),
-          rest(a.gpus, b.gpus), rest(a.slots, b.slots)};
+  return {rest(a.cpu_milli, b.cpu_milli), ByteSize(rest(a.memory.bytes(), b.memory.bytes())), rest(a.gpus, b.gpus),
+          rest(a.slots, b.slots)};
 }
 
 std::string to_words(const Resources& resources) {

@@ -1,8 +1,9 @@
 #pragma once
 
 // What a job asks for and what a node has. Accounting units: CPUs in thousandths (as Docker's and Kubernetes'
-// fractional CPUs), memory in bytes, GPUs and slots as whole numbers. A slot is a place in `max_parallel`. `gpu_memory` is no amount of its own but
-// says how the GPUs are wanted: zero is alone, more is this much memory of each, beside others who say so too.
+// fractional CPUs), memory in bytes, GPUs and slots as whole numbers. A slot is a place in `max_parallel`. `gpu_memory`
+// is no amount of its own but says how the GPUs are wanted: zero is alone, more is this much memory of each, beside
+// others who say so too.
 
 #include <compare>
 #include <cstdint>

@@ -80,15 +80,16 @@ Assignment assignment_at(std::string_view text, std::size_t equals) {
 void for_each_assignment(std::string_view text, const std::function<void(const Assignment&)>& tell) {
   for (auto equals = text.find('='); equals != std::string_view::npos;) {
     const auto found = assignment_at(text, equals);
-    if (found.end > found.begin && !only_counts(found.name, text.substr(found.begin, found.end - found.begin))) tell(found);
+    if (found.end > found.begin && !only_counts(found.name, text.substr(found.begin, found.end - found.begin)))
+      tell(found);
     equals = text.find('=', std::max(equals + 1, found.end));
   }
 }
 
 // --- logins that a blank or the like cuts in two
 
-// "https://me:pa ss@host" → "https://host"; tells what is left out. A port may be a variable ("tcp://$HOST:$PORT"), so only
-// what an '@' follows on its line is one.
+// "https://me:pa ss@host" → "https://host"; tells what is left out. A port may be a variable ("tcp://$HOST:$PORT"), so
+// only what an '@' follows on its line is one.
 std::string without_broken_logins(std::string_view text, const std::function<void(std::string_view)>& tell) {
   std::string plain;
   std::size_t copied = 0;
@@ -126,7 +127,8 @@ bool is_name(std::string_view text) {
 }
 
 void add(JobSecrets& secrets, json& shown, const std::string& name, std::string value, SecretUse use) {
-  if (secrets.values.size() == kMostSecrets) refuse(kSecrets, "has more than 100 entries, variables named like one included");
+  if (secrets.values.size() == kMostSecrets)
+    refuse(kSecrets, "has more than 100 entries, variables named like one included");
   secrets.values[name] = std::move(value);
   shown[name] = {{"file", use.file}, {"variable", use.variable}};
 }
@@ -150,7 +152,8 @@ void take_given(json& request, JobSecrets& secrets, json& shown) {
     if (!use.file && !use.variable) fields.refuse("file", "or 'variable' must be true");
     if (use.variable && value->find('\0') != std::string::npos)
       fields.refuse("value", "has a NUL byte, which no variable can hold; a file can");
-    if (use.variable && request.contains(kVariables) && request[kVariables].is_object() && request[kVariables].contains(name))
+    if (use.variable && request.contains(kVariables) && request[kVariables].is_object() &&
+        request[kVariables].contains(name))
       fields.refuse("variable", "is given in 'environment_variables', too");
     add(secrets, shown, name, std::move(*value), use);
   }
@@ -165,7 +168,8 @@ void check_keys(json& object, const std::string& pointer, Origin origin) {
   if (origin == Origin::submitted) {
     const auto field = pointer.substr(0, pointer.find('/', 1));
     refuse(field.empty() ? "" : field.c_str() + 1,
-           "has a login or token in the name of an entry, which is shown: put it into the value, where it is kept as a secret");
+           "has a login or token in the name of an entry, which is shown: put it into the value, where it is kept as a "
+           "secret");
   }
   for (const auto& key : telling) {
     auto member = std::move(object[key]);
@@ -174,8 +178,8 @@ void check_keys(json& object, const std::string& pointer, Origin origin) {
   }
 }
 
-// Those that are not asked for as such but are named like one. A name that no variable may have stays where it is, to be
-// refused.
+// Those that are not asked for as such but are named like one. A name that no variable may have stays where it is, to
+// be refused.
 void take_variables(json& request, JobSecrets& secrets, json& shown, Origin origin) {
   const auto found = request.find(kVariables);
   if (found == request.end() || !found->is_object()) return;
@@ -222,7 +226,8 @@ void take_texts(json& value, const std::string& pointer, JobSecrets& secrets, Or
       take_texts(value[i], pointer + "/" + std::to_string(i), secrets, origin, depth + 1);
   if (value.is_object()) {
     check_keys(value, pointer, origin);
-    for (auto& [key, member] : value.items()) take_texts(member, pointer + "/" + escaped(key), secrets, origin, depth + 1);
+    for (auto& [key, member] : value.items())
+      take_texts(member, pointer + "/" + escaped(key), secrets, origin, depth + 1);
   }
 }
 
@@ -230,9 +235,10 @@ void take_texts(json& value, const std::string& pointer, JobSecrets& secrets, Or
 void check_size(const JobSecrets& secrets) {
   const auto masked = bytes_of(values_to_mask(secrets));
   if (masked > kMostMasked)
-    refuse(kSecrets, "are " + std::to_string(masked) + " bytes together, with variables named like one, and logins and tokens within"
-                     " texts as they are written and as they are meant: at most " + std::to_string(kMostMasked) +
-                     " can be masked in the logs of a job");
+    refuse(kSecrets, "are " + std::to_string(masked) +
+                         " bytes together, with variables named like one, and logins and tokens within"
+                         " texts as they are written and as they are meant: at most " +
+                         std::to_string(kMostMasked) + " can be masked in the logs of a job");
   std::size_t bytes = 0;
   for (const auto& [pointer, text] : secrets.texts) bytes += text.size();
   if (bytes > kMostTextBytes) refuse("command", "and the other texts with logins in URLs are over 4 MiB together");
@@ -306,7 +312,8 @@ bool has_secrets(const JobRequest& request) {
 std::string to_text(const JobSecrets& secrets) {
   auto values = json::object();
   for (const auto& [name, value] : secrets.values) values[name] = base64(value);
-  return json{{"values", std::move(values)}, {"texts", secrets.texts}, {"registries", to_json(secrets.registries)}}.dump();
+  return json{{"values", std::move(values)}, {"texts", secrets.texts}, {"registries", to_json(secrets.registries)}}
+      .dump();
 }
 
 JobSecrets secrets_from_text(std::string_view text) {
@@ -332,10 +339,12 @@ std::vector<std::string> values_to_mask(const JobSecrets& secrets) {
   };
   const auto take_urls = [&](const std::string& text) {
     for (auto& secret : secrets_in_urls(text)) add_value(std::move(secret));
-    without_broken_logins(text, [&](std::string_view login) { add_value(std::string(login.substr(login.find(':') + 1))); });
+    without_broken_logins(text,
+                          [&](std::string_view login) { add_value(std::string(login.substr(login.find(':') + 1))); });
   };
   const auto take_assignments = [&](const std::string& text) {
-    for_each_assignment(text, [&](const Assignment& found) { add_value(text.substr(found.begin, found.end - found.begin)); });
+    for_each_assignment(text,
+                        [&](const Assignment& found) { add_value(text.substr(found.begin, found.end - found.begin)); });
   };
   for (const auto& [name, value] : secrets.values) {
     add_value(value);

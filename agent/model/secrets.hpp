@@ -3,13 +3,13 @@
 // What of a job is secret, and how it is kept apart from the request. One rule for all doors:
 //
 //   - a variable given as a secret (`--secret`), named like one, or with a value that carries one;
-//   - a login or a token in a URL, a parameter of its query that is named like a secret included, in whatever text of the
-//     request it stands: an index in a requirements file, a channel, a git remote, an argument; and the value of an
-//     assignment to such a variable in `docker_args`. The name of an entry (a tag's, a property's) may have none;
+//   - a login or a token in a URL, a parameter of its query that is named like a secret included, in whatever text of
+//     the request it stands: an index in a requirements file, a channel, a git remote, an argument; and the value of
+//     an assignment to such a variable in `docker_args`. The name of an entry (a tag's, a property's) may have none;
 //   - credentials for registries (registry_credentials.hpp).
 //
-// Of each the request keeps a name or a text without it: that is what is stored and shown. The values are in JobSecrets,
-// which are stored sealed and put back for as long as a job is prepared and started.
+// Of each the request keeps a name or a text without it: that is what is stored and shown. The values are in
+// JobSecrets, which are stored sealed and put back for as long as a job is prepared and started.
 
 #include <map>
 #include <nlohmann/json_fwd.hpp>
@@ -31,7 +31,7 @@ std::string without_assigned_secrets(std::string_view text);
 
 struct JobSecrets {
   std::map<std::string, std::string> values;  // of JobRequest::secrets, by name; any bytes
-  std::map<std::string, std::string> texts;   // by JobRequest::hidden: as they were given
+  std::map<std::string, std::string> texts;  // by JobRequest::hidden: as they were given
   AllRegistryCredentials registries;
 
   bool empty() const { return values.empty() && texts.empty() && registries.empty(); }
@@ -56,8 +56,8 @@ constexpr std::size_t kMostMasked = 32U << 10;
 
 // `stored`: by an earlier version, which took what is refused now; it stays, but for what is in names.
 enum class Origin { submitted, stored };
-// Takes them out of the JSON of a job request that came from outside, and leaves names and texts without them. Throws Error
-// Code::invalid naming the field, with never a word of what is secret.
+// Takes them out of the JSON of a job request that came from outside, and leaves names and texts without them. Throws
+// Error Code::invalid naming the field, with never a word of what is secret.
 JobSecrets take_secrets(nlohmann::json& request, Origin origin = Origin::submitted);
 // The texts of the request as they were given. Values are not in a request; who starts the job adds them.
 void put_back(JobRequest& request, const JobSecrets& secrets);
@@ -68,8 +68,8 @@ bool has_secrets(const JobRequest& request);
 std::string to_text(const JobSecrets& secrets);
 JobSecrets secrets_from_text(std::string_view text);
 
-// What must not be read in a log, each once: the values, those that are in URLs, and the parts of a registry's login, as they
-// are written and percent-decoded.
+// What must not be read in a log, each once: the values, those that are in URLs, and the parts of a registry's login,
+// as they are written and percent-decoded.
 std::vector<std::string> values_to_mask(const JobSecrets& secrets);
 std::size_t bytes_of(const std::vector<std::string>& values);
 // Those that come to what is built for a job.

@@ -11,8 +11,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::size_t kMaxCommandBytes = 1U
-                                         << 20;  // the kernel's limit for arguments and environment is larger
+constexpr std::size_t kMaxCommandBytes = 1U << 20;  // the kernel's limit for arguments and environment is larger
 constexpr std::size_t kMaxName = 255;
 constexpr std::size_t kMaxEntries = 100;  // tags; properties; outputs
 constexpr std::size_t kMaxTagValue = 5000;
@@ -76,8 +75,7 @@ void check_command(const JobRequest& request) {
   if (bytes >= kMaxCommandBytes) refuse("command", "and 'environment_variables' are over 1 MiB together");
 }
 
-void check_map(const std::string& field, const std::map<std::string, std::string>& map,
-               std::size_t most_value) {
+void check_map(const std::string& field, const std::map<std::string, std::string>& map, std::size_t most_value) {
   if (map.size() > kMaxEntries) refuse(field, "has more than " + std::to_string(kMaxEntries) + " entries");
   for (const auto& [key, value] : map) {
     if (key.empty()) refuse(field, "has an empty name");
@@ -179,20 +177,18 @@ void check_limits(const JobRequest& request) {
   if (request.resources.gpu_memory.bytes() > 0 && request.resources.gpus == 0)
     refuse("resources", "has 'gpu_memory_bytes' without 'gpus': say how many GPUs");
   if (request.priority < kMinPriority || request.priority > kMaxPriority)
-    refuse("priority",
-           "must be from " + std::to_string(kMinPriority) + " to " + std::to_string(kMaxPriority));
+    refuse("priority", "must be from " + std::to_string(kMinPriority) + " to " + std::to_string(kMaxPriority));
   if (request.timeout && (*request.timeout <= milliseconds(0) || *request.timeout > kMaxTimeout))
     refuse("timeout_ms", "must be more than zero and at most ten years");
   for (const auto& [cause, times] : request.retries) {
     if (std::find(kRetryCauses.begin(), kRetryCauses.end(), cause) == kRetryCauses.end())
-      refuse("retries", "has the unknown cause '" + printable(cause.substr(0, kMaxName)) +
-                            "'; there are " + all_retry_causes());
+      refuse("retries",
+             "has the unknown cause '" + printable(cause.substr(0, kMaxName)) + "'; there are " + all_retry_causes());
     if (times < 0 || times > kMaxRetries) refuse("retries", "must be from 0 to 100");
   }
   if (request.stop.signal < 1 || request.stop.signal > kMaxSignal) refuse("stop", "has no valid signal");
   const auto grace = request.stop.grace.value_or(milliseconds(0));
-  if (grace < milliseconds(0) || grace > kMaxGrace)
-    refuse("stop", "must have a grace time of at most one day");
+  if (grace < milliseconds(0) || grace > kMaxGrace) refuse("stop", "must have a grace time of at most one day");
   if (request.limits.pids && (*request.limits.pids < 1 || *request.limits.pids > kMaxPids))
     refuse("limits", "must have from 1 to 4194304 pids");
   if (request.limits.tmp && *request.limits.tmp < kMinTmp) refuse("limits", "must have a tmp of at least 64 KiB");

@@ -34,9 +34,8 @@ bool Devices::fits(const Resources& asked) const {
 }
 
 bool Devices::fits_idle(const Resources& asked) const {
-  return enough(all_, asked, [&](const DeviceUse& use) {
-    return !use.device.withheld && use.device.memory >= asked.gpu_memory;
-  });
+  return enough(all_, asked,
+                [&](const DeviceUse& use) { return !use.device.withheld && use.device.memory >= asked.gpu_memory; });
 }
 
 bool Devices::fits_ever(const Resources& asked) const {

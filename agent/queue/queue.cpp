@@ -102,8 +102,7 @@ std::optional<Sequence> Queue::next(Steady now) {
   if (!head || (first_fit && *first_fit < head->rank))
     return first_fit ? std::optional(first_fit->sequence) : std::nullopt;
   waiting_.at(head->rank.sequence).blocked = head->blocked;
-  if (!first_fit || !is_firm(*head, now))
-    return first_fit ? std::optional(first_fit->sequence) : std::nullopt;
+  if (!first_fit || !is_firm(*head, now)) return first_fit ? std::optional(first_fit->sequence) : std::nullopt;
   const auto passes = first_that_passes(*head, now);
   return passes ? std::optional(passes->sequence) : std::nullopt;
 }
@@ -232,8 +231,7 @@ Waiting Queue::why(Sequence sequence, Steady now) const {
     result.lacking = lacking(waiter.resources);
     name_users(result);
     if (result.lacking.gpus > 0) name_withheld(result);
-  } else if (const auto head = find_head(now); head && head->rank < rank_of(sequence, waiter) &&
-                                               is_firm(*head, now) &&
+  } else if (const auto head = find_head(now); head && head->rank < rank_of(sequence, waiter) && is_firm(*head, now) &&
                                                !leaves_room(waiter.resources, head->resources)) {
     result.reason = reserved;
     result.reserved_for = head->rank.sequence;
@@ -283,15 +281,13 @@ std::optional<Steady> Queue::start_of(const Resources& resources, Steady now) co
   std::vector<const Runner*> ending;
   for (const auto& [sequence, runner] : running_)
     if (runner.release) ending.push_back(&runner);
-  std::sort(ending.begin(), ending.end(),
-            [](const Runner* a, const Runner* b) { return *a->release < *b->release; });
+  std::sort(ending.begin(), ending.end(), [](const Runner* a, const Runner* b) { return *a->release < *b->release; });
   auto used = used_;
   auto devices = devices_;
   for (const auto* runner : ending) {
     used = used - amounts(runner->resources);
     devices.give_back(runner->devices, runner->resources.gpu_memory);
-    if (fits(amounts(resources), capacity_ - used) && devices.fits(resources))
-      return std::max(*runner->release, now);
+    if (fits(amounts(resources), capacity_ - used) && devices.fits(resources)) return std::max(*runner->release, now);
   }
   return std::nullopt;
 }
@@ -341,8 +337,7 @@ void Queue::name_users(Waiting& waiting) const {
     return a.first < b.first;
   };
   std::sort(holders.begin(), holders.end(), larger);
-  for (std::size_t i = 0; i < std::min(kNamed, holders.size()); ++i)
-    waiting.users.push_back(holders[i].first);
+  for (std::size_t i = 0; i < std::min(kNamed, holders.size()); ++i) waiting.users.push_back(holders[i].first);
   waiting.more_users = holders.size() - waiting.users.size();
 }
 

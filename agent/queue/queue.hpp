@@ -7,8 +7,7 @@
 // node has are passed over. The first ready job that does not fit is the head of the queue. Jobs after the
 // head may pass it as long as it has been blocked for at most `patience`; from then on its reservation is
 // firm, and a job passes only if it cannot delay the head:
-//   - it must end, by its own limit, before the time at which the head can start if every running job uses up
-//   its
+//   - it must end, by its own limit, before the time at which the head can start if every running job uses up its
 //     limit (unknown while a job without limit holds what the head needs); or
 //   - it asks for nothing that the head is short of, and the head still fits the rest.
 //
@@ -20,7 +19,8 @@
 // for the queue: ask next() after add, set_*, remove and finish, until it gives nothing.
 //
 // Jobs of equal resources are kept together: a step costs O(log n) in the number of jobs and at most O(m) in
-// the number of different resource requests (times the number of GPUs, for those that ask for any), so ten thousand equal jobs that do not fit are one comparison.
+// the number of different resource requests (times the number of GPUs, for those that ask for any), so ten thousand
+// equal jobs that do not fit are one comparison.
 
 #include <chrono>
 #include <map>
@@ -151,7 +151,7 @@ class Queue {
   Devices devices_;
   std::unordered_map<Sequence, Waiter> waiting_;
   std::unordered_map<Sequence, Runner> running_;
-  Order order_;    // all that wait and are not held
+  Order order_;  // all that wait and are not held
   Shapes shapes_;  // those of them that are ready
 };
 

@@ -17,8 +17,7 @@ std::string number_of_cpus(std::uint32_t milli) {
 // "2 of 2", "3 GiB of 4 GiB": of the first kind that is short.
 std::string use_in_words(const Resources& lacking, const Resources& used, const Resources& capacity) {
   if (lacking.gpus > 0) return std::to_string(used.gpus) + " of " + std::to_string(capacity.gpus);
-  if (lacking.cpu_milli > 0)
-    return number_of_cpus(used.cpu_milli) + " of " + number_of_cpus(capacity.cpu_milli);
+  if (lacking.cpu_milli > 0) return number_of_cpus(used.cpu_milli) + " of " + number_of_cpus(capacity.cpu_milli);
   if (lacking.memory.bytes() > 0) return to_text(used.memory) + " of " + to_text(capacity.memory);
   return std::to_string(used.slots) + " of " + std::to_string(capacity.slots);
 }
@@ -52,9 +51,7 @@ std::string ahead_in_words(std::size_t ahead) {
   return std::to_string(ahead) + (ahead == 1 ? " job is ahead" : " jobs are ahead");
 }
 
-std::string and_ahead(std::size_t ahead) {
-  return ahead == 0 ? "" : "; " + ahead_in_words(ahead);
-}
+std::string and_ahead(std::size_t ahead) { return ahead == 0 ? "" : "; " + ahead_in_words(ahead); }
 
 std::string lack_in_words(const Waiting& waiting, const NameOf& name_of) {
   auto text = "waits for " + to_words(waiting.lacking) + ": " +
@@ -100,8 +97,7 @@ std::string to_words(const Waiting& waiting, const NameOf& name_of) {
     case reserved:
       return reservation_in_words(waiting, name_of) + and_ahead(waiting.ahead);
     case turn:
-      return waiting.ahead == 0 ? "starts next"
-                                : "is number " + std::to_string(waiting.ahead + 1) + " in the queue";
+      return waiting.ahead == 0 ? "starts next" : "is number " + std::to_string(waiting.ahead + 1) + " in the queue";
   }
   return {};
 }

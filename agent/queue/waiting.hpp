@@ -36,8 +36,7 @@ struct Waiting {
   model::Resources lacking;   // resources: what it asks for, in the amounts that are short; else zero
   model::Resources used;      // by running jobs
   model::Resources capacity;  // the node's
-  std::vector<Sequence>
-      users;  // resources: running jobs that hold what is short, the largest first, at most 3
+  std::vector<Sequence> users;  // resources: running jobs that hold what is short, the largest first, at most 3
   std::size_t more_users = 0;  // how many besides
   std::vector<std::string> withheld;  // resources and withheld, where GPUs are short: which, and why
   std::uint16_t free_gpus = 0;        // then: neither withheld nor held by anybody

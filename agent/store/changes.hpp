@@ -1,7 +1,7 @@
 #pragma once
 
-// The only way to the rows of jobs. Whoever makes, changes or removes one says what that is, and the event that tells of it
-// is appended in the same transaction. No other source writes to the table (tests/layers/layers.py sees to it).
+// The only way to the rows of jobs. Whoever makes, changes or removes one says what that is, and the event that tells
+// of it is appended in the same transaction. No other source writes to the table (tests/layers/layers.py sees to it).
 
 #include <optional>
 #include <string>

@@ -61,14 +61,16 @@ std::vector<EventsGone> gone_since(db::Connection& db, const EventQuery& wanted)
 void note_gone(db::Connection& db, std::string_view where, std::int64_t value, std::int64_t limit) {
   db.run("INSERT INTO event_gone (uid, user, sequence) SELECT uid, user, max(sequence) FROM event WHERE " +
              std::string(where) +
-             " GROUP BY uid ON CONFLICT (uid) DO UPDATE SET sequence = max(sequence, excluded.sequence), user = excluded.user",
+             " GROUP BY uid ON CONFLICT (uid) DO UPDATE SET sequence = max(sequence, excluded.sequence), user = "
+             "excluded.user",
          value, limit);
   db.run("DELETE FROM event WHERE " + std::string(where), value, limit);
 }
 
 void drop_older(db::Connection& db, Instant than, std::size_t at_most) {
   note_gone(db,
-            "sequence IN (SELECT sequence FROM (SELECT sequence, time FROM event ORDER BY sequence LIMIT ?2) WHERE time < ?1)",
+            "sequence IN (SELECT sequence FROM (SELECT sequence, time FROM event ORDER BY sequence LIMIT ?2) WHERE "
+            "time < ?1)",
             to_unix_micros(than), static_cast<std::int64_t>(at_most));
 }
 
@@ -80,9 +82,10 @@ std::map<uid_t, std::size_t> counts(db::Connection& db) {
 }
 
 void keep_newest_of(db::Connection& db, uid_t uid, std::size_t most) {
-  note_gone(db,
-            "uid = ?1 AND sequence <= (SELECT sequence FROM event WHERE uid = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2)",
-            uid, static_cast<std::int64_t>(most));
+  note_gone(
+      db,
+      "uid = ?1 AND sequence <= (SELECT sequence FROM event WHERE uid = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2)",
+      uid, static_cast<std::int64_t>(most));
 }
 
 }  // namespace
@@ -103,9 +106,10 @@ EventPage events(db::Connection& db, const EventQuery& wanted) {
   EventPage page;
   page.last = last_number(db, "event");
   if (wanted.after && *wanted.after > page.last)
-    throw Error(Code::invalid, "there has been no event " + std::to_string(*wanted.after) + ": the newest is " +
-                                   std::to_string(page.last),
-                "the agent's database was begun anew since then; ask from 0");
+    throw Error(
+        Code::invalid,
+        "there has been no event " + std::to_string(*wanted.after) + ": the newest is " + std::to_string(page.last),
+        "the agent's database was begun anew since then; ask from 0");
   page.events = rows_for(db, wanted, page.last);
   if (wanted.after && page.events.size() == wanted.limit) page.last = page.events.back().sequence;
   page.gone = gone_since(db, wanted);  // after the rows: what goes meanwhile is told

@@ -15,7 +15,7 @@ using std::chrono::milliseconds;
 #define BERTH_JOB_COLUMNS                                                                    \
   "SELECT job.sequence, id, uid, user, state, priority, held, submitted, finished, ending, " \
   "environment_record,"                                                                      \
-  " canceled_by, attempt, request.json, log_removed, log_removed_why, outputs_removed,"         \
+  " canceled_by, attempt, request.json, log_removed, log_removed_why, outputs_removed,"      \
   " outputs_removed_why, environment FROM job JOIN request USING (sequence) "
 
 constexpr std::size_t kMostNamesTold = 5;
@@ -29,8 +29,8 @@ Attempt attempt_row(const db::Statement& row) {
                   .usage = {microseconds(row.integer(5)), microseconds(row.integer(6)),
                             ByteSize(static_cast<std::uint64_t>(row.integer(7))),
                             ByteSize(static_cast<std::uint64_t>(row.integer(10))),
-                            ByteSize(static_cast<std::uint64_t>(row.integer(11))),
-                            microseconds(row.integer(13)), ByteSize(static_cast<std::uint64_t>(row.integer(14)))},
+                            ByteSize(static_cast<std::uint64_t>(row.integer(11))), microseconds(row.integer(13)),
+                            ByteSize(static_cast<std::uint64_t>(row.integer(14)))},
                   .outputs = optional_digest_column(row, 8),
                   .outputs_size = ByteSize(static_cast<std::uint64_t>(row.integer(15))),
                   .gpus = texts_column(row, 12),
@@ -140,8 +140,7 @@ std::string list_query(const Filter& filter) {
     for (std::size_t i = 1; i < filter.states.size(); ++i) sql += ", ?";
     sql += ')';
     // Most states are few among many jobs that are over.
-    if (std::none_of(filter.states.begin(), filter.states.end(), model::is_final))
-      sql += " AND finished IS NULL";
+    if (std::none_of(filter.states.begin(), filter.states.end(), model::is_final)) sql += " AND finished IS NULL";
   }
   if (filter.uid) sql += " AND uid = ?";
   if (!filter.experiment.empty()) sql += " AND experiment = ?";
@@ -161,24 +160,23 @@ void bind_filter(db::Statement& rows, const Filter& filter) {
 std::vector<model::JobId> names_with_prefix(db::Connection& db, const std::string& prefix) {
   std::vector<model::JobId> names;
   const auto behind = prefix + "\x7f";  // names are ASCII
-  auto rows = db.query("SELECT id FROM job WHERE id >= ? AND id < ? ORDER BY id LIMIT ?", prefix, behind,
-                       kMostNamesTold + 1);
+  auto rows =
+      db.query("SELECT id FROM job WHERE id >= ? AND id < ? ORDER BY id LIMIT ?", prefix, behind, kMostNamesTold + 1);
   while (rows.step()) names.emplace_back(rows.text(0));
   return names;
 }
 
 [[noreturn]] void refuse_ambiguous(const std::string& reference, const std::vector<model::JobId>& names) {
   std::string text = "'" + reference + "' is ambiguous: ";
-  for (std::size_t i = 0; i < std::min(names.size(), kMostNamesTold); ++i)
-    text += (i > 0 ? ", " : "") + names[i];
-  throw Error(Code::conflict, text + (names.size() > kMostNamesTold ? " and more" : ""),
-              "write more of the name");
+  for (std::size_t i = 0; i < std::min(names.size(), kMostNamesTold); ++i) text += (i > 0 ? ", " : "") + names[i];
+  throw Error(Code::conflict, text + (names.size() > kMostNamesTold ? " and more" : ""), "write more of the name");
 }
 
 std::string where_jobs_are(db::Connection& db) {
   std::string text = "berth ps -a lists all";
   if (const auto gone = forgotten(db))
-    text += "; records of jobs that had ended by " + to_local_text(gone->ended) + " were removed to give disk space back";
+    text +=
+        "; records of jobs that had ended by " + to_local_text(gone->ended) + " were removed to give disk space back";
   return text;
 }
 
@@ -297,7 +295,8 @@ std::vector<ListedJob> listed(db::Connection& db, const std::vector<Sequence>& j
 std::vector<LiveJob> live(db::Connection& db) {
   std::vector<LiveJob> jobs;
   auto rows = db.query(
-      "SELECT job.sequence, id, uid, state, priority, held, cpu_milli, memory, job.gpus, slots, gpu_memory, timeout_ms, "
+      "SELECT job.sequence, id, uid, state, priority, held, cpu_milli, memory, job.gpus, slots, gpu_memory, "
+      "timeout_ms, "
       "grace_ms,"
       " attempt, ifnull(launch, 0), ifnull(boot_id, ''), environment, ifnull(attempt.gpus, '[]'), ifnull(seal, '')"
       " FROM job LEFT JOIN attempt ON attempt.sequence = job.sequence AND number = job.attempt"

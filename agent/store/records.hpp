@@ -170,12 +170,11 @@ void check_schema(db::Connection& db);
 using Random = std::function<std::uint64_t()>;
 
 // --- transitions
-// Each appends the event that tells of it (agent/store/changes.hpp); what is as it is to become already is told of once.
-// All or none. A known submission id with an equal request gives the job that it became; with a different
+// Each appends the event that tells of it (agent/store/changes.hpp); what is as it is to become already is told of
+// once. All or none. A known submission id with an equal request gives the job that it became; with a different
 // one, or from somebody else, Code::conflict. A job may name only what its user may refer to (Viewer): else
 // Code::not_found.
-std::vector<Submitted> submit(db::Connection& db, const std::vector<NewJob>& jobs, Instant now,
-                              const Random& random);
+std::vector<Submitted> submit(db::Connection& db, const std::vector<NewJob>& jobs, Instant now, const Random& random);
 void prepared(db::Connection& db, const Origin& origin, Sequence sequence, const Prepared& prepared);
 // Again for the same attempt, with a higher launch number, when the launch before never began.
 void start_intent(db::Connection& db, const Origin& origin, const StartIntent& intent);
@@ -184,7 +183,8 @@ void finalized(db::Connection& db, const Origin& origin, const Final& final);
 // A job that is being canceled already stays as it is; the first who asked is remembered.
 void cancel_requested(db::Connection& db, const Origin& origin, Sequence sequence);
 // To be started again: records how the attempt ended; the job goes to `to`, queued or preparing.
-void requeue(db::Connection& db, const Origin& origin, Sequence sequence, const model::Attempt& attempt, model::State to);
+void requeue(db::Connection& db, const Origin& origin, Sequence sequence, const model::Attempt& attempt,
+             model::State to);
 // An attempt that was to start, and could not for what the node lacks: as if it had never been begun.
 void postpone(db::Connection& db, const Origin& origin, Sequence sequence);
 // A job that is over, to be run once more: it goes to `to`, queued or preparing.
@@ -199,7 +199,7 @@ std::optional<model::Job> find(db::Connection& db, Sequence sequence);
 std::vector<Sequence> jobs_in(db::Connection& db, const Digest& environment, const Viewer& viewer);
 // What a user's own jobs tell of an environment.
 struct EnvironmentUse {
-  Instant last{};       // when one of them last began or ended
+  Instant last{};  // when one of them last began or ended
   bool in_use = false;  // by one that has not ended
 };
 std::map<Digest, EnvironmentUse> environments_of(db::Connection& db, uid_t uid);
@@ -321,16 +321,16 @@ struct EventsGone {
 };
 struct EventPage {
   std::vector<model::Event> events;  // rising
-  std::int64_t last = 0;             // there is nothing more up to this number: what to ask for next comes after it
-  std::vector<EventsGone> gone;      // whose events after EventQuery::after are not all here
+  std::int64_t last = 0;  // there is nothing more up to this number: what to ask for next comes after it
+  std::vector<EventsGone> gone;  // whose events after EventQuery::after are not all here
 };
 // Code::invalid for a number that no event has had.
 EventPage events(db::Connection& db, const EventQuery& wanted);
 void trim_events(db::Connection& db, Instant now, const EventBounds& bounds = {});
 // The most that each may have so that all who hold so many have no more than `most` together.
 std::size_t fair_share(const std::vector<std::size_t>& held, std::size_t most);
-// Before the first event since the machine was started: the last ones before that may have been read by somebody, and not
-// have come to the disk, so numbers that may have been theirs are skipped.
+// Before the first event since the machine was started: the last ones before that may have been read by somebody, and
+// not have come to the disk, so numbers that may have been theirs are skipped.
 bool new_boot_for_events(db::Connection& db, const std::string& boot_id);
 void begin_events(db::Connection& db, const std::string& boot_id, Instant now);
 

@@ -33,17 +33,19 @@ struct Ended {
 
 // Nothing for a job that is live, or gone.
 std::optional<Ended> ended_job(db::Connection& db, Sequence job) {
-  auto row = db.query("SELECT id, uid, finished, snapshot, diff, context FROM job WHERE sequence = ? AND finished IS NOT NULL", job);
+  auto row = db.query(
+      "SELECT id, uid, finished, snapshot, diff, context FROM job WHERE sequence = ? AND finished IS NOT NULL", job);
   if (!row.step()) return std::nullopt;
-  return Ended{model::JobId(row.text(0)), static_cast<uid_t>(row.integer(1)), *instant_column(row, 2),
-               optional_digest_column(row, 3), optional_digest_column(row, 4), optional_digest_column(row, 5)};
+  return Ended{model::JobId(row.text(0)),      static_cast<uid_t>(row.integer(1)), *instant_column(row, 2),
+               optional_digest_column(row, 3), optional_digest_column(row, 4),     optional_digest_column(row, 5)};
 }
 
 // A later launch makes the doom of a job no smaller.
 void doom(db::Connection& db, const model::JobId& job, std::optional<int> launch) {
-  db.run("INSERT INTO doomed (job, launch) VALUES (?, ?) ON CONFLICT (job) DO UPDATE SET launch ="
-         " CASE WHEN excluded.launch IS NULL OR launch IS NULL THEN NULL ELSE max(launch, excluded.launch) END",
-         job, launch);
+  db.run(
+      "INSERT INTO doomed (job, launch) VALUES (?, ?) ON CONFLICT (job) DO UPDATE SET launch ="
+      " CASE WHEN excluded.launch IS NULL OR launch IS NULL THEN NULL ELSE max(launch, excluded.launch) END",
+      job, launch);
 }
 
 int last_launch(db::Connection& db, Sequence job) {
@@ -70,7 +72,8 @@ Remains remains_row(const db::Statement& row) {
 
 std::vector<Remains> remains(db::Connection& db) {
   std::vector<Remains> jobs;
-  auto rows = db.query("SELECT sequence, id, uid, finished, log_removed, snapshot, diff, context FROM job ORDER BY sequence");
+  auto rows =
+      db.query("SELECT sequence, id, uid, finished, log_removed, snapshot, diff, context FROM job ORDER BY sequence");
   while (rows.step()) jobs.push_back(remains_row(rows));
   auto outputs = db.query("SELECT sequence, outputs FROM attempt WHERE outputs IS NOT NULL ORDER BY sequence");
   auto job = jobs.begin();
@@ -82,7 +85,8 @@ std::vector<Remains> remains(db::Connection& db) {
   return jobs;
 }
 
-std::vector<Sequence> remove_logs(db::Connection& db, const std::vector<Sequence>& jobs, const model::Removal& removal) {
+std::vector<Sequence> remove_logs(db::Connection& db, const std::vector<Sequence>& jobs,
+                                  const model::Removal& removal) {
   std::vector<Sequence> done;
   for (const auto sequence : jobs) {
     const auto job = ended_job(db, sequence);
@@ -126,9 +130,9 @@ std::vector<Sequence> forget(db::Connection& db, const std::vector<Sequence>& jo
     recount_later(db, job->uid);
     remove_job(db, {now}, current(db, sequence));
     doom(db, job->id, std::nullopt);
-    for (const auto& [digest, kind] : {std::pair(job->snapshot, Upload::Kind::snapshot),
-                                       std::pair(job->diff, Upload::Kind::diff),
-                                       std::pair(job->context, Upload::Kind::snapshot)}) {
+    for (const auto& [digest, kind] :
+         {std::pair(job->snapshot, Upload::Kind::snapshot), std::pair(job->diff, Upload::Kind::diff),
+          std::pair(job->context, Upload::Kind::snapshot)}) {
       const auto upload = digest ? find_upload(db, *digest, job->uid, kind) : std::nullopt;
       if (upload && upload->created < uploads_before) forget_uploads(db, {*upload});
     }

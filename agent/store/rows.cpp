@@ -37,8 +37,7 @@ std::optional<model::EnvironmentChanges> environment_changes_column(const db::St
 }
 
 std::int64_t to_column(ByteSize size) {
-  return static_cast<std::int64_t>(
-      std::min<std::uint64_t>(size.bytes(), std::numeric_limits<std::int64_t>::max()));
+  return static_cast<std::int64_t>(std::min<std::uint64_t>(size.bytes(), std::numeric_limits<std::int64_t>::max()));
 }
 
 Digest digest_column(const db::Statement& row, int column) {
@@ -91,15 +90,11 @@ std::vector<std::string> texts_column(const db::Statement& row, int column) {
 std::string to_column(const std::vector<std::string>& texts) { return nlohmann::json(texts).dump(); }
 
 model::Resources resources_columns(const db::Statement& row, int first) {
-  return {static_cast<std::uint32_t>(row.integer(first)),
-          ByteSize(static_cast<std::uint64_t>(row.integer(first + 1))),
-          static_cast<std::uint16_t>(row.integer(first + 2)),
-          static_cast<std::uint16_t>(row.integer(first + 3)),
+  return {static_cast<std::uint32_t>(row.integer(first)), ByteSize(static_cast<std::uint64_t>(row.integer(first + 1))),
+          static_cast<std::uint16_t>(row.integer(first + 2)), static_cast<std::uint16_t>(row.integer(first + 3)),
           ByteSize(static_cast<std::uint64_t>(row.integer(first + 4)))};
 }
 
-std::string to_text(const model::JobRequest& request) {
-  return model::to_json(request).dump();
-}
+std::string to_text(const model::JobRequest& request) { return model::to_json(request).dump(); }
 
 }  // namespace berth::store

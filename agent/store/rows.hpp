@@ -14,9 +14,7 @@
 
 namespace berth::store {
 
-inline db::Bytes to_column(const Digest& digest) {
-  return digest.bytes;
-}
+inline db::Bytes to_column(const Digest& digest) { return digest.bytes; }
 inline std::optional<db::Bytes> to_column(const std::optional<Digest>& digest) {
   if (!digest) return std::nullopt;
   return db::Bytes(digest->bytes);

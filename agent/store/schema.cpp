@@ -179,8 +179,8 @@ constexpr std::string_view kSchemaSeal = R"sql(
 ALTER TABLE attempt ADD COLUMN seal TEXT NOT NULL DEFAULT '';
 )sql";
 
-// What a user still has of what was counted with uploads and outputs that are forgotten, since others of his hold it, too;
-// and how often something of his was forgotten, or came to build on another, since that was last looked at.
+// What a user still has of what was counted with uploads and outputs that are forgotten, since others of his hold it,
+// too; and how often something of his was forgotten, or came to build on another, since that was last looked at.
 constexpr std::string_view kSchemaInherited = R"sql(
 CREATE TABLE inherited (
   uid INTEGER PRIMARY KEY,
@@ -189,8 +189,8 @@ CREATE TABLE inherited (
 ) STRICT;
 )sql";
 
-// What happened to jobs (agent/model/event.hpp). It stays when a job's record goes, so it refers to none. Numbers are never
-// given twice. And up to where a user's events have been removed.
+// What happened to jobs (agent/model/event.hpp). It stays when a job's record goes, so it refers to none. Numbers are
+// never given twice. And up to where a user's events have been removed.
 constexpr std::string_view kSchemaEvents = R"sql(
 CREATE TABLE event (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -215,16 +215,21 @@ CREATE TABLE event_gone (
 ) STRICT;
 )sql";
 
-constexpr std::array<std::string_view, 11> kSteps{kSchema1, kSchema2, kSchema3, kSchemaLists, kSchemaOwners, kSchemaSecrets, kSchemaEnvironmentChanges, kSchemaLeftOut, kSchemaSeal, kSchemaInherited,
+constexpr std::array<std::string_view, 11> kSteps{kSchema1,
+                                                  kSchema2,
+                                                  kSchema3,
+                                                  kSchemaLists,
+                                                  kSchemaOwners,
+                                                  kSchemaSecrets,
+                                                  kSchemaEnvironmentChanges,
+                                                  kSchemaLeftOut,
+                                                  kSchemaSeal,
+                                                  kSchemaInherited,
                                                   kSchemaEvents};
 
 }  // namespace
 
-void prepare_schema(db::Connection& db) {
-  db::migrate(db, kSteps);
-}
-void check_schema(db::Connection& db) {
-  db::refuse_newer(db, kSteps);
-}
+void prepare_schema(db::Connection& db) { db::migrate(db, kSteps); }
+void check_schema(db::Connection& db) { db::refuse_newer(db, kSteps); }
 
 }  // namespace berth::store

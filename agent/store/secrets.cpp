@@ -8,11 +8,10 @@ namespace {
 
 constexpr std::string_view kApart = "secrets_apart";
 
-db::Bytes bytes(const std::string& text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-}
+db::Bytes bytes(const std::string& text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
 
-// What is overwritten or deleted meanwhile stays in no free space of the file. It costs writes, so it is for these alone.
+// What is overwritten or deleted meanwhile stays in no free space of the file. It costs writes, so it is for these
+// alone.
 class Wiping {
  public:
   explicit Wiping(db::Connection& db) : db_(db) { db_.execute("PRAGMA secure_delete = ON"); }

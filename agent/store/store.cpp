@@ -120,8 +120,8 @@ void Store::reopen_after(const std::exception_ptr& failure) {
   if (async::is_cancellation(failure)) return;
   const auto error = error_from(failure);
   const auto code = error.code();
-  const bool its_own = code == Code::io || code == Code::unavailable || code == Code::internal || code == Code::denied ||
-                       code == Code::corrupt;
+  const bool its_own = code == Code::io || code == Code::unavailable || code == Code::internal ||
+                       code == Code::denied || code == Code::corrupt;
   if (!its_own) return;
   trouble_ = error.describe();
   const auto now = clock_.steady();
@@ -193,9 +193,8 @@ Task<> Store::ended(Sequence sequence, model::Attempt attempt) {
 }
 
 Task<> Store::finalized(Final final) {
-  return write(Durable::yes, [this, final = std::move(final)](db::Connection& db) {
-    store::finalized(db, {clock_.now()}, final);
-  });
+  return write(Durable::yes,
+               [this, final = std::move(final)](db::Connection& db) { store::finalized(db, {clock_.now()}, final); });
 }
 
 Task<> Store::cancel_requested(Sequence sequence, std::string by) {
@@ -211,8 +210,7 @@ Task<> Store::requeue(Sequence sequence, model::Attempt attempt, model::State to
 }
 
 Task<> Store::postpone(Sequence sequence) {
-  return write(Durable::yes,
-               [this, sequence](db::Connection& db) { store::postpone(db, {clock_.now()}, sequence); });
+  return write(Durable::yes, [this, sequence](db::Connection& db) { store::postpone(db, {clock_.now()}, sequence); });
 }
 
 Task<> Store::reopen(Sequence sequence, model::State to, std::string by) {
@@ -294,34 +292,18 @@ Task<> Store::set_secrets_apart() {
   return write(Durable::yes, [](db::Connection& db) { store::set_secrets_apart(db); });
 }
 
-std::optional<std::string> Store::sealed(Sequence sequence) {
-  return store::sealed(reader(), sequence);
-}
-bool Store::anything_sealed() {
-  return store::anything_sealed(reader());
-}
-bool Store::secrets_apart() {
-  return store::secrets_apart(reader());
-}
+std::optional<std::string> Store::sealed(Sequence sequence) { return store::sealed(reader(), sequence); }
+bool Store::anything_sealed() { return store::anything_sealed(reader()); }
+bool Store::secrets_apart() { return store::secrets_apart(reader()); }
 std::vector<StoredRequest> Store::requests_after(Sequence sequence, std::size_t most) {
   return store::requests_after(reader(), sequence, most);
 }
 
-model::Job Store::look_up(std::string_view reference, uid_t uid) {
-  return store::look_up(reader(), reference, uid);
-}
-std::optional<model::Job> Store::columns(Sequence sequence) {
-  return store::columns(reader(), sequence);
-}
-std::optional<uid_t> Store::owner_of(std::string_view id) {
-  return store::owner_of(reader(), id);
-}
-std::uint64_t Store::request_bytes(Sequence sequence) {
-  return store::request_bytes(reader(), sequence);
-}
-std::optional<model::JobId> Store::id_of(Sequence sequence) {
-  return store::id_of(reader(), sequence);
-}
+model::Job Store::look_up(std::string_view reference, uid_t uid) { return store::look_up(reader(), reference, uid); }
+std::optional<model::Job> Store::columns(Sequence sequence) { return store::columns(reader(), sequence); }
+std::optional<uid_t> Store::owner_of(std::string_view id) { return store::owner_of(reader(), id); }
+std::uint64_t Store::request_bytes(Sequence sequence) { return store::request_bytes(reader(), sequence); }
+std::optional<model::JobId> Store::id_of(Sequence sequence) { return store::id_of(reader(), sequence); }
 std::optional<Upload> Store::find_upload(const Digest& digest, uid_t uid) {
   return store::find_upload(reader(), digest, uid);
 }
@@ -331,19 +313,13 @@ bool Store::had_environment(const Digest& environment, uid_t uid) {
 bool Store::knows_submission(const std::string& submission_id) {
   return store::knows_submission(reader(), submission_id);
 }
-bool Store::drained() {
-  return store::drained(reader());
-}
-std::string Store::gpu_record() {
-  return store::gpu_record(reader());
-}
+bool Store::drained() { return store::drained(reader()); }
+std::string Store::gpu_record() { return store::gpu_record(reader()); }
 std::vector<PastLaunch> Store::past_launches(std::size_t ended_jobs) {
   return store::past_launches(reader(), ended_jobs);
 }
 
-std::vector<LiveJob> Store::live() {
-  return store::live(reader());
-}
+std::vector<LiveJob> Store::live() { return store::live(reader()); }
 
 Task<std::vector<Sequence>> Store::list(Filter filter) {
   return ask([filter = std::move(filter)](db::Connection& db) { return store::list(db, filter); });
@@ -406,12 +382,8 @@ bool Store::may_use(Upload::Kind kind, const Digest& digest, const Viewer& viewe
   return store::may_use(*views_, kind, digest, viewer);
 }
 
-std::vector<Doomed> Store::doomed() {
-  return store::doomed(reader());
-}
-bool Store::sweep_due() {
-  return store::sweep_due(reader());
-}
+std::vector<Doomed> Store::doomed() { return store::doomed(reader()); }
+bool Store::sweep_due() { return store::sweep_due(reader()); }
 
 Roots Store::roots() {
   const std::lock_guard lock(lists_mutex_);

@@ -151,9 +151,7 @@ class View : public snapshot::OwnersView {
  public:
   // `store` outlives it.
   View(Store& store, const Viewer& viewer) : store_(store), viewer_(viewer) {}
-  bool may_use(const Digest& digest) const override {
-    return store_.may_use(Upload::Kind::snapshot, digest, viewer_);
-  }
+  bool may_use(const Digest& digest) const override { return store_.may_use(Upload::Kind::snapshot, digest, viewer_); }
 
  private:
   Store& store_;

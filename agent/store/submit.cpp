@@ -17,8 +17,7 @@ std::optional<Submitted> known(db::Connection& db, const NewJob& wanted) {
   if (!row.step()) return std::nullopt;
   auto job = find(db, row.integer(0));
   if (job->uid != wanted.uid || job->request != wanted.request)
-    throw Error(Code::conflict,
-                "the submission id " + wanted.request.submission_id + " belongs to another request",
+    throw Error(Code::conflict, "the submission id " + wanted.request.submission_id + " belongs to another request",
                 "a repeated submission must be the same request; a new one needs a new id");
   return Submitted{std::move(*job), true};
 }
@@ -26,7 +25,8 @@ std::optional<Submitted> known(db::Connection& db, const NewJob& wanted) {
 model::JobId free_name(db::Connection& db, const Random& random) {
   for (int i = 0; i < kMostNamesTried; ++i) {
     auto name = model::job_name(random());
-    if (!db.query("SELECT 1 FROM job WHERE id = ?1 UNION SELECT 1 FROM doomed WHERE job = ?1", name).step()) return name;
+    if (!db.query("SELECT 1 FROM job WHERE id = ?1 UNION SELECT 1 FROM doomed WHERE job = ?1", name).step())
+      return name;
   }
   throw Error(Code::internal, "no free job name was found");
 }
@@ -35,8 +35,7 @@ model::JobId free_name(db::Connection& db, const Random& random) {
 void check_content(db::Connection& db, const char* what, Upload::Kind kind, const std::optional<Digest>& digest,
                    const NewJob& wanted) {
   if (digest && !may_use(db, kind, *digest, {wanted.uid, wanted.reads_jobs}))
-    throw Error(Code::not_found, std::string(what) + " " + digest->brief() + " is not here",
-                "send it before the job");
+    throw Error(Code::not_found, std::string(what) + " " + digest->brief() + " is not here", "send it before the job");
 }
 
 Job insert(db::Connection& db, Newcomers& newcomers, const NewJob& wanted, Instant now, const Random& random) {
@@ -57,11 +56,11 @@ Job insert(db::Connection& db, Newcomers& newcomers, const NewJob& wanted, Insta
       "id, submission_id, uid, user, state, priority, held, experiment, cpu_milli, memory, gpus, slots, gpu_memory,"
       " timeout_ms, grace_ms, snapshot, diff, context, submitted, name, title, request_bytes",
       job.id, request.submission_id, job.uid, job.user, model::name(job.state), job.priority, job.held,
-      request.experiment, request.resources.cpu_milli, to_column(request.resources.memory),
-      request.resources.gpus, request.resources.slots, to_column(request.resources.gpu_memory),
-      to_column(request.timeout), request.stop.grace.value_or(std::chrono::milliseconds(0)).count(),
-      to_column(request.snapshot), to_column(request.diff), to_column(request.environment.context),
-      to_unix_micros(now), request.display_name, model::command_text(request.command, kLongestTitle), text.size());
+      request.experiment, request.resources.cpu_milli, to_column(request.resources.memory), request.resources.gpus,
+      request.resources.slots, to_column(request.resources.gpu_memory), to_column(request.timeout),
+      request.stop.grace.value_or(std::chrono::milliseconds(0)).count(), to_column(request.snapshot),
+      to_column(request.diff), to_column(request.environment.context), to_unix_micros(now), request.display_name,
+      model::command_text(request.command, kLongestTitle), text.size());
   db.run("INSERT INTO request (sequence, json) VALUES (?, ?)", job.sequence, text);
   if (!wanted.sealed.empty())
     db.run("INSERT INTO secret (sequence, sealed) VALUES (?, ?)", job.sequence,
@@ -75,8 +74,7 @@ bool knows_submission(db::Connection& db, const std::string& submission_id) {
   return db.query("SELECT 1 FROM job WHERE submission_id = ?", submission_id).step();
 }
 
-std::vector<Submitted> submit(db::Connection& db, const std::vector<NewJob>& jobs, Instant now,
-                              const Random& random) {
+std::vector<Submitted> submit(db::Connection& db, const std::vector<NewJob>& jobs, Instant now, const Random& random) {
   std::vector<Submitted> result;
   result.reserve(jobs.size());
   create_jobs(db, now, [&](Newcomers& newcomers) {

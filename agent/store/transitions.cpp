@@ -29,7 +29,8 @@ void record(db::Connection& db, Sequence sequence, const Attempt& attempt) {
   db.run(
       "INSERT INTO attempt (sequence, number, launch, boot_id, started, ended, duration_us, ending, "
       "user_cpu_us,"
-      " system_cpu_us, peak_memory, io_read, io_written, gpu_us, gpu_peak_memory, outputs, outputs_size, outputs_left_out,"
+      " system_cpu_us, peak_memory, io_read, io_written, gpu_us, gpu_peak_memory, outputs, outputs_size, "
+      "outputs_left_out,"
       " owner)"
       " VALUES (?, ?, 0, '', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT uid FROM job WHERE sequence = ?1))"
       " ON CONFLICT (sequence, number) DO UPDATE SET started = ifnull(excluded.started, started),"
@@ -40,12 +41,11 @@ void record(db::Connection& db, Sequence sequence, const Attempt& attempt) {
       " outputs = ifnull(excluded.outputs, outputs),"
       " outputs_left_out = ifnull(excluded.outputs_left_out, outputs_left_out),"
       " outputs_size = iif(excluded.outputs IS NULL, outputs_size, excluded.outputs_size), owner = excluded.owner",
-      sequence, attempt.number, to_column(attempt.started), to_column(attempt.ended),
-      to_column(attempt.duration), to_column(attempt.ending), attempt.usage.user_cpu.count(),
-      attempt.usage.system_cpu.count(), to_column(attempt.usage.peak_memory), to_column(attempt.usage.io_read),
-      to_column(attempt.usage.io_written), attempt.usage.gpu_time.count(),
-      to_column(attempt.usage.gpu_peak_memory), to_column(attempt.outputs), to_column(attempt.outputs_size),
-      to_column(attempt.outputs_left_out));
+      sequence, attempt.number, to_column(attempt.started), to_column(attempt.ended), to_column(attempt.duration),
+      to_column(attempt.ending), attempt.usage.user_cpu.count(), attempt.usage.system_cpu.count(),
+      to_column(attempt.usage.peak_memory), to_column(attempt.usage.io_read), to_column(attempt.usage.io_written),
+      attempt.usage.gpu_time.count(), to_column(attempt.usage.gpu_peak_memory), to_column(attempt.outputs),
+      to_column(attempt.outputs_size), to_column(attempt.outputs_left_out));
   if (attempt.environment_changes)
     db.run("UPDATE attempt SET environment_changes = ? WHERE sequence = ? AND number = ?",
            to_column(*attempt.environment_changes), sequence, attempt.number);
@@ -63,8 +63,8 @@ int last_attempt(db::Connection& db, Sequence sequence) {
   return static_cast<int>(row.integer(0));
 }
 
-// A commit that was told to have failed may have come to the disk all the same, and is repeated: here and below, what is
-// as it is to become is no reason to refuse.
+// A commit that was told to have failed may have come to the disk all the same, and is repeated: here and below, what
+// is as it is to become is no reason to refuse.
 bool is_written(db::Connection& db, const StartIntent& intent) {
   auto row = db.query(
       "SELECT 1 FROM attempt WHERE sequence = ? AND number = ? AND launch = ? AND boot_id = ? AND seal = ?"
@@ -93,8 +93,9 @@ void prepared(db::Connection& db, const Origin& origin, Sequence sequence, const
   change_job(db, origin, job, change, "state = ?, environment_record = ?, environment = ?", model::name(State::queued),
              prepared.environment_record, to_column(prepared.environment));
   if (prepared.environment)
-    db.run("INSERT OR IGNORE INTO environment_user (environment, uid) SELECT environment, uid FROM job WHERE sequence = ?",
-           sequence);
+    db.run(
+        "INSERT OR IGNORE INTO environment_user (environment, uid) SELECT environment, uid FROM job WHERE sequence = ?",
+        sequence);
 }
 
 void start_intent(db::Connection& db, const Origin& origin, const StartIntent& intent) {
@@ -119,8 +120,7 @@ void start_intent(db::Connection& db, const Origin& origin, const StartIntent& i
 void ended(db::Connection& db, const Origin& origin, Sequence sequence, const Attempt& attempt) {
   const auto job = current(db, sequence);
   if (job.state != State::finalizing) check_step(job, State::finalizing);
-  if (attempt.number != job.attempt)
-    refuse(job, "attempt " + std::to_string(attempt.number) + " is not the last");
+  if (attempt.number != job.attempt) refuse(job, "attempt " + std::to_string(attempt.number) + " is not the last");
   record(db, sequence, attempt);
   if (job.state == State::finalizing) return;
   const Change change{What::attempt_ended, State::finalizing, attempt.number, {}, attempt.ending};
@@ -131,8 +131,7 @@ void finalized(db::Connection& db, const Origin& origin, const Final& final) {
   const auto job = current(db, final.sequence);
   if (job.state == final.state) return;  // written by a commit that was told to have failed
   check_step(job, final.state);
-  if (!model::is_final(final.state))
-    refuse(job, "a job cannot end as " + std::string(model::name(final.state)));
+  if (!model::is_final(final.state)) refuse(job, "a job cannot end as " + std::string(model::name(final.state)));
   if (final.attempt) record(db, final.sequence, *final.attempt);
   const int attempt = std::max(job.attempt, final.attempt ? final.attempt->number : 0);
   const Change change{What::ended, final.state, attempt, {}, final.ending};
@@ -195,12 +194,8 @@ void set_held(db::Connection& db, const Origin& origin, Sequence sequence, bool 
   change_job(db, origin, job, change, "held = ?", held);
 }
 
-void set_drained(db::Connection& db, bool drained) {
-  set_of_node(db, "drained", drained ? "yes" : "no");
-}
+void set_drained(db::Connection& db, bool drained) { set_of_node(db, "drained", drained ? "yes" : "no"); }
 
-void set_gpu_record(db::Connection& db, const std::string& record) {
-  set_of_node(db, "gpus", record);
-}
+void set_gpu_record(db::Connection& db, const std::string& record) { set_of_node(db, "gpus", record); }
 
 }  // namespace berth::store

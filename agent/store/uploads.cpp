@@ -15,9 +15,7 @@ constexpr std::string_view kUnused =
     " AND NOT EXISTS (SELECT 1 FROM job WHERE job.diff = upload.digest AND job.uid = upload.uid)"
     " AND NOT EXISTS (SELECT 1 FROM job WHERE job.context = upload.digest AND job.uid = upload.uid)";
 
-std::string_view name(Upload::Kind kind) {
-  return kind == Upload::Kind::snapshot ? "snapshot" : "diff";
-}
+std::string_view name(Upload::Kind kind) { return kind == Upload::Kind::snapshot ? "snapshot" : "diff"; }
 
 Upload upload_row(const db::Statement& row) {
   Upload upload;
@@ -59,8 +57,8 @@ void remember(db::Connection& db, const Upload& upload) {
 }
 
 std::optional<Upload> find_upload(db::Connection& db, const Digest& digest, uid_t uid, Upload::Kind kind) {
-  auto row = db.query(std::string(kColumns) + "WHERE digest = ? AND uid = ? AND kind = ?", to_column(digest), uid,
-                      name(kind));
+  auto row =
+      db.query(std::string(kColumns) + "WHERE digest = ? AND uid = ? AND kind = ?", to_column(digest), uid, name(kind));
   if (!row.step()) return std::nullopt;
   return upload_row(row);
 }
@@ -82,7 +80,8 @@ bool may_use(db::Connection& db, Upload::Kind kind, const Digest& digest, const 
 }
 
 bool had_environment(db::Connection& db, const Digest& environment, uid_t uid) {
-  return db.query("SELECT 1 FROM environment_user WHERE environment = ? AND uid = ?", to_column(environment), uid).step();
+  return db.query("SELECT 1 FROM environment_user WHERE environment = ? AND uid = ?", to_column(environment), uid)
+      .step();
 }
 
 void note_environment(db::Connection& db, const Digest& environment, uid_t uid) {
@@ -122,16 +121,17 @@ std::vector<uid_t> to_recount(db::Connection& db) {
 Holdings holdings(db::Connection& db, uid_t uid) {
   Holdings held;
   const db::Savepoint moment(db);  // all as of now
-  held.roots.snapshots = digests(
-      db.query("SELECT digest FROM upload WHERE uid = ?1 AND kind = 'snapshot'"
-               " UNION SELECT snapshot FROM job WHERE uid = ?1 AND snapshot IS NOT NULL"
-               " UNION SELECT context FROM job WHERE uid = ?1 AND context IS NOT NULL",
-               uid));
-  held.roots.diffs = digests(
-      db.query("SELECT digest FROM upload WHERE uid = ?1 AND kind = 'diff'"
-               " UNION SELECT diff FROM job WHERE uid = ?1 AND diff IS NOT NULL",
-               uid));
-  held.roots.outputs = digests(db.query("SELECT DISTINCT outputs FROM attempt WHERE owner = ? AND outputs IS NOT NULL", uid));
+  held.roots.snapshots =
+      digests(db.query("SELECT digest FROM upload WHERE uid = ?1 AND kind = 'snapshot'"
+                       " UNION SELECT snapshot FROM job WHERE uid = ?1 AND snapshot IS NOT NULL"
+                       " UNION SELECT context FROM job WHERE uid = ?1 AND context IS NOT NULL",
+                       uid));
+  held.roots.diffs =
+      digests(db.query("SELECT digest FROM upload WHERE uid = ?1 AND kind = 'diff'"
+                       " UNION SELECT diff FROM job WHERE uid = ?1 AND diff IS NOT NULL",
+                       uid));
+  held.roots.outputs =
+      digests(db.query("SELECT DISTINCT outputs FROM attempt WHERE owner = ? AND outputs IS NOT NULL", uid));
   held.counted = ByteSize(counted(db, uid));
   auto row = db.query("SELECT due FROM inherited WHERE uid = ?", uid);
   if (row.step()) held.due = row.integer(0);

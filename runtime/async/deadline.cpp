@@ -86,8 +86,8 @@ Task<bool> run_until(Task<> main, Task<> interrupter) {
 Task<> with_deadline(std::chrono::nanoseconds limit, Task<> task, std::string what) {
   const bool late = co_await run_until(std::move(task), sleep_for(limit));
   if (!late) co_return;
-  throw Error(Code::timeout, what + " took longer than " +
-                                 to_words(std::chrono::duration_cast<std::chrono::microseconds>(limit)));
+  throw Error(Code::timeout,
+              what + " took longer than " + to_words(std::chrono::duration_cast<std::chrono::microseconds>(limit)));
 }
 
 }  // namespace berth::async

@@ -22,9 +22,7 @@ struct Event::Waiter {
   bool stopped = false;
 };
 
-Task<> Event::wait() {
-  return park(false);
-}
+Task<> Event::wait() { return park(false); }
 
 Task<> Event::wait_shielded() {
   const bool throws = co_await this_coro::throw_if_cancelled();
@@ -47,8 +45,7 @@ Task<> Event::park(bool shielded) {
       resume(waiter);
     });
   };
-  co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(std::move(initiate),
-                                                                       asio::use_awaitable);
+  co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(std::move(initiate), asio::use_awaitable);
   if (waiter.stopped) throw Cancelled();
 }
 

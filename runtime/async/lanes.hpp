@@ -1,8 +1,8 @@
 #pragma once
 
 // Long work for somebody (collecting a tree, removing one, searching a large log), apart from the pool that everybody's
-// requests are answered with. Each owner has a few lanes of his own, all owners have a few threads together, and who was
-// served longest ago is served next: nobody's work keeps another's waiting for longer than one piece of it.
+// requests are answered with. Each owner has a few lanes of his own, all owners have a few threads together, and who
+// was served longest ago is served next: nobody's work keeps another's waiting for longer than one piece of it.
 
 #include <condition_variable>
 #include <cstdint>

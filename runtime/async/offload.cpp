@@ -61,8 +61,7 @@ Task<> Pool::run(std::function<void()> work) {
     }
     enqueue(job);
   };
-  co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(std::move(initiate),
-                                                                       asio::use_awaitable);
+  co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(std::move(initiate), asio::use_awaitable);
   if (job.dropped) throw Cancelled();
   {
     // The worker has left the loop's queue, so that the loop may end now.

@@ -26,8 +26,8 @@ class Pool {
   ~Pool();
 
   // Runs `work` on a thread; its exception is rethrown here. Work that has begun cannot be stopped: a stop of
-  // the caller takes effect when it is done. Work still queued is dropped. Code::unavailable where not one thread can be
-  // had.
+  // the caller takes effect when it is done. Work still queued is dropped. Code::unavailable where not one thread can
+  // be had.
   Task<> run(std::function<void()> work);
   std::size_t threads() const;  // started so far
 

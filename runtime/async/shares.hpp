@@ -1,7 +1,7 @@
 #pragma once
 
-// Who works at the same time: each owner's work waits for its turn among that owner's own, so that somebody who asks for
-// very much waits for himself, and nobody else for him.
+// Who works at the same time: each owner's work waits for its turn among that owner's own, so that somebody who asks
+// for very much waits for himself, and nobody else for him.
 
 #include <cstddef>
 #include <cstdint>

@@ -25,8 +25,7 @@ bool is_cancellation(const std::exception_ptr& failure) {
 void check(const boost::system::error_code& failure, std::string_view action, std::string_view object) {
   if (!failure) return;
   if (failure == boost::asio::error::operation_aborted) throw Cancelled();
-  if (failure.category() == boost::system::system_category())
-    throw errno_error(failure.value(), action, object);
+  if (failure.category() == boost::system::system_category()) throw errno_error(failure.value(), action, object);
   std::string message = "cannot ";
   message += action;
   if (!object.empty()) (message += ' ') += object;

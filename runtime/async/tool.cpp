@@ -30,8 +30,8 @@ using Process = boost::process::v2::basic_process<Executor>;
 
 constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 
-// In place of the library's own launchers: os::spawn says what could not be done on what, becomes the user, hands over no
-// descriptor, and forks a process that has threads safely.
+// In place of the library's own launchers: os::spawn says what could not be done on what, becomes the user, hands over
+// no descriptor, and forks a process that has threads safely.
 class Program {
  public:
   Program(const Executor& executor, const os::SpawnOptions& options) : process_(start(executor, options)) {}

@@ -1,7 +1,8 @@
 #pragma once
 
-// The programs that Berth calls and waits for: git, conda, credential helpers, `on_idle`. Each has a session of its own, a
-// time, and an output that is bounded; when its caller is stopped, or its time is over, all of its session is killed.
+// The programs that Berth calls and waits for: git, conda, credential helpers, `on_idle`. Each has a session of its
+// own, a time, and an output that is bounded; when its caller is stopped, or its time is over, all of its session is
+// killed.
 
 #include <chrono>
 
@@ -15,8 +16,8 @@ struct ToolBounds {
   std::size_t output = 16U << 20;  // bytes of each stream; the rest is read and dropped
 };
 
-// `program`: as for os::spawn, but for its output and its session. Its own end counts, not that of its output: a child that
-// it left behind may hold the pipes for ever. Throws what os::spawn throws, and Code::timeout.
+// `program`: as for os::spawn, but for its output and its session. Its own end counts, not that of its output: a child
+// that it left behind may hold the pipes for ever. Throws what os::spawn throws, and Code::timeout.
 Task<os::Finished> run_tool(os::SpawnOptions program, ToolBounds bounds);
 
 // The same for a thread that may block, and has no loop.

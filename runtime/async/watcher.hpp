@@ -1,9 +1,9 @@
 #pragma once
 
 // Tells coroutines that files or directories have changed. One inotify instance serves the whole program, because
-// closing one blocks its thread for many milliseconds while a single watch comes and goes at no cost. Where no watch can
-// be had (a user's are limited, and an editor may use them up) the watcher has everybody look a few times a second, until
-// it gets one.
+// closing one blocks its thread for many milliseconds while a single watch comes and goes at no cost. Where no watch
+// can be had (a user's are limited, and an editor may use them up) the watcher has everybody look a few times a second,
+// until it gets one.
 
 #include <cstdint>
 #include <list>

@@ -16,8 +16,7 @@ std::string base64(std::string_view bytes, Base64 alphabet) {
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
     const auto part = bytes.substr(i, 3);
     std::uint32_t bits = 0;
-    for (std::size_t k = 0; k < 3; ++k)
-      bits = bits << 8 | (k < part.size() ? static_cast<unsigned char>(part[k]) : 0U);
+    for (std::size_t k = 0; k < 3; ++k) bits = bits << 8 | (k < part.size() ? static_cast<unsigned char>(part[k]) : 0U);
     for (std::size_t k = 0; k < 4; ++k) text += k <= part.size() ? letters[bits >> (18 - 6 * k) & 63] : '=';
   }
   return text;

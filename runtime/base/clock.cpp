@@ -9,9 +9,7 @@ namespace {
 
 class SystemClock final : public Clock {
  public:
-  Instant now() const override {
-    return std::chrono::time_point_cast<Micros>(std::chrono::system_clock::now());
-  }
+  Instant now() const override { return std::chrono::time_point_cast<Micros>(std::chrono::system_clock::now()); }
   Steady steady() const override { return std::chrono::steady_clock::now(); }
 };
 
@@ -59,9 +57,8 @@ std::string to_rfc3339(Instant instant) {
   std::tm utc{};
   gmtime_r(&time, &utc);
   std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", utc.tm_year + 1900,
-                utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
-                static_cast<int>((instant - seconds).count()));
+  std::snprintf(text.data(), text.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", utc.tm_year + 1900, utc.tm_mon + 1,
+                utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, static_cast<int>((instant - seconds).count()));
   return text.data();
 }
 
@@ -88,8 +85,7 @@ std::optional<Instant> parse_rfc3339(std::string_view text) {
   }
   const auto offset = parse_offset(text, at);
   if (!offset || at != text.size()) return std::nullopt;
-  const std::chrono::year_month_day date{std::chrono::year(*year),
-                                         std::chrono::month(static_cast<unsigned>(*month)),
+  const std::chrono::year_month_day date{std::chrono::year(*year), std::chrono::month(static_cast<unsigned>(*month)),
                                          std::chrono::day(static_cast<unsigned>(*day))};
   if (!date.ok() || *hour > 23 || *minute > 59 || *second > 60) return std::nullopt;
   return Instant(std::chrono::sys_days(date).time_since_epoch() + std::chrono::hours(*hour) +

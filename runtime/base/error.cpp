@@ -115,9 +115,7 @@ Error errno_error(int error_number, std::string_view action, std::string_view ob
   return Error(code_of_errno(error_number), std::move(message), hint_of_errno(error_number));
 }
 
-void throw_errno(std::string_view action, std::string_view object) {
-  throw errno_error(errno, action, object);
-}
+void throw_errno(std::string_view action, std::string_view object) { throw errno_error(errno, action, object); }
 
 Error error_from(std::exception_ptr failure) {
   try {

@@ -35,8 +35,8 @@ int exit_code(Code code);
 // The inverse of name(); Code::internal for an unknown name (sent by a newer program).
 Code code_from_name(std::string_view name);
 
-// What the node lacked for a moment, where a failure is only that: the same will succeed when it is back. Told where the
-// failure is met, by who knows what was asked; nobody reads it out of the words.
+// What the node lacked for a moment, where a failure is only that: the same will succeed when it is back. Told where
+// the failure is met, by who knows what was asked; nobody reads it out of the words.
 enum class Lack { nothing, disk, processes, engine, registry, index, driver, names };
 
 // What failed, on which object, why, and what to do. `message` is one sentence without a trailing full stop;

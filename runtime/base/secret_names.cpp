@@ -11,8 +11,9 @@ namespace {
 // Parts that tell a secret wherever they stand in a name.
 constexpr std::array<std::string_view, 6> kTelling{"TOKEN", "PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "CREDENTIAL"};
 // Words that do, alone or at the end of a longer one where that is usual.
-constexpr std::array<std::string_view, 9> kWords{"KEY", "KEYS", "PWD", "PASS", "CREDS", "APIKEYS", "PAT", "AUTH", "BEARER"};
-constexpr std::array<std::string_view, 10> kEnds{"APIKEY",    "ACCESSKEY", "PRIVATEKEY", "AUTHKEY", "SSHKEY",
+constexpr std::array<std::string_view, 9> kWords{"KEY",     "KEYS", "PWD",  "PASS",  "CREDS",
+                                                 "APIKEYS", "PAT",  "AUTH", "BEARER"};
+constexpr std::array<std::string_view, 10> kEnds{"APIKEY",     "ACCESSKEY",  "PRIVATEKEY", "AUTHKEY",       "SSHKEY",
                                                  "SIGNINGKEY", "ACCOUNTKEY", "LICENSEKEY", "ENCRYPTIONKEY", "SSHPASS"};
 constexpr std::array<std::string_view, 2> kSigned{"SIG", "SIGNATURE"};
 // What looks like it and counts, cuts up or orders things.

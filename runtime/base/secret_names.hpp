@@ -6,8 +6,8 @@
 
 namespace berth {
 
-// WANDB_API_KEY, HF_TOKEN, DB_PASSWORD, GITHUB_PAT, apiKey, … but neither KEYBOARD nor TOKENIZERS_PARALLELISM. In doubt it
-// is one: what is wrongly hidden works all the same.
+// WANDB_API_KEY, HF_TOKEN, DB_PASSWORD, GITHUB_PAT, apiKey, … but neither KEYBOARD nor TOKENIZERS_PARALLELISM. In doubt
+// it is one: what is wrongly hidden works all the same.
 bool names_secret(std::string_view name);
 // The same of a parameter in a URL's query, where a signature lets in whoever has it ("sig", "X-Amz-Signature").
 bool names_secret_parameter(std::string_view name);

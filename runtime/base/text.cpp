@@ -48,8 +48,8 @@ std::string printable(std::string_view text) {
     const auto length = sequence_length(text);
     const auto first = static_cast<std::uint8_t>(text.front());
     // C0 and DEL, and C1 (U+0080..U+009F), which terminals obey too.
-    const bool control = first < 0x20 || first == 0x7F ||
-                         (length == 2 && first == 0xC2 && static_cast<std::uint8_t>(text[1]) < 0xA0);
+    const bool control =
+        first < 0x20 || first == 0x7F || (length == 2 && first == 0xC2 && static_cast<std::uint8_t>(text[1]) < 0xA0);
     if (length == 0 || control) {
       std::array<char, 8> code{};
       std::snprintf(code.data(), code.size(), "\\x%02x", static_cast<unsigned>(first));

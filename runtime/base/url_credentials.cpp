@@ -53,8 +53,7 @@ std::string plain_word(std::string_view word, std::vector<Credential>& credentia
   const auto last_at = word.rfind('@');
   std::string plain;
   std::size_t begin = 0;  // of what is not in `plain` yet
-  for (auto slashes = word.find(kSlashes); slashes != std::string_view::npos;
-       slashes = word.find(kSlashes, begin)) {
+  for (auto slashes = word.find(kSlashes); slashes != std::string_view::npos; slashes = word.find(kSlashes, begin)) {
     const auto scheme_end = slashes + kSlashes.size();
     plain += word.substr(begin, scheme_end - begin);
     begin = scheme_end;
@@ -70,8 +69,7 @@ std::string plain_word(std::string_view word, std::vector<Credential>& credentia
   return plain += word.substr(begin);
 }
 
-std::string plain_words(std::string_view text,
-                        const std::function<std::string(std::string_view)>& plain_one) {
+std::string plain_words(std::string_view text, const std::function<std::string(std::string_view)>& plain_one) {
   std::string plain;
   for (std::size_t at = 0; at < text.size();) {
     const auto end = first_of(text, kEndsWord, at);
@@ -85,8 +83,7 @@ std::string plain_words(std::string_view text,
 std::string without_tokens(std::string_view word) {
   std::string plain;
   std::size_t begin = 0;
-  for (auto slashes = word.find(kSlashes); slashes != std::string_view::npos;
-       slashes = word.find(kSlashes, begin)) {
+  for (auto slashes = word.find(kSlashes); slashes != std::string_view::npos; slashes = word.find(kSlashes, begin)) {
     auto path = first_of(word, kEndsAuthority, slashes + kSlashes.size());
     plain += word.substr(begin, path - begin);
     while (word.substr(path, 3) == "/t/") path = first_of(word, kEndsAuthority, path + 3);
@@ -96,7 +93,8 @@ std::string without_tokens(std::string_view word) {
 }
 
 // Of the parameters in a URL's query or fragment those that are named like a secret: tells where their values are.
-void for_each_secret_parameter(std::string_view word, const std::function<void(std::size_t begin, std::size_t end)>& tell) {
+void for_each_secret_parameter(std::string_view word,
+                               const std::function<void(std::size_t begin, std::size_t end)>& tell) {
   const auto url = word.find(kSlashes);
   if (url == std::string_view::npos) return;
   for (auto at = word.find_first_of(kBeginsParameter, url); at != std::string_view::npos;) {
@@ -155,9 +153,8 @@ std::vector<std::string> secrets_in_urls(std::string_view text) {
         secrets.push_back(plain.substr(begin, end - begin));
   }
   plain_words(plain, [&](std::string_view word) {
-    for_each_secret_parameter(word, [&](std::size_t begin, std::size_t end) {
-      secrets.emplace_back(word.substr(begin, end - begin));
-    });
+    for_each_secret_parameter(
+        word, [&](std::size_t begin, std::size_t end) { secrets.emplace_back(word.substr(begin, end - begin)); });
     return std::string();
   });
   return secrets;
@@ -174,8 +171,6 @@ bool has_broken_login(std::string_view text) {
   return false;
 }
 
-bool has_credentials(std::string_view text) {
-  return without_credentials(text) != text;
-}
+bool has_credentials(std::string_view text) { return without_credentials(text) != text; }
 
 }  // namespace berth

@@ -20,8 +20,8 @@ struct Credential {
 std::string without_logins(std::string_view text, std::vector<Credential>& credentials);
 
 // Without the logins, and without what no .netrc could pass on: Anaconda's tokens
-// ("https://host/t/<token>/channel" → "https://host/channel"), and what parameters stand for that are named like secrets
-// ("https://host/x?v=1&sig=<signature>" → "https://host/x?v=1&sig=***").
+// ("https://host/t/<token>/channel" → "https://host/channel"), and what parameters stand for that are named like
+// secrets ("https://host/x?v=1&sig=<signature>" → "https://host/x?v=1&sig=***").
 std::string without_credentials(std::string_view text);
 std::vector<std::string> without_credentials(std::vector<std::string> texts);
 bool has_credentials(std::string_view text);

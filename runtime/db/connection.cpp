@@ -21,8 +21,8 @@ struct Statement::Cached {
 
 namespace {
 
-// One of the files, as it was last seen. It only grows: nothing vacuums, and what is kept of the log is longer than what
-// counts of it.
+// One of the files, as it was last seen. It only grows: nothing vacuums, and what is kept of the log is longer than
+// what counts of it.
 struct SeenFile {
   std::string path;
   dev_t device = 0;
@@ -129,12 +129,10 @@ Error Connection::Impl::failure(std::string_view action) const {
   auto message = "cannot " + std::string(action) + " " + object + ": " + sqlite3_errmsg(handle);
   switch (code) {
     case Code::corrupt:
-      return Error(
-          code, std::move(message),
-          "move " + path + ", " + path + "-wal and " + path + "-shm away to start with an empty one");
-    case Code::no_space:
       return Error(code, std::move(message),
-                   "free some space; `berth gc --dry-run` shows what Berth could give back");
+                   "move " + path + ", " + path + "-wal and " + path + "-shm away to start with an empty one");
+    case Code::no_space:
+      return Error(code, std::move(message), "free some space; `berth gc --dry-run` shows what Berth could give back");
     case Code::unavailable:
       return Error(code, std::move(message), "another process keeps it locked");
     default:
@@ -144,8 +142,8 @@ Error Connection::Impl::failure(std::string_view action) const {
 
 sqlite3_stmt* Connection::Impl::compile(std::string_view sql, bool for_cache) const {
   sqlite3_stmt* statement = nullptr;
-  check(sqlite3_prepare_v3(handle, sql.data(), static_cast<int>(sql.size()),
-                           for_cache ? SQLITE_PREPARE_PERSISTENT : 0, &statement, nullptr),
+  check(sqlite3_prepare_v3(handle, sql.data(), static_cast<int>(sql.size()), for_cache ? SQLITE_PREPARE_PERSISTENT : 0,
+                           &statement, nullptr),
         "ask");
   return statement;
 }
@@ -174,14 +172,13 @@ void Statement::bind(int parameter, std::int64_t value) {
 void Statement::bind(int parameter, std::string_view value) {
   const char* data = value.data() == nullptr ? "" : value.data();  // a null pointer would bind NULL
   connection_->impl_->check(
-      sqlite3_bind_text64(cached_->handle, parameter, data, value.size(), SQLITE_TRANSIENT, SQLITE_UTF8),
-      "ask");
+      sqlite3_bind_text64(cached_->handle, parameter, data, value.size(), SQLITE_TRANSIENT, SQLITE_UTF8), "ask");
 }
 
 void Statement::bind(int parameter, Bytes value) {
   const void* data = value.data() == nullptr ? static_cast<const void*>("") : value.data();
-  connection_->impl_->check(
-      sqlite3_bind_blob64(cached_->handle, parameter, data, value.size(), SQLITE_TRANSIENT), "ask");
+  connection_->impl_->check(sqlite3_bind_blob64(cached_->handle, parameter, data, value.size(), SQLITE_TRANSIENT),
+                            "ask");
 }
 
 void Statement::bind_null(int parameter) {
@@ -203,23 +200,16 @@ void Statement::run() {
   reset();
 }
 
-void Statement::reset() {
-  sqlite3_reset(cached_->handle);
-}
+void Statement::reset() { sqlite3_reset(cached_->handle); }
 
-bool Statement::is_null(int column) const {
-  return sqlite3_column_type(cached_->handle, column) == SQLITE_NULL;
-}
+bool Statement::is_null(int column) const { return sqlite3_column_type(cached_->handle, column) == SQLITE_NULL; }
 
-std::int64_t Statement::integer(int column) const {
-  return sqlite3_column_int64(cached_->handle, column);
-}
+std::int64_t Statement::integer(int column) const { return sqlite3_column_int64(cached_->handle, column); }
 
 std::string_view Statement::text(int column) const {
   const auto* data = sqlite3_column_text(cached_->handle, column);
   if (data == nullptr) return {};
-  return {reinterpret_cast<const char*>(data),
-          static_cast<std::size_t>(sqlite3_column_bytes(cached_->handle, column))};
+  return {reinterpret_cast<const char*>(data), static_cast<std::size_t>(sqlite3_column_bytes(cached_->handle, column))};
 }
 
 Bytes Statement::blob(int column) const {
@@ -274,9 +264,7 @@ Connection Connection::open(const std::string& path, const OpenOptions& options)
   return connection;
 }
 
-const std::string& Connection::path() const {
-  return impl_->path;
-}
+const std::string& Connection::path() const { return impl_->path; }
 
 Statement Connection::prepare(std::string_view sql) {
   auto& cached = impl_->cache[std::string(sql)];
@@ -299,15 +287,9 @@ void Connection::execute(const std::string& script) {
   impl_->check(sqlite3_exec(impl_->handle, script.c_str(), nullptr, nullptr, nullptr), "set up");
 }
 
-std::int64_t Connection::last_insert_id() const {
-  return sqlite3_last_insert_rowid(impl_->handle);
-}
-std::int64_t Connection::changes() const {
-  return sqlite3_changes64(impl_->handle);
-}
-bool Connection::in_transaction() const {
-  return sqlite3_get_autocommit(impl_->handle) == 0;
-}
+std::int64_t Connection::last_insert_id() const { return sqlite3_last_insert_rowid(impl_->handle); }
+std::int64_t Connection::changes() const { return sqlite3_changes64(impl_->handle); }
+bool Connection::in_transaction() const { return sqlite3_get_autocommit(impl_->handle) == 0; }
 
 void Connection::set_durable(Durable durable) {
   execute(durable == Durable::yes ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
@@ -318,8 +300,9 @@ void Connection::check_files() const {
   const auto counts = impl_->log_pages > 0 ? kLogHeader + impl_->log_pages * (kFrameHeader + impl_->page) : 0;
   if (!wrong) wrong = impl_->log.look(counts);
   if (!wrong) return;
-  throw Error(Code::unavailable, "the database cannot be written: " + *wrong + " while it was in use",
-              "put it back, or restart the agent, which then goes on with what is there; jobs that run go on meanwhile");
+  throw Error(
+      Code::unavailable, "the database cannot be written: " + *wrong + " while it was in use",
+      "put it back, or restart the agent, which then goes on with what is there; jobs that run go on meanwhile");
 }
 
 std::optional<std::string> Connection::damage() {
@@ -332,9 +315,7 @@ std::optional<std::string> Connection::damage() {
 
 // --- Transaction, Savepoint
 
-Transaction::Transaction(Connection& connection) : connection_(&connection) {
-  connection.run("BEGIN IMMEDIATE");
-}
+Transaction::Transaction(Connection& connection) : connection_(&connection) { connection.run("BEGIN IMMEDIATE"); }
 
 Transaction::~Transaction() {
   if (!open_ || !connection_->in_transaction()) return;  // SQLite may have rolled back itself
@@ -350,9 +331,7 @@ void Transaction::commit() {
   open_ = false;
 }
 
-Savepoint::Savepoint(Connection& connection) : connection_(&connection) {
-  connection.run("SAVEPOINT part");
-}
+Savepoint::Savepoint(Connection& connection) : connection_(&connection) { connection.run("SAVEPOINT part"); }
 
 Savepoint::~Savepoint() {
   if (!open_ || !connection_->in_transaction()) return;

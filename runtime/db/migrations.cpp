@@ -14,8 +14,8 @@ void refuse_newer(Connection& connection, std::span<const std::string_view> step
   const auto version = schema_version(connection);
   if (std::cmp_less_equal(version, steps.size())) return;
   throw Error(Code::unsupported,
-              "the database " + connection.path() + " was written by a newer Berth (schema " +
-                  std::to_string(version) + ", this one knows " + std::to_string(steps.size()) + ")",
+              "the database " + connection.path() + " was written by a newer Berth (schema " + std::to_string(version) +
+                  ", this one knows " + std::to_string(steps.size()) + ")",
               "install that version again, or move the file away to start with an empty one");
 }
 

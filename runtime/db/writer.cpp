@@ -29,9 +29,7 @@ Writer::Writer(Connection connection) : connection_(std::move(connection)), path
   pthread_setname_np(thread_.native_handle(), "db-writer");
 }
 
-Writer::~Writer() {
-  stop();
-}
+Writer::~Writer() { stop(); }
 
 void Writer::write(Durable durable, Work work, Done done) {
   {
@@ -42,8 +40,7 @@ void Writer::write(Durable durable, Work work, Done done) {
       return;
     }
   }
-  done(std::make_exception_ptr(
-      Error(Code::unavailable, "the database " + path_ + " is closing")));
+  done(std::make_exception_ptr(Error(Code::unavailable, "the database " + path_ + " is closing")));
 }
 
 void Writer::stop() {
@@ -68,8 +65,7 @@ void Writer::serve() {
     }
     if (waiting_.empty()) return;
     const auto count = static_cast<std::ptrdiff_t>(std::min(waiting_.size(), kMostPerCommit));
-    batch.assign(std::make_move_iterator(waiting_.begin()),
-                 std::make_move_iterator(waiting_.begin() + count));
+    batch.assign(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(waiting_.begin() + count));
     waiting_.erase(waiting_.begin(), waiting_.begin() + count);
     lock.unlock();
     commit(batch);
@@ -95,16 +91,15 @@ void Writer::commit(std::vector<Item>& batch) {
     if (!connection_) connection_.emplace(open_());
     // Before, lest something is written where nobody finds it, and after it, lest that is promised.
     connection_->check_files();
-    const bool durable = std::any_of(batch.begin(), batch.end(),
-                                     [](const Item& item) { return item.durable == Durable::yes; });
+    const bool durable =
+        std::any_of(batch.begin(), batch.end(), [](const Item& item) { return item.durable == Durable::yes; });
     connection_->set_durable(durable ? Durable::yes : Durable::no);
     Transaction transaction(*connection_);
     run_all(batch);
     transaction.commit();
     connection_->check_files();
   } catch (...) {
-    const auto error =
-        error_from(std::current_exception());  // each gets its own: they go to different threads
+    const auto error = error_from(std::current_exception());  // each gets its own: they go to different threads
     for (auto& item : batch)
       if (!item.failure) item.failure = std::make_exception_ptr(error);
   }

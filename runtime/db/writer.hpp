@@ -33,9 +33,9 @@ class Writer {
   // Work runs in the order given; `work` and `done` are called on the writer's thread and destroyed there.
   // After stop() `done` gets Code::unavailable, here.
   void write(Durable durable, Work work, Done done);
-  // The connection is made anew with `open` before the next work. For one that keeps failing: SQLite remembers locks that
-  // it could not give back for as long as any connection of the process to this file is open, so all others are to be
-  // closed before; it returns when this one is closed, or is too busy for that.
+  // The connection is made anew with `open` before the next work. For one that keeps failing: SQLite remembers locks
+  // that it could not give back for as long as any connection of the process to this file is open, so all others are to
+  // be closed before; it returns when this one is closed, or is too busy for that.
   void renew(std::function<Connection()> open);
   // Blocks until all that was given before is committed; write() accepts nothing more.
   void stop();

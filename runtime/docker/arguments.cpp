@@ -32,8 +32,7 @@ template <class Number>
 Number number_of(const std::string& option, std::string_view value) {
   Number number{};
   const auto [end, failure] = std::from_chars(value.data(), value.data() + value.size(), number);
-  if (failure != std::errc() || end != value.data() + value.size())
-    malformed(option, std::string(value), "a number");
+  if (failure != std::errc() || end != value.data() + value.size()) malformed(option, std::string(value), "a number");
   return number;
 }
 
@@ -71,8 +70,7 @@ void add_ulimit(ContainerSpec& spec, const std::string& value) {
   const auto limits = value.substr(equals + 1);
   const auto colon = limits.find(':');
   const auto soft = number_of<std::int64_t>("--ulimit", limits.substr(0, colon));
-  const auto hard =
-      colon == std::string::npos ? soft : number_of<std::int64_t>("--ulimit", limits.substr(colon + 1));
+  const auto hard = colon == std::string::npos ? soft : number_of<std::int64_t>("--ulimit", limits.substr(colon + 1));
   // Others' jobs have CPUs by their share only as long as nobody runs in real time.
   if (name == "rtprio" && (soft != 0 || hard != 0))
     throw Error(Code::denied, "docker_args: --ulimit rtprio=" + printable(limits) + " is not allowed",
@@ -183,10 +181,9 @@ const std::map<std::string, std::string, std::less<>>& reasons() {
 
 std::string long_name(const std::string& option) {
   static const std::map<std::string, std::string, std::less<>> kShort = {
-      {"-e", "--env"},         {"-m", "--memory"}, {"-h", "--hostname"},    {"-l", "--label"},
-      {"--net", "--network"},  {"-v", "--volume"}, {"-u", "--user"},        {"-w", "--workdir"},
-      {"-d", "--detach"},      {"-t", "--tty"},    {"-i", "--interactive"}, {"-p", "--publish"},
-      {"-P", "--publish-all"}, {"-it", "--tty"},   {"-ti", "--tty"}};
+      {"-e", "--env"},         {"-m", "--memory"},  {"-h", "--hostname"},    {"-l", "--label"},  {"--net", "--network"},
+      {"-v", "--volume"},      {"-u", "--user"},    {"-w", "--workdir"},     {"-d", "--detach"}, {"-t", "--tty"},
+      {"-i", "--interactive"}, {"-p", "--publish"}, {"-P", "--publish-all"}, {"-it", "--tty"},   {"-ti", "--tty"}};
   const auto found = kShort.find(option);
   return found == kShort.end() ? option : found->second;
 }

@@ -16,8 +16,7 @@ using Json = nlohmann::json;
 const Json kCapabilities = {"SETUID", "SETGID", "KILL", "CHOWN", "FOWNER", "DAC_OVERRIDE"};
 
 const std::string& absolute(const std::string& path) {
-  if (!path.starts_with('/'))
-    throw Error(Code::invalid, "the path " + printable(path) + " of a mount is not absolute");
+  if (!path.starts_with('/')) throw Error(Code::invalid, "the path " + printable(path) + " of a mount is not absolute");
   return path;
 }
 

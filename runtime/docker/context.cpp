@@ -59,10 +59,7 @@ std::string link_target(const os::Fd& directory, const std::string& name) {
 class Lister {
  public:
   Lister(const os::Fd& root, std::string place, IgnoreFile ignored, std::string dockerfile)
-      : root_(root),
-        place_(std::move(place)),
-        ignored_(std::move(ignored)),
-        dockerfile_(std::move(dockerfile)) {}
+      : root_(root), place_(std::move(place)), ignored_(std::move(ignored)), dockerfile_(std::move(dockerfile)) {}
 
   std::vector<tar::Entry> list() {
     visit(root_, "", 0);
@@ -79,8 +76,7 @@ class Lister {
   }
 
   void visit(const os::Fd& directory, const std::string& path, std::size_t depth) {
-    if (depth > kDeepest)
-      throw Error(Code::too_large, printable(os::join(place_, path)) + " is nested too deeply");
+    if (depth > kDeepest) throw Error(Code::too_large, printable(os::join(place_, path)) + " is nested too deeply");
     for (const auto& name : names_in(directory, os::join(place_, path)))
       take(directory, name, below(path, name), depth);
   }
@@ -111,8 +107,7 @@ class Lister {
     const auto path = entry.name;
     const bool own = wanted(path);
     if (!own && !worth_a_look(path)) return;
-    const os::Fd directory(
-        ::openat(parent.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    const os::Fd directory(::openat(parent.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!directory) throw_errno("open", printable(os::join(place_, path)));
     waiting_.push_back(std::move(entry));
     if (own) add_waiting();
@@ -210,8 +205,7 @@ void BuildContext::fill() {
     const auto n = os::read_some(file_, ready_);
     const auto& entry = entries_[next_ - 1].entry;
     if (n == 0)
-      throw Error(Code::conflict,
-                  printable(os::join(place_, entry.name)) + " became shorter while it was read");
+      throw Error(Code::conflict, printable(os::join(place_, entry.name)) + " became shorter while it was read");
     ready_.resize(n);
     left_ -= n;
     if (left_ == 0) ready_ += tar::padding(entry.size);

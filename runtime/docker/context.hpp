@@ -21,8 +21,7 @@ class BuildContext {
   // Of a directory, less what its .dockerignore names; `dockerfile`, relative to it, and the .dockerignore
   // are always sent. Looks at names and sizes now. Throws Error: Code::not_found for the directory or the
   // Dockerfile (with the remedy), Code::invalid for a Dockerfile outside.
-  static BuildContext of_directory(const std::string& directory,
-                                   const std::string& dockerfile = "Dockerfile");
+  static BuildContext of_directory(const std::string& directory, const std::string& dockerfile = "Dockerfile");
   // Of these files alone: relative name → content.
   static BuildContext of_files(const std::map<std::string, std::string>& files);
 

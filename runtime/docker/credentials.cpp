@@ -23,9 +23,7 @@ constexpr std::string_view kHubKey = "https://index.docker.io/v1/";  // by which
 constexpr std::uint64_t kLargestConfig = 1U << 20;
 constexpr std::string_view kTokenUser = "<token>";
 
-std::string key_of(const std::string& registry) {
-  return registry == kHub ? std::string(kHubKey) : registry;
-}
+std::string key_of(const std::string& registry) { return registry == kHub ? std::string(kHubKey) : registry; }
 
 // "https://ghcr.io/v1/" → "ghcr.io"
 std::string_view host_of(std::string_view key) {
@@ -68,15 +66,13 @@ Credentials from_entry(const Json& entry, const std::string& where) {
 Json to_json(const Credentials& credentials, const std::string& registry) {
   if (!credentials.identity_token.empty())
     return {{"identitytoken", credentials.identity_token}, {"serveraddress", key_of(registry)}};
-  return {{"username", credentials.username},
-          {"password", credentials.password},
-          {"serveraddress", key_of(registry)}};
+  return {{"username", credentials.username}, {"password", credentials.password}, {"serveraddress", key_of(registry)}};
 }
 
 bool is_helper_name(const std::string& name) {
   return !name.empty() && std::ranges::all_of(name, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '.';
   });
 }
 
@@ -100,8 +96,7 @@ Credentials Keychain::find(const std::string& registry) const {
   if (!config.is_object())
     throw Error(Code::invalid, "the registry credentials in " + printable(config_) + " are not JSON",
                 "correct the file, or make it anew with docker login");
-  if (const auto* helper = member_for(config, "credHelpers", registry);
-      helper != nullptr && helper->is_string())
+  if (const auto* helper = member_for(config, "credHelpers", registry); helper != nullptr && helper->is_string())
     return ask_helper(helper->get<std::string>(), registry);
   if (const auto* entry = member_for(config, "auths", registry)) {
     auto credentials = from_entry(*entry, printable(config_));
@@ -116,8 +111,8 @@ Credentials Keychain::ask_helper(const std::string& helper, const std::string& r
   const auto program = is_helper_name(helper) ? os::find_program(path_, name) : std::nullopt;
   if (!program)
     throw Error(Code::not_found,
-                "the credential helper " + name + " that " + printable(config_) + " names for " +
-                    printable(registry) + " is not on " + path_,
+                "the credential helper " + name + " that " + printable(config_) + " names for " + printable(registry) +
+                    " is not on " + path_,
                 "install it, or log in to the registry without it");
   auto question = os::make_pipe();
   os::write_all(question.write, key_of(registry) + "\n");  // fits into the pipe
@@ -130,10 +125,9 @@ Credentials Keychain::ask_helper(const std::string& helper, const std::string& r
   if (done.exit.signalled || done.exit.status != 0) {
     const auto& said = done.output.empty() ? done.errors : done.output;
     if (said.find("credentials not found") != std::string::npos) return {};
-    throw Error(
-        Code::unavailable,
-        name + " has no credentials for " + printable(registry) + ": " + printable(said.substr(0, 200)),
-        "run it by hand: echo " + key_of(registry) + " | " + *program + " get");
+    throw Error(Code::unavailable,
+                name + " has no credentials for " + printable(registry) + ": " + printable(said.substr(0, 200)),
+                "run it by hand: echo " + key_of(registry) + " | " + *program + " get");
   }
   const auto answer = json_or_null(done.output, kAnswerBounds);
   if (!answer.is_object()) throw Error(Code::invalid, name + " did not answer with JSON");

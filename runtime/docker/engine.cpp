@@ -15,7 +15,6 @@
 namespace berth::docker {
 namespace {
 
-
 // The newest API that this code was written against; an engine that no longer speaks it is asked in its
 // oldest.
 constexpr std::string_view kNewestApi = "1.51";
@@ -134,8 +133,7 @@ bool check_or_absent(const http::Answer& answer, const std::string& action, cons
 // A path's part: references keep their slashes.
 std::string in_path(const std::string& name) {
   std::string encoded;
-  for (const char c : name)
-    encoded += c == '/' || c == ':' || c == '@' ? std::string(1, c) : percent_encoded({&c, 1});
+  for (const char c : name) encoded += c == '/' || c == ':' || c == '@' ? std::string(1, c) : percent_encoded({&c, 1});
   return encoded;
 }
 
@@ -150,7 +148,8 @@ std::string build_query(const BuildOptions& options) {
   }
   if (options.cpu_milli > 0) {
     constexpr std::uint64_t kPeriod = 100'000;  // microseconds
-    query += "&cpuperiod=" + std::to_string(kPeriod) + "&cpuquota=" + std::to_string(options.cpu_milli * kPeriod / 1000);
+    query +=
+        "&cpuperiod=" + std::to_string(kPeriod) + "&cpuquota=" + std::to_string(options.cpu_milli * kPeriod / 1000);
   }
   if (!options.network.empty()) query += "&networkmode=" + percent_encoded(options.network);
   if (options.pull) query += "&pull=1";
@@ -203,8 +202,7 @@ const std::string& overlay_path(const std::string& path) {
 std::string Image::variable(std::string_view name) const {
   std::string value;
   for (const auto& entry : environment)
-    if (entry.starts_with(name) && entry.substr(name.size()).starts_with('='))
-      value = entry.substr(name.size() + 1);
+    if (entry.starts_with(name) && entry.substr(name.size()).starts_with('=')) value = entry.substr(name.size() + 1);
   return value;
 }
 
@@ -264,8 +262,8 @@ EngineInfo Engine::info() const {
 std::string Engine::versioned(const std::string& path) const {
   const std::scoped_lock lock(mutex_);
   if (!version_) version_ = version();
-  auto api = std::min<std::string_view>(kNewestApi, version_->api,
-                                        [](auto a, auto b) { return parts_of(a) < parts_of(b); });
+  auto api =
+      std::min<std::string_view>(kNewestApi, version_->api, [](auto a, auto b) { return parts_of(a) < parts_of(b); });
   if (parts_of(api) < parts_of(version_->oldest_api)) api = version_->oldest_api;
   return "/v" + std::string(api) + path;
 }
@@ -278,8 +276,7 @@ std::optional<Image> Engine::find_image(const std::string& name) const {
 
 Image Engine::image(const std::string& name) const {
   auto found = find_image(name);
-  if (!found)
-    throw Error(Code::not_found, "the container engine has no image " + printable(name), "pull it first");
+  if (!found) throw Error(Code::not_found, "the container engine has no image " + printable(name), "pull it first");
   return std::move(*found);
 }
 
@@ -324,10 +321,10 @@ void Engine::check_architecture(const Reference& reference, const Image& image) 
     own = version_ ? version_->architecture : std::string();
   }
   if (own.empty() || image.architecture.empty() || image.architecture == own) return;
-  throw Error(Code::unsupported,
-              "the image " + reference.text() + " is built for " + printable(image.architecture) +
-                  ", this machine is " + own,
-              "choose an image that is built for " + own);
+  throw Error(
+      Code::unsupported,
+      "the image " + reference.text() + " is built for " + printable(image.architecture) + ", this machine is " + own,
+      "choose an image that is built for " + own);
 }
 
 std::string Engine::build(BuildContext context, const BuildOptions& options, const LineSink& output,
@@ -357,8 +354,8 @@ std::string Engine::build(BuildContext context, const BuildOptions& options, con
 }
 
 void Engine::tag(const std::string& image, const Reference& name) const {
-  const auto target = "/images/" + in_path(image) + "/tag?repo=" + percent_encoded(name.name()) +
-                      "&tag=" + percent_encoded(name.tag);
+  const auto target =
+      "/images/" + in_path(image) + "/tag?repo=" + percent_encoded(name.name()) + "&tag=" + percent_encoded(name.tag);
   check(ask("POST", target), "tag the image", image);
 }
 
@@ -421,8 +418,7 @@ bool Engine::remove_container(const std::string& container, bool force) const {
 }
 
 void Engine::create_overlay_volume(const std::string& name, const std::vector<std::string>& lower,
-                                   const std::string& upper, const std::string& work,
-                                   const Labels& labels) const {
+                                   const std::string& upper, const std::string& work, const Labels& labels) const {
   std::string layers;
   for (const auto& layer : lower) (layers += layers.empty() ? "" : ":") += overlay_path(layer);
   const auto options =

@@ -83,9 +83,10 @@ struct BuildOptions {
   // Base images by their registries, which are asked with `credentials`, even where they are there: whatever the
   // Dockerfile spells, no name or id of what is only here leads to it.
   bool pull = false;
-  // With `pull`: what the engine says it had from a registry, as soon as it says so, by the reference that it made of the
-  // Dockerfile; `fetched`: not all of it was here. Of a digest whose image is here it has not asked the registry, for that
-  // is how it is: so whoever must not have it is turned away by throwing, which ends the build before the next step.
+  // With `pull`: what the engine says it had from a registry, as soon as it says so, by the reference that it made of
+  // the Dockerfile; `fetched`: not all of it was here. Of a digest whose image is here it has not asked the registry,
+  // for that is how it is: so whoever must not have it is turned away by throwing, which ends the build before the next
+  // step.
   std::function<void(const std::string& reference, bool fetched)> on_base;
 };
 
@@ -139,8 +140,8 @@ class Engine {
   // A volume of the local driver that is an overlay mounted when a container uses it. The directories must
   // exist; a
   // ":" or "," in their paths is Code::invalid.
-  void create_overlay_volume(const std::string& name, const std::vector<std::string>& lower,
-                             const std::string& upper, const std::string& work, const Labels& labels) const;
+  void create_overlay_volume(const std::string& name, const std::vector<std::string>& lower, const std::string& upper,
+                             const std::string& work, const Labels& labels) const;
   // False when there was none; Code::conflict while a container has it.
   bool remove_volume(const std::string& name) const;
 

@@ -154,8 +154,8 @@ IgnoreFile IgnoreFile::parse(std::string_view content) {
     if (text.empty()) continue;
     for (std::size_t i = 0; i < text.size(); ++i) {
       if (text[i] == '[' && end_of_set(text, i) == kNone)
-        throw Error(Code::invalid, ".dockerignore line " + std::to_string(number) +
-                                       ": a [set] does not end: " + printable(text));
+        throw Error(Code::invalid,
+                    ".dockerignore line " + std::to_string(number) + ": a [set] does not end: " + printable(text));
       if (text[i] == '\\') ++i;
     }
     file.takes_back_ = file.takes_back_ || negated;

@@ -23,11 +23,9 @@ std::string chosen(const Json& manifests, const Platform& platform, const Refere
     const auto os = text_of(its, "os");
     const auto architecture = text_of(its, "architecture");
     if (os == platform.os && architecture == platform.architecture) return text_of(entry, "digest");
-    if (os != "unknown")
-      (others += others.empty() ? "" : ", ") += printable(os) + "/" + printable(architecture);
+    if (os != "unknown") (others += others.empty() ? "" : ", ") += printable(os) + "/" + printable(architecture);
   }
-  throw Error(Code::unsupported,
-              reference.text() + " is not built for " + platform.os + "/" + platform.architecture,
+  throw Error(Code::unsupported, reference.text() + " is not built for " + platform.os + "/" + platform.architecture,
               "it is there for " + (others.empty() ? "nothing" : others));
 }
 
@@ -41,9 +39,8 @@ ByteSize layers_of(const Json& manifest) {
 void check_platform(const ImageConfig& config, const Platform& platform, const Reference& reference) {
   if (config.os == platform.os && config.architecture == platform.architecture) return;
   throw Error(Code::unsupported,
-              reference.text() + " is built for " + printable(config.os) + "/" +
-                  printable(config.architecture) + ", this machine is " + platform.os + "/" +
-                  platform.architecture,
+              reference.text() + " is built for " + printable(config.os) + "/" + printable(config.architecture) +
+                  ", this machine is " + platform.os + "/" + platform.architecture,
               "choose an image that is built for this machine");
 }
 
@@ -63,10 +60,9 @@ Manifest parse_manifest(const std::string& body, const Reference& reference) {
   Manifest manifest;
   manifest.config_digest = text_of(member(json, "config"), "digest");
   if (!is_digest(manifest.config_digest))
-    throw Error(
-        Code::unsupported,
-        "the registry's manifest of " + reference.text() + " is of an old form, without a configuration",
-        "push the image anew with a current docker");
+    throw Error(Code::unsupported,
+                "the registry's manifest of " + reference.text() + " is of an old form, without a configuration",
+                "push the image anew with a current docker");
   manifest.layers = layers_of(json);
   return manifest;
 }

@@ -48,9 +48,7 @@ void MessageStream::feed(std::string_view bytes) {
   }
 }
 
-void MessageStream::finish() {
-  line(std::exchange(partial_, {}));
-}
+void MessageStream::finish() { line(std::exchange(partial_, {})); }
 
 void MessageStream::line(std::string_view text) {
   if (text.find_first_not_of(" \t\r") == std::string_view::npos) return;
@@ -123,8 +121,8 @@ void PullProgress::totals(Clock::time_point now) {
     total += layer.total;
   }
   sink_(std::to_string(done) + " of " + std::to_string(layers_.size()) + " layers ready, " +
-        mebibytes(static_cast<double>(bytes())) + " of " + mebibytes(static_cast<double>(total)) +
-        " downloaded, " + rate(bytes(), now - began_));
+        mebibytes(static_cast<double>(bytes())) + " of " + mebibytes(static_cast<double>(total)) + " downloaded, " +
+        rate(bytes(), now - began_));
 }
 
 void PullProgress::finish(Clock::time_point now) {
@@ -133,8 +131,7 @@ void PullProgress::finish(Clock::time_point now) {
   const auto time = std::chrono::duration_cast<std::chrono::microseconds>(now - began_);
   if (fetched == 0) return sink_("the image is up to date: no layer was fetched");
   sink_(std::to_string(fetched) + " of " + std::to_string(layers_.size()) + " layers fetched, " +
-        mebibytes(static_cast<double>(bytes())) + " in " + to_words(time) + ", " +
-        rate(bytes(), now - began_));
+        mebibytes(static_cast<double>(bytes())) + " in " + to_words(time) + ", " + rate(bytes(), now - began_));
 }
 
 void BuildProgress::take(const Message& message, PullProgress::Clock::time_point now) {

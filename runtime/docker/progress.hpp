@@ -77,8 +77,7 @@ class PullProgress {
 // A build's output, cut into lines; progress of the pulls it makes is told like a pull's own.
 class BuildProgress {
  public:
-  BuildProgress(LineSink sink, PullProgress::Clock::time_point now)
-      : sink_(sink), pull_(std::move(sink), now) {}
+  BuildProgress(LineSink sink, PullProgress::Clock::time_point now) : sink_(sink), pull_(std::move(sink), now) {}
   void take(const Message& message, PullProgress::Clock::time_point now);
   void finish();
   const std::string& image_id() const { return image_id_; }

@@ -15,15 +15,9 @@ constexpr std::string_view kAlgorithm = "sha256:";
 constexpr std::size_t kLongestName = 255;
 constexpr std::size_t kLongestTag = 128;
 
-bool lower(char c) {
-  return c >= 'a' && c <= 'z';
-}
-bool upper(char c) {
-  return c >= 'A' && c <= 'Z';
-}
-bool number(char c) {
-  return c >= '0' && c <= '9';
-}
+bool lower(char c) { return c >= 'a' && c <= 'z'; }
+bool upper(char c) { return c >= 'A' && c <= 'Z'; }
+bool number(char c) { return c >= '0' && c <= '9'; }
 
 [[noreturn]] void refuse(std::string_view text, const std::string& why, const std::string& hint = {}) {
   throw Error(Code::invalid, "\"" + printable(text) + "\" is no image name: " + why, hint);
@@ -80,8 +74,7 @@ void check_repository(std::string_view text, std::string_view repository) {
     if (std::ranges::any_of(part, upper))
       refuse(text, "the repository \"" + printable(repository) + "\" has upper-case letters",
              "repositories are lower-case");
-    if (!is_component(part))
-      refuse(text, "\"" + printable(part) + "\" cannot be a part of a repository's name");
+    if (!is_component(part)) refuse(text, "\"" + printable(part) + "\" cannot be a part of a repository's name");
     at = end + 1;
   }
 }
@@ -101,8 +94,8 @@ void take_tag(std::string_view text, std::string_view& rest, Reference& referenc
   reference.tag = rest.substr(colon + 1);
   rest = rest.substr(0, colon);
   if (!is_tag(reference.tag))
-    refuse(text, "the tag \"" + printable(reference.tag) +
-                     "\" has other letters than A-Z a-z 0-9 _ . -, or is too long");
+    refuse(text,
+           "the tag \"" + printable(reference.tag) + "\" has other letters than A-Z a-z 0-9 _ . -, or is too long");
 }
 
 }  // namespace
@@ -119,7 +112,8 @@ std::string Reference::text() const {
 std::string Reference::familiar() const {
   if (registry != kHub) return text();
   const auto base = std::string_view(repository).substr(std::min(kLibrary.size(), repository.size()));
-  const bool alone = repository.starts_with(kLibrary) && base.find('/') == std::string_view::npos && !parse_digest(base);
+  const bool alone =
+      repository.starts_with(kLibrary) && base.find('/') == std::string_view::npos && !parse_digest(base);
   if (!alone && names_registry(std::string_view(repository).substr(0, repository.find('/')))) return text();
   return text().substr(kHub.size() + 1 + (alone ? kLibrary.size() : 0));
 }

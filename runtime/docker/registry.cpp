@@ -29,9 +29,7 @@ constexpr std::string_view kManifestTypes =
     "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, "
     "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
 
-bool is_loopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || host.starts_with("127.");
-}
+bool is_loopback(const std::string& host) { return host == "localhost" || host == "::1" || host.starts_with("127."); }
 
 std::string api_host(const std::string& registry) {
   return registry == "docker.io" ? "registry-1.docker.io" : registry;
@@ -53,10 +51,7 @@ std::string words_of(const http::Answer& answer) {
 class Session {
  public:
   Session(const Reference& reference, const Credentials& credentials, const RegistryOptions& options)
-      : reference_(reference),
-        credentials_(credentials),
-        options_(options),
-        base_(base_of(reference, options)) {}
+      : reference_(reference), credentials_(credentials), options_(options), base_(base_of(reference, options)) {}
 
   http::Answer manifest(const std::string& version) {
     auto answer = get("/v2/" + reference_.repository + "/manifests/" + version, kManifestTypes);
@@ -113,8 +108,7 @@ class Session {
   // A registry on an insecure host may speak TLS after all.
   http::Answer ask_registry(Url& url, std::string_view accept) {
     auto answer = ask(url, accept, authorization_);
-    if (url.scheme == "http" && answer.status == 400 &&
-        answer.body.find("HTTPS server") != std::string::npos) {
+    if (url.scheme == "http" && answer.status == 400 && answer.body.find("HTTPS server") != std::string::npos) {
       base_.scheme = url.scheme = "https";
       answer = ask(url, accept, authorization_);
     }
@@ -177,8 +171,7 @@ class Session {
     const auto json = json_or_null(answer.body, kAnswerBounds);
     auto token = text_of(json, "token");
     if (token.empty()) token = text_of(json, "access_token");
-    if (token.empty())
-      throw Error(Code::invalid, "the token server " + realm->authority() + " gave no token");
+    if (token.empty()) throw Error(Code::invalid, "the token server " + realm->authority() + " gave no token");
     return token;
   }
 
@@ -204,12 +197,11 @@ class Session {
     const auto what = "cannot look at " + reference_.text() + ": ";
     const auto said = " (" + base_.authority() + ": " + words_of(answer) + ")";
     if (answer.status == 401 || answer.status == 403)
-      throw Error(Code::denied,
-                  what +
-                      (credentials_.empty() ? "the registry wants credentials"
-                                            : "the registry refuses the credentials") +
-                      said,
-                  "check the name; for a private image give credentials: docker login, or the job's own");
+      throw Error(
+          Code::denied,
+          what + (credentials_.empty() ? "the registry wants credentials" : "the registry refuses the credentials") +
+              said,
+          "check the name; for a private image give credentials: docker login, or the job's own");
     if (answer.status == 404)
       throw Error(Code::not_found, what + "the registry has no such image" + said, "check name and tag");
     if (answer.status == 429)
@@ -228,8 +220,7 @@ class Session {
   std::string authorization_;
 };
 
-RemoteImage ask_registry(const Reference& reference, const Credentials& credentials,
-                         const RegistryOptions& options) {
+RemoteImage ask_registry(const Reference& reference, const Credentials& credentials, const RegistryOptions& options) {
   Session session(reference, credentials, options);
   auto body = session.manifest(reference.version()).body;
   RemoteImage image;
@@ -263,13 +254,11 @@ Platform this_platform() {
 std::string RemoteImage::variable(std::string_view name) const {
   std::string value;
   for (const auto& entry : environment)
-    if (entry.starts_with(name) && entry.substr(name.size()).starts_with('='))
-      value = entry.substr(name.size() + 1);
+    if (entry.starts_with(name) && entry.substr(name.size()).starts_with('=')) value = entry.substr(name.size() + 1);
   return value;
 }
 
-RemoteImage resolve(const Reference& reference, const Credentials& credentials,
-                    const RegistryOptions& options) {
+RemoteImage resolve(const Reference& reference, const Credentials& credentials, const RegistryOptions& options) {
   try {
     return ask_registry(reference, credentials, options);
   } catch (Error& error) {

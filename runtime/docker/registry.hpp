@@ -44,7 +44,6 @@ struct RemoteImage {
 // Blocks for a few round trips. Throws Error: not_found (no such image), denied (credentials; also a bad
 // certificate), unsupported (not for this platform), unavailable, timeout, corrupt (a digest does not match).
 // The credentials go to the registry and to the token server that it names, to nobody else.
-RemoteImage resolve(const Reference& reference, const Credentials& credentials,
-                    const RegistryOptions& options = {});
+RemoteImage resolve(const Reference& reference, const Credentials& credentials, const RegistryOptions& options = {});
 
 }  // namespace berth::docker

@@ -41,9 +41,9 @@ std::string raw_header(char type, std::string_view name, const Entry& entry, std
   put_octal(block, 108, 8, 0);
   put_octal(block, 116, 8, 0);
   put_octal(block, 124, 12, std::min(size, kLargestOctal));
-  put_octal(block, 136, 12,
-            std::clamp<std::uint64_t>(entry.modified < 0 ? 0 : static_cast<std::uint64_t>(entry.modified), 0,
-                                      kLargestOctal));
+  put_octal(
+      block, 136, 12,
+      std::clamp<std::uint64_t>(entry.modified < 0 ? 0 : static_cast<std::uint64_t>(entry.modified), 0, kLargestOctal));
   put(block, 148, 8, "        ");
   block[156] = type;
   put(block, 157, kLongestName, entry.target);
@@ -82,12 +82,8 @@ std::string header(const Entry& entry) {
   return all + raw_header(type_of(entry.kind), name, entry, size);
 }
 
-std::string padding(std::uint64_t size) {
-  return std::string((kBlock - size % kBlock) % kBlock, '\0');
-}
+std::string padding(std::uint64_t size) { return std::string((kBlock - size % kBlock) % kBlock, '\0'); }
 
-std::string end() {
-  return std::string(2 * kBlock, '\0');
-}
+std::string end() { return std::string(2 * kBlock, '\0'); }
 
 }  // namespace berth::docker::tar

@@ -1,7 +1,7 @@
 #pragma once
 
-// For machines that have no mount namespaces, where a job and what it shares with others are one user's: an environment is
-// closed by its permissions, and one that was changed all the same is known by what its directories tell.
+// For machines that have no mount namespaces, where a job and what it shares with others are one user's: an environment
+// is closed by its permissions, and one that was changed all the same is known by what its directories tell.
 
 #include <string>
 

@@ -1,8 +1,8 @@
 #pragma once
 
 // Users that builds run as: numbers that nobody else has. Each build of an environment for all gets one of its own, for
-// as long as it lives; those for one person run as that person's own build user, to whom the person's cache of downloads
-// belongs. Thread-safe.
+// as long as it lives; those for one person run as that person's own build user, to whom the person's cache of
+// downloads belongs. Thread-safe.
 
 #include <sys/types.h>
 

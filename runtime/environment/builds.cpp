@@ -75,7 +75,8 @@ Task<> Builds::drop_downloads(Downloads::Owner owner) {
     throw Error(Code::conflict, "it is not known yet which builds of an earlier agent go on", "try again in a moment");
   auto work = [&] { return downloads().remove(downloads().set_aside(owner)); };
   const auto removal = co_await async::offload(counting_, work);
-  if (removal.left > 0) throw Error(Code::io, "not all that builds have downloaded can be removed: " + removal.first_failure);
+  if (removal.left > 0)
+    throw Error(Code::io, "not all that builds have downloaded can be removed: " + removal.first_failure);
 }
 
 // What cannot be counted is not kept: nobody could tell what it takes.
@@ -104,9 +105,7 @@ Task<> Builds::remove_left_downloads(std::vector<std::string> paths) {
   if (removal.left > 0) log_.warn("old downloads of builds cannot be removed", kv("error", removal.first_failure));
 }
 
-std::vector<Waiting::Build> Builds::building() const {
-  return flights_.building();
-}
+std::vector<Waiting::Build> Builds::building() const { return flights_.building(); }
 
 // --- a build
 
@@ -119,15 +118,11 @@ Task<Leased> Builds::make(Flying flight, Recipe recipe) {
 
 Task<Leased> Builds::build(Flying flight, Recipe recipe) {
   const auto digest = flight->build->digest;
-  const auto stopped = [&] {
-    return Error(Code::conflict, "nobody waits for the " + recipe.words + " any more");
-  };
+  const auto stopped = [&] { return Error(Code::conflict, "nobody waits for the " + recipe.words + " any more"); };
   const auto place = co_await places_.wait(flight, recipe.asker);
   if (!place) throw stopped();
   recipe.asker = place->user();
-  auto look = [&] {
-    return cache_.lease(digest);
-  };  // somebody's build may have ended since the caller looked
+  auto look = [&] { return cache_.lease(digest); };  // somebody's build may have ended since the caller looked
   auto leased = co_await async::offload(pool_, look);
   if (leased) co_return std::move(*leased);
   auto prepare = [&] { return workshop_.prepare(digest, recipe); };
@@ -233,8 +228,7 @@ Task<> Builds::adopt(Digest digest) {
   bool goes_on = false;
   if (begun) {
     const auto condition = shim::inspect(workshop_.launch_directory(digest));
-    goes_on =
-        std::holds_alternative<shim::Running>(condition) || std::holds_alternative<shim::Over>(condition);
+    goes_on = std::holds_alternative<shim::Running>(condition) || std::holds_alternative<shim::Over>(condition);
   }
   if (!goes_on) {
     auto clear = [&] { return workshop_.abandon(digest); };

@@ -38,8 +38,7 @@ Variables variables_of(const Json& object) {
 Json facts_of(const Built& built) { return built.facts.empty() ? Json::object() : read_json(built.facts); }
 
 bool is_within(const std::string& path, const std::string& directory) {
-  return path.starts_with(directory + "/") && path.find("/../") == std::string::npos &&
-         !path.ends_with("/..");
+  return path.starts_with(directory + "/") && path.find("/../") == std::string::npos && !path.ends_with("/..");
 }
 
 void take_result(Built& built, std::string_view text, const std::string& prefix) {

@@ -49,9 +49,7 @@ std::optional<Instant> time_of_change(const std::string& path) {
 }
 
 // Follows symlinks, unlike os::exists.
-bool leads_somewhere(const std::string& path) {
-  return ::access(path.c_str(), F_OK) == 0;
-}
+bool leads_somewhere(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
 std::vector<std::string> names_in(const std::string& directory) {
   std::vector<std::string> names;
@@ -71,15 +69,9 @@ Cache::Cache(std::string directory) : directory_(std::move(directory)) {
   os::make_directories(tools_cache(), 0755);
 }
 
-std::string Cache::directory(const Digest& digest) const {
-  return join(directory_, digest.hex());
-}
-std::string Cache::prefix(const Digest& digest) const {
-  return join(directory(digest), "made/prefix");
-}
-std::string Cache::launch_directory(const Digest& digest) const {
-  return join(directory(digest), "build");
-}
+std::string Cache::directory(const Digest& digest) const { return join(directory_, digest.hex()); }
+std::string Cache::prefix(const Digest& digest) const { return join(directory(digest), "made/prefix"); }
+std::string Cache::launch_directory(const Digest& digest) const { return join(directory(digest), "build"); }
 void Cache::make_launch_directory(const Digest& digest) const {
   os::TempDir fresh("build", directory(digest));
   if (::chmod(fresh.path().c_str(), 0711) != 0) throw_errno("open to the build", fresh.path());
@@ -87,24 +79,12 @@ void Cache::make_launch_directory(const Digest& digest) const {
     throw_errno("link to", fresh.path());
   fresh.keep();
 }
-std::string Cache::work_directory(const Digest& digest) const {
-  return join(directory(digest), "work");
-}
-std::string Cache::recipe_file(const Digest& digest) const {
-  return join(directory(digest), "recipe.json");
-}
-std::string Cache::tools_cache() const {
-  return join(directory_, "cache");
-}
-std::string Cache::tools_cache_of(uid_t person) const {
-  return join(tools_cache(), std::to_string(person));
-}
-std::string Cache::own_tools_cache(const Digest& digest) const {
-  return join(directory(digest), "made/cache");
-}
-std::string Cache::ready_file(const Digest& digest) const {
-  return join(directory(digest), kReadyFile);
-}
+std::string Cache::work_directory(const Digest& digest) const { return join(directory(digest), "work"); }
+std::string Cache::recipe_file(const Digest& digest) const { return join(directory(digest), "recipe.json"); }
+std::string Cache::tools_cache() const { return join(directory_, "cache"); }
+std::string Cache::tools_cache_of(uid_t person) const { return join(tools_cache(), std::to_string(person)); }
+std::string Cache::own_tools_cache(const Digest& digest) const { return join(directory(digest), "made/cache"); }
+std::string Cache::ready_file(const Digest& digest) const { return join(directory(digest), kReadyFile); }
 
 std::string Cache::failed_log(const Digest& digest) const {
   return join(join(directory_, kFailed), digest.hex() + ".log");
@@ -148,9 +128,7 @@ const Cache::Known* Cache::find(const Digest& digest) {
   return &known_.at(digest);
 }
 
-std::string Cache::log_of(const Digest& digest) const {
-  return join(launch_directory(digest), shim::kLogFile);
-}
+std::string Cache::log_of(const Digest& digest) const { return join(launch_directory(digest), shim::kLogFile); }
 
 std::optional<Leased> Cache::lease(const Digest& digest) {
   const auto built = read(digest);
@@ -171,9 +149,7 @@ std::optional<Leased> Cache::lease(const Digest& digest) {
   return Leased{std::move(ready), Lease(held)};
 }
 
-bool Cache::is_published(const Digest& digest) const {
-  return os::exists(ready_file(digest));
-}
+bool Cache::is_published(const Digest& digest) const { return os::exists(ready_file(digest)); }
 
 void Cache::publish(const Built& built) {
   const std::lock_guard changing(changing_);
@@ -200,8 +176,7 @@ void Cache::open_to(const Digest& digest, std::optional<uid_t> owner) const {
 void Cache::tidy(const Digest& digest) const {
   os::remove_tree(work_directory(digest));
   for (const auto& name : names_in(launch_directory(digest)))
-    if (name != shim::kLogFile && name != shim::kLogIndexFile)
-      os::remove_tree(join(launch_directory(digest), name));
+    if (name != shim::kLogFile && name != shim::kLogIndexFile) os::remove_tree(join(launch_directory(digest), name));
   os::remove_file(recipe_file(digest));  // last: sweep() goes by it
 }
 
@@ -260,8 +235,7 @@ std::uint64_t Cache::bytes() {
 
 std::string Cache::show(const Digest& digest) {
   if (const auto built = read(digest)) return to_text(*built);
-  throw Error(Code::not_found, "there is no environment " + digest.brief(),
-              "`berth env ls` lists those there are");
+  throw Error(Code::not_found, "there is no environment " + digest.brief(), "`berth env ls` lists those there are");
 }
 
 void Cache::remove(const Digest& digest) {
@@ -294,8 +268,7 @@ void Cache::doom(const Digest& digest) {
 }
 
 void Cache::sweep() {
-  for (const auto& name : names_in(join(directory_, kDoomed)))
-    os::remove_tree(join(join(directory_, kDoomed), name));
+  for (const auto& name : names_in(join(directory_, kDoomed))) os::remove_tree(join(join(directory_, kDoomed), name));
   for (const auto& digest : all()) {
     if (!is_published(digest)) continue;
     if (!can_be_read(digest))

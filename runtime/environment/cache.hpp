@@ -7,7 +7,8 @@
 //   DIGEST/build        link to build.NAME/, the launch directory of its build (runtime/shim); afterwards the build's
 //                       log alone. A name of its own, for a supervisor that an agent sent out before it was killed may
 //                       still be on its way to the directory of an earlier build
-//   DIGEST/as-built     what the files looked like before the first job, where only this tells whether a job changed them
+//   DIGEST/as-built     what the files looked like before the first job, where only this tells whether a job
+//                       changed them
 //   DIGEST/work/        the build's own directory, while it runs
 //   DIGEST/recipe.json  what is being built, for the agent that finds the directory after a crash
 //   DIGEST/uses         locked by those who lease it; its time of change is that of the last use
@@ -42,8 +43,8 @@ struct Entry {
   Instant last_used{};
   bool leased = false;
   std::string python_version;
-  std::string log;        // the build's log file
-  std::string image;      // the engine's id; "" on the host
+  std::string log;  // the build's log file
+  std::string image;  // the engine's id; "" on the host
   std::set<std::string> below{};  // the images, by the engine's ids, that it is built upon
   std::optional<uid_t> owner{};  // whose alone it is
 };
@@ -122,7 +123,7 @@ class Cache {
 
   std::string directory_;
   std::mutex changing_;  // held by who writes or removes a ready.json; taken before `mutex_`
-  std::mutex mutex_;     // guards `known_`; never held while the disk is waited for
+  std::mutex mutex_;  // guards `known_`; never held while the disk is waited for
   std::map<Digest, Known> known_;
 };
 

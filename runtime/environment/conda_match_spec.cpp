@@ -13,21 +13,16 @@ namespace {
 constexpr std::size_t kLongest = 1024;
 constexpr std::string_view kOperators = "<>=!~";
 constexpr std::string_view kJoins = ",|";
-constexpr const char* kForms =
-    "write it as in 'numpy', 'python=3.11', 'numpy>=1.20,<2' or 'conda-forge::scipy=1.11'";
+constexpr const char* kForms = "write it as in 'numpy', 'python=3.11', 'numpy>=1.20,<2' or 'conda-forge::scipy=1.11'";
 
-bool is_one_of(char c, std::string_view set) {
-  return set.find(c) != std::string_view::npos;
-}
+bool is_one_of(char c, std::string_view set) { return set.find(c) != std::string_view::npos; }
 
 bool made_of(std::string_view text, std::string_view further) {
-  return std::all_of(text.begin(), text.end(),
-                     [&](char c) { return is_alphanumeric(c) || is_one_of(c, further); });
+  return std::all_of(text.begin(), text.end(), [&](char c) { return is_alphanumeric(c) || is_one_of(c, further); });
 }
 
 bool is_subdir(std::string_view text) {
-  return text == "noarch" || text.starts_with("linux-") || text.starts_with("osx-") ||
-         text.starts_with("win-");
+  return text == "noarch" || text.starts_with("linux-") || text.starts_with("osx-") || text.starts_with("win-");
 }
 
 // Reads one dependency; its members are what every error needs.
@@ -39,11 +34,9 @@ class Reader {
     auto rest = trimmed(without_comment(whole_));
     if (rest.empty()) fail("is empty", kForms);
     if (rest.size() > kLongest) fail("is longer than 1024 characters", kForms);
-    if (rest.front() == '-')
-      fail("is an option, not a package", "leave it out, or put it under 'pip:' if it is pip's");
+    if (rest.front() == '-') fail("is an option, not a package", "leave it out, or put it under 'pip:' if it is pip's");
     if (const auto reference = variable_reference(rest); !reference.empty())
-      fail("uses the variable " + reference,
-           "write what it stands for; environment files are read as they are");
+      fail("uses the variable " + reference, "write what it stands for; environment files are read as they are");
     if (is_package_url(rest)) return package(rest);
     rest = take_brackets(rest);
     rest = take_channel(rest);
@@ -67,8 +60,7 @@ class Reader {
 
   MatchSpec package(std::string_view url) const {
     if (!is_url(url))
-      fail("is a file on the machine where it was written",
-           "give a URL, or a package by name from a channel");
+      fail("is a file on the machine where it was written", "give a URL, or a package by name from a channel");
     if (has_credentials(url)) fail_for_credentials();
     const auto file = url.substr(url.rfind('/') + 1);
     const auto build = file.rfind('-');
@@ -122,8 +114,8 @@ class Reader {
   }
 
   void keep_pair(const std::string& key, const std::string& value) {
-    static constexpr std::array kFurther{
-        "build_number", "md5", "sha256", "fn", "license", "license_family", "track_features", "features"};
+    static constexpr std::array kFurther{"build_number",   "md5",     "sha256", "fn", "license", "license_family",
+                                         "track_features", "features"};
     if (!made_of(value, "-._~:/?@!&*+,;=%<>|^$ ")) fail("has a strange character in its brackets", kForms);
     if (has_credentials(value)) fail_for_credentials();
     if (key == "version") {
@@ -182,10 +174,9 @@ class Reader {
         continue;
       }
       const auto next = text.find_first_not_of(" \t", at);
-      const bool before =
-          tight.empty() || is_one_of(tight.back(), kOperators) || is_one_of(tight.back(), kJoins);
-      const bool after = next == std::string_view::npos || is_one_of(text[next], kOperators) ||
-                         is_one_of(text[next], kJoins);
+      const bool before = tight.empty() || is_one_of(tight.back(), kOperators) || is_one_of(tight.back(), kJoins);
+      const bool after =
+          next == std::string_view::npos || is_one_of(text[next], kOperators) || is_one_of(text[next], kJoins);
       if (!before && !after && tight.back() != ' ') tight += ' ';
     }
     return tight;
@@ -196,8 +187,7 @@ class Reader {
     const auto at = text.rfind('=');
     if (at == std::string_view::npos || at == 0 || at + 1 == text.size()) return std::string_view::npos;
     if (is_one_of(text[at - 1], kOperators) || is_one_of(text[at - 1], kJoins)) return std::string_view::npos;
-    return text.substr(at + 1).find_first_of("-,|<>~") == std::string_view::npos ? at
-                                                                                 : std::string_view::npos;
+    return text.substr(at + 1).find_first_of("-,|<>~") == std::string_view::npos ? at : std::string_view::npos;
   }
 
   void take_version(std::string_view text) {
@@ -233,8 +223,7 @@ class Reader {
   // "1=2": the sign of a version stands at its beginning.
   static bool has_stray_sign(std::string_view version) {
     for (std::size_t at = 1; at < version.size(); ++at)
-      if (version[at] == '=' && !is_one_of(version[at - 1], kOperators) &&
-          !is_one_of(version[at - 1], kJoins))
+      if (version[at] == '=' && !is_one_of(version[at - 1], kOperators) && !is_one_of(version[at - 1], kJoins))
         return true;
     return false;
   }
@@ -294,8 +283,6 @@ std::string MatchSpec::text() const {
   return head + "[" + brackets + "]";
 }
 
-MatchSpec parse_match_spec(std::string_view text, const Place& place) {
-  return Reader(text, place).read();
-}
+MatchSpec parse_match_spec(std::string_view text, const Place& place) { return Reader(text, place).read(); }
 
 }  // namespace berth::environment::conda

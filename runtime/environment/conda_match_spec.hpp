@@ -16,8 +16,7 @@ struct MatchSpec {
   std::string channel;  // "conda-forge", a URL; "" for any
   std::string subdir;   // "linux-64"; "" for any
   std::string name;     // lower case
-  std::string
-      version;  // "" for any; with its operators and no blanks: "=3.11", "==1.0", ">=1.20,<2", "1.7|1.8"
+  std::string version;  // "" for any; with its operators and no blanks: "=3.11", "==1.0", ">=1.20,<2", "1.7|1.8"
   std::string build;                           // "" for any; "py38_0", "*mkl*"
   std::map<std::string, std::string> further;  // what brackets may say besides: "md5", "build_number" …
   std::string url;                             // one package file, and then nothing above but its name

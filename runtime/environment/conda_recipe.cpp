@@ -38,8 +38,7 @@ std::vector<std::string> channels_of(const CondaSpec& spec, const NodeConda& nod
 }
 
 bool names(const std::vector<MatchSpec>& dependencies, const std::string& name) {
-  return std::any_of(dependencies.begin(), dependencies.end(),
-                     [&](const auto& spec) { return spec.name == name; });
+  return std::any_of(dependencies.begin(), dependencies.end(), [&](const auto& spec) { return spec.name == name; });
 }
 
 // With Python in front, which is what people look for first.
@@ -51,8 +50,7 @@ std::vector<MatchSpec> dependencies_of(const CondaSpec& spec) {
     added.name = needed;
     dependencies.push_back(added);
   }
-  std::stable_partition(dependencies.begin(), dependencies.end(),
-                        [](const auto& one) { return one.name == "python"; });
+  std::stable_partition(dependencies.begin(), dependencies.end(), [](const auto& one) { return one.name == "python"; });
   return dependencies;
 }
 
@@ -80,10 +78,10 @@ std::string lines_of(const std::vector<std::string>& lines) {
   std::string text;
   for (const auto& line : lines) {
     if (line.find_first_of(std::string_view("\n\r\0", 3)) != std::string::npos)
-      throw Error(Code::invalid,
-                  "the node's configuration of conda has a line break in '" +
-                      printable(without_credentials(line)) + "'",
-                  "remove it");
+      throw Error(
+          Code::invalid,
+          "the node's configuration of conda has a line break in '" + printable(without_credentials(line)) + "'",
+          "remove it");
     text += line + "\n";
   }
   return text;
@@ -99,8 +97,7 @@ std::vector<std::pair<std::string, std::string>> variables_of(const NodeConda& n
   auto variables = node.variables;
   if (node.offline) variables.emplace_back("PIP_NO_INDEX", "1");
   if (!node.index_url.empty()) variables.emplace_back("PIP_INDEX_URL", node.index_url);
-  if (!node.extra_index_urls.empty())
-    variables.emplace_back("PIP_EXTRA_INDEX_URL", spaced(node.extra_index_urls));
+  if (!node.extra_index_urls.empty()) variables.emplace_back("PIP_EXTRA_INDEX_URL", spaced(node.extra_index_urls));
   return variables;
 }
 
@@ -150,7 +147,8 @@ std::string script_of(const CondaTool& tool, const NodeConda& node) {
 
 bool is_of_node(const std::string& url, const NodeConda& node) {
   const auto below = [&](const std::string& base) {
-    return is_url(base) && url.starts_with(base) && (base.ends_with('/') || url.size() == base.size() || url[base.size()] == '/');
+    return is_url(base) && url.starts_with(base) &&
+           (base.ends_with('/') || url.size() == base.size() || url[base.size()] == '/');
   };
   return std::any_of(node.channels.begin(), node.channels.end(), below) ||
          std::any_of(node.mirrors.begin(), node.mirrors.end(), [&](const auto& one) { return below(one.second); });
@@ -180,7 +178,8 @@ bool is_of_user(const std::vector<std::string>& packages, const Requirements& pi
   return pip.are_of_user() || !std::all_of(packages.begin(), packages.end(), for_all);
 }
 
-std::vector<std::string> inputs_of(const CondaTool& tool, const NodeConda& node, const std::vector<std::string>& sources) {
+std::vector<std::string> inputs_of(const CondaTool& tool, const NodeConda& node,
+                                   const std::vector<std::string>& sources) {
   auto inputs = files_of_program(tool.path);
   for (const auto& list : {sources, node.find_links, std::vector{node.index_url}, node.extra_index_urls})
     for (const auto& path : paths_of_sources(list)) inputs.push_back(path);
@@ -191,8 +190,7 @@ std::vector<std::string> inputs_of(const CondaTool& tool, const NodeConda& node,
 
 // What specs and locks have in common.
 Recipe recipe_of(const CondaTool& tool, const NodeConda& node, const Requirements& pip,
-                 const std::map<std::string, std::string>& variables,
-                 const std::vector<std::string>& arguments) {
+                 const std::map<std::string, std::string>& variables, const std::vector<std::string>& arguments) {
   Recipe recipe;
   recipe.kind = "conda";
   recipe.script = script_of(tool, node);
@@ -213,13 +211,11 @@ Recipe recipe_of(const CondaTool& tool, const NodeConda& node, const Requirement
 std::vector<std::string> texts(const Json& lock, const char* key) {
   const auto list = lock.find(key);
   if (list == lock.end()) return {};
-  if (!list->is_array())
-    throw Error(Code::invalid, "the lock's '" + std::string(key) + "' is not a list", kLockOf);
+  if (!list->is_array()) throw Error(Code::invalid, "the lock's '" + std::string(key) + "' is not a list", kLockOf);
   std::vector<std::string> found;
   for (const auto& item : *list) {
     if (!item.is_string())
-      throw Error(Code::invalid, "the lock's '" + std::string(key) + "' has something that is not text",
-                  kLockOf);
+      throw Error(Code::invalid, "the lock's '" + std::string(key) + "' has something that is not text", kLockOf);
     found.push_back(item.get<std::string>());
   }
   return found;
@@ -227,12 +223,10 @@ std::vector<std::string> texts(const Json& lock, const char* key) {
 
 void check_explicit(const std::string& entry) {
   const bool proper = is_url(entry) && !has_credentials(entry) &&
-                      std::none_of(entry.begin(), entry.end(), [](unsigned char c) {
-                        return c <= ' ' || c >= 0x7f || c == '\'' || c == '"';
-                      });
+                      std::none_of(entry.begin(), entry.end(),
+                                   [](unsigned char c) { return c <= ' ' || c >= 0x7f || c == '\'' || c == '"'; });
   if (!proper)
-    throw Error(Code::invalid,
-                "the lock's '" + printable(without_credentials(entry)) + "' is not the URL of a package",
+    throw Error(Code::invalid, "the lock's '" + printable(without_credentials(entry)) + "' is not the URL of a package",
                 kLockOf);
 }
 
@@ -256,17 +250,13 @@ std::map<std::string, std::string> variables_of_lock(const Json& lock) {
 
 Json parse_lock(const std::string& text, const CondaTool& tool) {
   auto lock = read_lock(text);
-  const auto is = [&](const char* key, const std::string& value) {
-    return lock.contains(key) && lock[key] == value;
-  };
-  if (!lock.is_object() || !is("kind", "conda") || !lock.contains("platform") ||
-      texts(lock, "explicit").empty())
+  const auto is = [&](const char* key, const std::string& value) { return lock.contains(key) && lock[key] == value; };
+  if (!lock.is_object() || !is("kind", "conda") || !lock.contains("platform") || texts(lock, "explicit").empty())
     throw Error(Code::invalid, "this is not the lock of a conda environment", kLockOf);
   if (!is("platform", tool.platform))
-    throw Error(
-        Code::unsupported,
-        "the lock is for " + printable(lock["platform"].dump()) + " and this machine is " + tool.platform,
-        "use the environment file, or lock it again on such a machine");
+    throw Error(Code::unsupported,
+                "the lock is for " + printable(lock["platform"].dump()) + " and this machine is " + tool.platform,
+                "use the environment file, or lock it again on such a machine");
   return lock;
 }
 
@@ -345,8 +335,8 @@ Recipe locked_conda_recipe(const std::string& text, const CondaTool& tool, const
   sources.erase(std::unique(sources.begin(), sources.end()), sources.end());
   recipe.inputs = inputs_of(tool, node, sources);
   recipe.files["pip_arguments"] = pip_arguments(pip, node, true);
-  recipe.words = "conda environment from a lock (" +
-                 std::to_string(packages.size() + pip.requirements.size()) + " packages)";
+  recipe.words =
+      "conda environment from a lock (" + std::to_string(packages.size() + pip.requirements.size()) + " packages)";
   const std::set<std::string> sorted(packages.begin(), packages.end());
   recipe.canonical = Json{{"kind", "conda"},           {"form", kForm},
                           {"platform", tool.platform}, {"explicit", sorted},

@@ -9,8 +9,8 @@ extern const char* const kActivate;
 
 // Python 2.7 and newer, run by the new environment's own; needs $PREFIX.
 // `describe.py exports` prints the packages' own variables (etc/conda/env_vars.d) for a shell.
-// `describe.py result` makes result.json of conda-meta, what pip installed, and the files before, after (what `env -0` said
-// without and with activation) and lock.json (what the lock says besides).
+// `describe.py result` makes result.json of conda-meta, what pip installed, and the files before, after (what `env -0`
+// said without and with activation) and lock.json (what the lock says besides).
 extern const char* const kDescribe;
 
 // sh -eu; what the recipes of specs and of locks share, after `tool` and the function `create` are set.

@@ -104,10 +104,9 @@ class Reader {
     std::size_t sum = 0;
     for (const auto& [name, contents] : conda_.files) sum += contents.size();
     if (file->second.size() > kLargestFile || sum > kLargestSum)
-      throw Error(
-          Code::too_large,
-          printable(conda_.file) + " is larger than 1 MiB, or with what it includes larger than 8 MiB",
-          "such a file lists packages, and needs a few kilobytes");
+      throw Error(Code::too_large,
+                  printable(conda_.file) + " is larger than 1 MiB, or with what it includes larger than 8 MiB",
+                  "such a file lists packages, and needs a few kilobytes");
     if (!is_utf8(file->second)) refuse({conda_.file, 1}, "is not UTF-8 text", "save it as UTF-8");
     return file->second;
   }
@@ -148,8 +147,7 @@ class Reader {
       count(item);
       read_channel(item);
     }
-    if (spec_.channels.size() > kMostChannels)
-      fail(list, "names more than 100 channels", "name those that are needed");
+    if (spec_.channels.size() > kMostChannels) fail(list, "names more than 100 channels", "name those that are needed");
   }
 
   void read_channel(const YAML::Node& item) {
@@ -170,8 +168,7 @@ class Reader {
           return c <= ' ' || c >= 0x7f ||
                  std::string_view("\"'`\\,;<>|&[]{}()").find(static_cast<char>(c)) != std::string_view::npos;
         });
-    if (!proper)
-      fail(item, quoted + "has a strange character", "give its name, as in 'conda-forge', or its URL");
+    if (!proper) fail(item, quoted + "has a strange character", "give its name, as in 'conda-forge', or its URL");
     if (std::find(spec_.channels.begin(), spec_.channels.end(), channel) == spec_.channels.end())
       spec_.channels.push_back(channel);
   }
@@ -217,19 +214,16 @@ class Reader {
 
   void read_variables(const YAML::Node& map) {
     if (map.IsNull()) return;
-    if (!map.IsMap())
-      fail(map, "'variables' is not a list of names and values", "write lines of 'NAME: value'");
+    if (!map.IsMap()) fail(map, "'variables' is not a list of names and values", "write lines of 'NAME: value'");
     for_each_key(map, [&](const std::string& name, const YAML::Node& key, const YAML::Node& value) {
       if (!is_name(name))
         fail(key, "'" + printable(name) + "' cannot be a variable's name", "use letters, digits and '_'");
-      if (name == "PATH")
-        fail(key, "sets PATH, on which the environment's programs are found", "name it otherwise");
+      if (name == "PATH") fail(key, "sets PATH, on which the environment's programs are found", "name it otherwise");
       if (!value.IsScalar() && !value.IsNull())
         fail(value, "the variable " + name + " is not text", "put its value in quotes");
       const auto text = value.IsNull() ? "" : value.Scalar();
       if (text.size() > kLongestValue || text.find('\0') != std::string::npos)
-        fail(value, "the variable " + name + " is longer than 32768 bytes, or has a NUL in it",
-             "put it into a file");
+        fail(value, "the variable " + name + " is longer than 32768 bytes, or has a NUL in it", "put it into a file");
       spec_.variables[name] = text;
     });
   }
@@ -247,8 +241,6 @@ class Reader {
 
 }  // namespace
 
-CondaSpec parse_conda(const Conda& conda) {
-  return Reader(conda).read();
-}
+CondaSpec parse_conda(const Conda& conda) { return Reader(conda).read(); }
 
 }  // namespace berth::environment::conda

@@ -23,8 +23,8 @@ using Version = CondaTool::Version;
 
 // In the order of preference: the first solves fastest and needs no Python of its own.
 constexpr std::array kNames{"micromamba", "mamba", "conda"};
-constexpr std::array kPrefixes{"/opt/conda/bin", "/opt/miniconda/bin", "/opt/miniforge3/bin",
-                               "/opt/mambaforge/bin", "/usr/local/conda/bin"};
+constexpr std::array kPrefixes{"/opt/conda/bin", "/opt/miniconda/bin", "/opt/miniforge3/bin", "/opt/mambaforge/bin",
+                               "/usr/local/conda/bin"};
 constexpr std::array kHomePrefixes{"micromamba/bin", ".local/bin",    "miniforge3/bin", "mambaforge/bin",
                                    "miniconda3/bin", "anaconda3/bin", "micromamba"};
 constexpr const char* kInstall =
@@ -56,8 +56,7 @@ Least least(Kind kind) {
 }
 
 std::string text_of(const Version& version) {
-  return std::to_string(version.major) + "." + std::to_string(version.minor) + "." +
-         std::to_string(version.patch);
+  return std::to_string(version.major) + "." + std::to_string(version.minor) + "." + std::to_string(version.patch);
 }
 
 // "2.0.5", "24.1", "2.0.5.rc1"
@@ -124,22 +123,20 @@ os::Finished ask(const std::string& path, std::vector<std::string> arguments, co
   arguments.insert(arguments.begin(), path);
   // Not the builder's home: what he keeps there shall not change the answer.
   const os::TempDir home("berth-conda");
-  if (node.identity && ::geteuid() == 0 &&
-      ::chown(home.path().c_str(), node.identity->uid, node.identity->gid) != 0)
+  if (node.identity && ::geteuid() == 0 && ::chown(home.path().c_str(), node.identity->uid, node.identity->gid) != 0)
     throw_errno("give away", home.path());
-  os::SpawnOptions options{.arguments = std::move(arguments),
-                           .environment = {"PATH=" + os::parent_of(path) + ":/usr/bin:/bin", "LC_ALL=C.UTF-8",
-                                           "HOME=" + home.path(),
-                                           "MAMBA_ROOT_PREFIX=" + home.path() + "/root", "MAMBA_NO_BANNER=1"},
-                           .working_directory = "/",
-                           .identity = node.identity};
+  os::SpawnOptions options{
+      .arguments = std::move(arguments),
+      .environment = {"PATH=" + os::parent_of(path) + ":/usr/bin:/bin", "LC_ALL=C.UTF-8", "HOME=" + home.path(),
+                      "MAMBA_ROOT_PREFIX=" + home.path() + "/root", "MAMBA_NO_BANNER=1"},
+      .working_directory = "/",
+      .identity = node.identity};
   return async::run_tool_here(std::move(options), {patience, 1U << 20});
 }
 
 [[noreturn]] void no_tool(const std::string& path, const std::string& why) {
-  throw Error(
-      Code::unavailable, "the conda program " + printable(path) + " " + why,
-      "run `" + printable(path) + " info --json` by hand, or name another in the node's configuration");
+  throw Error(Code::unavailable, "the conda program " + printable(path) + " " + why,
+              "run `" + printable(path) + " info --json` by hand, or name another in the node's configuration");
 }
 
 os::Finished answer_of(const std::string& path, std::vector<std::string> arguments, const NodeConda& node,
@@ -184,30 +181,24 @@ void check_version(const CondaTool& tool) {
                     " or in a usual place",
                 kInstall);
   throw Error(Code::not_found,
-              "the conda program '" + printable(node.tool) + "' of the node's configuration does not exist",
-              kInstall);
+              "the conda program '" + printable(node.tool) + "' of the node's configuration does not exist", kInstall);
 }
 
 }  // namespace
 
-std::string CondaTool::words() const {
-  return std::string(name_of(kind)) + " " + text_of(version);
-}
+std::string CondaTool::words() const { return std::string(name_of(kind)) + " " + text_of(version); }
 
 // conda has no locks on its package cache: "operations on the package cache are not safe to do in parallel"
 // (github.com/conda/conda/issues/8870, 5997, 13037). mamba and micromamba lock its files, but those
 // before 2.0 do not wait for each other in every case (github.com/mamba-org/mamba/issues/2035, 1429, 3202).
-bool CondaTool::shares_cache() const {
-  return kind != Kind::conda && version.major >= 2;
-}
+bool CondaTool::shares_cache() const { return kind != Kind::conda && version.major >= 2; }
 
 std::optional<CondaTool> recognise_conda_tool(const std::string& name, const std::string& version,
                                               const std::string& info) {
   const auto json = json_or_null(info, JsonBounds{.bytes = 4U << 20, .values = 100'000});
   if (!json.is_object()) return std::nullopt;
   CondaTool tool;
-  tool.platform =
-      json.value("platform", nlohmann::json()).is_string() ? json["platform"].get<std::string>() : "";
+  tool.platform = json.value("platform", nlohmann::json()).is_string() ? json["platform"].get<std::string>() : "";
   // "2.0.5" of micromamba and of mamba since 2.0; "mamba 1.4.7\nconda 23.5.0"; "conda 24.1.2".
   std::string_view line(version);
   line = line.substr(0, line.find_first_of("\r\n"));

@@ -15,16 +15,14 @@ namespace berth::environment {
 
 // What the administrator sets for conda environments.
 struct NodeConda {
-  std::string
-      tool;  // micromamba, mamba or conda: a whole path, or a name on `path`; "" for the first of them found
+  std::string tool;  // micromamba, mamba or conda: a whole path, or a name on `path`; "" for the first of them found
   std::string path = "/usr/local/bin:/usr/bin:/bin";
   std::optional<os::Identity> identity;  // who builds; nothing: who this process is
 
   std::vector<std::string> channels;  // instead of those that the file names; empty: the file's
   std::vector<std::string> default_channels{"defaults"};  // for a file that names none, as conda itself does
-  std::map<std::string, std::string>
-      mirrors;                       // a channel as files name it → its URL here, credentials and all
-  bool offline = false;              // only file:// channels and the package cache; pip only `find_links`
+  std::map<std::string, std::string> mirrors;  // a channel as files name it → its URL here, credentials and all
+  bool offline = false;  // only file:// channels and the package cache; pip only `find_links`
   std::vector<std::string> options;  // further arguments of `create`, such as "--channel-priority=strict"
   std::string cache;  // the packages' directory, the build user's; "" for the one that all builds share
 
@@ -46,7 +44,7 @@ struct CondaTool {
   };
 
   Kind kind = Kind::micromamba;
-  std::string path;      // whole
+  std::string path;  // whole
   std::string platform;  // "linux-64": whose packages it installs
   Version version;
 

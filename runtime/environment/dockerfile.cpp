@@ -143,8 +143,7 @@ class Reader {
       const std::string name(text.substr(begin, end - begin));
       const auto close = braced ? closing_brace(text, end) : end;
       const auto value = arguments_.find(name);
-      out += chosen(value == arguments_.end() ? std::string() : value->second, text.substr(end, close - end),
-                    depth);
+      out += chosen(value == arguments_.end() ? std::string() : value->second, text.substr(end, close - end), depth);
       i = braced ? std::min(close + 1, text.size()) : end;
     }
     return out.size() > kLongestValue ? std::string() : out;

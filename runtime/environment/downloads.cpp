@@ -200,7 +200,8 @@ std::vector<std::string> Downloads::set_aside(Owner owner) {
   {
     const std::lock_guard guard(mutex_);
     if (is_used(owner))
-      throw Error(Code::conflict, "environments are being built with what would be removed", "wait until they are there");
+      throw Error(Code::conflict, "environments are being built with what would be removed",
+                  "wait until they are there");
     known_.erase(owner);
   }
   std::vector<std::string> moved;

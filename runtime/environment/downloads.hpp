@@ -8,8 +8,8 @@
 // bounded descriptors, and what cannot be counted (`Entry::countable`) is not to be kept. When a cache was used last is
 // the kernel's word, the directory's time of change, which its owner cannot set.
 //
-// A cache goes in two steps: renamed at once, so that the next build begins an empty one; then removed, for however long
-// that takes. Thread-safe; blocks, but for bytes() and stop().
+// A cache goes in two steps: renamed at once, so that the next build begins an empty one; then removed, for however
+// long that takes. Thread-safe; blocks, but for bytes() and stop().
 
 #include <sys/types.h>
 
@@ -35,7 +35,7 @@ class Downloads {
     Owner owner;
     std::uint64_t bytes = 0;
     Instant last_used{};
-    bool in_use = false;    // by a build
+    bool in_use = false;  // by a build
     bool countable = true;  // else nested deeper, or more files, than any tool makes: `bytes` are not all
   };
 
@@ -82,7 +82,7 @@ class Downloads {
   std::stop_source stop_;
   std::mutex counting_;  // by one thread at a time; taken before `mutex_`
   std::mutex changing_;  // held by who gives a cache to a build or takes it from all; taken before `mutex_`
-  std::mutex mutex_;     // guards the maps; never held while the disk is waited for
+  std::mutex mutex_;  // guards the maps; never held while the disk is waited for
   std::map<Digest, Owner> uses_;
   std::map<Owner, Known> known_;
   std::uint64_t moves_ = 0;

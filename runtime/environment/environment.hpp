@@ -1,15 +1,15 @@
 #pragma once
 
-// What a job's command runs in. A Spec (spec.hpp) is what was asked for; ensure() makes it exist, tells how
-// to use it (ready.hpp), and holds it for as long as the caller keeps the lease:
+// What a job's command runs in. A Spec (spec.hpp) is what was asked for; ensure() makes it exist, tells how to use it
+// (ready.hpp), and holds it for as long as the caller keeps the lease:
 //
-//   environment::Waiting waiting;                       // tells meanwhile for which build, and where its log
-//   is auto leased = co_await environments.ensure(spec, context, waiting); … leased.ready.interpreter,
-//   .path_prefix, .variables, .record, .lock …
+//   environment::Waiting waiting;  // tells meanwhile for which build, and where its log is
+//   auto leased = co_await environments.ensure(spec, context, waiting);
+//   … leased.ready.interpreter, .path_prefix, .variables, .record, .lock …
 //
 // Built environments are the same for all jobs of a user that ask for the same, and for all users where all of it is
-// from where everybody may have it: what came with a login, or from a place that a user has named, is that user's alone.
-// builds.hpp makes them.
+// from where everybody may have it: what came with a login, or from a place that a user has named, is that user's
+// alone. builds.hpp makes them.
 
 #include <chrono>
 #include <cstdint>

@@ -55,7 +55,8 @@ Error with_last_words(const Error& error, const std::string& words, const std::s
   exit.status = 1;
   ended.outcome = exit;
   const auto failure = build_failure(words, ended, printed, false);
-  return Error(failure.code(), failure.message() + " (" + error.message() + ")", failure.hint()).for_lack_of(failure.lack());
+  return Error(failure.code(), failure.message() + " (" + error.message() + ")", failure.hint())
+      .for_lack_of(failure.lack());
 }
 
 // By which an agent that comes later knows what was built as what it had begun.
@@ -128,8 +129,10 @@ Found ImageBuilds::look(const DockerBuild& build, const ImageUse& use, std::stop
   // nowhere but at registries, with his credentials. What is read here is for words, digests and early refusals alone.
   with.pull = use.is_restricted() || settings_.pull == PullPolicy::always;
   if (use.is_restricted() && settings_.pull == PullPolicy::never)
-    throw Error(Code::denied, "this node pulls no images, so it builds none of users' Dockerfiles, which could be built upon others' images",
-                "have root build it, or the configuration changed: image_pull");
+    throw Error(
+        Code::denied,
+        "this node pulls no images, so it builds none of users' Dockerfiles, which could be built upon others' images",
+        "have root build it, or the configuration changed: image_pull");
   auto bases = Json::object();
   std::vector<std::string> private_names;
   std::vector<std::string> absent;
@@ -181,7 +184,8 @@ std::string ImageBuilds::micromamba() const {
   if (settings_.micromamba.empty()) return {};
   auto program = os::read_file(settings_.micromamba, kLargestProgram);
   if (!is_static_program(program))
-    throw Error(Code::invalid, printable(settings_.micromamba) + " is no static program, so it cannot be lent to images",
+    throw Error(Code::invalid,
+                printable(settings_.micromamba) + " is no static program, so it cannot be lent to images",
                 "name a static micromamba in the agent's configuration");
   return program;
 }

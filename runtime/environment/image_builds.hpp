@@ -34,8 +34,8 @@ class ImageBuilds {
   ImagePlan plan_of(const Identity& identity, std::string words) const;
   docker::BuildOptions options() const;
   Found look_conda(const ImageConda& inside, const Leased& base, const ImageUse& use) const;
-  Leased make_conda(const ImageConda& inside, const std::string& base, const ImagePlan& plan, const docker::LineSink& log,
-                    std::stop_token stop) const;
+  Leased make_conda(const ImageConda& inside, const std::string& base, const ImagePlan& plan,
+                    const docker::LineSink& log, std::stop_token stop) const;
   Leased finish(const std::string& id, const ImagePlan& plan, const docker::Labels& labels) const;
   std::string micromamba() const;
 

@@ -34,11 +34,11 @@ std::string default_gpu_image(const ImageSettings& settings) {
                 "use \"cpu\", or install the NVIDIA driver");
   if (const auto newest = gpu::newest_image(settings.gpu_images, machine)) return newest->reference;
   const auto runs = gpu::newest_cuda(machine);
-  throw Error(Code::unsupported,
-              "none of the default images for \"gpu\" runs on this machine's driver " +
-                  gpu::driver_text(*machine.driver),
-              runs ? "have one with CUDA " + gpu::to_text(*runs) + " or older set in the agent's configuration"
-                   : "install a newer driver");
+  throw Error(
+      Code::unsupported,
+      "none of the default images for \"gpu\" runs on this machine's driver " + gpu::driver_text(*machine.driver),
+      runs ? "have one with CUDA " + gpu::to_text(*runs) + " or older set in the agent's configuration"
+           : "install a newer driver");
 }
 
 // NAME=VALUE, cut.
@@ -80,8 +80,7 @@ std::string chosen_image(const std::string& asked, const ImageSettings& settings
 }
 
 void check_cuda(const std::string& image, const std::vector<std::string>& environment, const ImageSettings& settings) {
-  if (const auto wanted = gpu::wanted_by_image(image, pairs_of(environment)))
-    refuse_mismatch({*wanted}, settings);
+  if (const auto wanted = gpu::wanted_by_image(image, pairs_of(environment))) refuse_mismatch({*wanted}, settings);
 }
 
 void check_cuda(const Conda& conda, const ImageSettings& settings) {

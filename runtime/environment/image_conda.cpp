@@ -110,8 +110,8 @@ ImageConda made_with(const MakeRecipe& recipe_for, const std::string& base, cons
                      const std::string& micromamba) {
   using Kind = CondaTool::Kind;
   ImageConda made;
-  for (const auto& [name, kind] : {std::pair("micromamba", Kind::micromamba), std::pair("mamba", Kind::mamba),
-                                   std::pair("conda", Kind::conda)}) {
+  for (const auto& [name, kind] :
+       {std::pair("micromamba", Kind::micromamba), std::pair("mamba", Kind::mamba), std::pair("conda", Kind::conda)}) {
     const Recipe recipe = recipe_for(tool_in_image(kind));
     const auto directory = std::string(name) + "/";
     for (const auto& [file, content] : recipe.files) made.files[directory + file] = content;

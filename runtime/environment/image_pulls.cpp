@@ -36,9 +36,8 @@ bool engine_may_do_better(const Error& error) {
 
 // Whether a registry has it by that name, as far as the engine knows.
 bool is_of_registry(const docker::Image& image, const docker::Reference& reference) {
-  return std::ranges::any_of(image.digests, [&](const auto& name) {
-    return docker::parse_reference(name).name() == reference.name();
-  });
+  return std::ranges::any_of(
+      image.digests, [&](const auto& name) { return docker::parse_reference(name).name() == reference.name(); });
 }
 
 bool brings_own(const ImageUse& use, const docker::Reference& reference) {
@@ -207,13 +206,17 @@ void ImagePulls::check_base(const std::string& name, bool fetched, const ImageUs
                             const std::vector<std::string>& approved) const {
   const auto reference = docker::parse_reference(name);
   const auto image = engine_.find_image(engine_name(reference));
-  if (!image) throw Error(Code::conflict, "the image " + reference.familiar() + " was removed while it was built upon", "try again");
+  if (!image)
+    throw Error(Code::conflict, "the image " + reference.familiar() + " was removed while it was built upon",
+                "try again");
   // The registry has been asked for a tag, but not for a digest that is here.
   if (!reference.digest.empty())
     for (const auto& needed : records_.private_names(*image))
       if (std::ranges::find(approved, needed) == approved.end())
-        throw Error(Code::denied, "the Dockerfile is built upon the private image " + reference.familiar() + ", which is here for others",
-                    "name it plainly after FROM or --from=, and give credentials with which its registry lets you have it");
+        throw Error(
+            Code::denied,
+            "the Dockerfile is built upon the private image " + reference.familiar() + ", which is here for others",
+            "name it plainly after FROM or --from=, and give credentials with which its registry lets you have it");
   if (fetched && brings_own(use, reference) && !records_.is_ours(digest_of_image(image->id)))
     records_.publish(built_from_pulled(*image, reference, true));
 }
@@ -224,9 +227,13 @@ ImagePulls::Base ImagePulls::base(const std::string& name, const ImageUse& use, 
   const auto here = engine_.find_image(docker::is_digest(name) ? name : engine_name(reference));
   if (use.is_restricted() && (docker::is_digest(name) || (here && !is_of_registry(*here, reference)))) {
     if (here) records_.require(*here, use);
-    throw Error(Code::denied, "the image " + reference.familiar() + " is on this machine alone, and a Dockerfile of a user of a shared node is "
-                "built only upon what a registry lets its user have",
-                "have it pushed to a registry (one on this machine will do) and name it there, or use it as it is: --image " + printable(name));
+    throw Error(
+        Code::denied,
+        "the image " + reference.familiar() +
+            " is on this machine alone, and a Dockerfile of a user of a shared node is "
+            "built only upon what a registry lets its user have",
+        "have it pushed to a registry (one on this machine will do) and name it there, or use it as it is: --image " +
+            printable(name));
   }
   if (here && local) {
     auto names = records_.private_names(*here);

@@ -125,7 +125,8 @@ Built built_from_pulled(const docker::Image& image, const docker::Reference& ref
 Built built_from_labels(const docker::Labels& labels, const docker::Image& image) {
   const auto digest = parse_digest(label(labels, kEnvironmentLabel));
   const auto canonical = json_or_null(label(labels, kCanonicalLabel));
-  if (!digest || !canonical.is_object()) throw Error(Code::corrupt, "what is known of the build of " + image.id + " is malformed");
+  if (!digest || !canonical.is_object())
+    throw Error(Code::corrupt, "what is known of the build of " + image.id + " is malformed");
   auto built = built_of(image);
   built.digest = *digest;
   built.kind = label(labels, kKindLabel);
@@ -150,7 +151,9 @@ ImageRecords::ImageRecords(const ImageSettings& settings, const docker::Engine& 
 
 std::string ImageRecords::log_directory(const Digest& digest) const { return join(cache_.directory(digest), "build"); }
 std::string ImageRecords::log_file(const Digest& digest) const { return join(log_directory(digest), shim::kLogFile); }
-std::string ImageRecords::intent_file(const Digest& digest) const { return join(cache_.directory(digest), kIntentFile); }
+std::string ImageRecords::intent_file(const Digest& digest) const {
+  return join(cache_.directory(digest), kIntentFile);
+}
 
 std::optional<Built> ImageRecords::built_as(const std::string& image) {
   for (const auto& entry : cache_.list())
@@ -171,8 +174,9 @@ void ImageRecords::require(const docker::Image& image, const ImageUse& use) {
   const bool pulled = is_ours(digest_of_image(image.id));
   const bool nobodys = !built && !has_own_tag(image) && (!image.tags.empty() || !image.digests.empty());
   if (pulled || nobodys) return;
-  throw Error(Code::denied, "the image " + (image.tags.empty() ? image.id : printable(image.tags.front())) +
-                                " was built for another user of this node",
+  throw Error(Code::denied,
+              "the image " + (image.tags.empty() ? image.id : printable(image.tags.front())) +
+                  " was built for another user of this node",
               "build it yourself, of the same files, or have it pushed to a registry that you both may use");
 }
 
@@ -205,7 +209,11 @@ std::string ImageRecords::begin(const ImagePlan& plan) {
 }
 
 void ImageRecords::intend(const ImagePlan& plan, const docker::Labels& labels) {
-  const Json intent{{"name", plan.name}, {"reference", plan.reference}, {"own", plan.own}, {"labels", labels}, {"scratch", plan.scratch}};
+  const Json intent{{"name", plan.name},
+                    {"reference", plan.reference},
+                    {"own", plan.own},
+                    {"labels", labels},
+                    {"scratch", plan.scratch}};
   os::write_file(intent_file(plan.digest), intent.dump(), 0600, os::Durable::yes);
 }
 

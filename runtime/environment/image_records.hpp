@@ -36,12 +36,11 @@ std::string environment_tag(const Digest& digest);
 
 inline constexpr const char* kPrivateLabel = "io.berth.private";  // JSON: the private images below it, by their names
 
-
 // What there is to know of an image that was asked for by this name. Its digest is over the engine's id alone.
 // `own`: it came with a job's own credentials.
 Built built_from_pulled(const docker::Image& image, const docker::Reference& reference, bool own = false);
-// Of one that was built, by the labels that it was to get: as the builder wrote them down, for anybody can write those of
-// an image.
+// Of one that was built, by the labels that it was to get: as the builder wrote them down, for anybody can write those
+// of an image.
 Built built_from_labels(const docker::Labels& labels, const docker::Image& image);
 
 class ImageRecords {
@@ -62,8 +61,8 @@ class ImageRecords {
   // The record of the build that an image is; nothing where it is none that was recorded.
   std::optional<Built> built_as(const std::string& image);
 
-  // A pull or build begins. What a later agent may find by `plan.name` in the engine is Berth's: a name by digest, or one
-  // that nobody can guess. Returns the log's path.
+  // A pull or build begins. What a later agent may find by `plan.name` in the engine is Berth's: a name by digest, or
+  // one that nobody can guess. Returns the log's path.
   std::string begin(const ImagePlan& plan);
   // The random name of a build has served.
   void drop_name(const std::string& name);

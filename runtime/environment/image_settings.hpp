@@ -53,7 +53,8 @@ struct ImageSettings {
 
 struct ImageUse {
   // On a node that several share, for whom: what others built is not for him, and his Dockerfiles reach only what a
-  // registry lets him have. Root may use all there is; nothing: so may everybody, for all there is belongs to one person.
+  // registry lets him have. Root may use all there is; nothing: so may everybody, for all there is belongs to one
+  // person.
   std::optional<uid_t> user{};
   bool gpus = false;  // the job asks for GPUs
   std::map<std::string, docker::Credentials> credentials;  // by registry, the job's own, before the node's

@@ -122,7 +122,8 @@ Task<> Images::stop() {
 
 Task<Leased> Images::ensure(Spec spec, ImageUse use, Waiting& waiting) {
   co_await recover();
-  if (auto* locked = std::get_if<Locked>(&spec)) co_return co_await ensure_locked(std::move(locked->lock), use, waiting);
+  if (auto* locked = std::get_if<Locked>(&spec))
+    co_return co_await ensure_locked(std::move(locked->lock), use, waiting);
   if (auto* image = std::get_if<Image>(&spec)) {
     if (image->conda && use.gpus) check_cuda(*image->conda, settings_);
     auto base = co_await ensure_image(image->reference, use, waiting);
@@ -162,7 +163,9 @@ Task<Leased> Images::ensure_locked(std::string text, const ImageUse& use, Waitin
 
 Task<Leased> Images::ensure_found(std::string request, Look look, ImageUse use, Waiting& waiting) {
   const auto owner = use.user.value_or(::geteuid());
-  SingleFlight<Found>::Work looking = [this, owner, look](SingleFlight<Found>::Ptr flight) { return look_in_lane(flight, owner, look); };
+  SingleFlight<Found>::Work looking = [this, owner, look](SingleFlight<Found>::Ptr flight) {
+    return look_in_lane(flight, owner, look);
+  };
   auto found = co_await looks_.wait(request, std::nullopt, waiting, looking);
   // Had by itself, what it is built upon is Berth's to give back.
   std::vector<Leased> held;
@@ -182,7 +185,9 @@ Task<Leased> Images::ensure_found(std::string request, Look look, ImageUse use, 
   build.owner = plan.owner;
   build.since = system_clock().now();
   auto name = plan.digest.hex();
-  SingleFlight<Leased>::Work making = [this, plan, asker = use.user](Making flight) { return make(flight, plan, asker); };
+  SingleFlight<Leased>::Work making = [this, plan, asker = use.user](Making flight) {
+    return make(flight, plan, asker);
+  };
   co_return co_await makings_.wait(std::move(name), std::move(build), waiting, std::move(making));
 }
 

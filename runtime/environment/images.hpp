@@ -21,12 +21,12 @@
 #include "runtime/async/task.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/docker/engine.hpp"
-#include "runtime/environment/single_flight.hpp"
 #include "runtime/environment/image_builds.hpp"
 #include "runtime/environment/image_pulls.hpp"
 #include "runtime/environment/image_records.hpp"
 #include "runtime/environment/image_settings.hpp"
 #include "runtime/environment/places.hpp"
+#include "runtime/environment/single_flight.hpp"
 #include "runtime/environment/waiting.hpp"
 
 namespace berth::environment {

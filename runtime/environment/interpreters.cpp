@@ -41,8 +41,7 @@ std::vector<std::string> versions_below(const std::string& directory) {
   std::vector<std::string> found;
   std::error_code failure;
   for (const auto& entry : fs::directory_iterator(directory, failure))
-    if (const auto path = entry.path() / "bin/python3"; fs::exists(path, failure))
-      found.push_back(path.string());
+    if (const auto path = entry.path() / "bin/python3"; fs::exists(path, failure)) found.push_back(path.string());
   std::sort(found.rbegin(), found.rend());
   return found;
 }
@@ -66,9 +65,7 @@ std::string wish_of(const std::vector<std::string>& wishes) {
 std::vector<std::string> Interpreters::candidates(int place) const {
   if (place == 0) return named_;
   std::vector<std::string> found;
-  const auto add = [&](const std::vector<std::string>& more) {
-    found.insert(found.end(), more.begin(), more.end());
-  };
+  const auto add = [&](const std::vector<std::string>& more) { found.insert(found.end(), more.begin(), more.end()); };
   for (const auto& directory : split(path_, ':')) {
     if (!directory.starts_with('/') || place == 3) continue;
     if (place == 2) add(pythons_in(directory));
@@ -77,10 +74,8 @@ std::vector<std::string> Interpreters::candidates(int place) const {
   if (place != 3) return found;
   const auto self = os::identity_of(::geteuid());
   const auto home = self ? self->home : std::string("/");
-  for (const auto& root : {home + "/.pyenv", std::string("/opt/pyenv")})
-    add(versions_below(root + "/versions"));
-  for (const auto& root : {home + "/.local/share/uv/python", std::string("/opt/uv/python")})
-    add(versions_below(root));
+  for (const auto& root : {home + "/.pyenv", std::string("/opt/pyenv")}) add(versions_below(root + "/versions"));
+  for (const auto& root : {home + "/.local/share/uv/python", std::string("/opt/uv/python")}) add(versions_below(root));
   return found;
 }
 

@@ -21,10 +21,7 @@ class Interpreters {
   // `named`: whole paths of interpreters, which go before all others. They are asked as that user.
   Interpreters(std::vector<std::string> named, std::string path, std::optional<os::Identity> identity,
                std::chrono::seconds patience = std::chrono::seconds(60))
-      : named_(std::move(named)),
-        path_(std::move(path)),
-        identity_(std::move(identity)),
-        patience_(patience) {}
+      : named_(std::move(named)), path_(std::move(path)), identity_(std::move(identity)), patience_(patience) {}
 
   // The first that fits every wish (python_version.hpp): the machine's own python3 before newer and older
   // ones. Blocks. Code::not_found, naming those that there are.

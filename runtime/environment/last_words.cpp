@@ -20,23 +20,28 @@ constexpr std::size_t kLongestLine = 300;
 constexpr std::size_t kLongest = 1200;
 
 using Markers = std::span<const std::string_view>;
-constexpr std::array<std::string_view, 9> kComplaints{"error",  "×",           "could not",
-                                                      "cannot", "no solution", "nothing provides",
-                                                      "fatal",  "unsatisf",    "not created"};
-constexpr std::array<std::string_view, 8> kNoSpace{"no space left on device",
-                                                   "os error 28",
-                                                   "errno 28",
-                                                   "disk quota exceeded",
-                                                   "os error 122",
-                                                   "errno 122",
-                                                   "enospc",
-                                                   "not enough space"};
+constexpr std::array<std::string_view, 9> kComplaints{
+    "error", "×", "could not", "cannot", "no solution", "nothing provides", "fatal", "unsatisf", "not created"};
+constexpr std::array<std::string_view, 8> kNoSpace{
+    "no space left on device", "os error 28", "errno 28", "disk quota exceeded", "os error 122", "errno 122", "enospc",
+    "not enough space"};
 // The last of pip's tries; what uv, curl and the resolver say.
-constexpr std::array<std::string_view, 16> kNoNetwork{
-    "retry(total=0",      "newconnectionerror",  "read timed out",       "name resolution",    "name or service not known",
-    "connection refused", "connection reset",    "connection timed out", "operation timed out", "timeout was reached",
-    "dns error",          "could not resolve host", "couldn't resolve host", "network is unreachable", "could not connect",
-    "couldn't connect"};
+constexpr std::array<std::string_view, 16> kNoNetwork{"retry(total=0",
+                                                      "newconnectionerror",
+                                                      "read timed out",
+                                                      "name resolution",
+                                                      "name or service not known",
+                                                      "connection refused",
+                                                      "connection reset",
+                                                      "connection timed out",
+                                                      "operation timed out",
+                                                      "timeout was reached",
+                                                      "dns error",
+                                                      "could not resolve host",
+                                                      "couldn't resolve host",
+                                                      "network is unreachable",
+                                                      "could not connect",
+                                                      "couldn't connect"};
 
 std::string lower(std::string_view text) {
   std::string result(text);
@@ -96,8 +101,7 @@ std::size_t first_that_matters(const std::vector<std::string>& lines) {
 }
 
 std::string how(const shim::Ended& ended) {
-  if (const auto* never = std::get_if<shim::NotStarted>(&ended.outcome))
-    return "could not start: " + never->reason;
+  if (const auto* never = std::get_if<shim::NotStarted>(&ended.outcome)) return "could not start: " + never->reason;
   const auto& exit = std::get<os::Exit>(ended.outcome);
   if (exit.signalled) return "was killed (" + os::signal_name(exit.status) + ")";
   return "failed";
@@ -116,15 +120,13 @@ std::string last_words(std::string_view log) {
   return words;
 }
 
-Error build_failure(const std::string& words, const shim::Ended& ended, std::string_view log,
-                    bool disk_full) {
+Error build_failure(const std::string& words, const shim::Ended& ended, std::string_view log, bool disk_full) {
   const auto said = last_words(log);
   const auto tail = said.empty() ? std::string() : ": " + said;
   const auto what = "building the " + words;
   if (ended.stopped_because == shim::kStoppedTimedOut)
-    return Error(
-        Code::timeout, what + " took longer than " + to_words(ended.duration) + tail,
-        "see where it hangs in the build's log, or allow builds more time in the agent's configuration");
+    return Error(Code::timeout, what + " took longer than " + to_words(ended.duration) + tail,
+                 "see where it hangs in the build's log, or allow builds more time in the agent's configuration");
   if (ended.out_of_memory_kills > 0)
     return Error(Code::too_large, what + " ran out of memory" + tail,
                  "allow builds more memory in the agent's configuration");
@@ -135,8 +137,7 @@ Error build_failure(const std::string& words, const shim::Ended& ended, std::str
     return Error(Code::unavailable, what + " failed, for the package index does not answer" + tail,
                  "check the network and the index or channel in the agent's configuration")
         .for_lack_of(Lack::index);
-  return Error(Code::invalid, what + " " + how(ended) + tail,
-               "`berth logs --build` shows all that it printed");
+  return Error(Code::invalid, what + " " + how(ended) + tail, "`berth logs --build` shows all that it printed");
 }
 
 }  // namespace berth::environment

@@ -8,8 +8,8 @@
 
 #include "runtime/async/event.hpp"
 #include "runtime/async/task.hpp"
-#include "runtime/environment/single_flight.hpp"
 #include "runtime/environment/ready.hpp"
+#include "runtime/environment/single_flight.hpp"
 #include "runtime/environment/turns.hpp"
 
 namespace berth::environment {

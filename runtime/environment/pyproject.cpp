@@ -13,8 +13,8 @@ toml::table parse(const std::string& text) {
   try {
     return toml::parse(text);
   } catch (const toml::parse_error& failure) {
-    throw Error(Code::invalid, "pyproject.toml cannot be read: " + printable(failure.description()) +
-                                   " in line " + std::to_string(failure.source().begin.line));
+    throw Error(Code::invalid, "pyproject.toml cannot be read: " + printable(failure.description()) + " in line " +
+                                   std::to_string(failure.source().begin.line));
   }
 }
 

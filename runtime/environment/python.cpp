@@ -9,8 +9,8 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
-#include "runtime/os/file.hpp"
 #include "runtime/os/errand.hpp"
+#include "runtime/os/file.hpp"
 
 namespace berth::environment {
 namespace {
@@ -57,8 +57,7 @@ std::string last_line(const std::string& text) {
 }
 
 // Why starting it failed, in the words of somebody who wants to run a job.
-[[noreturn]] void explain(const Error& failure, const std::string& path,
-                          const std::optional<os::Identity>& identity) {
+[[noreturn]] void explain(const Error& failure, const std::string& path, const std::optional<os::Identity>& identity) {
   const auto name = printable(path);
   struct stat info {};
   const bool there = ::stat(path.c_str(), &info) == 0;
@@ -66,15 +65,12 @@ std::string last_line(const std::string& text) {
     throw Error(Code::invalid, "the Python interpreter " + name + " is a directory",
                 "name the program in it, such as " + name + "/bin/python");
   if (there && failure.code() == Code::denied && (info.st_mode & 0111) == 0)
-    throw Error(Code::denied, "the Python interpreter " + name + " is not executable",
-                "chmod +x it, or name another");
+    throw Error(Code::denied, "the Python interpreter " + name + " is not executable", "chmod +x it, or name another");
   if (there && failure.code() == Code::denied)
-    throw Error(Code::denied,
-                "the Python interpreter " + name + " exists, but " + whose(identity) + " may not run it",
+    throw Error(Code::denied, "the Python interpreter " + name + " exists, but " + whose(identity) + " may not run it",
                 "open it and the directories above it to that user, or name one that all users may run");
   if (there && failure.code() == Code::not_found)
-    throw Error(Code::invalid,
-                "the Python interpreter " + name + " cannot start: the program that it names is missing",
+    throw Error(Code::invalid, "the Python interpreter " + name + " cannot start: the program that it names is missing",
                 "a moved or half removed environment: make it again, or name another interpreter");
   if (failure.code() == Code::not_found || failure.code() == Code::denied)
     throw Error(Code::not_found, "the Python interpreter " + name + " does not exist for " + whose(identity),
@@ -84,8 +80,8 @@ std::string last_line(const std::string& text) {
       .for_lack_of(failure.lack());
 }
 
-os::Finished ask(const std::string& path, const std::optional<os::Identity>& identity,
-                 std::chrono::seconds patience, const os::ErrandGround& ground, const std::stop_token& stop) {
+os::Finished ask(const std::string& path, const std::optional<os::Identity>& identity, std::chrono::seconds patience,
+                 const os::ErrandGround& ground, const std::stop_token& stop) {
   std::vector<std::string> environment{"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8"};
   const auto self = identity ? identity : os::identity_of(::geteuid());
   if (self) environment.push_back("HOME=" + self->home);
@@ -116,10 +112,9 @@ os::Finished ask(const std::string& path, const std::optional<os::Identity>& ide
   const auto said = last_line(finished.errors);
   const auto tail = said.empty() ? "" : ": " + said;
   if (finished.exit.signalled)
-    throw Error(
-        Code::invalid,
-        "the Python interpreter " + name + " crashed (" + os::signal_name(finished.exit.status) + ")" + tail,
-        "run `" + name + " -c 'import site'` by hand");
+    throw Error(Code::invalid,
+                "the Python interpreter " + name + " crashed (" + os::signal_name(finished.exit.status) + ")" + tail,
+                "run `" + name + " -c 'import site'` by hand");
   if (finished.exit.status != 0)
     throw Error(Code::invalid,
                 name + " did not answer as a Python interpreter does; it exited with code " +
@@ -174,8 +169,7 @@ Python look_at_python(const std::string& path, const std::optional<os::Identity>
                       std::chrono::seconds patience, const os::ErrandGround& ground, const std::stop_token& stop) {
   const auto finished = ask(path, identity, patience, ground, stop);
   const auto at = finished.output.rfind(kMark);
-  if (finished.exit.signalled || finished.exit.status != 0 || at == std::string::npos)
-    no_answer(path, finished);
+  if (finished.exit.signalled || finished.exit.status != 0 || at == std::string::npos) no_answer(path, finished);
   try {
     const auto answer = std::string_view(finished.output).substr(at + kMark.size());
     auto python = parse(answer.substr(0, answer.find('\n')));

@@ -24,8 +24,7 @@ struct Python {
   std::string implementation;         // "CPython"
   std::string platform;               // "linux-x86_64"
   std::vector<std::string> packages;  // "name==version", sorted
-  std::vector<std::string>
-      locations;  // every directory (or file) that it takes modules from, existing or not
+  std::vector<std::string> locations;  // every directory (or file) that it takes modules from, existing or not
 };
 
 // The candidates for `python`: itself when it is a path, else what PATH has of that name. Code::invalid for a

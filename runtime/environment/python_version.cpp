@@ -15,8 +15,7 @@ namespace {
 using Release = std::vector<int>;
 
 bool begins_with(const Release& version, const Release& beginning) {
-  return version.size() >= beginning.size() &&
-         std::equal(beginning.begin(), beginning.end(), version.begin());
+  return version.size() >= beginning.size() && std::equal(beginning.begin(), beginning.end(), version.begin());
 }
 
 // "3.11" is "3.11.0".
@@ -80,8 +79,7 @@ bool is_wanted(std::string_view version, std::string_view wanted) {
   bool fits = true;
   while (!trimmed(wanted).empty()) {
     const auto end = std::min(wanted.find(','), wanted.size());
-    if (const auto clause = trimmed(wanted.substr(0, end)); !clause.empty() && !fulfils(release, clause))
-      fits = false;
+    if (const auto clause = trimmed(wanted.substr(0, end)); !clause.empty() && !fulfils(release, clause)) fits = false;
     wanted.remove_prefix(std::min(end + 1, wanted.size()));
   }
   return fits;

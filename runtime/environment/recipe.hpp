@@ -35,8 +35,8 @@ struct Recipe {
   Files files;            // written into the build directory
   std::string script;
   // The build's environment, but for PREFIX, HOME (the build directory), TMPDIR, PATH and CACHE (a directory
-  // for $CACHE/conda, $CACHE/pip, $CACHE/uv: of nobody but the owner's builds, and gone with the build where there is no
-  // owner), which Builds sets. Credentials belong
+  // for $CACHE/conda, $CACHE/pip, $CACHE/uv: of nobody but the owner's builds, and gone with the build where there is
+  // no owner), which Builds sets. Credentials belong
   // here or in `files` (as .netrc) and nowhere else: neither is shown, and both are gone when the build ends.
   std::vector<std::pair<std::string, std::string>> variables;
   std::vector<std::string> inputs;  // whole paths of what the build reads elsewhere, but for the system's own

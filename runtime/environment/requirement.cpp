@@ -13,13 +13,12 @@ namespace {
 
 constexpr std::string_view kBlanks = " \t";
 constexpr std::string_view kOperators = "<>=!~";
-constexpr const char* kWrite =
-    "write it as in 'numpy', 'numpy==1.26.4' or 'torch>=2,<3 ; python_version < \"3.12\"'";
+constexpr const char* kWrite = "write it as in 'numpy', 'numpy==1.26.4' or 'torch>=2,<3 ; python_version < \"3.12\"'";
 
 // How far the text begins with letters, digits and these.
 std::size_t word_length(std::string_view text, std::string_view others) {
-  const auto* end = std::find_if_not(
-      text.begin(), text.end(), [&](char c) { return is_alphanumeric(c) || others.find(c) != others.npos; });
+  const auto* end = std::find_if_not(text.begin(), text.end(),
+                                     [&](char c) { return is_alphanumeric(c) || others.find(c) != others.npos; });
   return static_cast<std::size_t>(end - text.begin());
 }
 
@@ -49,10 +48,9 @@ std::string version_clause(std::string_view text) {
   constexpr std::array<std::string_view, 8> kComparisons{"===", "~=", "==", "!=", "<=", ">=", "<", ">"};
   const auto comparison = text.substr(0, text.find_first_not_of(kOperators));
   const auto version = trimmed(text.substr(comparison.size()));
-  const bool readable =
-      std::find(kComparisons.begin(), kComparisons.end(), comparison) != kComparisons.end() &&
-      !version.empty() && is_alphanumeric(version.front()) &&
-      word_length(version, ".*+!-_") == version.size();
+  const bool readable = std::find(kComparisons.begin(), kComparisons.end(), comparison) != kComparisons.end() &&
+                        !version.empty() && is_alphanumeric(version.front()) &&
+                        word_length(version, ".*+!-_") == version.size();
   return readable ? std::string(comparison).append(version) : "";
 }
 
@@ -63,8 +61,7 @@ bool is_local(std::string_view text) {
     return true;
   const auto path = word.substr(0, word.find('@'));
   if (is_url(word) || path.find_first_of("<>=") != path.npos) return false;
-  return path.find('/') != path.npos || path.ends_with(".whl") || path.ends_with(".tar.gz") ||
-         path.ends_with(".zip");
+  return path.find('/') != path.npos || path.ends_with(".whl") || path.ends_with(".tar.gz") || path.ends_with(".zip");
 }
 
 // One part of a marker: quoted text, a word, comparisons or a parenthesis; "" where there is none.
@@ -74,8 +71,7 @@ std::string_view marker_token(std::string_view text) {
     const auto end = text.find(text.front(), 1);
     return end == text.npos ? "" : text.substr(0, end + 1);
   }
-  if (kOperators.find(text.front()) != kOperators.npos)
-    return text.substr(0, text.find_first_not_of(kOperators));
+  if (kOperators.find(text.front()) != kOperators.npos) return text.substr(0, text.find_first_not_of(kOperators));
   return text.substr(0, word_length(text, "_."));
 }
 
@@ -83,9 +79,7 @@ bool is_operand(std::string_view token) {
   return is_alphanumeric(token.front()) || std::string_view("\"'_.").find(token.front()) != token.npos;
 }
 
-bool is_spaced(std::string_view token) {
-  return token == "and" || token == "or" || token == "in" || token == "not";
-}
+bool is_spaced(std::string_view token) { return token == "and" || token == "or" || token == "in" || token == "not"; }
 
 // In single quotes, where it can be.
 std::string quoted(std::string_view token) {
@@ -166,8 +160,8 @@ class Requirement {
     for (rest = trimmed(rest.substr(1)); !rest.empty(); rest = trimmed(rest.substr(former.size()))) {
       const auto token = marker_token(rest);
       if (token.empty()) fail("has a marker that cannot be read", kWrite);
-      const bool apart = is_spaced(token) || is_spaced(former) ||
-                         (!former.empty() && is_operand(former) && is_operand(token));
+      const bool apart =
+          is_spaced(token) || is_spaced(former) || (!former.empty() && is_operand(former) && is_operand(token));
       result.append(apart && !former.empty() ? " " : "").append(quoted(token));
       former = token;
     }
@@ -181,8 +175,6 @@ class Requirement {
 
 }  // namespace
 
-std::string canonical_requirement(std::string_view text, const Place& place) {
-  return Requirement(text, place).read();
-}
+std::string canonical_requirement(std::string_view text, const Place& place) { return Requirement(text, place).read(); }
 
 }  // namespace berth::environment

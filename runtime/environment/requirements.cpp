@@ -112,15 +112,13 @@ class OptionWords {
   std::string take_value_without(std::string_view characters) {
     const auto value = take_value();
     if (value.find_first_of(characters) != value.npos)
-      refuse(place_,
-             "the value of pip's option '" + printable(name_) + "' has a blank, quote, '\\' or '#' in it",
+      refuse(place_, "the value of pip's option '" + printable(name_) + "' has a blank, quote, '\\' or '#' in it",
              "leave it out");
     return value;
   }
 
   void expect_no_value() const {
-    if (has_value_)
-      refuse(place_, "pip's option '" + printable(name_) + "' takes no value", "write the option alone");
+    if (has_value_) refuse(place_, "pip's option '" + printable(name_) + "' takes no value", "write the option alone");
   }
 
  private:
@@ -166,8 +164,7 @@ std::string whole_requirement(std::string_view line, const Place& place) {
 
 std::string source(const std::string& name, const std::string& value, const Place& place) {
   if (!is_url(value) && !value.starts_with('/'))
-    refuse(place,
-           name + " names '" + printable(value) + "', a directory beside the file where it was written",
+    refuse(place, name + " names '" + printable(value) + "', a directory beside the file where it was written",
            "give a URL, or the absolute path of a directory on the node");
   return value;
 }
@@ -236,9 +233,7 @@ void RequirementsReader::read_requirement(std::string_view text, const Place& pl
   result_.requirements.push_back(canonical_requirement(checked(trimmed(text), place), place));
 }
 
-Requirements RequirementsReader::take() {
-  return std::exchange(result_, {});
-}
+Requirements RequirementsReader::take() { return std::exchange(result_, {}); }
 
 // Physical lines into logical ones: a backslash at the end joins the next, and comments go.
 void RequirementsReader::read_lines(std::string_view text, Place place, As as) {
@@ -256,8 +251,7 @@ void RequirementsReader::read_lines(std::string_view text, Place place, As as) {
     const bool goes_on = line.ends_with('\\') && !is_comment;
     if (goes_on) line.remove_suffix(1);
     logical.append(is_comment ? " " : "").append(line);
-    if (logical.size() > kLongestLine)
-      refuse(begun, "a line for pip is longer than 65536 characters", kWriteLine);
+    if (logical.size() > kLongestLine) refuse(begun, "a line for pip is longer than 65536 characters", kWriteLine);
     if (goes_on && at < text.size()) continue;
     read_line(trimmed(without_comment(logical)), begun, as);
     logical.clear();
@@ -268,8 +262,7 @@ void RequirementsReader::read_line(std::string_view text, const Place& place, As
   if (text.empty()) return;
   const auto line = checked(text, place);
   if (line.starts_with('-')) return read_options(line, place, as);
-  (as == As::constraint ? result_.constraints : result_.requirements)
-      .push_back(whole_requirement(line, place));
+  (as == As::constraint ? result_.constraints : result_.requirements).push_back(whole_requirement(line, place));
 }
 
 // The line without logins, which are kept; no error from here on has one to repeat.
@@ -313,11 +306,9 @@ void RequirementsReader::read_options(std::string_view line, const Place& place,
              "known: -r, -c, --index-url, --extra-index-url, --find-links, --no-index, --trusted-host, "
              "--no-binary, --only-binary, --prefer-binary, --require-hashes, --pre, --use-feature");
     if (option->kind == Kind::editable)
-      refuse(
-          place,
-          "'" + printable(line.substr(0, 200)) + "' installs a directory of the machine where it was written",
-          "leave it out: code of the job itself is imported from its working directory; or give the "
-          "package's URL");
+      refuse(place, "'" + printable(line.substr(0, 200)) + "' installs a directory of the machine where it was written",
+             "leave it out: code of the job itself is imported from its working directory; or give the "
+             "package's URL");
     if (option->kind == Kind::requirements) {
       include(words.take_value(), place, as);
     } else if (option->kind == Kind::constraints) {
@@ -332,12 +323,10 @@ void RequirementsReader::read_options(std::string_view line, const Place& place,
 
 void RequirementsReader::include(const std::string& name, const Place& place, As as) {
   const auto includes = "includes '" + printable(name) + "', ";
-  if (is_url(name))
-    refuse(place, includes + "whose contents may change at any time", "fetch it, and include the file");
+  if (is_url(name)) refuse(place, includes + "whose contents may change at any time", "fetch it, and include the file");
   const auto path = name.starts_with('/') ? std::nullopt : relative_to(place.file, name);
   if (!path)
-    refuse(place, includes + "which is not a file beside this one",
-           "give a path relative to " + printable(place.file));
+    refuse(place, includes + "which is not a file beside this one", "give a path relative to " + printable(place.file));
   const auto file = files_.find(*path);
   if (file == files_.end())
     refuse(place, includes + "which was not sent with it", "send " + printable(*path) + " too, or correct the name");
@@ -396,9 +385,7 @@ std::string Requirements::requirements_file() const {
   return as_file(option_lines()) + as_file(switches) + as_file(requirements);
 }
 
-std::string Requirements::constraints_file() const {
-  return as_file(constraints);
-}
+std::string Requirements::constraints_file() const { return as_file(constraints); }
 
 Requirements read_requirements(const std::string& file, const Files& files) {
   const auto found = files.find(file);

@@ -21,7 +21,8 @@ namespace {
 
 constexpr std::uint64_t kBlock = 512;  // stat(2)'s unit, whatever the file system's is
 constexpr std::size_t kDeepest = 128;  // each takes a descriptor; real environments have some 30
-constexpr std::size_t kMostOfLinks = 16U << 20;  // of memory; real ones need some 100 bytes for each file that has several names
+constexpr std::size_t kMostOfLinks =
+    16U << 20;  // of memory; real ones need some 100 bytes for each file that has several names
 constexpr mode_t kNotKept = S_ISUID | S_ISGID | S_ISVTX | S_IWGRP | S_IWOTH;
 constexpr int kDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
@@ -111,7 +112,8 @@ class Sealing {
     link.names.push_back(path_.empty() ? name : path_);
     link_bytes_ += (added ? sizeof(Link) : 0) + link.names.back().size();
     if (link_bytes_ > kMostOfLinks)
-      throw Error(Code::invalid, "the build made too many files that have several names", "look at what the packages install");
+      throw Error(Code::invalid, "the build made too many files that have several names",
+                  "look at what the packages install");
   }
 
   // In the tree they stay one file, as few bytes as before.
@@ -157,7 +159,8 @@ class Sealing {
     if (!to) fail("copy");
     copy_bytes(from, to, static_cast<std::uint64_t>(info.st_size));
     const std::array<timespec, 2> times{info.st_atim, info.st_mtim};
-    const bool done = ::fchmod(to.get(), info.st_mode & 07777 & ~kNotKept) == 0 && ::futimens(to.get(), times.data()) == 0;
+    const bool done =
+        ::fchmod(to.get(), info.st_mode & 07777 & ~kNotKept) == 0 && ::futimens(to.get(), times.data()) == 0;
     if (!done) fail("copy");
   }
 
@@ -178,9 +181,7 @@ class Sealing {
 
   static std::uint64_t bytes_of(const struct stat& info) { return static_cast<std::uint64_t>(info.st_blocks) * kBlock; }
 
-  [[noreturn]] void fail(std::string_view action) const {
-    throw_errno(action, "something in " + printable(tree_));
-  }
+  [[noreturn]] void fail(std::string_view action) const { throw_errno(action, "something in " + printable(tree_)); }
 
   std::string tree_;
   std::optional<uid_t> builder_;
@@ -198,8 +199,6 @@ class Sealing {
 
 }  // namespace
 
-std::uint64_t seal(const std::string& tree, std::optional<uid_t> builder) {
-  return Sealing(tree, builder).run();
-}
+std::uint64_t seal(const std::string& tree, std::optional<uid_t> builder) { return Sealing(tree, builder).run(); }
 
 }  // namespace berth::environment

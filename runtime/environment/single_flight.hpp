@@ -61,7 +61,9 @@ class SingleFlight {
   }
 
   // Begins the work for whoever comes; it is not stopped before somebody came and left.
-  void begin(const std::string& name, std::optional<Waiting::Build> build, const Work& work) { join(name, build, work); }
+  void begin(const std::string& name, std::optional<Waiting::Build> build, const Work& work) {
+    join(name, build, work);
+  }
 
   // Asks all of it to stop.
   void stop() {

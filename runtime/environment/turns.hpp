@@ -2,8 +2,8 @@
 
 // Whose build is next, of those that somebody or several wait for. Users take turns: who has the fewest running goes
 // first, then who has waited longest since his last one. However long the builds of one user take, another one gets a
-// place: beyond the places that there are for all, a user of whom nothing runs gets one, as long as fewer users than places
-// have some. What it costs grows with the users, not with what they wait for. Pure.
+// place: beyond the places that there are for all, a user of whom nothing runs gets one, as long as fewer users than
+// places have some. What it costs grows with the users, not with what they wait for. Pure.
 
 #include <cstddef>
 #include <cstdint>

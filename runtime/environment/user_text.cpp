@@ -10,15 +10,9 @@ namespace {
 
 constexpr std::string_view kBlanks = " \t\r\n\f\v";
 
-bool is_blank(char c) {
-  return kBlanks.find(c) != std::string_view::npos;
-}
-bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
+bool is_blank(char c) { return kBlanks.find(c) != std::string_view::npos; }
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 }  // namespace
 
@@ -26,9 +20,7 @@ void refuse(const Place& place, const std::string& why, const std::string& remed
   throw Error(Code::invalid, printable(place.file) + ":" + std::to_string(place.line) + ": " + why, remedy);
 }
 
-bool is_alphanumeric(char c) {
-  return (is_letter(c) && c != '_') || is_digit(c);
-}
+bool is_alphanumeric(char c) { return (is_letter(c) && c != '_') || is_digit(c); }
 
 std::string_view trimmed(std::string_view text) {
   const auto first = text.find_first_not_of(kBlanks);

@@ -25,8 +25,8 @@ constexpr const char* kConstraintsFile = "constraints.txt";
 constexpr const char* kDescribeFile = "describe.py";
 constexpr const char* kLockOf = "give what `berth env lock` printed";
 
-// Run by the new environment's own Python. Its lock is what `pip freeze --all` would print. Of what is installed it reads
-// the files: pip, or importlib.metadata alone, would take longer than all the rest.
+// Run by the new environment's own Python. Its lock is what `pip freeze --all` would print. Of what is installed it
+// reads the files: pip, or importlib.metadata alone, would take longer than all the rest.
 constexpr const char* kDescribe = R"(import json, os, sys
 
 def read(*path):
@@ -81,14 +81,11 @@ std::string real_path(const std::string& path) {
   return failure ? path : real.string();
 }
 
-bool is_pyproject(const Venv& venv) {
-  return venv.file.ends_with(".toml");
-}
+bool is_pyproject(const Venv& venv) { return venv.file.ends_with(".toml"); }
 
 const std::string& main_file(const Venv& venv) {
   const auto found = venv.files.find(venv.file);
-  if (found == venv.files.end())
-    throw Error(Code::invalid, "the file " + printable(venv.file) + " was not sent");
+  if (found == venv.files.end()) throw Error(Code::invalid, "the file " + printable(venv.file) + " was not sent");
   return found->second;
 }
 
@@ -270,8 +267,7 @@ VenvLock read_venv_lock(const std::string& lock) {
     }
     return {json.at("python").get<std::string>(), reader.take()};
   } catch (const Json::exception& failure) {
-    throw Error(Code::invalid, "the lock cannot be read: " + printable(without_credentials(failure.what())),
-                kLockOf);
+    throw Error(Code::invalid, "the lock cannot be read: " + printable(without_credentials(failure.what())), kLockOf);
   }
 }
 
@@ -284,8 +280,7 @@ std::string minor_version(const std::string& version) {
 }  // namespace
 
 Requirements requirements_of(const Venv& venv) {
-  return is_pyproject(venv) ? read_pyproject(main_file(venv)).requirements
-                            : read_requirements(venv.file, venv.files);
+  return is_pyproject(venv) ? read_pyproject(main_file(venv)).requirements : read_requirements(venv.file, venv.files);
 }
 
 Recipe venv_recipe(const Venv& venv, const NodePython& node, const VenvTools& tools) {

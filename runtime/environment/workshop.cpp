@@ -70,15 +70,9 @@ Workshop::Workshop(const BuildSettings& settings, Cache& cache)
     throw_errno("protect", printable(path));
 }
 
-std::string Workshop::launch_directory(const Digest& digest) const {
-  return cache_.launch_directory(digest);
-}
-std::string Workshop::log_file(const Digest& digest) const {
-  return join(launch_directory(digest), shim::kLogFile);
-}
-std::string Workshop::work_directory(const Digest& digest) const {
-  return cache_.work_directory(digest);
-}
+std::string Workshop::launch_directory(const Digest& digest) const { return cache_.launch_directory(digest); }
+std::string Workshop::log_file(const Digest& digest) const { return join(launch_directory(digest), shim::kLogFile); }
+std::string Workshop::work_directory(const Digest& digest) const { return cache_.work_directory(digest); }
 
 void Workshop::hand_over(const std::string& path, const Who& who) const {
   if (!who || ::geteuid() != 0) return;
@@ -144,7 +138,8 @@ void Workshop::record(const Digest& digest, const Recipe& recipe, const Who& who
   os::write_file(cache_.recipe_file(digest), begun.dump(), 0600, os::Durable::no);
 }
 
-// What is for all is not made of what somebody's earlier builds have left: any of them could have put in something else.
+// What is for all is not made of what somebody's earlier builds have left: any of them could have put in something
+// else.
 std::string Workshop::make_tools_cache(const Digest& digest, const Recipe& recipe, const Who& who) {
   if (!users_.any() || recipe.owner) downloads_.begin(digest, users_.any() ? recipe.owner : std::nullopt);
   if (!users_.any()) return cache_.tools_cache();
@@ -240,8 +235,8 @@ Leased Workshop::settle(const Digest& digest, const shim::Condition& condition) 
   const auto words = what ? what->words : "environment " + digest.brief();
   const os::Attempt attempt(join(cache_.directory(digest), kSettlingFile));
   if (attempt.is_one_too_many())
-    throw Error(Code::timeout, "building the " + words + " failed: the agent ended " + std::to_string(os::kMostAttempts) +
-                                   " times while it took over what came of it");
+    throw Error(Code::timeout, "building the " + words + " failed: the agent ended " +
+                                   std::to_string(os::kMostAttempts) + " times while it took over what came of it");
   if (const auto* over = std::get_if<shim::Over>(&condition)) {
     if (!succeeded(over->ended)) {
       const bool full = os::space_of(cache_.directory(digest)).free < kFull;
@@ -252,15 +247,13 @@ Leased Workshop::settle(const Digest& digest, const shim::Condition& condition) 
   if (std::holds_alternative<shim::Lost>(condition))
     throw Error(Code::unavailable, "building the " + words + " ended halfway: its supervisor was killed",
                 "ask for it again; if it happens again, the machine may be out of memory");
-  throw Error(Code::unavailable,
-              "building the " + words + " did not begin: its supervisor could not be started",
+  throw Error(Code::unavailable, "building the " + words + " did not begin: its supervisor could not be started",
               "the agent's log tells more");
 }
 
 Leased Workshop::complete(const Digest& digest, const shim::Ended& ended) {
   const auto what = begun(digest);
-  if (!what)
-    throw Error(Code::corrupt, "the record of what was being built, " + digest.brief() + ", is gone");
+  if (!what) throw Error(Code::corrupt, "the record of what was being built, " + digest.brief() + ", is gone");
   Built built;
   built.digest = digest;
   built.kind = what->kind;
@@ -277,16 +270,15 @@ Leased Workshop::complete(const Digest& digest, const shim::Ended& ended) {
   built.bytes = seal(made, what->identity ? std::optional(what->identity->uid) : std::nullopt);
   if (users_.any() && ::chmod(made.c_str(), 0755) != 0) throw_errno("open", made);
   if (!built.interpreter.empty() && ::access(built.interpreter.c_str(), X_OK) != 0)
-    throw Error(Code::invalid, "the " + built.words + " has no interpreter: " + printable(built.interpreter) +
-                                   " does not exist");
+    throw Error(Code::invalid,
+                "the " + built.words + " has no interpreter: " + printable(built.interpreter) + " does not exist");
   if (users_.any()) cache_.open_to(digest, built.owner);
   cache_.publish(built);
   cache_.tidy(digest);
   release(digest);
   auto leased = cache_.lease(digest);
   if (!leased)
-    throw Error(Code::unavailable, "the " + built.words + " was removed as soon as it was built",
-                "ask for it again");
+    throw Error(Code::unavailable, "the " + built.words + " was removed as soon as it was built", "ask for it again");
   return std::move(*leased);
 }
 
@@ -295,8 +287,7 @@ std::string Workshop::result_of(const Digest& digest) const {
   const auto work = os::open_directory(work_directory(digest));
   const os::Fd file(::openat(work.get(), kResultFile, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!file && errno == ENOENT)
-    throw Error(Code::invalid, "the build ended well but told no result",
-                "`berth logs --build` shows what it printed");
+    throw Error(Code::invalid, "the build ended well but told no result", "`berth logs --build` shows what it printed");
   struct stat info {};
   if (::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode))
     throw Error(Code::invalid, "the build's result.json is no plain file");
@@ -314,8 +305,7 @@ std::string Workshop::abandon(const Digest& digest) {
   if (const auto what = begun(digest)) adopt(digest, *what);  // so that what an earlier agent's has left is killed
   if (os::exists(launch_directory(digest))) {
     // With an ending there is nothing left, though the supervisor may need some milliseconds more to exit.
-    if (!os::exists(join(launch_directory(digest), shim::kEndingFile)))
-      shim::kill_leftovers(launch_directory(digest));
+    if (!os::exists(join(launch_directory(digest), shim::kEndingFile))) shim::kill_leftovers(launch_directory(digest));
     std::error_code failure;
     std::filesystem::rename(log_file(digest), cache_.failed_log(digest), failure);
     if (!failure) kept = cache_.failed_log(digest);
@@ -333,8 +323,7 @@ void Workshop::prune_failed_logs(const std::string& newest) const {
   for (const auto& entry : fs::directory_iterator(os::parent_of(newest), failure))
     logs.emplace_back(entry.last_write_time(failure), entry.path());
   std::sort(logs.begin(), logs.end(), std::greater<>());
-  for (auto at = std::min(kFailedLogsKept, logs.size()); at < logs.size(); ++at)
-    fs::remove(logs[at].second, failure);
+  for (auto at = std::min(kFailedLogsKept, logs.size()); at < logs.size(); ++at) fs::remove(logs[at].second, failure);
 }
 
 }  // namespace berth::environment

@@ -78,7 +78,8 @@ void take_ids(void* context, const char* key, const char* bytes, std::size_t len
 #if defined(__clang__)
 __attribute__((no_sanitize("function")))
 #endif
-std::unordered_map<std::size_t, Ids> ids_of(const std::vector<BerthGitContent>& contents) {
+std::unordered_map<std::size_t, Ids>
+ids_of(const std::vector<BerthGitContent>& contents) {
   std::unordered_map<std::size_t, Ids> ids;
   const auto ask = reinterpret_cast<BerthGitHash>(os::load_module("berth_git", "berth_git_hash_2"));
   ask(contents.data(), contents.size(), take_ids, &ids);
@@ -113,16 +114,15 @@ class Comparison {
   };
 
   std::string whole(const std::string& path) const { return os::join(directory_, path); }
-  std::string from_top(const std::string& path) const {
-    return found_.path.empty() ? path : found_.path + "/" + path;
-  }
+  std::string from_top(const std::string& path) const { return found_.path.empty() ? path : found_.path + "/" + path; }
 
   void look_at(const Sent& file, const Tracked& tracked) {
     if ((file.mode == kSymlink) != (tracked.mode == kSymlink)) return changed_.push_back(file.path);
     // Old commits hold a mode or two that are written no more.
     const bool executable = (tracked.mode & 0100) != 0;
     if (file.mode != kSymlink && executable != (file.mode == 0100755)) mode_changed(file.path, executable);
-    if (tracked.filtered ? !is_stored_apart(file, tracked) : !as_seen(tracked, file)) pending_.push_back({&file, &tracked});
+    if (tracked.filtered ? !is_stored_apart(file, tracked) : !as_seen(tracked, file))
+      pending_.push_back({&file, &tracked});
   }
 
   // What the index saw was what the filter made of it, whatever that does.

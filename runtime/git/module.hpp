@@ -34,8 +34,7 @@ inline constexpr std::uint32_t kBerthGitFiltered = 4;       // a program of the 
 using BerthGitSink = void (*)(void* context, const char* key, const char* bytes, std::size_t length);
 
 // Tells everything about the work tree that holds `directory` (absolute, no symlinks). Never throws.
-using BerthGitProvenance = void (*)(const char* directory, std::size_t diff_limit, BerthGitSink sink,
-                                    void* context);
+using BerthGitProvenance = void (*)(const char* directory, std::size_t diff_limit, BerthGitSink sink, void* context);
 
 // The ids of contents: of files (absolute paths) or, where `target` is not null, of symbolic links. What cannot be read
 // is not told.

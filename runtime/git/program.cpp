@@ -67,26 +67,45 @@ class Program {
     }
     os::SpawnOptions options;
     options.arguments = {program_,
-                         "-C", directory_,
+                         "-C",
+                         directory_,
                          "--no-pager",
                          "--literal-pathspecs",
-                         "-c", "core.fsmonitor=false",
-                         "-c", "core.hooksPath=/dev/null",
-                         "-c", "core.untrackedCache=false",
-                         "-c", "core.sshCommand=false",
-                         "-c", "core.pager=cat",
-                         "-c", "core.quotePath=true",
-                         "-c", "credential.helper=",
-                         "-c", "diff.external=",
-                         "-c", "protocol.allow=never",
-                         "-c", "gc.auto=0",
-                         "-c", "maintenance.auto=false"};
+                         "-c",
+                         "core.fsmonitor=false",
+                         "-c",
+                         "core.hooksPath=/dev/null",
+                         "-c",
+                         "core.untrackedCache=false",
+                         "-c",
+                         "core.sshCommand=false",
+                         "-c",
+                         "core.pager=cat",
+                         "-c",
+                         "core.quotePath=true",
+                         "-c",
+                         "credential.helper=",
+                         "-c",
+                         "diff.external=",
+                         "-c",
+                         "protocol.allow=never",
+                         "-c",
+                         "gc.auto=0",
+                         "-c",
+                         "maintenance.auto=false"};
     options.arguments.insert(options.arguments.end(), off_.begin(), off_.end());
     options.arguments.insert(options.arguments.end(), arguments.begin(), arguments.end());
-    options.environment = {"PATH=" + variable("PATH"),   "HOME=" + variable("HOME"), "LC_ALL=C",
-                           "GIT_OPTIONAL_LOCKS=0",       "GIT_TERMINAL_PROMPT=0",    "GIT_NO_LAZY_FETCH=1",
-                           "GIT_NO_REPLACE_OBJECTS=1",   "GIT_ASKPASS=/bin/false",   "SSH_ASKPASS=/bin/false",
-                           "GIT_CONFIG_NOSYSTEM=0",      "GIT_PAGER=cat"};
+    options.environment = {"PATH=" + variable("PATH"),
+                           "HOME=" + variable("HOME"),
+                           "LC_ALL=C",
+                           "GIT_OPTIONAL_LOCKS=0",
+                           "GIT_TERMINAL_PROMPT=0",
+                           "GIT_NO_LAZY_FETCH=1",
+                           "GIT_NO_REPLACE_OBJECTS=1",
+                           "GIT_ASKPASS=/bin/false",
+                           "SSH_ASKPASS=/bin/false",
+                           "GIT_CONFIG_NOSYSTEM=0",
+                           "GIT_PAGER=cat"};
     for (const char* name : {"XDG_CONFIG_HOME", "SUDO_UID"})
       if (!variable(name).empty()) options.environment.push_back(std::string(name) + "=" + variable(name));
     options.standard_input = input;
@@ -144,8 +163,15 @@ bool take_tree(Provenance& found, std::string_view listing) {
 }
 
 void take_diff(Provenance& found, Program& git, std::size_t diff_limit, bool may_be_sparse) {
-  std::vector<std::string> arguments{"diff",          "HEAD",        "--binary", "--no-ext-diff", "--no-textconv",
-                                     "--no-color",    "--src-prefix=a/", "--dst-prefix=b/", "--no-renames",
+  std::vector<std::string> arguments{"diff",
+                                     "HEAD",
+                                     "--binary",
+                                     "--no-ext-diff",
+                                     "--no-textconv",
+                                     "--no-color",
+                                     "--src-prefix=a/",
+                                     "--dst-prefix=b/",
+                                     "--no-renames",
                                      "--ignore-submodules=dirty"};
   if (may_be_sparse) arguments.emplace_back("--diff-filter=d");
   arguments.insert(arguments.end(), {"--", "."});

@@ -18,7 +18,6 @@ using Variables = std::function<const char*(const char* name)>;
 // without a repository too: a build server checks out in its own ways. All values are valid UTF-8. The diff
 // is not among them. Where git is asked, "berth.git.state" is one of "clean" (what is sent is what the commit holds),
 // "changed", "no commit yet" and "unknown, because …"; "azureml.git.dirty" then is "False", "True", "True", "Unknown".
-std::map<std::string, std::string> properties(const std::optional<Provenance>& found,
-                                              const Variables& variables);
+std::map<std::string, std::string> properties(const std::optional<Provenance>& found, const Variables& variables);
 
 }  // namespace berth::git

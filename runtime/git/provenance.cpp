@@ -16,12 +16,8 @@
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 // libgit2 1.5 forgets memory in every regular expression that does not match.
-extern "C" const char* __lsan_default_suppressions() {
-  return "leak:libpcre2\nleak:libgit2\n";
-}
-extern "C" const char* __lsan_default_options() {
-  return "print_suppressions=0";
-}
+extern "C" const char* __lsan_default_suppressions() { return "leak:libpcre2\nleak:libgit2\n"; }
+extern "C" const char* __lsan_default_options() { return "print_suppressions=0"; }
 #endif
 #endif
 
@@ -50,8 +46,8 @@ void take_tracked(Provenance& found, const char* bytes, std::size_t length) {
   tracked.not_checked_out = (told.flags & kBerthGitNotCheckedOut) != 0;
   tracked.filtered = (told.flags & kBerthGitFiltered) != 0;
   if ((told.flags & kBerthGitSeen) != 0)
-    tracked.seen = Tracked::Seen{told.size,    told.inode,   told.modified, told.modified_rest,
-                                 told.changed, told.changed_rest};
+    tracked.seen =
+        Tracked::Seen{told.size, told.inode, told.modified, told.modified_rest, told.changed, told.changed_rest};
   if (!found.tracked) found.tracked.emplace();
   found.tracked->emplace(std::string(bytes + sizeof told, length - sizeof told), std::move(tracked));
 }
@@ -146,8 +142,7 @@ std::optional<Provenance> provenance(const std::string& directory, std::size_t d
   auto& found = answer.found;
   if (!answer.closed) {
     if (!found.index_read) ask_program_for_index(found, real, diff_limit);
-    if (found.tracked && !found.index_read)
-      found.unknown = "git's index cannot be read";
+    if (found.tracked && !found.index_read) found.unknown = "git's index cannot be read";
     return std::move(found);
   }
   const auto foreign = foreign_owner(*top);

@@ -18,7 +18,8 @@ void look_at_everything(git_repository* repository, git_index* index) {
     auto* entry = const_cast<git_index_entry*>(git_index_get_byindex(index, i));
     entry->flags = static_cast<std::uint16_t>(entry->flags & ~GIT_INDEX_ENTRY_VALID);
     struct stat info {};
-    if ((entry->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) != 0 && ::lstat((top + entry->path).c_str(), &info) == 0)
+    if ((entry->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) != 0 &&
+        ::lstat((top + entry->path).c_str(), &info) == 0)
       entry->flags_extended = static_cast<std::uint16_t>(entry->flags_extended & ~GIT_INDEX_ENTRY_SKIP_WORKTREE);
   }
 }
@@ -128,8 +129,7 @@ void Teller::tell_description(const git_oid& head) {
   Tags tags{repository, {}};
   git_tag_foreach(repository, add_tag, &tags);
   const auto walk = make<Walk>(git_revwalk_new, repository);
-  if (tags.by_commit.empty() || !walk || git_revwalk_push(walk.get(), &head) != 0)
-    return tell("describe", brief.ptr);
+  if (tags.by_commit.empty() || !walk || git_revwalk_push(walk.get(), &head) != 0) return tell("describe", brief.ptr);
   git_revwalk_sorting(walk.get(), GIT_SORT_TIME);
   git_oid id;
   for (std::size_t i = 0; i < kMostCommitsToDescribe && git_revwalk_next(&id, walk.get()) == 0; ++i) {
@@ -161,8 +161,8 @@ void Teller::tell_changes_of(git_repository* repository, git_tree* head, const s
   look_at_everything(repository, index.get());
   git_diff_options options;
   git_diff_options_init(&options, GIT_DIFF_OPTIONS_VERSION);
-  options.flags = GIT_DIFF_INCLUDE_UNTRACKED | GIT_DIFF_INCLUDE_TYPECHANGE | GIT_DIFF_SHOW_BINARY |
-                  GIT_DIFF_DISABLE_PATHSPEC_MATCH;
+  options.flags =
+      GIT_DIFF_INCLUDE_UNTRACKED | GIT_DIFF_INCLUDE_TYPECHANGE | GIT_DIFF_SHOW_BINARY | GIT_DIFF_DISABLE_PATHSPEC_MATCH;
   std::string subtree = below;
   char* pathspec = subtree.data();
   if (!subtree.empty()) options.pathspec = {&pathspec, 1};

@@ -25,9 +25,7 @@ class Teller {
   void tell_all();
 
  private:
-  void tell(const char* key, std::string_view value = {}) {
-    sink_(context_, key, value.data(), value.size());
-  }
+  void tell(const char* key, std::string_view value = {}) { sink_(context_, key, value.data(), value.size()); }
   void remark(const std::string& text) { tell("remark", text); }
   void cannot(const std::string& what) { remark("cannot " + what + ": " + last_error()); }
 
@@ -48,8 +46,8 @@ class Teller {
 
   // --- tracked.cpp: what the commit holds
   void tell_tracked();
-  bool tell_tree(git_repository* repository, const SeenIndex& index, const git_tree* tree, const std::string& in_repository,
-                 const std::string& prefix, int depth, bool filtered);
+  bool tell_tree(git_repository* repository, const SeenIndex& index, const git_tree* tree,
+                 const std::string& in_repository, const std::string& prefix, int depth, bool filtered);
   bool is_filtered_above(const SeenIndex& index) const;
   bool tell_submodule_tree(git_repository* repository, const git_tree_entry* entry, const std::string& in_repository,
                            const std::string& path, int depth);

@@ -13,8 +13,8 @@ constexpr const char* kAttributes = ".gitattributes";
 
 bool names_programs(git_repository* repository) {
   const auto config = make<Config>(git_repository_config_snapshot, repository);
-  const auto all = config ? make<ConfigIterator>(git_config_iterator_glob_new, config.get(), "^filter\\.")
-                          : ConfigIterator();
+  const auto all =
+      config ? make<ConfigIterator>(git_config_iterator_glob_new, config.get(), "^filter\\.") : ConfigIterator();
   git_config_entry* entry = nullptr;
   return all && git_config_next(&entry, all.get()) == 0;
 }
@@ -26,8 +26,8 @@ bool has_attributes(git_repository* repository, git_index* index) {
   const char* home = std::getenv("HOME");
   const char* configuration = std::getenv("XDG_CONFIG_HOME");
   const auto own = configuration != nullptr && *configuration != '\0' ? std::string(configuration)
-                   : home != nullptr                                 ? std::string(home) + "/.config"
-                                                                     : std::string();
+                   : home != nullptr                                  ? std::string(home) + "/.config"
+                                                                      : std::string();
   if (exists(own + "/git/attributes") || exists("/etc/gitattributes")) return true;
   const auto config = make<Config>(git_repository_config_snapshot, repository);
   const char* file = nullptr;
@@ -39,9 +39,9 @@ bool has_attributes(git_repository* repository, git_index* index) {
 
 }  // namespace
 
-// A repository's index, and when it was written: an entry as young as that may have been changed in the same tick of the
-// clock. And which of its files attributes may name a program for that changes content: looking up those of every file takes
-// longer than all else.
+// A repository's index, and when it was written: an entry as young as that may have been changed in the same tick of
+// the clock. And which of its files attributes may name a program for that changes content: looking up those of every
+// file takes longer than all else.
 struct SeenIndex {
   explicit SeenIndex(git_repository* repository)
       : index(make<Index>(git_repository_index, repository)),
@@ -62,7 +62,7 @@ struct SeenIndex {
   }
   Index index;
   bool programs;  // are configured
-  bool filters;   // and may apply anywhere
+  bool filters;  // and may apply anywhere
   std::int32_t seconds = std::numeric_limits<std::int32_t>::min();
   std::uint32_t rest = 0;
 };
@@ -100,7 +100,8 @@ void Teller::tell_tracked() {
     if (result == 0 && git_tree_entry_type(raw) == GIT_OBJECT_TREE && !tree)
       all = false;
     else if (tree)
-      all = tell_tree(repository_.get(), index, tree.get(), path_ + "/", "", 0, index.filters || is_filtered_above(index));
+      all = tell_tree(repository_.get(), index, tree.get(), path_ + "/", "", 0,
+                      index.filters || is_filtered_above(index));
   }
   if (all)
     tell("tracked_all");
@@ -120,7 +121,10 @@ bool Teller::tell_tree(git_repository* repository, const SeenIndex& index, const
     switch (git_tree_entry_type(entry)) {
       case GIT_OBJECT_TREE: {
         const auto below = make<Tree>(git_tree_lookup, repository, git_tree_entry_id(entry));
-        all = below && tell_tree(repository, index, below.get(), in_repository + name + "/", prefix + name + "/", depth + 1, filtered) && all;
+        all = below &&
+              tell_tree(repository, index, below.get(), in_repository + name + "/", prefix + name + "/", depth + 1,
+                        filtered) &&
+              all;
         break;
       }
       case GIT_OBJECT_COMMIT:
@@ -145,7 +149,8 @@ bool Teller::tell_submodule_tree(git_repository* repository, const git_tree_entr
   const auto tree = commit ? make<Object>(git_object_peel, commit.get(), GIT_OBJECT_TREE) : Object();
   if (!tree) return false;
   const SeenIndex index(inner.get());
-  return tell_tree(inner.get(), index, reinterpret_cast<git_tree*>(tree.get()), "", path + "/", depth + 1, index.filters);
+  return tell_tree(inner.get(), index, reinterpret_cast<git_tree*>(tree.get()), "", path + "/", depth + 1,
+                   index.filters);
 }
 
 void Teller::tell_file(git_repository* repository, const SeenIndex& index, const git_tree_entry* entry,
@@ -154,7 +159,8 @@ void Teller::tell_file(git_repository* repository, const SeenIndex& index, const
   tracked.mode = static_cast<std::uint32_t>(git_tree_entry_filemode(entry));
   git_oid_fmt(tracked.id, git_tree_entry_id(entry));
   const auto* seen = index.find(in_repository);
-  if (seen != nullptr && (seen->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) != 0) tracked.flags |= kBerthGitNotCheckedOut;
+  if (seen != nullptr && (seen->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) != 0)
+    tracked.flags |= kBerthGitNotCheckedOut;
   if (seen != nullptr && git_oid_equal(&seen->id, git_tree_entry_id(entry)) != 0 && !index.is_older_than(*seen)) {
     tracked.flags |= kBerthGitSeen;
     tracked.size = seen->file_size;

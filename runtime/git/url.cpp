@@ -3,9 +3,7 @@
 namespace berth::git {
 namespace {
 
-bool is_port(std::string_view text) {
-  return text.find_first_not_of("0123456789") == std::string_view::npos;
-}
+bool is_port(std::string_view text) { return text.find_first_not_of("0123456789") == std::string_view::npos; }
 
 // Where the host begins. A password with a bare '/' in it cuts the authority short; then what follows its ':'
 // is no port, and the '@' further on still ends the credentials.

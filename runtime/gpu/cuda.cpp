@@ -13,16 +13,13 @@ struct Release {
 };
 
 constexpr std::array<Release, 28> kReleases{{
-    {{8, 0, 0}, {375, 26, 0}},   {{9, 0, 0}, {384, 81, 0}},   {{9, 1, 0}, {390, 46, 0}},
-    {{9, 2, 0}, {396, 26, 0}},   {{10, 0, 0}, {410, 48, 0}},  {{10, 1, 0}, {418, 39, 0}},
-    {{10, 2, 0}, {440, 33, 0}},  {{11, 0, 0}, {450, 51, 6}},  {{11, 1, 0}, {455, 23, 0}},
-    {{11, 2, 0}, {460, 27, 3}},  {{11, 3, 0}, {465, 19, 1}},  {{11, 4, 0}, {470, 42, 1}},
-    {{11, 5, 0}, {495, 29, 5}},  {{11, 6, 0}, {510, 39, 1}},  {{11, 7, 0}, {515, 43, 4}},
-    {{11, 8, 0}, {520, 61, 5}},  {{12, 0, 0}, {525, 60, 13}}, {{12, 1, 0}, {530, 30, 2}},
-    {{12, 2, 0}, {535, 54, 3}},  {{12, 3, 0}, {545, 23, 6}},  {{12, 4, 0}, {550, 54, 14}},
-    {{12, 5, 0}, {555, 42, 2}},  {{12, 6, 0}, {560, 28, 3}},  {{12, 8, 0}, {570, 26, 0}},
-    {{12, 9, 0}, {575, 51, 3}},  {{13, 0, 0}, {580, 65, 6}},  {{13, 1, 0}, {590, 44, 1}},
-    {{13, 2, 0}, {595, 45, 4}},
+    {{8, 0, 0}, {375, 26, 0}},   {{9, 0, 0}, {384, 81, 0}},  {{9, 1, 0}, {390, 46, 0}},  {{9, 2, 0}, {396, 26, 0}},
+    {{10, 0, 0}, {410, 48, 0}},  {{10, 1, 0}, {418, 39, 0}}, {{10, 2, 0}, {440, 33, 0}}, {{11, 0, 0}, {450, 51, 6}},
+    {{11, 1, 0}, {455, 23, 0}},  {{11, 2, 0}, {460, 27, 3}}, {{11, 3, 0}, {465, 19, 1}}, {{11, 4, 0}, {470, 42, 1}},
+    {{11, 5, 0}, {495, 29, 5}},  {{11, 6, 0}, {510, 39, 1}}, {{11, 7, 0}, {515, 43, 4}}, {{11, 8, 0}, {520, 61, 5}},
+    {{12, 0, 0}, {525, 60, 13}}, {{12, 1, 0}, {530, 30, 2}}, {{12, 2, 0}, {535, 54, 3}}, {{12, 3, 0}, {545, 23, 6}},
+    {{12, 4, 0}, {550, 54, 14}}, {{12, 5, 0}, {555, 42, 2}}, {{12, 6, 0}, {560, 28, 3}}, {{12, 8, 0}, {570, 26, 0}},
+    {{12, 9, 0}, {575, 51, 3}},  {{13, 0, 0}, {580, 65, 6}}, {{13, 1, 0}, {590, 44, 1}}, {{13, 2, 0}, {595, 45, 4}},
 }};
 
 // Minor-version compatibility, and the oldest driver branch for which there is a cuda-compat.
@@ -135,8 +132,8 @@ std::optional<Version> driver_needed(const CudaRequirement& wanted, const Card& 
   if (!wanted.least) return std::nullopt;
   const auto needed = driver_for(*wanted.least);
   const auto* generation = generation_of(card);
-  const bool knows_card = !needed || generation == nullptr || generation->last_driver == 0 ||
-                          needed->first <= generation->last_driver;
+  const bool knows_card =
+      !needed || generation == nullptr || generation->last_driver == 0 || needed->first <= generation->last_driver;
   const auto* row = major_of(*wanted.least);
   return knows_card || row == nullptr ? needed : row->minor_versions;
 }
@@ -158,7 +155,7 @@ Mismatch driver_mismatch(const CudaRequirement& wanted, const Machine& machine, 
 
 // Whether the driver will do; a note in words where with less than its own CUDA.
 Verdict judge_driver(const CudaRequirement& wanted, const Machine& machine, const Card& card,
-                                                const std::vector<BaseImage>& images) {
+                     const std::vector<BaseImage>& images) {
   const auto cuda = cuda_of_driver(machine).value_or(Version{});
   const Facts facts{cuda, *machine.driver, card.capability, card.brand};
   const bool refused = std::any_of(wanted.requirements.begin(), wanted.requirements.end(),
@@ -203,8 +200,8 @@ Verdict judge_capability(const CudaRequirement& wanted, const Machine& machine, 
                                images);
   if (!wanted.most || *wanted.most >= generation->first_toolkit) return Compatible{};
   const Version family{card.capability.first, 0, 0};
-  const auto* first = std::find_if(kGenerations.begin(), kGenerations.end(),
-                                   [&](const Generation& row) { return row.from >= family; });
+  const auto* first =
+      std::find_if(kGenerations.begin(), kGenerations.end(), [&](const Generation& row) { return row.from >= family; });
   const auto words = "which is older than this machine's " + card_words + ": the first for it is CUDA " +
                      to_text(generation->first_toolkit);
   if (first->from < generation->from && first->from.first == family.first && *wanted.most >= first->first_toolkit)
@@ -252,7 +249,8 @@ Verdict judge(const CudaRequirement& wanted, const Machine& machine, const std::
   return all;
 }
 
-Verdict judge(const std::vector<CudaRequirement>& wanted, const Machine& machine, const std::vector<BaseImage>& images) {
+Verdict judge(const std::vector<CudaRequirement>& wanted, const Machine& machine,
+              const std::vector<BaseImage>& images) {
   Compatible all;
   for (const auto& one : wanted)
     if (auto mismatch = gather(judge(one, machine, images), all)) return std::move(*mismatch);

@@ -59,7 +59,8 @@ struct BaseImage {
 // jobs that ask for GPUs. `images`: those that a hint may name.
 Verdict judge(const CudaRequirement& wanted, const Machine& machine, const std::vector<BaseImage>& images = {});
 // The first mismatch of several wishes, or the notes of all.
-Verdict judge(const std::vector<CudaRequirement>& wanted, const Machine& machine, const std::vector<BaseImage>& images = {});
+Verdict judge(const std::vector<CudaRequirement>& wanted, const Machine& machine,
+              const std::vector<BaseImage>& images = {});
 
 // The newest CUDA that the driver has itself and all cards are supported by; nothing without a driver.
 std::optional<Version> newest_cuda(const Machine& machine);

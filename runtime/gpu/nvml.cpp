@@ -8,9 +8,7 @@
 namespace berth::gpu {
 namespace {
 
-const std::string& whole_uuid(const Gpu& gpu) {
-  return gpu.mig ? gpu.mig->parent : gpu.uuid;
-}
+const std::string& whole_uuid(const Gpu& gpu) { return gpu.mig ? gpu.mig->parent : gpu.uuid; }
 
 }  // namespace
 

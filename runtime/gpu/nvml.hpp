@@ -32,8 +32,8 @@ class Nvml {
   ~Nvml();
 
   // All GPUs as they are now. A GPU that was there once and does not answer any more stays listed, withheld; so
-  // does one after an Xid that is not a program's fault, until forgive(), or until another driver is loaded. Takes milliseconds per GPU, the first
-  // time up to seconds.
+  // does one after an Xid that is not a program's fault, until forgive(), or until another driver is loaded. Takes
+  // milliseconds per GPU, the first time up to seconds.
   Survey survey();
   // The operator says that a GPU is well again. One that does not answer any more is forgotten.
   void forgive(const std::string& uuid);
@@ -49,7 +49,7 @@ class Nvml {
   const NvmlSettings settings_;
   std::mutex mutex_;
   std::unique_ptr<nvml::Session> session_;  // nothing while NVML is not there
-  std::vector<Gpu> known_;                  // by the last survey
+  std::vector<Gpu> known_;  // by the last survey
   std::map<std::string, Trouble> troubles_;  // by whole GPU
 };
 

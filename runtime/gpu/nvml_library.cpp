@@ -31,9 +31,7 @@ Library::Library(const std::string& path) : handle_(::dlopen(path.c_str(), RTLD_
               "install a newer NVIDIA driver");
 }
 
-Library::~Library() {
-  ::dlclose(handle_);
-}
+Library::~Library() { ::dlclose(handle_); }
 
 std::string Library::words(Return result) const {
   if (result == kFunctionNotFound) return "NVML is too old for this";

@@ -10,7 +10,7 @@ namespace berth::gpu::nvml {
 namespace {
 
 constexpr std::array<const char*, 17> kBrands{
-    "unknown", "quadro", "tesla",        "nvs",       "grid",      "geforce", "titan",      "vapps",    "vpc",
+    "unknown", "quadro", "tesla",       "nvs",       "grid",      "geforce", "titan",      "vapps",   "vpc",
     "vcs",     "vws",    "cloudgaming", "quadrortx", "nvidiartx", "nvidia",  "geforcertx", "titanrtx"};
 
 const char* brand_name(int brand) {
@@ -159,7 +159,8 @@ std::vector<std::string> Session::instance_paths(Device instance, unsigned paren
   const auto root = capabilities_ + "/gpu" + std::to_string(parent_minor) + "/mig/gi" + std::to_string(gpu_instance);
   std::vector<std::string> paths;
   for (const auto& file : {root + "/access", root + "/ci" + std::to_string(compute_instance) + "/access"})
-    if (const auto number = device_minor(file)) paths.push_back("/dev/nvidia-caps/nvidia-cap" + std::to_string(*number));
+    if (const auto number = device_minor(file))
+      paths.push_back("/dev/nvidia-caps/nvidia-cap" + std::to_string(*number));
   return paths;
 }
 
@@ -196,8 +197,8 @@ std::vector<gpu::Process> Session::read_processes(Device device) const {
       if (result != kSuccess) break;
       for (unsigned i = 0; i < std::min(count, room); ++i)
         processes.push_back({static_cast<pid_t>(infos[i].pid), infos[i].memory == kNotAvailable
-                                                                    ? std::nullopt
-                                                                    : std::optional(ByteSize(infos[i].memory))});
+                                                                   ? std::nullopt
+                                                                   : std::optional(ByteSize(infos[i].memory))});
       break;
     }
     return processes;

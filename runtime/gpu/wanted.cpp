@@ -25,13 +25,9 @@ std::string without_spaces(std::string_view text) {
   return result;
 }
 
-Version toolkit(const Version& version) {
-  return {version.first, version.second, 0};
-}
+Version toolkit(const Version& version) { return {version.first, version.second, 0}; }
 
-void want_exactly(CudaRequirement& wanted, const Version& version) {
-  wanted.least = wanted.most = toolkit(version);
-}
+void want_exactly(CudaRequirement& wanted, const Version& version) { wanted.least = wanted.most = toolkit(version); }
 
 void want_major(CudaRequirement& wanted, int major_version) {
   wanted.least = Version{major_version, 0, 0};
@@ -55,9 +51,7 @@ const std::string* find(const Variables& variables, std::string_view name) {
   return nullptr;
 }
 
-bool is_yes(const std::string* value) {
-  return value != nullptr && (*value == "1" || lower(*value) == "true");
-}
+bool is_yes(const std::string* value) { return value != nullptr && (*value == "1" || lower(*value) == "true"); }
 
 // The toolkit that "cuda>=12.4" of an alternative of its own stands for.
 std::optional<Version> cuda_of(const Requirement& requirement) {
@@ -139,7 +133,8 @@ std::optional<CudaRequirement> wanted_by_line(const std::string& line) {
   static const std::regex runtime(R"(^nvidia-cuda-(?:runtime|nvrtc|cupti)-cu\d+==(\d+\.\d+))");
   static const std::regex package(R"(^[a-z0-9._-]+-cu(?:da)?(\d{2,3})x?(?:$|[^a-z0-9.-]))");
   static const std::regex extra(R"(^[a-z0-9._-]+\[[^\]]*cuda(\d{2})[^\]]*\])");
-  static const std::regex index(R"(^(?:--extra-index-url|--index-url|-i|-f|--find-links)[= ]?\S*/cu(\d{2,3})/?(?:$|[^0-9a-z]))");
+  static const std::regex index(
+      R"(^(?:--extra-index-url|--index-url|-i|-f|--find-links)[= ]?\S*/cu(\d{2,3})/?(?:$|[^0-9a-z]))");
   const auto text = lower(line);
   CudaRequirement wanted{.by = "pip's " + line};
   std::smatch match;

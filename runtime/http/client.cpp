@@ -27,9 +27,7 @@ bool idempotent(std::string_view method) {
   return method == "GET" || method == "HEAD" || method == "PUT" || method == "DELETE" || method == "OPTIONS";
 }
 
-bool connection_lost(int error_number) {
-  return error_number == EPIPE || error_number == ECONNRESET;
-}
+bool connection_lost(int error_number) { return error_number == EPIPE || error_number == ECONNRESET; }
 
 }  // namespace
 
@@ -76,12 +74,9 @@ Client::Client(std::string socket_path, Options options)
         return connect_unix(path, options.server_name, options.absent_hint, options.patience);
       }),
       options_(std::move(options)) {}
-Client::Client(Connect connect, Options options)
-    : connect_(std::move(connect)), options_(std::move(options)) {}
+Client::Client(Connect connect, Options options) : connect_(std::move(connect)), options_(std::move(options)) {}
 
-void Client::close() {
-  wire_.reset();
-}
+void Client::close() { wire_.reset(); }
 
 // Waits until `ready` for as long as nobody asks to stop; without anybody who could, not at all.
 template <class Ready>
@@ -104,8 +99,7 @@ bool Client::send(std::string_view head, std::string_view body) {
     if (n < 0) {
       if (errno == EINTR) continue;
       if (connection_lost(errno)) return false;
-      if (errno == EAGAIN)
-        throw Error(Code::timeout, "the " + options_.server_name + " does not take the request");
+      if (errno == EAGAIN) throw Error(Code::timeout, "the " + options_.server_name + " does not take the request");
       throw_errno("send to", "the " + options_.server_name);
     }
     const auto sent = static_cast<std::size_t>(n);
@@ -127,8 +121,7 @@ std::size_t Client::receive_into(ResponseReader& reader) {
     watch_for_stop([&](auto time) { return wire_->readable_within(time); });
     const auto n = wire_->receive(buffer_);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN)
-      throw Error(Code::timeout, "the " + options_.server_name + " does not answer");
+    if (n < 0 && errno == EAGAIN) throw Error(Code::timeout, "the " + options_.server_name + " does not answer");
     if (n < 0 && !connection_lost(errno)) throw_errno("read from", "the " + options_.server_name);
     if (n <= 0) return 0;
     answer_began_ = true;
@@ -241,31 +234,25 @@ Client::Outgoing Client::outgoing(const Request& request) const {
   outgoing.on_head = request.on_head;
   outgoing.repeatable = idempotent(request.method) && request.producer == nullptr;
   const auto size = static_cast<std::uint64_t>(request.body.size());
-  outgoing.add_content(request.content_type,
-                       request.producer == nullptr ? std::optional(size) : std::nullopt);
+  outgoing.add_content(request.content_type, request.producer == nullptr ? std::optional(size) : std::nullopt);
   return outgoing;
 }
 
-Answer Client::ask(const Request& request) {
-  return answer_to(outgoing(request), request.on_chunk);
-}
+Answer Client::ask(const Request& request) { return answer_to(outgoing(request), request.on_chunk); }
 
-Answer Client::stream(const Request& request) {
-  return exchange(outgoing(request), request.on_chunk);
-}
+Answer Client::stream(const Request& request) { return exchange(outgoing(request), request.on_chunk); }
 
 Answer Client::request(std::string_view method, std::string_view target, std::string_view body,
                        std::string_view content_type, Repeatable repeatable) {
   Outgoing outgoing(method, target, options_.host);
   outgoing.body = body;
-  outgoing.repeatable =
-      repeatable == Repeatable::yes || (repeatable == Repeatable::by_method && idempotent(method));
+  outgoing.repeatable = repeatable == Repeatable::yes || (repeatable == Repeatable::by_method && idempotent(method));
   outgoing.add_content(content_type, body.size());
   return exchange(outgoing, nullptr);
 }
 
-Answer Client::stream(std::string_view method, std::string_view target, const OnChunk& on_chunk,
-                      std::string_view body, std::string_view content_type) {
+Answer Client::stream(std::string_view method, std::string_view target, const OnChunk& on_chunk, std::string_view body,
+                      std::string_view content_type) {
   Outgoing outgoing(method, target, options_.host);
   outgoing.body = body;
   outgoing.repeatable = idempotent(method);

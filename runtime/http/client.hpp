@@ -37,8 +37,7 @@ class Client {
   struct Options {
     // For messages: what should be listening, and what to do when it is not.
     std::string server_name = "agent";
-    std::string absent_hint =
-        "is berthd running? start it with `berthd --user`, or set BERTH_SOCKET or --socket";
+    std::string absent_hint = "is berthd running? start it with `berthd --user`, or set BERTH_SOCKET or --socket";
     // What it is for the node that nothing listens, or that it breaks off or does not answer.
     Lack absence = Lack::nothing;
     // The longest silence of the server before Error(Code::timeout); none for ever.
@@ -54,14 +53,13 @@ class Client {
   Client(Connect connect, Options options);
 
   Answer request(std::string_view method, std::string_view target, std::string_view body = {},
-                 std::string_view content_type = "application/json",
-                 Repeatable repeatable = Repeatable::by_method);
+                 std::string_view content_type = "application/json", Repeatable repeatable = Repeatable::by_method);
 
   // Hands the body on as it arrives; on_chunk returns false to stop, which closes the connection. The
   // answer's body is empty.
   using OnChunk = std::function<bool(std::string_view chunk)>;
-  Answer stream(std::string_view method, std::string_view target, const OnChunk& on_chunk,
-                std::string_view body = {}, std::string_view content_type = "application/json");
+  Answer stream(std::string_view method, std::string_view target, const OnChunk& on_chunk, std::string_view body = {},
+                std::string_view content_type = "application/json");
   // Told the header of an answer whose body is handed on, before the body's first byte.
   using OnHead = std::function<void(const Headers& headers)>;
 

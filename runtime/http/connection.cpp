@@ -28,8 +28,7 @@ Peer Connection::peer() const {
   ucred credentials{};
   socklen_t size = sizeof credentials;
   const int fd = const_cast<Socket&>(socket_).native_handle();
-  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
-    throw_errno("identify", "a client");
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) throw_errno("identify", "a client");
   return Peer{credentials.pid, credentials.uid, credentials.gid};
 }
 

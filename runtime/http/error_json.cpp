@@ -13,8 +13,8 @@ using Json = nlohmann::json;
 // Codes and statuses map one-to-one; a status of somebody else's server goes to its nearest code.
 Code code_of_status(int status) {
   for (const auto code :
-       {Code::invalid, Code::not_found, Code::conflict, Code::denied, Code::unavailable, Code::timeout,
-        Code::too_large, Code::no_space, Code::corrupt, Code::unsupported, Code::io, Code::internal})
+       {Code::invalid, Code::not_found, Code::conflict, Code::denied, Code::unavailable, Code::timeout, Code::too_large,
+        Code::no_space, Code::corrupt, Code::unsupported, Code::io, Code::internal})
     if (http_status(code) == status) return code;
   if (status == 401) return Code::denied;
   if (status == 408) return Code::timeout;

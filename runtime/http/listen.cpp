@@ -18,10 +18,10 @@ sockaddr_un address_of(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path)
-    throw Error(Code::invalid,
-                "the socket's path is too long (" + std::to_string(path.size()) +
-                    " of at most 107 bytes): " + printable(path),
-                "choose a shorter directory for it");
+    throw Error(
+        Code::invalid,
+        "the socket's path is too long (" + std::to_string(path.size()) + " of at most 107 bytes): " + printable(path),
+        "choose a shorter directory for it");
   std::memcpy(address.sun_path, path.data(), path.size());
   return address;
 }
@@ -32,9 +32,7 @@ os::Fd make_socket() {
   return socket;
 }
 
-const sockaddr* generic(const sockaddr_un& address) {
-  return reinterpret_cast<const sockaddr*>(&address);
-}
+const sockaddr* generic(const sockaddr_un& address) { return reinterpret_cast<const sockaddr*>(&address); }
 
 // A server that is merely busy answers EAGAIN: it listens.
 bool somebody_listens(const sockaddr_un& address) {
@@ -49,8 +47,7 @@ void remove_stale(const std::string& path, const sockaddr_un& address) {
     throw_errno("look at", printable(path));
   }
   if (!S_ISSOCK(found.st_mode))
-    throw Error(Code::conflict, printable(path) + " exists and is not a socket",
-                "remove it, or choose another path");
+    throw Error(Code::conflict, printable(path) + " exists and is not a socket", "remove it, or choose another path");
   if (somebody_listens(address))
     throw Error(Code::conflict, "another program listens on " + printable(path),
                 "stop it first, or choose another socket path");

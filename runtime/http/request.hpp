@@ -32,8 +32,8 @@ struct Peer {
 };
 
 // The bytes after the header. The first read answers "Expect: 100-continue". A read that makes no progress
-// for the server's body_time throws Error(Code::timeout), as do reads that waited so long for a few kilobytes together; a
-// client that goes away, Error(Code::io).
+// for the server's body_time throws Error(Code::timeout), as do reads that waited so long for a few kilobytes together;
+// a client that goes away, Error(Code::io).
 class Body {
  public:
   virtual ~Body() = default;
@@ -80,7 +80,8 @@ struct Request {
   // Writes the body to a file, on the pool's threads; returns the number of bytes. The same limit. `before_piece` is
   // awaited before each piece, with the number of bytes that there are with it; what it throws ends the transfer.
   using BeforePiece = std::function<async::Task<>(std::uint64_t)>;
-  async::Task<std::uint64_t> spool(async::Pool& pool, const os::Fd& into, ByteSize limit, BeforePiece before_piece = {});
+  async::Task<std::uint64_t> spool(async::Pool& pool, const os::Fd& into, ByteSize limit,
+                                   BeforePiece before_piece = {});
 };
 
 }  // namespace berth::http

@@ -36,8 +36,7 @@ class RequestParser::Machine : public beast::http::basic_parser<true> {
  private:
   using Text = beast::string_view;
 
-  void on_request_impl(beast::http::verb /*verb*/, Text method, Text target, int version,
-                       error_code&) override {
+  void on_request_impl(beast::http::verb /*verb*/, Text method, Text target, int version, error_code&) override {
     head.method.assign(method.data(), method.size());
     head.target.assign(target.data(), target.size());
     head.http_1_0 = version == 10;
@@ -82,9 +81,7 @@ class RequestParser::Machine : public beast::http::basic_parser<true> {
   std::size_t most_fields_;
 };
 
-RequestParser::RequestParser(ByteSize header, std::size_t fields) : header_(header), fields_(fields) {
-  reset();
-}
+RequestParser::RequestParser(ByteSize header, std::size_t fields) : header_(header), fields_(fields) { reset(); }
 RequestParser::~RequestParser() = default;
 
 void RequestParser::reset() {
@@ -92,18 +89,10 @@ void RequestParser::reset() {
   taken_ = 0;
 }
 
-bool RequestParser::head_done() const {
-  return machine_->is_header_done();
-}
-bool RequestParser::begun() const {
-  return machine_->got_some();
-}
-RequestHead& RequestParser::head() {
-  return machine_->head;
-}
-bool RequestParser::body_done() const {
-  return machine_->is_done();
-}
+bool RequestParser::head_done() const { return machine_->is_header_done(); }
+bool RequestParser::begun() const { return machine_->got_some(); }
+RequestHead& RequestParser::head() { return machine_->head; }
+bool RequestParser::body_done() const { return machine_->is_done(); }
 
 std::size_t RequestParser::feed_head(std::string_view bytes) {
   error_code failure;

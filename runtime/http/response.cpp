@@ -14,17 +14,13 @@ Response Response::with_type(std::string content_type, std::string body, int sta
   return response;
 }
 
-Response Response::json(std::string body, int status) {
-  return with_type("application/json", std::move(body), status);
-}
+Response Response::json(std::string body, int status) { return with_type("application/json", std::move(body), status); }
 
 Response Response::text(std::string body, int status) {
   return with_type("text/plain; charset=utf-8", std::move(body), status);
 }
 
-Response Response::empty(int status) {
-  return Response(status);
-}
+Response Response::empty(int status) { return Response(status); }
 
 Response Response::stream(std::string content_type, Writer writer, int status) {
   Response response(status);
@@ -33,9 +29,7 @@ Response Response::stream(std::string content_type, Writer writer, int status) {
   return response;
 }
 
-Response Response::failure(const Error& error) {
-  return json(to_json(error), http_status(error.code()));
-}
+Response Response::failure(const Error& error) { return json(to_json(error), http_status(error.code())); }
 
 Response& Response::leave_slow_readers() {
   leaves_slow_readers_ = true;

@@ -25,15 +25,13 @@ std::optional<std::uint64_t> parse_number(std::string_view text, int base) {
 
 }  // namespace
 
-ResponseReader::ResponseReader(bool bodyless, OnBody on_body)
-    : bodyless_(bodyless), on_body_(std::move(on_body)) {}
+ResponseReader::ResponseReader(bool bodyless, OnBody on_body) : bodyless_(bodyless), on_body_(std::move(on_body)) {}
 
 std::size_t ResponseReader::feed(std::string_view bytes) {
   const auto offered = bytes.size();
   while (!bytes.empty() && !done()) {
     if (state_ == State::sized || state_ == State::chunk || state_ == State::to_end) {
-      const auto n =
-          state_ == State::to_end ? bytes.size() : std::min<std::uint64_t>(bytes.size(), remaining_);
+      const auto n = state_ == State::to_end ? bytes.size() : std::min<std::uint64_t>(bytes.size(), remaining_);
       on_body_(bytes.substr(0, n));
       bytes.remove_prefix(n);
       if (state_ == State::to_end) continue;

@@ -110,7 +110,8 @@ class Server::State : public SessionHost {
       if (arrivals_.empty()) co_await somebody_comes();
       if (stopping_) co_return;
       const bool lacking = !accept_some();
-      for (std::size_t admitted = 0; admitted < kAdmittedAtOnce && !arrivals_.empty(); ++admitted) admit(*arrivals_.next());
+      for (std::size_t admitted = 0; admitted < kAdmittedAtOnce && !arrivals_.empty(); ++admitted)
+        admit(*arrivals_.next());
       if (lacking)
         co_await async::sleep_for(kWithoutDescriptors);
       else
@@ -181,7 +182,8 @@ class Server::State : public SessionHost {
     if (!trusted && own >= limits_.connections_per_user && !close_idle(user)) return too_many(own);
     const auto reserved = trusted ? 0 : std::min(limits_.reserved_connections, limits_.connections / 2);
     if (nursery_.size() - leaving() >= limits_.connections - reserved && !close_idle(busiest_with_idle()))
-      return Refusal{503, Error(Code::unavailable, "the agent has as many connections as it may have", "try again in a moment")};
+      return Refusal{
+          503, Error(Code::unavailable, "the agent has as many connections as it may have", "try again in a moment")};
     return std::nullopt;
   }
 
@@ -271,20 +273,13 @@ class Server::State : public SessionHost {
   async::Nursery nursery_;
 };
 
-Server::Server(async::Executor executor, os::Fd listener, const Router& router, Limits limits,
-               OnFailure on_failure)
-    : state_(std::make_unique<State>(std::move(executor), std::move(listener), router, limits,
-                                     std::move(on_failure))) {}
+Server::Server(async::Executor executor, os::Fd listener, const Router& router, Limits limits, OnFailure on_failure)
+    : state_(std::make_unique<State>(std::move(executor), std::move(listener), router, limits, std::move(on_failure))) {
+}
 Server::~Server() = default;
 
-async::Task<> Server::run() {
-  return state_->run();
-}
-void Server::stop() {
-  state_->stop();
-}
-std::size_t Server::connections() const {
-  return state_->connections();
-}
+async::Task<> Server::run() { return state_->run(); }
+void Server::stop() { state_->stop(); }
+std::size_t Server::connections() const { return state_->connections(); }
 
 }  // namespace berth::http

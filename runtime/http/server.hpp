@@ -22,16 +22,15 @@ struct Limits {
   ByteSize header{16 << 10};                      // request line and fields together
   std::size_t fields = 100;                       // header fields
   std::chrono::milliseconds header_time{30'000};  // from the first byte of a request to the end of its header
-  std::chrono::milliseconds body_time{
-      30'000};  // without progress of a body, or of a response that is not a stream
+  std::chrono::milliseconds body_time{30'000};  // without progress of a body, or of a response that is not a stream
   std::chrono::milliseconds drain_time{10'000};  // how long stop() waits for handlers before they are stopped
   std::chrono::milliseconds idle_time{600'000};  // of a connection without a request
-  // Connections in all, and of one user. Where they are used up, an idle one is closed for a new one: the user's own, or
-  // of the user who has the most; where there is none, the new one is refused with 429 or 503.
+  // Connections in all, and of one user. Where they are used up, an idle one is closed for a new one: the user's own,
+  // or of the user who has the most; where there is none, the new one is refused with 429 or 503.
   std::size_t connections = 1024;
   std::size_t connections_per_user = 256;
   std::size_t reserved_connections = 64;  // of those in all, for who is trusted
-  std::size_t requests_per_user = 32;     // being answered; further ones wait for their turn. Streams do not count
+  std::size_t requests_per_user = 32;  // being answered; further ones wait for their turn. Streams do not count
   // What bodies and answers under way may take of memory.
   ByteSize memory_per_user = 48_MiB;
   ByteSize memory = 128_MiB;
@@ -45,8 +44,7 @@ class Server {
   using OnFailure = std::function<void(std::exception_ptr)>;
 
   // The router outlives the server.
-  Server(async::Executor executor, os::Fd listener, const Router& router, Limits limits,
-         OnFailure on_failure);
+  Server(async::Executor executor, os::Fd listener, const Router& router, Limits limits, OnFailure on_failure);
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
   ~Server();

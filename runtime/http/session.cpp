@@ -39,9 +39,7 @@ void append_length(std::string& text, std::uint64_t length) {
   text += "\r\n";
 }
 
-Response with_status(const Error& error, int status) {
-  return Response::json(to_json(error), status);
-}
+Response with_status(const Error& error, int status) { return Response::json(to_json(error), status); }
 
 }  // namespace
 
@@ -124,9 +122,7 @@ class Session::RequestBody : public Body {
     received_ = 0;
   }
 
-  static Error cut_off() {
-    return Error(Code::io, "the client went away before the request's body was complete");
-  }
+  static Error cut_off() { return Error(Code::io, "the client went away before the request's body was complete"); }
 
   Session& session_;
   std::optional<std::uint64_t> length_;
@@ -303,8 +299,7 @@ async::Task<Response> Session::respond(Request& request) {
       }
       co_return response;
     }
-    if (match.allow.empty())
-      co_return Response::failure(Error(Code::not_found, "no such resource: " + request.path));
+    if (match.allow.empty()) co_return Response::failure(Error(Code::not_found, "no such resource: " + request.path));
     auto refusal = with_status(Error(Code::invalid, request.path + " does not allow " + request.method), 405);
     refusal.set("Allow", std::move(match.allow));
     co_return refusal;
@@ -445,9 +440,7 @@ void Session::take(std::size_t n) {
 }
 
 async::Task<> Session::flush(std::span<std::string_view> pieces, std::chrono::milliseconds limit, Limit of) {
-  auto sent = [&] {
-    return std::ranges::all_of(pieces, [](std::string_view piece) { return piece.empty(); });
-  };
+  auto sent = [&] { return std::ranges::all_of(pieces, [](std::string_view piece) { return piece.empty(); }); };
   std::optional<Steady> end;
   while (true) {
     connection_.send_some(pieces);

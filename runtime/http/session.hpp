@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "runtime/async/task.hpp"
 #include "runtime/async/shares.hpp"
+#include "runtime/async/task.hpp"
 #include "runtime/base/clock.hpp"
 #include "runtime/http/allowance.hpp"
 #include "runtime/http/connection.hpp"

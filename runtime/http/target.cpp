@@ -14,9 +14,7 @@ namespace {
   throw Error(Code::invalid, "malformed request target: " + std::string(what));
 }
 
-bool is_control(char c) {
-  return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-}
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 
 std::string decode_bounded(std::string_view text) {
   auto decoded = percent_decode(text);
@@ -60,8 +58,7 @@ Query parse_query(std::string_view text) {
       return decode_bounded(spaced);
     };
     auto name = decode(pair.substr(0, equals));
-    query[std::move(name)] =
-        equals == std::string_view::npos ? std::string() : decode(pair.substr(equals + 1));
+    query[std::move(name)] = equals == std::string_view::npos ? std::string() : decode(pair.substr(equals + 1));
   });
   return query;
 }

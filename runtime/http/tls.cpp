@@ -32,8 +32,7 @@ bool is_address(const std::string& host) {
 // TLS works on memory only; the bytes go through the socket's own stream, which never raises SIGPIPE.
 class TlsWire : public Wire {
  public:
-  TlsWire(std::unique_ptr<Wire> wire, const std::string& host)
-      : wire_(std::move(wire)), host_(host), tls_(open(host)) {
+  TlsWire(std::unique_ptr<Wire> wire, const std::string& host) : wire_(std::move(wire)), host_(host), tls_(open(host)) {
     handshake();
   }
 
@@ -87,17 +86,15 @@ class TlsWire : public Wire {
       const auto got = more(step);
       if (got < 0 && errno == EAGAIN)
         throw Error(Code::timeout, printable(host_) + " does not answer the start of TLS");
-      if (got <= 0)
-        throw Error(Code::unavailable, printable(host_) + " closed the connection at the start of TLS");
+      if (got <= 0) throw Error(Code::unavailable, printable(host_) + " closed the connection at the start of TLS");
     }
   }
 
   [[noreturn]] void refuse(BerthTlsStep step) {
     const std::string failure = module().failure(tls_.get());
     if (step == berth_tls_distrusts)
-      throw Error(
-          Code::denied, "the certificate of " + printable(host_) + " is not good: " + failure,
-          "install its authority's certificate on this machine (update-ca-certificates), or check the name");
+      throw Error(Code::denied, "the certificate of " + printable(host_) + " is not good: " + failure,
+                  "install its authority's certificate on this machine (update-ca-certificates), or check the name");
     throw Error(Code::unavailable, "no TLS connection with " + printable(host_) + ": " + failure,
                 "does the server speak HTTPS on this port?");
   }

@@ -32,9 +32,7 @@ std::string last_failure() {
   return reason != nullptr ? reason : "error " + std::to_string(code);
 }
 
-int fitting(std::size_t size) {
-  return static_cast<int>(std::min<std::size_t>(size, INT_MAX));
-}
+int fitting(std::size_t size) { return static_cast<int>(std::min<std::size_t>(size, INT_MAX)); }
 
 bool name_server(SSL* ssl, const char* host, bool is_address) {
   if (is_address) return ::X509_VERIFY_PARAM_set1_ip_asc(::SSL_get0_param(ssl), host) == 1;
@@ -72,9 +70,7 @@ BerthTls* open(const char* host, bool is_address, char* failure, std::size_t fai
   return nullptr;
 }
 
-void close(BerthTls* tls) {
-  delete tls;
-}
+void close(BerthTls* tls) { delete tls; }
 
 // What a call of OpenSSL's came to.
 BerthTlsStep step(BerthTls& tls, int result) {
@@ -112,9 +108,7 @@ BerthTlsStep read(BerthTls* tls, char* buffer, std::size_t size, std::size_t* do
   return step(*tls, n);
 }
 
-const char* failure(const BerthTls* tls) {
-  return tls->failure.c_str();
-}
+const char* failure(const BerthTls* tls) { return tls->failure.c_str(); }
 
 bool pending(const BerthTls* tls) {
   return ::SSL_pending(tls->ssl.get()) > 0 || BIO_pending(::SSL_get_rbio(tls->ssl.get())) > 0;

@@ -23,8 +23,7 @@ bool parse_authority(std::string_view text, Url& url) {
   const auto end = bracketed ? text.find(']') : text.find(':');
   if (bracketed && end == std::string_view::npos) return false;
   url.host = bracketed ? text.substr(1, end - 1) : text.substr(0, end);
-  const auto rest =
-      end == std::string_view::npos ? std::string_view() : text.substr(end + (bracketed ? 1 : 0));
+  const auto rest = end == std::string_view::npos ? std::string_view() : text.substr(end + (bracketed ? 1 : 0));
   if (!rest.empty()) {
     const auto port = rest.starts_with(':') ? parse_port(rest.substr(1)) : std::nullopt;
     if (!port) return false;

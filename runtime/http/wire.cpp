@@ -92,20 +92,14 @@ ssize_t SocketWire::send(std::string_view head, std::string_view body) {
   return ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
 }
 
-ssize_t SocketWire::receive(std::span<char> buffer) {
-  return ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
-}
+ssize_t SocketWire::receive(std::span<char> buffer) { return ::recv(socket_.get(), buffer.data(), buffer.size(), 0); }
 
-bool SocketWire::readable_within(std::chrono::milliseconds time) {
-  return ready_within(socket_, POLLIN, time);
-}
+bool SocketWire::readable_within(std::chrono::milliseconds time) { return ready_within(socket_, POLLIN, time); }
 
-bool SocketWire::writable_within(std::chrono::milliseconds time) {
-  return ready_within(socket_, POLLOUT, time);
-}
+bool SocketWire::writable_within(std::chrono::milliseconds time) { return ready_within(socket_, POLLOUT, time); }
 
-std::unique_ptr<Wire> connect_unix(const std::string& path, const std::string& server,
-                                   const std::string& absent_hint, const Patience& patience) {
+std::unique_ptr<Wire> connect_unix(const std::string& path, const std::string& server, const std::string& absent_hint,
+                                   const Patience& patience) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path)

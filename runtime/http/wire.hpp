@@ -48,8 +48,8 @@ class SocketWire : public Wire {
 };
 
 // `server` and `absent_hint` are for messages: what should be listening, and what to do when it is not.
-std::unique_ptr<Wire> connect_unix(const std::string& path, const std::string& server,
-                                   const std::string& absent_hint, const Patience& patience);
+std::unique_ptr<Wire> connect_unix(const std::string& path, const std::string& server, const std::string& absent_hint,
+                                   const Patience& patience);
 // Tries every address of the name for at most `patience` each (10 seconds without one).
 os::Fd tcp_socket(const std::string& host, std::uint16_t port, const Patience& patience);
 std::unique_ptr<Wire> connect_tcp(const std::string& host, std::uint16_t port, const Patience& patience);

@@ -7,10 +7,8 @@
 
 namespace berth::logs {
 
-Appender::Appender(const std::string& log_path, const std::string& index_path, ByteSize limit,
-                   const Clock& clock)
-    : log_(os::open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0600)),
-      cap_(log_, index_path, limit, clock) {}
+Appender::Appender(const std::string& log_path, const std::string& index_path, ByteSize limit, const Clock& clock)
+    : log_(os::open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0600)), cap_(log_, index_path, limit, clock) {}
 
 Appender::~Appender() {
   try {

@@ -50,14 +50,12 @@ std::array<char, kRecord> header() {
 
 void check_header(const os::Fd& file, const std::string& path) {
   std::array<char, kRecord> bytes{};
-  if (os::read_at(file, bytes, 0) != bytes.size() ||
-      !std::string_view(bytes.data(), bytes.size()).starts_with(kMagic))
+  if (os::read_at(file, bytes, 0) != bytes.size() || !std::string_view(bytes.data(), bytes.size()).starts_with(kMagic))
     throw Error(Code::corrupt, printable(path) + " is not the index of a log");
   if (const auto major = get(bytes.data() + 8, 2); major > kMajor)
-    throw Error(
-        Code::unsupported,
-        printable(path) + " has format version " + std::to_string(major) + ", newer than this program knows",
-        "upgrade Berth");
+    throw Error(Code::unsupported,
+                printable(path) + " has format version " + std::to_string(major) + ", newer than this program knows",
+                "upgrade Berth");
 }
 
 std::uint64_t size_of(const os::Fd& file) {
@@ -80,12 +78,8 @@ std::uint64_t each_record(const os::Fd& file, std::uint64_t from, Visit visit) {
   }
 }
 
-std::uint64_t time_bits(Instant time) {
-  return static_cast<std::uint64_t>(to_unix_micros(time));
-}
-Instant time_from(std::uint64_t bits) {
-  return from_unix_micros(static_cast<std::int64_t>(bits));
-}
+std::uint64_t time_bits(Instant time) { return static_cast<std::uint64_t>(to_unix_micros(time)); }
+Instant time_from(std::uint64_t bits) { return from_unix_micros(static_cast<std::int64_t>(bits)); }
 
 }  // namespace
 
@@ -109,9 +103,7 @@ void IndexWriter::resume() {
   reserved_ = end_;
 }
 
-std::uint64_t IndexWriter::records() const {
-  return end_ / kRecord - 1;
-}
+std::uint64_t IndexWriter::records() const { return end_ / kRecord - 1; }
 
 bool IndexWriter::mark(Mark mark) {
   if (last_mark_) mark = {std::max(mark.size, last_mark_->size), std::max(mark.time, last_mark_->time)};
@@ -126,9 +118,7 @@ bool IndexWriter::hole(Hole hole) {
   return true;
 }
 
-bool IndexWriter::limit_not_kept(ByteSize limit) {
-  return append(kLimitNotKept, limit.bytes(), 0, 0);
-}
+bool IndexWriter::limit_not_kept(ByteSize limit) { return append(kLimitNotKept, limit.bytes(), 0, 0); }
 
 bool IndexWriter::append(std::uint64_t kind, std::uint64_t a, std::uint64_t b, std::uint64_t spare) {
   if (!reserve(end_ + kRecord + spare)) return false;
@@ -152,14 +142,11 @@ bool IndexWriter::reserve(std::uint64_t end) {
     return true;
   }
   if (errno == ENOSPC || errno == EDQUOT) return false;
-  reserved_ =
-      std::numeric_limits<std::uint64_t>::max();  // this file system reserves nothing: writing will tell
+  reserved_ = std::numeric_limits<std::uint64_t>::max();  // this file system reserves nothing: writing will tell
   return true;
 }
 
-IndexReader::IndexReader(std::string path) : path_(std::move(path)) {
-  refresh();
-}
+IndexReader::IndexReader(std::string path) : path_(std::move(path)) { refresh(); }
 
 bool IndexReader::open() {
   if (file_) return true;

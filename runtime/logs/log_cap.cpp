@@ -16,12 +16,8 @@ constexpr std::uint64_t kLargestSlack = 64U << 20;
 constexpr std::uint64_t kMarksPerInterval = 65536;
 constexpr std::uint64_t kMostDoublings = 6;
 
-constexpr std::uint64_t round_down(std::uint64_t value) {
-  return value / kBlock * kBlock;
-}
-constexpr std::uint64_t round_up(std::uint64_t value) {
-  return round_down(value + kBlock - 1);
-}
+constexpr std::uint64_t round_down(std::uint64_t value) { return value / kBlock * kBlock; }
+constexpr std::uint64_t round_up(std::uint64_t value) { return round_down(value + kBlock - 1); }
 
 bool punch(const os::Fd& file, std::uint64_t begin, std::uint64_t end) {
   return ::fallocate(file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(begin),

@@ -29,8 +29,7 @@ inline constexpr std::chrono::milliseconds kLookInterval{50};
 class LogCap {
  public:
   // `log` is open for writing and outlives this, as the clock does.
-  LogCap(const os::Fd& log, const std::string& index_path, ByteSize limit,
-         const Clock& clock = system_clock());
+  LogCap(const os::Fd& log, const std::string& index_path, ByteSize limit, const Clock& clock = system_clock());
 
   // True when it should be called again after kLookInterval: the log has grown, or has bytes no mark covers
   // yet.

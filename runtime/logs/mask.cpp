@@ -47,8 +47,8 @@ std::vector<std::string> lines_of(const std::vector<std::string>& texts) {
 
 std::size_t common_prefix(std::string_view a, std::string_view b) {
   const auto shorter = std::min(a.size(), b.size());
-  return static_cast<std::size_t>(std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(shorter), b.begin()).first -
-                                  a.begin());
+  return static_cast<std::size_t>(
+      std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(shorter), b.begin()).first - a.begin());
 }
 
 }  // namespace
@@ -105,7 +105,8 @@ void Mask::link(const std::vector<std::uint32_t>& parents) {
   for (std::uint32_t id = 0; id < states_.size(); ++id) by_depth[begins[states_[id].depth]++] = id;
   for (const auto id : by_depth) {
     auto& state = states_[id];
-    if (state.depth > 1) state.fail = next(states_[parents[id]].fail, static_cast<unsigned char>(state.byte)) & 0xffffff;
+    if (state.depth > 1)
+      state.fail = next(states_[parents[id]].fail, static_cast<unsigned char>(state.byte)) & 0xffffff;
     state.hidden = std::max(state.hidden, states_[state.fail].hidden);
   }
 }
@@ -170,7 +171,8 @@ std::string Masking::take(std::size_t length) {
   while (!hidden_.empty() && hidden_.front().begin < begin + length) {
     const auto from = std::max(hidden_.front().begin, begin) - begin;
     const auto to = std::min(hidden_.front().end - begin, std::uint64_t{length});
-    std::fill(shown.begin() + static_cast<std::ptrdiff_t>(from), shown.begin() + static_cast<std::ptrdiff_t>(to), kStar);
+    std::fill(shown.begin() + static_cast<std::ptrdiff_t>(from), shown.begin() + static_cast<std::ptrdiff_t>(to),
+              kStar);
     if (hidden_.front().end > begin + length) break;
     hidden_.pop_front();
   }

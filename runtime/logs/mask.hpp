@@ -1,11 +1,11 @@
 #pragma once
 
-// What must not be read in a log is shown as so many stars. Every byte stays where it is, so that offsets, lines and times
-// of a log are the same with and without it.
+// What must not be read in a log is shown as so many stars. Every byte stays where it is, so that offsets, lines and
+// times of a log are the same with and without it.
 //
 // All texts are looked for at once, by the automaton of Aho and Corasick ("Efficient string matching: an aid to
-// bibliographic search", Communications of the ACM 18, 1975): the time is that of the log's length, whatever the log and
-// the texts are. Where texts overlap each other or themselves, every byte of every one of them is hidden.
+// bibliographic search", Communications of the ACM 18, 1975): the time is that of the log's length, whatever the log
+// and the texts are. Where texts overlap each other or themselves, every byte of every one of them is hidden.
 
 #include <array>
 #include <cstddef>
@@ -17,13 +17,14 @@
 
 namespace berth::logs {
 
-// The texts to hide. Each is hidden line by line; what is shorter than kLeast is no secret, and would hide half of the log.
+// The texts to hide. Each is hidden line by line; what is shorter than kLeast is no secret, and would hide half of the
+// log.
 class Mask {
  public:
   static constexpr std::size_t kLeast = 6;
-  static constexpr std::size_t kLongest = 4096;          // a longer one is hidden in parts
-  static constexpr std::size_t kMostBytes = 1U << 20;    // of all texts together
-  static constexpr std::size_t kBytesPerByte = 8;        // of memory, for each byte of a text
+  static constexpr std::size_t kLongest = 4096;  // a longer one is hidden in parts
+  static constexpr std::size_t kMostBytes = 1U << 20;  // of all texts together
+  static constexpr std::size_t kBytesPerByte = 8;  // of memory, for each byte of a text
 
   // Code::too_large above kMostBytes: nothing is left out in silence.
   explicit Mask(const std::vector<std::string>& hidden);
@@ -40,11 +41,11 @@ class Mask {
 
   // What was read last: the longest end of it that begins a text.
   struct State {
-    std::uint32_t fail : 24;     // of its own ends the longest one that begins a text
-    std::uint32_t byte : 8;      // the last one of it
-    std::uint32_t depth : 13;    // its length
-    std::uint32_t hidden : 13;   // the length of the longest text that ends with it; 0: none does
-    std::uint32_t grows : 1;     // the next state is this one and a byte more
+    std::uint32_t fail : 24;  // of its own ends the longest one that begins a text
+    std::uint32_t byte : 8;  // the last one of it
+    std::uint32_t depth : 13;  // its length
+    std::uint32_t hidden : 13;  // the length of the longest text that ends with it; 0: none does
+    std::uint32_t grows : 1;  // the next state is this one and a byte more
     std::uint32_t branches : 1;  // branches_ has more of those
   };
   static_assert(sizeof(State) == kBytesPerByte);
@@ -62,24 +63,24 @@ class Mask {
   std::size_t begun(std::uint32_t state) const;
 
   std::vector<State> states_;
-  std::vector<Branch> branches_;            // by `from` and `byte`; those of the first state are in first_
+  std::vector<Branch> branches_;  // by `from` and `byte`; those of the first state are in first_
   std::array<std::uint32_t, 256> first_{};  // states of one byte
   std::size_t longest_ = 0;
 };
 
-// One stream, in pieces that end anywhere. What may be the beginning of something hidden is held back until more is known.
-// The mask outlives it.
+// One stream, in pieces that end anywhere. What may be the beginning of something hidden is held back until more is
+// known. The mask outlives it.
 class Masking {
  public:
   explicit Masking(const Mask& mask) : mask_(mask) {}
 
-  // What comes before the first byte to be shown, of at least Mask::longest() bytes where there are so many: else the end
-  // of something hidden would be seen.
+  // What comes before the first byte to be shown, of at least Mask::longest() bytes where there are so many: else the
+  // end of something hidden would be seen.
   void prime(std::string_view before);
   // What can be shown by now.
   std::string feed(std::string_view bytes);
-  // The rest. Of what is held back nothing follows: from kLeast bytes on it is hidden. What is fed after that is another
-  // stream.
+  // The rest. Of what is held back nothing follows: from kLeast bytes on it is hidden. What is fed after that is
+  // another stream.
   std::string finish();
   // Bytes that were fed and cannot be shown yet.
   std::size_t held() const { return held_.size(); }
@@ -95,10 +96,10 @@ class Masking {
 
   const Mask& mask_;
   std::uint32_t state_ = 0;
-  std::uint64_t read_ = 0;     // bytes of the stream
-  std::string held_;           // its last ones
-  std::deque<Range> hidden_;   // of the stream, apart from each other, from held_'s beginning on
-  std::size_t primed_ = 0;     // bytes of prime() that are held
+  std::uint64_t read_ = 0;  // bytes of the stream
+  std::string held_;  // its last ones
+  std::deque<Range> hidden_;  // of the stream, apart from each other, from held_'s beginning on
+  std::size_t primed_ = 0;  // bytes of prime() that are held
 };
 
 }  // namespace berth::logs

@@ -9,9 +9,7 @@ namespace {
 
 constexpr std::uint64_t kPrime = 0x9E3779B185EBCA87ULL;
 
-std::uint64_t mix(std::uint64_t lane, std::uint64_t word) {
-  return std::rotl(lane ^ word * kPrime, 29) * kPrime;
-}
+std::uint64_t mix(std::uint64_t lane, std::uint64_t word) { return std::rotl(lane ^ word * kPrime, 29) * kPrime; }
 
 std::uint64_t word_at(const char* p) {
   std::uint64_t word;

@@ -23,22 +23,17 @@ constexpr std::array<std::uint64_t, 256> make_gear() {
 
 constexpr auto kGear = make_gear();
 
-constexpr ChunkSizes sizes_around(std::uint32_t average) {
-  return {average / 4, average, average * 4};
-}
+constexpr ChunkSizes sizes_around(std::uint32_t average) { return {average / 4, average, average * 4}; }
 
 // The high bits of the hash depend on the last 64 bytes; the low ones on fewer.
-std::uint64_t high_bits(int count) {
-  return ~std::uint64_t{0} << (64 - count);
-}
+std::uint64_t high_bits(int count) { return ~std::uint64_t{0} << (64 - count); }
 
 struct Cut {
   std::size_t position;
   bool found;
 };
 
-Cut roll(const unsigned char* bytes, std::size_t from, std::size_t to, std::uint64_t mask,
-         std::uint64_t& hash) {
+Cut roll(const unsigned char* bytes, std::size_t from, std::size_t to, std::uint64_t mask, std::uint64_t& hash) {
   for (std::size_t i = from; i < to; ++i) {
     hash = (hash << 1) + kGear[bytes[i]];
     if ((hash & mask) == 0) return {i + 1, true};

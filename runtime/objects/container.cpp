@@ -34,9 +34,7 @@ struct Footer {
   char magic[8];
 };
 
-std::size_t padding(std::uint64_t size) {
-  return static_cast<std::size_t>(-size & 7U);
-}
+std::size_t padding(std::uint64_t size) { return static_cast<std::size_t>(-size & 7U); }
 
 std::uint64_t index_size(const IndexHeader& header) {
   const auto places = header.objects * sizeof(Place);
@@ -104,8 +102,8 @@ void Container::map() {
 
   IndexHeader header{};
   std::memcpy(&header, index, sizeof header);
-  if (header.objects > footer.index_size / sizeof(Digest) ||
-      header.frames > footer.index_size / sizeof(FrameRecord) || index_size(header) != footer.index_size)
+  if (header.objects > footer.index_size / sizeof(Digest) || header.frames > footer.index_size / sizeof(FrameRecord) ||
+      index_size(header) != footer.index_size)
     damaged(path_, "its index has a wrong size");
   index += sizeof header;
   digests_ = {reinterpret_cast<const Digest*>(index), header.objects};
@@ -131,8 +129,7 @@ std::optional<Place> Container::find(const Digest& digest) const {
   const auto n = digests_.size();
   if (n == 0) return std::nullopt;
   __extension__ using Wide = unsigned __int128;
-  const auto guess =
-      static_cast<std::size_t>((static_cast<Wide>(leading_word(digest)) * static_cast<Wide>(n)) >> 64);
+  const auto guess = static_cast<std::size_t>((static_cast<Wide>(leading_word(digest)) * static_cast<Wide>(n)) >> 64);
   std::size_t low = guess;
   std::size_t high = guess;
   for (std::size_t step = 8; low > 0 && digest < digests_[low]; step *= 2) low -= std::min(step, low);
@@ -167,8 +164,8 @@ ContainerWriter::ContainerWriter(std::string path)
 
 std::uint32_t ContainerWriter::add_frame(Encoding encoding, std::size_t raw_size, std::string_view stored) {
   os::write_all(file_, stored);
-  frames_.push_back({position_, static_cast<std::uint32_t>(stored.size()),
-                     static_cast<std::uint32_t>(raw_size), static_cast<std::uint32_t>(encoding), 0});
+  frames_.push_back({position_, static_cast<std::uint32_t>(stored.size()), static_cast<std::uint32_t>(raw_size),
+                     static_cast<std::uint32_t>(encoding), 0});
   position_ += stored.size();
   start_writeback();
   return static_cast<std::uint32_t>(frames_.size() - 1);
@@ -178,8 +175,8 @@ std::uint32_t ContainerWriter::add_frame(Encoding encoding, std::size_t raw_size
 void ContainerWriter::start_writeback() {
   constexpr std::uint64_t kStep = 8U << 20;
   if (position_ - written_back_ < kStep) return;
-  ::sync_file_range(file_.get(), static_cast<off_t>(written_back_),
-                    static_cast<off_t>(position_ - written_back_), SYNC_FILE_RANGE_WRITE);
+  ::sync_file_range(file_.get(), static_cast<off_t>(written_back_), static_cast<off_t>(position_ - written_back_),
+                    SYNC_FILE_RANGE_WRITE);
   written_back_ = position_;
 }
 
@@ -194,10 +191,8 @@ void ContainerWriter::finish(os::Durable durable) {
   const auto index_at = tail.size();
   tail.reserve(tail.size() + index_size(header) + sizeof(Footer));
   tail.append(reinterpret_cast<const char*>(&header), sizeof header);
-  for (const auto& object : objects_)
-    tail.append(reinterpret_cast<const char*>(&object.first), sizeof(Digest));
-  for (const auto& object : objects_)
-    tail.append(reinterpret_cast<const char*>(&object.second), sizeof(Place));
+  for (const auto& object : objects_) tail.append(reinterpret_cast<const char*>(&object.first), sizeof(Digest));
+  for (const auto& object : objects_) tail.append(reinterpret_cast<const char*>(&object.second), sizeof(Place));
   tail.append(padding(objects_.size() * sizeof(Place)), '\0');
   append_all(tail, frames_);
 

@@ -74,8 +74,7 @@ Encoding encode_frame(Compressor& compressor, std::string_view raw, Buffer& stor
   return Encoding::raw;
 }
 
-void decode_frame(Decompressor& decompressor, Encoding encoding, std::string_view stored,
-                  std::span<char> raw) {
+void decode_frame(Decompressor& decompressor, Encoding encoding, std::string_view stored, std::span<char> raw) {
   if (encoding == Encoding::zstd) {
     if (decompressor.decompress(stored, raw)) return;
   } else if (encoding == Encoding::planes) {

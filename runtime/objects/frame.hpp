@@ -25,7 +25,6 @@ inline constexpr std::uint64_t kLargestObject = 256ULL << 20;
 Encoding encode_frame(Compressor& compressor, std::string_view raw, Buffer& stored);
 
 // Into `raw`, which has the frame's size; Code::corrupt where the stored bytes do not yield exactly that.
-void decode_frame(Decompressor& decompressor, Encoding encoding, std::string_view stored,
-                  std::span<char> raw);
+void decode_frame(Decompressor& decompressor, Encoding encoding, std::string_view stored, std::span<char> raw);
 
 }  // namespace berth::objects

@@ -1,4 +1,4 @@
-#define OPENSSL_SUPPRESS_DEPRECATED  // the low-level functions need no providers, hence no loading at run
+#define OPENSSL_SUPPRESS_DEPRECATED  // the low-level functions need no providers, hence no loading at run \
                                      // time
 #include "runtime/objects/sha256.hpp"
 
@@ -7,9 +7,7 @@
 namespace berth::objects {
 namespace {
 
-SHA256_CTX* context(std::array<unsigned char, 128>& state) {
-  return reinterpret_cast<SHA256_CTX*>(state.data());
-}
+SHA256_CTX* context(std::array<unsigned char, 128>& state) { return reinterpret_cast<SHA256_CTX*>(state.data()); }
 
 }  // namespace
 
@@ -18,9 +16,7 @@ Sha256::Sha256() {
   SHA256_Init(context(state_));
 }
 
-void Sha256::update(std::string_view bytes) {
-  SHA256_Update(context(state_), bytes.data(), bytes.size());
-}
+void Sha256::update(std::string_view bytes) { SHA256_Update(context(state_), bytes.data(), bytes.size()); }
 
 Digest Sha256::finish() {
   Digest digest;

@@ -42,8 +42,7 @@ std::optional<std::uint64_t> id_of(std::string_view name) {
 os::FileLock lock_of(const std::string& directory) {
   os::make_directories(directory, 0700);
   auto lock = os::FileLock::try_acquire(os::join(directory, "lock"));
-  if (!lock)
-    throw Error(Code::conflict, "the object store " + printable(directory) + " is in use by another process");
+  if (!lock) throw Error(Code::conflict, "the object store " + printable(directory) + " is in use by another process");
   return std::move(*lock);
 }
 
@@ -53,8 +52,7 @@ os::FileLock lock_of(const std::string& directory) {
 
 void verify(const Digest& digest, std::string_view bytes, const Container& container) {
   if (sha256(bytes) == digest) return;
-  throw Error(Code::corrupt,
-              "object " + digest.brief() + " in " + printable(container.path()) + " is damaged",
+  throw Error(Code::corrupt, "object " + digest.brief() + " in " + printable(container.path()) + " is damaged",
               "the disk may be failing; submit the snapshot again after removing that file");
 }
 
@@ -73,9 +71,7 @@ struct Store::CachedFrame {
 };
 
 Store::Store(std::string directory)
-    : directory_(std::move(directory)),
-      lock_(lock_of(directory_)),
-      containers_(std::make_shared<Containers>()) {
+    : directory_(std::move(directory)), lock_(lock_of(directory_)), containers_(std::make_shared<Containers>()) {
   load();
 }
 
@@ -133,9 +129,7 @@ std::optional<Store::Found> Store::find(const Digest& digest) const {
   return std::nullopt;
 }
 
-bool Store::has(const Digest& digest) const {
-  return find(digest).has_value();
-}
+bool Store::has(const Digest& digest) const { return find(digest).has_value(); }
 
 std::optional<std::uint64_t> Store::size_of(const Digest& digest) const {
   const auto found = find(digest);
@@ -146,8 +140,7 @@ std::optional<std::uint64_t> Store::size_of(const Digest& digest) const {
 std::shared_ptr<const Store::CachedFrame> Store::frame_of(const Found& found) const {
   {
     const std::lock_guard lock(mutex_);
-    if (cached_ && cached_->container == found.container && cached_->number == found.place.frame)
-      return cached_;
+    if (cached_ && cached_->container == found.container && cached_->number == found.place.frame) return cached_;
   }
   auto loaded = std::make_shared<CachedFrame>();
   loaded->container = found.container;
@@ -156,8 +149,7 @@ std::shared_ptr<const Store::CachedFrame> Store::frame_of(const Found& found) co
   Buffer stored;
   Decompressor decompressor;
   found.container->read_stored(found.frame(), stored);
-  decode_frame(decompressor, static_cast<Encoding>(found.frame().encoding), stored.view(),
-               loaded->raw.span());
+  decode_frame(decompressor, static_cast<Encoding>(found.frame().encoding), stored.view(), loaded->raw.span());
   const std::lock_guard lock(mutex_);
   return cached_ = loaded;
 }
@@ -202,8 +194,7 @@ class FrameReader {
   std::uint32_t from() const { return from_; }
 
  private:
-  std::string_view read_raw(const Container& container, const FrameRecord& frame,
-                            std::span<const Wanted> wanted) {
+  std::string_view read_raw(const Container& container, const FrameRecord& frame, std::span<const Wanted> wanted) {
     std::uint32_t to = 0;
     from_ = wanted.front().place.offset;
     for (const auto& item : wanted) to = std::max(to, item.place.offset + item.place.size);
@@ -221,8 +212,7 @@ class FrameReader {
 std::vector<std::size_t> frame_starts(const std::vector<Wanted>& wanted) {
   std::vector<std::size_t> starts;
   for (std::size_t i = 0; i < wanted.size(); ++i)
-    if (i == 0 || wanted[i].container != wanted[i - 1].container ||
-        wanted[i].place.frame != wanted[i - 1].place.frame)
+    if (i == 0 || wanted[i].container != wanted[i - 1].container || wanted[i].place.frame != wanted[i - 1].place.frame)
       starts.push_back(i);
   starts.push_back(wanted.size());
   return starts;
@@ -252,8 +242,7 @@ void Store::read_each(std::span<const Digest> digests, unsigned workers, const V
     std::vector<Piece> pieces;
     pieces.reserve(items.size());
     for (const auto& item : items) {
-      pieces.push_back(
-          {item.index, bytes.substr(item.place.offset - readers[worker].from(), item.place.size)});
+      pieces.push_back({item.index, bytes.substr(item.place.offset - readers[worker].from(), item.place.size)});
       verify(digests[item.index], pieces.back().bytes, container);
     }
     visit(pieces, worker);
@@ -299,8 +288,7 @@ void Batch::add(const Digest& digest, std::string_view bytes) {
 
 void Batch::append(const Digest& digest, std::string_view bytes) {
   if (bytes.size() > kLargestObject)
-    throw Error(Code::too_large,
-                "an object of " + std::to_string(bytes.size()) + " bytes is too large to store");
+    throw Error(Code::too_large, "an object of " + std::to_string(bytes.size()) + " bytes is too large to store");
   if (has(digest)) return;
   if (!pending_.empty() && pending_bytes_.size() + bytes.size() > kFrameTarget) flush();
   added_.insert(digest);

@@ -76,16 +76,15 @@ Condition condition_of(const Container& container, const std::vector<FrameConten
     condition.dead_objects += contents[i].dead;
     condition.live_objects += contents[i].live.size();
     condition.raw_bytes += container.frames()[i].raw;
-    condition.dead_bytes += container.frames()[i].raw -
-                            std::min<std::uint64_t>(contents[i].live_bytes, container.frames()[i].raw);
+    condition.dead_bytes +=
+        container.frames()[i].raw - std::min<std::uint64_t>(contents[i].live_bytes, container.frames()[i].raw);
   }
   return condition;
 }
 
 // Frames that are wholly alive are copied as they are; the live objects of others are compressed again.
 template <class Append>
-void copy_live(const Container& container, const std::vector<FrameContent>& contents, Batch& into,
-               Append append) {
+void copy_live(const Container& container, const std::vector<FrameContent>& contents, Batch& into, Append append) {
   Buffer stored;
   Buffer raw;
   Decompressor decompressor;
@@ -113,8 +112,7 @@ void Store::merge_small(os::Durable durable) {
   auto small = *containers();
   if (small.size() <= kMostContainers) return;
   std::erase_if(small, [](const auto& container) { return container->file_size() > kWorthMerging; });
-  std::sort(small.begin(), small.end(),
-            [](const auto& a, const auto& b) { return a->file_size() < b->file_size(); });
+  std::sort(small.begin(), small.end(), [](const auto& a, const auto& b) { return a->file_size() < b->file_size(); });
   const auto count = containers()->size() - kContainersAfterMerge;
   if (small.size() > count) small.resize(count);
   if (small.size() < 2) return;

@@ -23,8 +23,7 @@ unsigned workers_for(std::uint64_t bytes) {
   return static_cast<unsigned>(std::min<std::uint64_t>({4, usable_cores(), bytes / kWorthAThread}));
 }
 
-void parallel_for(unsigned workers, std::size_t count,
-                  const std::function<void(std::size_t, unsigned)>& work) {
+void parallel_for(unsigned workers, std::size_t count, const std::function<void(std::size_t, unsigned)>& work) {
   std::atomic<std::size_t> following{0};
   std::mutex mutex;
   std::exception_ptr failure;

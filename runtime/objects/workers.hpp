@@ -21,8 +21,7 @@ unsigned workers_for(std::uint64_t bytes);
 
 // Calls work(i, worker) for every i below `count`, from `workers` threads (the caller's own among them). The
 // first exception stops the rest and is thrown.
-void parallel_for(unsigned workers, std::size_t count,
-                  const std::function<void(std::size_t, unsigned)>& work);
+void parallel_for(unsigned workers, std::size_t count, const std::function<void(std::size_t, unsigned)>& work);
 
 // next() yields items one at a time (never called by two threads at once); work(item, worker) runs on the
 // workers; consume(result) gets the results in the items' order, on the caller's thread. A bounded number of

@@ -27,7 +27,8 @@ constexpr std::uint32_t kNobody = 0xffffffff;
 }  // namespace
 
 bool let_in_only(const std::string& directory, uid_t user) {
-  const List list{2, {{{0x01, 7, kNobody}, {0x02, 5, user}, {0x04, 0, kNobody}, {0x10, 5, kNobody}, {0x20, 0, kNobody}}}};
+  const List list{2,
+                  {{{0x01, 7, kNobody}, {0x02, 5, user}, {0x04, 0, kNobody}, {0x10, 5, kNobody}, {0x20, 0, kNobody}}}};
   static_assert(sizeof list == 44);
   if (::setxattr(directory.c_str(), "system.posix_acl_access", &list, sizeof list, 0) == 0) return true;
   if (errno == ENOTSUP || errno == ENOSYS || errno == EPERM) return false;

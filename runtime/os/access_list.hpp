@@ -8,8 +8,8 @@
 
 namespace berth::os {
 
-// A directory that its owner may use as he likes, `user` may look into and enter, and nobody else may enter; false where
-// its file system has no access lists, and then it is as it was.
+// A directory that its owner may use as he likes, `user` may look into and enter, and nobody else may enter; false
+// where its file system has no access lists, and then it is as it was.
 bool let_in_only(const std::string& directory, uid_t user);
 
 }  // namespace berth::os

@@ -41,7 +41,8 @@ bool is_link(int directory, const char* name) {
   return ::fstatat(directory, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(info.st_mode);
 }
 
-// The same where the kernel, or a filter around this process, knows no openat2: each name by itself, none of them a link.
+// The same where the kernel, or a filter around this process, knows no openat2: each name by itself, none of them a
+// link.
 // -1 and errno.
 int in_steps(int directory, const std::string& path, int flags, mode_t mode) {
   Fd above;
@@ -127,7 +128,8 @@ Fd try_open_beneath(const Fd& directory, const std::string& path, int flags, mod
     Fd fd;
     if (in_one) fd.reset(in_one_step(directory.get(), path, flags, mode));
     if (!fd && in_one && errno == ENOSYS) in_one = false;
-    if (!fd && (!in_one || errno == EPERM)) fd.reset(in_steps(directory.get(), path, flags, mode));  // EPERM: of filters
+    if (!fd && (!in_one || errno == EPERM))
+      fd.reset(in_steps(directory.get(), path, flags, mode));  // EPERM: of filters
     if (fd || (errno != EINTR && errno != EAGAIN)) return fd;  // EAGAIN: something was renamed on the way
   }
 }
@@ -164,7 +166,8 @@ Fd open_plain(const std::string& path, int flags, const Expected& expected) {
   }
 }
 
-std::optional<std::string> read_plain_if_exists(const std::string& path, const Expected& expected, std::uint64_t limit) {
+std::optional<std::string> read_plain_if_exists(const std::string& path, const Expected& expected,
+                                                std::uint64_t limit) {
   const Fd directory(::open(parent_of(path).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!directory && absent(errno)) return std::nullopt;
   if (!directory) throw_errno("open", printable(parent_of(path)));

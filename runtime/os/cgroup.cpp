@@ -169,9 +169,7 @@ std::optional<std::string> find_cgroup_base(const std::string& configured) {
   return std::nullopt;
 }
 
-Cgroup Cgroup::make(const std::string& base, const std::string& name) {
-  return make(join(base, name));
-}
+Cgroup Cgroup::make(const std::string& base, const std::string& name) { return make(join(base, name)); }
 
 Cgroup Cgroup::make(const std::string& path) {
   make_directories(parent_of(path));
@@ -211,17 +209,14 @@ void Cgroup::limit(const Limits& limits) const {
   }
   set("memory.oom.group", "1");  // or what forks what is killed would keep the machine out of memory
   if (limits.cpu_milli)
-    set("cpu.max", std::to_string(*limits.cpu_milli * kCpuPeriodMicros / 1000) + " " + std::to_string(kCpuPeriodMicros));
+    set("cpu.max",
+        std::to_string(*limits.cpu_milli * kCpuPeriodMicros / 1000) + " " + std::to_string(kCpuPeriodMicros));
   if (limits.pids) set("pids.max", std::to_string(*limits.pids));
   set("cpu.weight", std::to_string(limits.cpu_weight));
 }
 
-void Cgroup::add(pid_t pid) const {
-  write_interface(directory_, "cgroup.procs", std::to_string(pid));
-}
-void Cgroup::kill() const {
-  write_interface(directory_, "cgroup.kill", "1");
-}
+void Cgroup::add(pid_t pid) const { write_interface(directory_, "cgroup.procs", std::to_string(pid)); }
+void Cgroup::kill() const { write_interface(directory_, "cgroup.kill", "1"); }
 
 bool Cgroup::populated() const {
   const auto events = read_interface(directory_, "cgroup.events");

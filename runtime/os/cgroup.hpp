@@ -45,7 +45,8 @@ class Cgroup {
   // Lets the groups below have the controllers memory, cpu, pids and io, as far as this one has them: which. Nothing
   // may run in this group itself, though below it.
   std::vector<std::string> enable_controllers() const;
-  // As far as the group's controllers go. Running out of memory, its own or the machine's, kills the whole group at once.
+  // As far as the group's controllers go. Running out of memory, its own or the machine's, kills the whole group at
+  // once.
   void limit(const Limits& limits) const;
 
   void add(pid_t pid) const;

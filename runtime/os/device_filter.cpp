@@ -38,13 +38,9 @@ bpf_insn jump_if(int comparison, std::uint8_t one, std::uint32_t value, std::siz
   return instruction(BPF_JMP32 | comparison | BPF_K, one, 0, offset, static_cast<std::int32_t>(value));
 }
 
-bpf_insn set_result(std::int32_t value) {
-  return instruction(BPF_ALU64 | BPF_MOV | BPF_K, kResult, 0, 0, value);
-}
+bpf_insn set_result(std::int32_t value) { return instruction(BPF_ALU64 | BPF_MOV | BPF_K, kResult, 0, 0, value); }
 
-bpf_insn leave() {
-  return instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
-}
+bpf_insn leave() { return instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0); }
 
 int bpf(bpf_cmd command, bpf_attr& attributes) {
   return static_cast<int>(::syscall(SYS_bpf, command, &attributes, sizeof(attributes)));
@@ -75,7 +71,9 @@ std::vector<bpf_insn> device_program(const DeviceRules& rules) {
                                 load(kMajor, offsetof(bpf_cgroup_dev_ctx, major)),
                                 load(kMinor, offsetof(bpf_cgroup_dev_ctx, minor)),
                                 instruction(BPF_ALU | BPF_AND | BPF_K, kType, 0, 0, kTypeMask),
-                                jump_if(BPF_JEQ, kType, BPF_DEVCG_DEV_CHAR, 2), set_result(1), leave()};
+                                jump_if(BPF_JEQ, kType, BPF_DEVCG_DEV_CHAR, 2),
+                                set_result(1),
+                                leave()};
   for (const auto& [major_number, minors] : rules) {
     // Past this rule: its minors, and the two sets of result and exit.
     program.push_back(jump_if(BPF_JNE, kMajor, major_number, minors.size() + 4));

@@ -44,8 +44,7 @@ std::size_t read_some(const Fd& fd, std::span<char> buffer) {
 }
 
 std::size_t read_at(const Fd& fd, std::span<char> buffer, std::uint64_t offset) {
-  const auto n =
-      retry([&] { return ::pread(fd.get(), buffer.data(), buffer.size(), static_cast<off_t>(offset)); });
+  const auto n = retry([&] { return ::pread(fd.get(), buffer.data(), buffer.size(), static_cast<off_t>(offset)); });
   if (n < 0) throw_errno("read", "a file");
   return static_cast<std::size_t>(n);
 }
@@ -75,8 +74,7 @@ void write_all(const Fd& fd, std::string_view bytes) {
 
 void write_all_at(const Fd& fd, std::string_view bytes, std::uint64_t offset) {
   while (!bytes.empty()) {
-    const auto n =
-        retry([&] { return ::pwrite(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset)); });
+    const auto n = retry([&] { return ::pwrite(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset)); });
     if (n < 0) throw_errno("write", "a file");
     bytes.remove_prefix(static_cast<std::size_t>(n));
     offset += static_cast<std::uint64_t>(n);

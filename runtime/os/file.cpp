@@ -119,9 +119,7 @@ bool remove_file(const std::string& path) {
   throw_errno("remove", printable(path));
 }
 
-void sync_directory(const std::string& path) {
-  sync_all(open(path, O_RDONLY | O_DIRECTORY), path);
-}
+void sync_directory(const std::string& path) { sync_all(open(path, O_RDONLY | O_DIRECTORY), path); }
 
 Space space_of(const std::string& path) {
   struct statvfs info {};

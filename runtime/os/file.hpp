@@ -43,8 +43,8 @@ struct Space {
 };
 Space space_of(const std::string& path);
 
-// What is in a directory, in no order; nothing where there is no such directory. Throws Error where it cannot be looked at,
-// which is not the same.
+// What is in a directory, in no order; nothing where there is no such directory. Throws Error where it cannot be looked
+// at, which is not the same.
 std::vector<std::string> names_in(const std::string& directory);
 
 // "/a/b" + "c" → "/a/b/c".

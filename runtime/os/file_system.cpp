@@ -13,8 +13,7 @@ namespace {
 
 bool is_on(std::string_view path, std::string_view mount_point) {
   if (mount_point == "/") return true;
-  return path.starts_with(mount_point) &&
-         (path.size() == mount_point.size() || path[mount_point.size()] == '/');
+  return path.starts_with(mount_point) && (path.size() == mount_point.size() || path[mount_point.size()] == '/');
 }
 
 // proc(5): blanks and backslashes stand as three octal digits.

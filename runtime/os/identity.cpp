@@ -23,8 +23,8 @@ struct Looked {
   std::vector<char> memory = std::vector<char>(4096);
 };
 
-// `ask` is one of get…_r. Nothing where the databases have no such entry. Whether they all could be asked is in its result:
-// POSIX has errors for a look that failed, and the manual's list of those that stand for "not found".
+// `ask` is one of get…_r. Nothing where the databases have no such entry. Whether they all could be asked is in its
+// result: POSIX has errors for a look that failed, and the manual's list of those that stand for "not found".
 template <class Entry, class Ask>
 std::optional<Looked<Entry>> look_up(const std::string& what, Ask ask) {
   Looked<Entry> looked;
@@ -38,7 +38,8 @@ std::optional<Looked<Entry>> look_up(const std::string& what, Ask ask) {
       continue;
     }
     if (result == 0 || result == ENOENT || result == ESRCH || result == EBADF || result == EPERM) return std::nullopt;
-    throw Error(Code::unavailable, "the name service does not answer for " + what + ": " + std::generic_category().message(result),
+    throw Error(Code::unavailable,
+                "the name service does not answer for " + what + ": " + std::generic_category().message(result),
                 "is its daemon (sssd, nslcd, winbind) running?")
         .for_lack_of(Lack::names);
   }
@@ -67,16 +68,18 @@ std::optional<Identity> identity_of(uid_t uid) {
 }
 
 std::optional<Identity> identity_of(const std::string& name) {
-  const auto found = look_up<passwd>("the user " + printable(name), [&](passwd* entry, char* memory, std::size_t size, passwd** result) {
-    return ::getpwnam_r(name.c_str(), entry, memory, size, result);
-  });
+  const auto found = look_up<passwd>("the user " + printable(name),
+                                     [&](passwd* entry, char* memory, std::size_t size, passwd** result) {
+                                       return ::getpwnam_r(name.c_str(), entry, memory, size, result);
+                                     });
   return found ? identity_of(found->entry.pw_uid) : std::nullopt;
 }
 
 std::optional<gid_t> group_id(const std::string& name) {
-  const auto found = look_up<group>("the group " + printable(name), [&](group* entry, char* memory, std::size_t size, group** result) {
-    return ::getgrnam_r(name.c_str(), entry, memory, size, result);
-  });
+  const auto found =
+      look_up<group>("the group " + printable(name), [&](group* entry, char* memory, std::size_t size, group** result) {
+        return ::getgrnam_r(name.c_str(), entry, memory, size, result);
+      });
   return found ? std::optional(found->entry.gr_gid) : std::nullopt;
 }
 

@@ -20,8 +20,8 @@ struct Identity {
   std::string shell;
 };
 
-// From the user databases (NSS), supplementary groups included; nothing for an unknown uid. Code::unavailable where it could
-// not be found out, since a name service does not answer.
+// From the user databases (NSS), supplementary groups included; nothing for an unknown uid. Code::unavailable where it
+// could not be found out, since a name service does not answer.
 std::optional<Identity> identity_of(uid_t uid);
 std::optional<Identity> identity_of(const std::string& name);
 std::optional<gid_t> group_id(const std::string& name);

@@ -28,7 +28,9 @@ int Inotify::add(const std::string& path, std::uint32_t mask) {
   throw_errno("watch", path);
 }
 
-int Inotify::add(const Fd& file, std::uint32_t mask) { return add("/proc/self/fd/" + std::to_string(file.get()), mask); }
+int Inotify::add(const Fd& file, std::uint32_t mask) {
+  return add("/proc/self/fd/" + std::to_string(file.get()), mask);
+}
 
 void Inotify::remove(int watch) { ::inotify_rm_watch(fd_.get(), watch); }
 

@@ -63,13 +63,12 @@ void enter_private_mounts(Network network) {
     enter_user_namespace(namespaces);
   }
   if (network == Network::none) bring_up_loopback();
-  if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) < 0)
-    throw_errno("detach", "mount propagation");
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) < 0) throw_errno("detach", "mount propagation");
 }
 
 void mount_tmpfs(const std::string& target, std::uint64_t size, uid_t uid, gid_t gid) {
-  const auto options = "mode=0700,size=" + std::to_string(size) + ",uid=" + std::to_string(uid) +
-                       ",gid=" + std::to_string(gid);
+  const auto options =
+      "mode=0700,size=" + std::to_string(size) + ",uid=" + std::to_string(uid) + ",gid=" + std::to_string(gid);
   if (::mount("tmpfs", target.c_str(), "tmpfs", MS_NODEV | MS_NOSUID, options.c_str()) < 0)
     throw_errno("mount a file system in memory on", target);
 }
@@ -116,7 +115,8 @@ Defused::~Defused() {
 bool overlay_works(const std::string& directory) {
   const auto scratch = join(directory, "overlay-check");
   remove_tree(scratch);  // of one that was killed meanwhile
-  const Overlay overlay{{join(scratch, "lower")}, join(scratch, "upper"), join(scratch, "work"), join(scratch, "target")};
+  const Overlay overlay{
+      {join(scratch, "lower")}, join(scratch, "upper"), join(scratch, "work"), join(scratch, "target")};
   for (const auto* name : {"lower", "upper", "work", "target"}) make_directories(join(scratch, name));
   const pid_t pid = ::fork();
   if (pid < 0) return false;

@@ -30,8 +30,9 @@ void mount_tmpfs(const std::string& target, std::uint64_t size, uid_t uid, gid_t
 // What is mounted there, for who uses it from now on.
 void make_read_only(const std::string& target);
 
-// The directory mounted upon itself for as long as this lives, so that whoever binds it meanwhile has it without set-uid
-// programs and devices; nothing where this process may not mount (EPERM), else an Error. One that a killed process left is taken over.
+// The directory mounted upon itself for as long as this lives, so that whoever binds it meanwhile has it without
+// set-uid programs and devices; nothing where this process may not mount (EPERM), else an Error. One that a killed
+// process left is taken over.
 class Defused {
  public:
   explicit Defused(std::string directory);

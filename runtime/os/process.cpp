@@ -107,23 +107,19 @@ bool send_signal(const Fd& pidfd, int signal) {
 Exit reap(const Fd& pidfd) {
   siginfo_t info{};
   int result = ::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED);
-  while (result < 0 && errno == EINTR)
-    result = ::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED);
+  while (result < 0 && errno == EINTR) result = ::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED);
   if (result < 0) throw_errno("wait for", "a child process");
   return {info.si_code != CLD_EXITED, info.si_status};
 }
 
 std::string boot_id() {
-  if (const char* injected = std::getenv("BERTH_BOOT_ID"); injected != nullptr && *injected != '\0')
-    return injected;
+  if (const char* injected = std::getenv("BERTH_BOOT_ID"); injected != nullptr && *injected != '\0') return injected;
   auto id = read_file("/proc/sys/kernel/random/boot_id");
   while (!id.empty() && id.back() == '\n') id.pop_back();
   return id;
 }
 
-std::vector<pid_t> descendants_of(pid_t ancestor) {
-  return ProcessTree().descendants_of(ancestor);
-}
+std::vector<pid_t> descendants_of(pid_t ancestor) { return ProcessTree().descendants_of(ancestor); }
 
 ProcessTree::ProcessTree() {
   for (const auto pid : all_processes())

@@ -28,8 +28,7 @@ std::uint64_t number_after(std::string_view text, std::string_view key) {
     if (at != 0 && text[at - 1] != '\n') continue;
     const auto begin = text.find_first_not_of(" \t", at + key.size());
     std::uint64_t value = 0;
-    if (begin != std::string_view::npos)
-      std::from_chars(text.data() + begin, text.data() + text.size(), value);
+    if (begin != std::string_view::npos) std::from_chars(text.data() + begin, text.data() + text.size(), value);
     return value;
   }
   return 0;
@@ -56,8 +55,7 @@ std::optional<ProcessUse> use_of(pid_t pid) {
   const auto directory = "/proc/" + std::to_string(pid);
   const auto stat = read_or_empty(directory + "/stat");
   const auto name_end = stat.rfind(')');  // the name may hold blanks and parentheses
-  if (name_end == std::string::npos || name_end + 4 > stat.size() || stat[name_end + 2] == 'Z')
-    return std::nullopt;
+  if (name_end == std::string::npos || name_end + 4 > stat.size() || stat[name_end + 2] == 'Z') return std::nullopt;
   std::array<std::uint64_t, 14> fields{};  // proc(5): from field 4, the parent, to field 17
   read_numbers(std::string_view(stat).substr(name_end + 4), fields);
   const auto status = read_or_empty(directory + "/status");
@@ -77,8 +75,8 @@ MachineUse machine_use() {
   const auto stat = read_or_empty("/proc/stat");
   if (stat.starts_with("cpu  ")) read_numbers(std::string_view(stat).substr(5), cpu);
   const auto memory = read_or_empty("/proc/meminfo");
-  return {from_ticks(cpu[0] + cpu[1] + cpu[2] + cpu[5] + cpu[6] + cpu[7]),
-          number_after(memory, "MemTotal:") * 1024, number_after(memory, "MemAvailable:") * 1024};
+  return {from_ticks(cpu[0] + cpu[1] + cpu[2] + cpu[5] + cpu[6] + cpu[7]), number_after(memory, "MemTotal:") * 1024,
+          number_after(memory, "MemAvailable:") * 1024};
 }
 
 }  // namespace berth::os

@@ -79,8 +79,7 @@ class Holder {
     if (pid_ == 0) hold(made.write, parent);
     made.write.reset();
     char word = 0;
-    if (read_some(made.read, {&word, 1}) != 1)
-      throw Error(Code::unsupported, "no user namespace can be made here");
+    if (read_some(made.read, {&word, 1}) != 1) throw Error(Code::unsupported, "no user namespace can be made here");
   }
   Holder(const Holder&) = delete;
   Holder& operator=(const Holder&) = delete;

@@ -84,8 +84,8 @@ std::string real_path_of(const Fd& fd) {
 
 // A copy of the mounts at what is open, attached to nothing yet.
 Fd clone_tree(const Fd& place, std::uint64_t attributes, const std::string& path) {
-  Fd tree(static_cast<int>(
-      ::syscall(SYS_open_tree, place.get(), "", kCloneTree | O_CLOEXEC | kRecursive | AT_EMPTY_PATH)));
+  Fd tree(
+      static_cast<int>(::syscall(SYS_open_tree, place.get(), "", kCloneTree | O_CLOEXEC | kRecursive | AT_EMPTY_PATH)));
   if (!tree) throw_errno("copy the mount of", printable(path));
   MountAttributes wanted;
   wanted.set = attributes;
@@ -410,7 +410,8 @@ void kill_processes_of(uid_t user) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   while (kill_some(user) && any_alive(user)) {
     if (std::chrono::steady_clock::now() > deadline)
-      throw Error(Code::timeout, "processes of the build user " + std::to_string(user) + " do not die though they were killed",
+      throw Error(Code::timeout,
+                  "processes of the build user " + std::to_string(user) + " do not die though they were killed",
                   "they hang in the kernel, often on a lost network file system or a GPU");
     ::poll(nullptr, 0, 5);
   }

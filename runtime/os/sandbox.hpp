@@ -20,8 +20,8 @@ struct Sandbox {
   // Files and directories, as far as the program's user may reach them from outside; what is absent, hidden, or a place
   // of sockets and devices (/run, /dev, /proc, /sys) is left out.
   std::vector<std::string> readable;
-  std::vector<std::string> hidden;    // directories; of what is in them only what `writable` names is there
-  std::string tmp;                    // one of `writable`: its /tmp and /var/tmp; "" for empty ones in memory
+  std::vector<std::string> hidden;  // directories; of what is in them only what `writable` names is there
+  std::string tmp;  // one of `writable`: its /tmp and /var/tmp; "" for empty ones in memory
   std::uint64_t shared_memory = 1U << 30;  // bytes of its /dev/shm
   friend bool operator==(const Sandbox&, const Sandbox&) = default;
 };
@@ -32,8 +32,8 @@ struct Sandbox {
 // to become it has given up all capabilities. The user may have 4096 processes. Throws before or after the fork.
 void enter_sandbox(const Sandbox& sandbox, const std::optional<Identity>& identity);
 
-// "" where that works on this machine, else the reason: tried in a child process (so: before there are threads, whose locks
-// it could find taken), with the directory `place` to write
+// "" where that works on this machine, else the reason: tried in a child process (so: before there are threads, whose
+// locks it could find taken), with the directory `place` to write
 // to, of which nothing changes. Whoever is killed meanwhile leaves nothing.
 std::string why_no_sandbox(const std::optional<Identity>& identity, const std::string& place);
 

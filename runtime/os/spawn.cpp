@@ -102,8 +102,7 @@ bool be_for_user() {
   if (!connect_standard_files(options)) fail(plan, kStepFiles);
   if (options.for_user && !be_for_user()) fail(plan, kStepIdentity);
   if (options.identity && !become(*options.identity)) fail(plan, kStepIdentity);
-  if (!options.working_directory.empty() && ::chdir(options.working_directory.c_str()) < 0)
-    fail(plan, kStepDirectory);
+  if (!options.working_directory.empty() && ::chdir(options.working_directory.c_str()) < 0) fail(plan, kStepDirectory);
   ::execve(plan.arguments[0], plan.arguments, plan.environment);
   fail(plan, kStepExec);
 }
@@ -243,8 +242,8 @@ bool drain(const Fd& pipe, std::string& text, std::size_t limit) {
   if (options.new_session) ::kill(-process.id.pid, SIGKILL);
   send_signal(process.pidfd, SIGKILL);
   reap(process.pidfd);
-  throw Error(Code::timeout, printable(options.arguments.front()) + " did not end within " +
-                                 std::to_string(seconds) + " seconds");
+  throw Error(Code::timeout,
+              printable(options.arguments.front()) + " did not end within " + std::to_string(seconds) + " seconds");
 }
 
 }  // namespace
@@ -268,8 +267,7 @@ Finished run_program(SpawnOptions options, int seconds, std::size_t limit,
   std::array<pollfd, 3> polls{
       {{process.pidfd.get(), POLLIN, 0}, {output.read.get(), POLLIN, 0}, {errors.read.get(), POLLIN, 0}}};
   while (polls[0].revents == 0) {
-    const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     if (left.count() <= 0) give_up(process, options, seconds);
     if (::poll(polls.data(), polls.size(), static_cast<int>(left.count())) <= 0) {
       for (auto& poll : polls) poll.revents = 0;

@@ -67,8 +67,7 @@ class Manager {
   std::string property(const std::string& path, const char* interface, const char* name) const {
     BusError error;
     char* value = nullptr;
-    const int result =
-        sd_bus_get_property_string(bus_, kManager, path.c_str(), interface, name, &error.error, &value);
+    const int result = sd_bus_get_property_string(bus_, kManager, path.c_str(), interface, name, &error.error, &value);
     const Text owned(value);
     if (result < 0) fail(std::string("tell ") + name, result, error);
     return value;
@@ -81,17 +80,17 @@ class Manager {
 
   void start_transient(const Scope& scope, pid_t process) const {
     BusError error;
-    const int result = sd_bus_call_method(
-        bus_, kManager, kManagerPath, kManagerInterface, "StartTransientUnit", &error.error, nullptr,
-        "ssa(sv)a(sa(sv))", scope.name.c_str(), "fail", 7,                    //
-        "Description", "s", scope.description.c_str(),                        //
-        "Slice", "s", scope.slice.c_str(),                                    //
-        "Delegate", "b", 1,                                                   //
-        "TasksMax", "t", UINT64_MAX,  // limits are set below it
-        "Before", "as", 1, scope.stop_after.c_str(),  // stopping goes the other way round
-        "CollectMode", "s", "inactive-or-failed",                             //
-        "PIDs", "au", 1, static_cast<std::uint32_t>(process),                 //
-        0);
+    const int result =
+        sd_bus_call_method(bus_, kManager, kManagerPath, kManagerInterface, "StartTransientUnit", &error.error, nullptr,
+                           "ssa(sv)a(sa(sv))", scope.name.c_str(), "fail", 7,                    //
+                           "Description", "s", scope.description.c_str(),                        //
+                           "Slice", "s", scope.slice.c_str(),                                    //
+                           "Delegate", "b", 1,                                                   //
+                           "TasksMax", "t", UINT64_MAX,  // limits are set below it
+                           "Before", "as", 1, scope.stop_after.c_str(),  // stopping goes the other way round
+                           "CollectMode", "s", "inactive-or-failed",                             //
+                           "PIDs", "au", 1, static_cast<std::uint32_t>(process),                 //
+                           0);
     if (result < 0) fail("start " + scope.name, result, error);
   }
 

@@ -62,8 +62,11 @@ void make_key(const std::string& path) {
 Key read_key(const KeyPlace& place) {
   if (const auto path = credential_of(place)) return key_of(os::read_file(*path, kLargestFile), *path);
   if (const auto key = key_in(place.file)) return *key;
-  refuse(Code::not_found, place.file, "is gone", "bring it back from where it was copied to: nothing else opens what was sealed with it. For what is to come alone, "
-         "make a new one as the agent's user: (umask 077; head -c 32 /dev/urandom > " + printable(place.file) + ")");
+  refuse(Code::not_found, place.file, "is gone",
+         "bring it back from where it was copied to: nothing else opens what was sealed with it. For what is to come "
+         "alone, "
+         "make a new one as the agent's user: (umask 077; head -c 32 /dev/urandom > " +
+             printable(place.file) + ")");
 }
 
 Key read_or_make_key(const KeyPlace& place) {

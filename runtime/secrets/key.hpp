@@ -16,10 +16,11 @@ struct KeyPlace {
   std::string file;  // else this one, which is made, for its owner alone
 };
 
-// The service manager's, else the file's. Code::corrupt for what is no key, Code::denied for a file that others may read.
+// The service manager's, else the file's. Code::corrupt for what is no key, Code::denied for a file that others may
+// read.
 Key read_key(const KeyPlace& place);
-// The same; the file is made where there is none, and is on disk when this returns. Whoever asks at the same time gets the
-// same key.
+// The same; the file is made where there is none, and is on disk when this returns. Whoever asks at the same time gets
+// the same key.
 Key read_or_make_key(const KeyPlace& place);
 
 }  // namespace berth::secrets

@@ -32,9 +32,7 @@ const BerthSealingModule& module() {
   throw Error(Code::internal, "OpenSSL cannot seal secrets", "is the machine's libcrypto whole?");
 }
 
-const unsigned char* bytes(std::string_view text) {
-  return reinterpret_cast<const unsigned char*>(text.data());
-}
+const unsigned char* bytes(std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
 
 Key hashed(const Key& key, std::string_view text) {
   static_assert(sizeof(Key) == berth_mark_size && sizeof(Key) == berth_key_size);
@@ -57,8 +55,8 @@ std::string seal(const Key& key, std::string_view context, std::string_view text
   const auto nonce = os::random_bytes(berth_nonce_size);
   const auto bound = head + std::string(context);
   std::string sealed(text.size() + berth_tag_size, '\0');
-  if (!module().seal(hashed(key, kForSealing).data(), bytes(nonce), bound.data(), bound.size(), text.data(), text.size(),
-                     sealed.data()))
+  if (!module().seal(hashed(key, kForSealing).data(), bytes(nonce), bound.data(), bound.size(), text.data(),
+                     text.size(), sealed.data()))
     fail();
   return head + nonce + sealed;
 }
@@ -70,13 +68,14 @@ std::string unseal(const Key& key, std::string_view context, std::string_view se
     throw Error(Code::unsupported, "a newer version sealed it", "install the version that did, or a newer one");
   const auto head = head_for(key);
   if (!sealed.starts_with(head))
-    throw Error(Code::denied, "it was sealed with another key", "bring back the key that the agent had when it was given");
+    throw Error(Code::denied, "it was sealed with another key",
+                "bring back the key that the agent had when it was given");
   const auto bound = head + std::string(context);
   const auto nonce = sealed.substr(kHead, berth_nonce_size);
   const auto rest = sealed.substr(kHead + berth_nonce_size);
   std::string text(rest.size() - berth_tag_size, '\0');
-  if (!module().open(hashed(key, kForSealing).data(), bytes(nonce), bound.data(), bound.size(), rest.data(), text.size(),
-                     text.data()))
+  if (!module().open(hashed(key, kForSealing).data(), bytes(nonce), bound.data(), bound.size(), rest.data(),
+                     text.size(), text.data()))
     throw Error(Code::corrupt, "what is sealed was changed, or belongs to something else");
   return text;
 }

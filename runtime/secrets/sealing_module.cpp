@@ -13,12 +13,8 @@ struct Free {
 };
 using Cipher = std::unique_ptr<EVP_CIPHER_CTX, Free>;
 
-const unsigned char* bytes(const char* text) {
-  return reinterpret_cast<const unsigned char*>(text);
-}
-unsigned char* bytes(char* text) {
-  return reinterpret_cast<unsigned char*>(text);
-}
+const unsigned char* bytes(const char* text) { return reinterpret_cast<const unsigned char*>(text); }
+unsigned char* bytes(char* text) { return reinterpret_cast<unsigned char*>(text); }
 
 // Made ready for a key, with the context said.
 Cipher begin(bool sealing, const unsigned char* key, const unsigned char* nonce, const char* context,

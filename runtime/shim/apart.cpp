@@ -37,7 +37,8 @@ void set_apart(const std::string& directory) {
   if (::geteuid() != 0) return;
   const auto root = os::open_directory(directory);
   for (const auto* name : {kLaunchFile, kLogFile})
-    if (::fchownat(root.get(), name, os::kNobodysOwn, static_cast<gid_t>(-1), AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT)
+    if (::fchownat(root.get(), name, os::kNobodysOwn, static_cast<gid_t>(-1), AT_SYMLINK_NOFOLLOW) < 0 &&
+        errno != ENOENT)
       throw_errno("set apart", os::join(directory, name));
   if (::fchown(root.get(), os::kNobodysOwn, static_cast<gid_t>(-1)) < 0) throw_errno("set apart", directory);
 }

@@ -1,8 +1,8 @@
 #pragma once
 
 // A supervisor that is a container's first process shares its user database with the job: the job may be root there.
-// So the launch directory and the contract's files belong to a user that nobody is (os::kNobodysOwn), the supervisor acts
-// on files as that user, and the job, whoever it is, has no capability that would get it past that.
+// So the launch directory and the contract's files belong to a user that nobody is (os::kNobodysOwn), the supervisor
+// acts on files as that user, and the job, whoever it is, has no capability that would get it past that.
 
 #include <string>
 

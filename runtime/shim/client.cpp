@@ -38,8 +38,7 @@ constexpr std::chrono::milliseconds kKillAgain{10};
 
 // A file of the contract, as `parse` reads it; nothing when there is none.
 template <class Parse>
-auto read_contract(const std::string& path, Parse parse)
-    -> std::optional<decltype(parse(std::string_view()))> {
+auto read_contract(const std::string& path, Parse parse) -> std::optional<decltype(parse(std::string_view()))> {
   const auto text = os::read_plain_if_exists(path, os::trusted_file(), kLongestFile);
   if (!text) return std::nullopt;
   try {
@@ -134,8 +133,7 @@ void kill_until_gone(const std::string& directory, KillSome kill_some) {
   const auto deadline = std::chrono::steady_clock::now() + kLongestKill;
   while (kill_some()) {
     if (std::chrono::steady_clock::now() > deadline)
-      throw Error(Code::timeout,
-                  "processes of " + printable(directory) + " do not die though they were killed",
+      throw Error(Code::timeout, "processes of " + printable(directory) + " do not die though they were killed",
                   "they hang in the kernel, often on a lost network file system or a GPU");
     std::this_thread::sleep_for(kKillAgain);
   }
@@ -175,8 +173,7 @@ os::Child start_shim(const std::string& shim_program, const std::string& argumen
                      int orders) {
   os::SpawnOptions options;
   options.arguments = {shim_program, argument};
-  if (const char* boot = ::getenv("BERTH_BOOT_ID"))
-    options.environment = {std::string("BERTH_BOOT_ID=") + boot};
+  if (const char* boot = ::getenv("BERTH_BOOT_ID")) options.environment = {std::string("BERTH_BOOT_ID=") + boot};
   options.new_session = true;
   options.standard_input = orders;
   const auto group = shims_group(cgroup);
@@ -199,7 +196,8 @@ Supervisor Launcher::launch(const std::string& directory, const Launch& launch, 
   const auto request = key.empty() ? path : path + '\0' + key;
   if (request.size() > kLongestRequest) throw Error(Code::invalid, "the path " + printable(path) + " is too long");
   // With a server that was killed its idle supervisors end: none of them may be given work any more.
-  const bool serves = server_ && server_->cgroup_parent == os::parent_of(launch.cgroup) && !os::has_ended(server_->child.pidfd);
+  const bool serves =
+      server_ && server_->cgroup_parent == os::parent_of(launch.cgroup) && !os::has_ended(server_->child.pidfd);
   if (!serves) start_server(launch.cgroup);
   if (!send(request)) {  // the server was killed; nobody has heard of this launch
     start_server(launch.cgroup);
@@ -282,9 +280,7 @@ Condition inspect(const std::string& directory, const std::string& launched_in_b
   return NeverRan{};
 }
 
-bool is_supervised(const std::string& directory) {
-  return !os::FileLock::try_acquire(join(directory, kClaimFile));
-}
+bool is_supervised(const std::string& directory) { return !os::FileLock::try_acquire(join(directory, kClaimFile)); }
 
 void request_stop(const std::string& directory, const Stop& stop) {
   // Whose the directory is, his are the contract's files (apart.hpp).
@@ -301,8 +297,7 @@ void kill_leftovers(const std::string& directory) {
   const auto claim = os::FileLock::try_acquire(join(directory, kClaimFile));
   if (!claim) throw Error(Code::conflict, "the job of " + printable(directory) + " is still supervised");
   const auto launch = read_contract(join(directory, kLaunchFile), launch_from_text);
-  if (launch && !launch->cgroup.empty())
-    kill_until_gone(directory, [&] { return kill_group(launch->cgroup); });
+  if (launch && !launch->cgroup.empty()) kill_until_gone(directory, [&] { return kill_group(launch->cgroup); });
   const auto mark = mark_of(directory);
   kill_until_gone(directory, [&] { return kill_marked(mark); });
 }

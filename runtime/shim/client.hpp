@@ -65,12 +65,12 @@ class Launcher {
 struct NeverRan {};  // no shim runs and the command was never started: revoked, so that it never will be
 struct Running {
   std::optional<Started> started;  // nothing: claimed, about to start
-  std::optional<os::Fd> shim;      // its pidfd, readable when it has ended; nothing while not `started`
+  std::optional<os::Fd> shim;  // its pidfd, readable when it has ended; nothing while not `started`
 };
 struct Over {
   Ended ended;
 };
-struct Lost {                      // it was started, nobody supervises it, and no ending was written
+struct Lost {  // it was started, nobody supervises it, and no ending was written
   std::optional<Started> started;  // nothing only after a reboot, which may have taken the file
   bool rebooted = false;
 };

@@ -47,9 +47,7 @@ struct Plan {
   const os::Fd& environment_owner;
 };
 
-NotStarted failure(const std::string& what) {
-  return {126, "cannot " + what + ": " + std::strerror(errno)};
-}
+NotStarted failure(const std::string& what) { return {126, "cannot " + what + ": " + std::strerror(errno)}; }
 
 [[noreturn]] void report(const Plan& plan, const NotStarted& reason) {
   const auto message = static_cast<char>(reason.exit_code) + reason.reason.substr(0, kLongestReason);
@@ -68,8 +66,7 @@ void connect_standard_files(const Plan& plan) {
 void become(const Plan& plan, const os::Identity& identity) {
   if (::geteuid() != 0 && identity.uid == ::geteuid()) return;
   if (!os::become(identity))
-    report(plan,
-           failure("become user " + printable(identity.name) + " (" + std::to_string(identity.uid) + ")"));
+    report(plan, failure("become user " + printable(identity.name) + " (" + std::to_string(identity.uid) + ")"));
 }
 
 void hand_over(const Plan& plan, const std::string& directory) {
@@ -144,9 +141,9 @@ void prepare(const Plan& plan) {
   const auto& launch = plan.launch;
   ::setsid();
   const bool mounted_already = launch.overlay && launch.overlay->lower.empty();
-  const bool has_own_mounts = (launch.overlay && !mounted_already) || launch.tmp || !launch.network || launch.protection;
-  if (has_own_mounts)
-    os::enter_private_mounts(launch.network ? os::Network::shared : os::Network::none);
+  const bool has_own_mounts =
+      (launch.overlay && !mounted_already) || launch.tmp || !launch.network || launch.protection;
+  if (has_own_mounts) os::enter_private_mounts(launch.network ? os::Network::shared : os::Network::none);
   if (mounted_already) hand_over(plan, launch.overlay->target);
   if (launch.overlay && !mounted_already) os::mount_overlay(*launch.overlay);
   if (launch.tmp) mount_tmp(launch);
@@ -215,13 +212,11 @@ void wait_for_word(const Plan& plan) {
 
 }  // namespace
 
-Command Command::start(const Launch& launch, const std::string& directory, const os::Fd& log,
-                       const os::Cgroup* group) {
+Command Command::start(const Launch& launch, const std::string& directory, const os::Fd& log, const os::Cgroup* group) {
   const auto environment_owner = owner_of_environment(launch);
   auto status = os::make_pipe();
   auto go = os::make_pipe();
-  const Plan plan{launch, directory, log.get(), status.write.get(), go.read.get(), group == nullptr,
-                  environment_owner};
+  const Plan plan{launch, directory, log.get(), status.write.get(), go.read.get(), group == nullptr, environment_owner};
   const pid_t pid = group ? os::fork_into_cgroup(group->directory().get()) : ::fork();
   if (pid < 0) throw_errno("start", "the job's process");
   if (pid == 0) {

@@ -19,8 +19,7 @@ namespace berth::shim {
 class Command {
  public:
   // Forks. `log` becomes its standard output and error. Without a group it dies with this process.
-  static Command start(const Launch& launch, const std::string& directory, const os::Fd& log,
-                       const os::Cgroup* group);
+  static Command start(const Launch& launch, const std::string& directory, const os::Fd& log, const os::Cgroup* group);
 
   pid_t pid() const { return pid_; }
 

@@ -67,9 +67,7 @@ void read_bytes(const Json& json, const char* name, std::string& value) {
   if (const auto field = json.find(name); field != json.end()) value = bytes_from(*field);
 }
 
-Json version_json(Version version) {
-  return {{"major", version.major}, {"minor", version.minor}};
-}
+Json version_json(Version version) { return {{"major", version.major}, {"minor", version.minor}}; }
 
 Version version_from(const Json& json) {
   Version version;
@@ -78,8 +76,8 @@ Version version_from(const Json& json) {
   read(field, "minor", version.minor);
   if (version.major > kVersion.major)
     throw Error(Code::unsupported,
-                "it is of contract version " + std::to_string(version.major) +
-                    ", and this program knows only " + std::to_string(kVersion.major),
+                "it is of contract version " + std::to_string(version.major) + ", and this program knows only " +
+                    std::to_string(kVersion.major),
                 "install matching versions of the agent and berth-shim");
   return version;
 }
@@ -116,9 +114,7 @@ os::Overlay overlay_from(const Json& json) {
           bytes_from(json.at("target"))};
 }
 
-Json process_json(const os::ProcessId& process) {
-  return {{"pid", process.pid}, {"start_ticks", process.start_ticks}};
-}
+Json process_json(const os::ProcessId& process) { return {{"pid", process.pid}, {"start_ticks", process.start_ticks}}; }
 
 os::ProcessId process_from(const Json& json) {
   return {json.at("pid").get<pid_t>(), json.at("start_ticks").get<std::uint64_t>()};
@@ -126,16 +122,14 @@ os::ProcessId process_from(const Json& json) {
 
 Json outcome_json(const Outcome& outcome) {
   if (const auto* not_started = std::get_if<NotStarted>(&outcome))
-    return {{"not_started",
-             {{"exit_code", not_started->exit_code}, {"reason", bytes_json(not_started->reason)}}}};
+    return {{"not_started", {{"exit_code", not_started->exit_code}, {"reason", bytes_json(not_started->reason)}}}};
   const auto& exit = std::get<os::Exit>(outcome);
   return {{exit.signalled ? "signalled" : "exited", exit.status}};
 }
 
 Outcome outcome_from(const Json& json) {
   if (const auto field = json.find("exited"); field != json.end()) return os::Exit{false, field->get<int>()};
-  if (const auto field = json.find("signalled"); field != json.end())
-    return os::Exit{true, field->get<int>()};
+  if (const auto field = json.find("signalled"); field != json.end()) return os::Exit{true, field->get<int>()};
   NotStarted not_started;
   const auto& field = json.at("not_started");
   read(field, "exit_code", not_started.exit_code);
@@ -226,9 +220,7 @@ os::Sandbox sandbox_from(const Json& json) {
   return sandbox;
 }
 
-std::string text_of(const Json& json) {
-  return json.dump(2) + "\n";
-}
+std::string text_of(const Json& json) { return json.dump(2) + "\n"; }
 
 // Parses and converts; whatever is wrong with the text is Code::corrupt.
 template <class Convert>
@@ -269,7 +261,8 @@ std::string to_text(const Launch& launch) {
   json["stop_grace_ms"] = launch.stop_grace.count();
   json["log_cap"] = launch.log_cap.bytes();
   if (launch.secret_place)
-    json["secrets"] = {{"directory", bytes_json(launch.secret_place->directory)}, {"mounted", launch.secret_place->mounted}};
+    json["secrets"] = {{"directory", bytes_json(launch.secret_place->directory)},
+                       {"mounted", launch.secret_place->mounted}};
   return text_of(json);
 }
 

@@ -4,8 +4,8 @@
 // protocol, so that an agent of any version can adopt a job that another one launched.
 //
 //   launch.json  by the agent, before the shim starts: what to run (Launch)
-//   launch.secrets  by the agent, before launch.json: what of it is secret (Secrets). The shim removes it as soon as it has
-//                read it, before anything is started.
+//   launch.secrets  by the agent, before launch.json: what of it is secret (Secrets). The shim removes it as soon as
+//                it has read it, before anything is started.
 //   claim        a lock file; who holds its flock supervises the launch. The shim holds it for its whole
 //                life. When it holds the text "revoked", a shim that comes late must leave.
 //   started.json by the shim, immediately before exec (Started)
@@ -14,8 +14,7 @@
 //                seconds on the second. Its path is in the job's environment as BERTH_STOP_REASON.
 //   log          the job's standard output and error; log.index its (offset, time) index (runtime/logs)
 //   ending.json  by the shim, written atomically and synced, when the whole tree is gone (Ended)
-//   ending.part  the disk space for it, taken before the job starts, so that a full disk does not lose the
-//                ending
+//   ending.part  the disk space for it, taken before the job starts, so that a full disk does not lose the ending
 //   upper, overlay-work, tree, tmp   the job's tree, where the launch asks for an overlay
 //   environment/upper, environment/work   what the job changes of its environment (Protection)
 //
@@ -75,15 +74,15 @@ struct Tmp {
 
 // What of a launch is secret.
 struct Secrets {
-  std::vector<std::string> environment;      // NAME=VALUE, in place of the launch's of the same name
-  std::vector<std::string> command;          // in place of the launch's, where there is one here
+  std::vector<std::string> environment;  // NAME=VALUE, in place of the launch's of the same name
+  std::vector<std::string> command;  // in place of the launch's, where there is one here
   std::map<std::string, std::string> files;  // by name, below SecretPlace::directory
   bool empty() const { return environment.empty() && command.empty() && files.empty(); }
 };
 
 struct SecretPlace {
-  // Exists, and is the job's user's; "" where there are no files. It gets a file system of its own in memory; where none
-  // can be mounted the files are in it as it is until the job has ended, which a remark tells.
+  // Exists, and is the job's user's; "" where there are no files. It gets a file system of its own in memory; where
+  // none can be mounted the files are in it as it is until the job has ended, which a remark tells.
   std::string directory;
   bool mounted = false;  // it has one already
 };
@@ -91,7 +90,7 @@ struct SecretPlace {
 // What jobs share, and this one cannot change: in its own mount namespace all of `read_only` is, but what is its own.
 struct Protection {
   std::vector<std::string> read_only;  // directories
-  std::vector<std::string> writable;   // below them; `environment`'s target is, without being named
+  std::vector<std::string> writable;  // below them; `environment`'s target is, without being named
   std::optional<os::Overlay> environment;  // mounted on the environment itself, for what the job changes of it
   bool environment_owned = false;  // what is root's in the environment appears as the job's user's
 };
@@ -99,19 +98,19 @@ struct Protection {
 struct Launch {
   Version version = kVersion;
   std::string job_id;
-  std::string boot_id;               // filled in by launch()
+  std::string boot_id;  // filled in by launch()
   std::vector<std::string> command;  // [0] is looked for on the PATH of `environment` unless it has a slash
   std::vector<std::string> environment;  // NAME=VALUE, complete
-  std::string working_directory;         // entered as the job's user
+  std::string working_directory;  // entered as the job's user
   std::optional<os::Identity> identity;  // nothing: stay who the shim is
-  std::optional<os::Overlay> overlay;    // mounted for the job alone; with no `lower` it is there, and made the user's
+  std::optional<os::Overlay> overlay;  // mounted for the job alone; with no `lower` it is there, and made the user's
   std::string cgroup;  // the job's own group, made when missing; "" where there is no cgroup2
-  os::Limits limits;   // of that group, as far as its controllers go
+  os::Limits limits;  // of that group, as far as its controllers go
   os::DeviceRules devices;  // for that group, where the kernel can; empty: as it is
   std::optional<Tmp> tmp;
   std::optional<os::Sandbox> sandbox;  // all that the command sees; not with `overlay` or `tmp`
-  bool network = true;      // false: a network namespace of its own, with only a loopback device
-  int nice = 0;             // steps by which it is less urgent than the agent was started
+  bool network = true;  // false: a network namespace of its own, with only a loopback device
+  int nice = 0;  // steps by which it is less urgent than the agent was started
   bool goes_first = false;  // when the machine has no memory left, before what has claimed its own
   bool core_dumps = false;  // false: RLIMIT_CORE is 0
   std::optional<Protection> protection;  // nothing: what is shared is not kept from the job
@@ -119,7 +118,7 @@ struct Launch {
   int stop_signal = 15;  // for the timeout; stop.json brings its own
   std::chrono::milliseconds stop_grace{10'000};
   std::optional<SecretPlace> secret_place;  // nothing: there are no secrets
-  Secrets secrets;                          // not in launch.json
+  Secrets secrets;  // not in launch.json
   ByteSize log_cap{1U << 30};  // head and tail are kept, the middle is punched out; 0: no limit
 };
 
@@ -127,7 +126,7 @@ struct Started {
   Version version = kVersion;
   std::string boot_id;
   os::ProcessId shim;
-  os::ProcessId job;   // the process that became the command
+  os::ProcessId job;  // the process that became the command
   std::string cgroup;  // the job's group; "" where it runs without one, and so without limits
   Instant time{};
 };
@@ -162,12 +161,12 @@ struct Ended {
   std::chrono::microseconds duration{};  // monotonic
   std::chrono::microseconds user_cpu{};
   std::chrono::microseconds system_cpu{};
-  ByteSize peak_memory;                   // of the group; without one, of the largest single process
+  ByteSize peak_memory;  // of the group; without one, of the largest single process
   ByteSize io_read;  // from and to disks; 0 where the kernel does not say
   ByteSize io_written;
   std::uint64_t out_of_memory_kills = 0;  // processes killed because the group's memory limit was reached
-  std::uint64_t log_bytes = 0;            // the log's final size, holes included
-  std::vector<std::string> remarks;       // what it did without, in words
+  std::uint64_t log_bytes = 0;  // the log's final size, holes included
+  std::vector<std::string> remarks;  // what it did without, in words
 };
 
 // Files ⇄ values. Reading throws Error Code::corrupt for malformed text and Code::unsupported for a higher

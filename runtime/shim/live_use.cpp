@@ -25,8 +25,7 @@ std::optional<Started> started_in(const std::string& directory) {
 // end to the supervisor, whose own CPU time is not the job's.
 LiveUse sum_of(const std::vector<pid_t>& processes, const Started& started) {
   LiveUse sum;
-  const auto shim =
-      os::process_id(started.shim.pid) == started.shim ? os::use_of(started.shim.pid) : std::nullopt;
+  const auto shim = os::process_id(started.shim.pid) == started.shim ? os::use_of(started.shim.pid) : std::nullopt;
   if (shim) {
     sum.cpu = shim->children_cpu;
     sum.read = shim->read;

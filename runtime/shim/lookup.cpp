@@ -27,9 +27,7 @@ std::string search_path(const std::vector<std::string>& environment) {
   return kDefaultPath;
 }
 
-std::string me() {
-  return ::geteuid() == 0 ? "root" : "user id " + std::to_string(::geteuid());
-}
+std::string me() { return ::geteuid() == 0 ? "root" : "user id " + std::to_string(::geteuid()); }
 
 // The first directory on the way to `path` that this user may not pass through; "" when all let him.
 std::string closed_directory(const std::string& path) {
@@ -117,29 +115,25 @@ NotStarted explain_exec_failure(const std::string& command, const std::string& p
   const auto head = head_of(path);
   const auto interpreter = interpreter_of(head);
   if (interpreter && interpreter->ends_with('\r'))
-    return {kCannotRun,
-            shown +
-                ": its lines end in carriage returns, as on Windows, so that its interpreter cannot be "
-                "found; convert it: sed -i 's/\\r$//' " +
-                printable(path)};
+    return {kCannotRun, shown +
+                            ": its lines end in carriage returns, as on Windows, so that its interpreter cannot be "
+                            "found; convert it: sed -i 's/\\r$//' " +
+                            printable(path)};
   if (interpreter && (error_number == ENOENT || error_number == ENOTDIR || error_number == EACCES))
-    return {kCannotRun,
-            shown + ": bad interpreter: its first line names " + printable(*interpreter) + ", which " +
-                (error_number == EACCES ? "cannot be executed" : "does not exist on this machine")};
+    return {kCannotRun, shown + ": bad interpreter: its first line names " + printable(*interpreter) + ", which " +
+                            (error_number == EACCES ? "cannot be executed" : "does not exist on this machine")};
   if (error_number == ENOENT)
-    return {kCannotRun,
-            shown +
-                ": the loader it was built for does not exist on this machine (a program for another "
-                "system or C library)"};
+    return {kCannotRun, shown +
+                            ": the loader it was built for does not exist on this machine (a program for another "
+                            "system or C library)"};
   if (error_number == ENOEXEC && head.starts_with("\x7f"
                                                   "ELF"))
     return {kCannotRun, shown + ": is a program for another kind of machine"};
   if (error_number == ENOEXEC)
-    return {kCannotRun,
-            shown +
-                ": is neither a program nor a script with a #! line; put `#!/bin/sh` on its first line, "
-                "or name its interpreter, as in `bash " +
-                printable(path) + "`"};
+    return {kCannotRun, shown +
+                            ": is neither a program nor a script with a #! line; put `#!/bin/sh` on its first line, "
+                            "or name its interpreter, as in `bash " +
+                            printable(path) + "`"};
   if (error_number == E2BIG)
     return {kCannotRun, shown + ": its arguments and environment are longer than the kernel allows"};
   return {kCannotRun, shown + ": cannot be executed: " + std::strerror(error_number)};
@@ -150,8 +144,7 @@ NotStarted explain_directory_failure(const std::string& directory, int error_num
   if (error_number == ENOENT) return {kCannotRun, shown + " does not exist"};
   if (error_number == ENOTDIR) return {kCannotRun, shown + " is not a directory"};
   if (error_number == EACCES)
-    return {kCannotRun,
-            shown + " cannot be entered: " + why_denied(directory) + "; check its owner and mode"};
+    return {kCannotRun, shown + " cannot be entered: " + why_denied(directory) + "; check its owner and mode"};
   return {kCannotRun, shown + " cannot be entered: " + std::strerror(error_number)};
 }
 

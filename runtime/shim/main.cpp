@@ -21,8 +21,7 @@ namespace {
 
 // Outlives whoever started it: no terminal, no signals but SIGKILL, nothing of its parent's.
 void stand_alone() {
-  for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM, SIGUSR1, SIGUSR2})
-    ::signal(signal, SIG_IGN);
+  for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM, SIGUSR1, SIGUSR2}) ::signal(signal, SIG_IGN);
   ::umask(022);
   ::prctl(PR_SET_DUMPABLE, 0);  // jobs of the same user cannot look into it, nor take its descriptors
   ::setenv("TZ", "UTC0", 1);  // no time of ours is local: spares reading the zone's file

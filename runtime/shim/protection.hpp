@@ -7,7 +7,8 @@
 
 namespace berth::shim {
 
-// For mount_protection(). Makes a process for a moment, which a job's limit may forbid: so it is the supervisor's to do.
+// For mount_protection(). Makes a process for a moment, which a job's limit may forbid: so it is the supervisor's to
+// do.
 os::Fd owner_of_environment(const Launch& launch);
 
 // In the job's mount namespace, still as the supervisor's user, after all other mounts are there.

@@ -52,7 +52,8 @@ bool is_genuine(std::string_view text, const Seal& seal) {
   constexpr auto kLength = kMark.size() + kHex + kKey.size() + kHex + kSealEnd.size();
   if (text.size() < kLength || !text.ends_with(kSealEnd)) return false;
   const auto begin = text.size() - kLength;
-  if (text.substr(begin, kMark.size()) != kMark || text.substr(begin + kMark.size() + kHex, kKey.size()) != kKey) return false;
+  if (text.substr(begin, kMark.size()) != kMark || text.substr(begin + kMark.size() + kHex, kKey.size()) != kKey)
+    return false;
   const auto key = from_hex(text.substr(begin + kMark.size() + kHex + kKey.size(), kHex));
   if (!key) return false;
   if (seal.key.empty() ? print_of(*key) != seal.print : *key != seal.key) return false;

@@ -115,8 +115,7 @@ class Server {
 
   // Without a time limit unless a fork has failed.
   void wait() {
-    std::array<pollfd, 3> polls{
-        {{socket_, 0, 0}, {taken_.read.get(), POLLIN, 0}, {ended_.get(), POLLIN, 0}}};
+    std::array<pollfd, 3> polls{{{socket_, 0, 0}, {taken_.read.get(), POLLIN, 0}, {ended_.get(), POLLIN, 0}}};
     ::poll(polls.data(), polls.size(), idle_.size() < kIdle ? kForkAgainMs : -1);
     closed_ = (polls[0].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
   }

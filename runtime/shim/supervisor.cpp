@@ -42,13 +42,9 @@ constexpr milliseconds kLookWithoutWatches{250};
 constexpr std::size_t kLongestReason = 1000;
 constexpr std::size_t kLongestFailure = 4000;
 
-NotStarted failure(const Error& error) {
-  return {126, error.describe().substr(0, kLongestFailure)};
-}
+NotStarted failure(const Error& error) { return {126, error.describe().substr(0, kLongestFailure)}; }
 
-bool passed(const Deadline& deadline) {
-  return deadline && *deadline <= SteadyClock::now();
-}
+bool passed(const Deadline& deadline) { return deadline && *deadline <= SteadyClock::now(); }
 
 // Makes a directory that belongs to the job's user; one that is there stays as it is. What the user could
 // have put in its place is not followed.
@@ -178,7 +174,8 @@ class Supervisor {
       if (os::remove_file(os::join(launch_.secret_place->directory, name))) lay_on_disk = true;
     if (lay_on_disk)
       ended_.remarks.push_back(
-          "its secrets lay in a directory on disk while it ran, since no file system in memory could be mounted for it");
+          "its secrets lay in a directory on disk while it ran, since no file system in memory could be mounted for "
+          "it");
   }
 
   // Its variables tell the job what is its own even where nothing enforces it.
@@ -350,8 +347,7 @@ class Supervisor {
     if (over_) return;
     if (passed(timeout_deadline_)) {
       timeout_deadline_.reset();
-      if (ended_.stopped_because.empty())
-        stop({kVersion, launch_.stop_signal, launch_.stop_grace, kStoppedTimedOut});
+      if (ended_.stopped_because.empty()) stop({kVersion, launch_.stop_signal, launch_.stop_grace, kStoppedTimedOut});
     }
     if (passed(grace_deadline_) || passed(kill_deadline_)) kill();
   }
@@ -456,8 +452,8 @@ Launch read_launch(const std::string& directory) {
 }
 
 bool may_run(const std::string& directory, const os::FileLock& claim) {
-  return !os::read_all(claim.file(), 4096).starts_with(kRevoked) &&
-         !os::exists(os::join(directory, kStartedFile)) && !os::exists(os::join(directory, kEndingFile));
+  return !os::read_all(claim.file(), 4096).starts_with(kRevoked) && !os::exists(os::join(directory, kStartedFile)) &&
+         !os::exists(os::join(directory, kEndingFile));
 }
 
 }  // namespace

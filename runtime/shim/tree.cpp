@@ -55,9 +55,7 @@ std::optional<os::Exit> Tree::reap(pid_t main) {
   }
 }
 
-bool Tree::empty() const {
-  return !has_children_ && !(group_ && group_->populated());
-}
+bool Tree::empty() const { return !has_children_ && !(group_ && group_->populated()); }
 
 void Tree::signal(int signal) const {
   const auto pids = group_ ? group_->processes() : os::descendants_of(::getpid());

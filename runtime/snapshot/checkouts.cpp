@@ -40,9 +40,7 @@ std::optional<T> parse_number(std::string_view text) {
 os::FileLock lock_of(const std::string& directory) {
   os::make_directories(directory, 0700);
   auto lock = os::FileLock::try_acquire(os::join(directory, "lock"));
-  if (!lock)
-    throw Error(Code::conflict,
-                "the checkouts in " + printable(directory) + " are in use by another process");
+  if (!lock) throw Error(Code::conflict, "the checkouts in " + printable(directory) + " are in use by another process");
   return std::move(*lock);
 }
 
@@ -84,21 +82,18 @@ struct Difference {
   }
 
   bool is_small(const Manifest& target) const {
-    const bool few =
-        entries <= kThinEntries || entries * 100 <= target.entries().size() * kThinEntriesPercent;
+    const bool few = entries <= kThinEntries || entries * 100 <= target.entries().size() * kThinEntriesPercent;
     return few && bytes * 100 <= target.totals().bytes * kThinBytesPercent;
   }
 };
 
 class ThinLayer {
  public:
-  ThinLayer(const os::Fd& tree, const Manifest& base, const Manifest& target, const Owner& owner,
-            OverlayMarks marks)
+  ThinLayer(const os::Fd& tree, const Manifest& base, const Manifest& target, const Owner& owner, OverlayMarks marks)
       : tree_(tree), base_(base), target_(target), owner_(owner), marks_(marks) {}
 
   void write(const objects::Store& store, const Difference& difference) {
-    restore_some(store, target_, tree_, {.owner = owner_},
-                 [&](std::uint32_t i) { return difference.wanted[i]; });
+    restore_some(store, target_, tree_, {.owner = owner_}, [&](std::uint32_t i) { return difference.wanted[i]; });
     for (const auto i : difference.removed) whiteout(i);
     for (const auto i : difference.opaque) make_opaque(i);
   }
@@ -114,8 +109,7 @@ class ThinLayer {
   void make_opaque(std::uint32_t i) {
     const auto* name = marks_ == OverlayMarks::trusted ? "trusted.overlay.opaque" : "user.overlay.opaque";
     const auto directory = open_directory_beneath(tree_, target_.path(i));
-    if (::fsetxattr(directory.get(), name, "y", 1, 0) < 0)
-      throw_errno("mark as replaced", printable(target_.path(i)));
+    if (::fsetxattr(directory.get(), name, "y", 1, 0) < 0) throw_errno("mark as replaced", printable(target_.path(i)));
   }
 
   const os::Fd& tree_;
@@ -169,8 +163,7 @@ void Checkouts::load_user(const std::string& name) {
     const Key key{*parse_number<uid_t>(name), *digest};
     auto& checkout = checkouts_[key];
     checkout.bytes = parse_number<std::uint64_t>(*size).value_or(0);
-    if (const auto base = os::read_file_if_exists(os::join(path, "base")))
-      checkout.base = parse_digest(*base);
+    if (const auto base = os::read_file_if_exists(os::join(path, "base"))) checkout.base = parse_digest(*base);
     struct stat info {};
     if (::stat(path.c_str(), &info) == 0) by_use.emplace_back(stamp_of(info).modified, key);
   }
@@ -178,15 +171,10 @@ void Checkouts::load_user(const std::string& name) {
   for (const auto& [time, key] : by_use) checkouts_[key].last_used = ++uses_;
 }
 
-std::string Checkouts::user_directory(uid_t uid) const {
-  return os::join(directory_, std::to_string(uid));
-}
-std::string Checkouts::path_of(const Key& key) const {
-  return os::join(user_directory(key.uid), key.digest.hex());
-}
+std::string Checkouts::user_directory(uid_t uid) const { return os::join(directory_, std::to_string(uid)); }
+std::string Checkouts::path_of(const Key& key) const { return os::join(user_directory(key.uid), key.digest.hex()); }
 
-Checkouts::Lease Checkouts::prepare(const objects::Store& store, const Manifest& manifest,
-                                    const Owner& owner) {
+Checkouts::Lease Checkouts::prepare(const objects::Store& store, const Manifest& manifest, const Owner& owner) {
   const Key key{owner.uid, manifest.id()};
   std::unique_lock lock(mutex_);
   made_.wait(lock, [&] { return !being_made_.contains(key); });
@@ -255,8 +243,7 @@ std::optional<std::pair<Digest, Manifest>> Checkouts::base_for(const Manifest& m
   return std::nullopt;
 }
 
-void Checkouts::make(const objects::Store& store, const Manifest& manifest, const Owner& owner,
-                     const Key& key) {
+void Checkouts::make(const objects::Store& store, const Manifest& manifest, const Owner& owner, const Key& key) {
   os::make_directories(user_directory(owner.uid), 0700);
   std::string temporary;
   {
@@ -283,8 +270,7 @@ void Checkouts::make(const objects::Store& store, const Manifest& manifest, cons
       os::write_file(os::join(temporary, "manifest"), manifest.bytes(), 0600, os::Durable::no);
     }
     os::write_file(os::join(temporary, "size"), std::to_string(made.bytes), 0600, os::Durable::no);
-    if (::rename(temporary.c_str(), path_of(key).c_str()) < 0)
-      throw_errno("publish", printable(path_of(key)));
+    if (::rename(temporary.c_str(), path_of(key).c_str()) < 0) throw_errno("publish", printable(path_of(key)));
     const std::lock_guard lock(mutex_);
     checkouts_[key] = made;
   } catch (...) {
@@ -312,9 +298,8 @@ std::size_t Checkouts::count() const {
 
 bool Checkouts::is_needed(const Key& key, const std::set<Key>& keep) const {
   if (keep.contains(key) || checkouts_.at(key).leases > 0) return true;
-  return std::any_of(checkouts_.begin(), checkouts_.end(), [&](const auto& other) {
-    return other.first.uid == key.uid && other.second.base == key.digest;
-  });
+  return std::any_of(checkouts_.begin(), checkouts_.end(),
+                     [&](const auto& other) { return other.first.uid == key.uid && other.second.base == key.digest; });
 }
 
 std::vector<Checkouts::Idle> Checkouts::idle(const std::set<Key>& keep) const {

@@ -46,9 +46,7 @@ class Checkouts {
   class Lease {
    public:
     Lease(Lease&& other) noexcept
-        : checkouts_(std::exchange(other.checkouts_, nullptr)),
-          key_(other.key_),
-          layers_(std::move(other.layers_)) {}
+        : checkouts_(std::exchange(other.checkouts_, nullptr)), key_(other.key_), layers_(std::move(other.layers_)) {}
     Lease& operator=(Lease&&) = delete;
     ~Lease();
     // For `lowerdir=`, topmost first.

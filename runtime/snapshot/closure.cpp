@@ -27,9 +27,7 @@ bool has_file(objects::Store& store, const Entry& file) {
 
 }  // namespace
 
-Manifest load_manifest(const objects::Store& store, const Digest& id) {
-  return Manifest::parse(store.read(id));
-}
+Manifest load_manifest(const objects::Store& store, const Digest& id) { return Manifest::parse(store.read(id)); }
 
 bool is_complete(objects::Store& store, const Digest& id) {
   if (store.known_complete(id)) return true;
@@ -59,8 +57,7 @@ void visit_closure(const objects::Store& store, const Digest& root, Looked& look
 objects::DigestSet closure(const objects::Store& store, const std::vector<Digest>& roots) {
   objects::DigestSet live;
   Looked looked;
-  for (const auto& root : roots)
-    visit_closure(store, root, looked, [&](const Digest& digest) { live.insert(digest); });
+  for (const auto& root : roots) visit_closure(store, root, looked, [&](const Digest& digest) { live.insert(digest); });
   return live;
 }
 

@@ -30,8 +30,8 @@ void visit_closure(const objects::Store& store, const Digest& root, Looked& look
 // Everything the roots need.
 objects::DigestSet closure(const objects::Store& store, const std::vector<Digest>& roots);
 
-// Adds what is pinned in the store, with what that needs; after the roots on record. A pinned one may be anything: whoever
-// sends a snapshot says what it is.
+// Adds what is pinned in the store, with what that needs; after the roots on record. A pinned one may be anything:
+// whoever sends a snapshot says what it is.
 void add_pinned(const objects::Store& store, objects::DigestSet& live);
 
 // Removes what no root, nor anything pinned, needs.

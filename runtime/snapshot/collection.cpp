@@ -107,7 +107,8 @@ class Resolver {
       if (!follow(target, here, pending)) return out(link);
     }
     Place place;
-    place.directory = os::try_open_beneath(root_, here.empty() ? "." : joined(here), O_RDONLY | O_DIRECTORY | O_NONBLOCK);
+    place.directory =
+        os::try_open_beneath(root_, here.empty() ? "." : joined(here), O_RDONLY | O_DIRECTORY | O_NONBLOCK);
     if (!place.directory && errno == ENOTDIR) return refused_as("is no directory");
     if (!place.directory) return refused("cannot be read");
     return place;
@@ -162,9 +163,9 @@ class Resolver {
 bool is_kernels_own(const os::Fd& directory) {
   struct statfs info {};
   if (::fstatfs(directory.get(), &info) < 0) return false;
-  constexpr std::array<long, 9> kKernels{PROC_SUPER_MAGIC, SYSFS_MAGIC,      DEBUGFS_MAGIC,
-                                         TRACEFS_MAGIC,    SECURITYFS_MAGIC, CGROUP_SUPER_MAGIC,
-                                         CGROUP2_SUPER_MAGIC, BPF_FS_MAGIC, DEVPTS_SUPER_MAGIC};
+  constexpr std::array<long, 9> kKernels{PROC_SUPER_MAGIC,    SYSFS_MAGIC,      DEBUGFS_MAGIC,
+                                         TRACEFS_MAGIC,       SECURITYFS_MAGIC, CGROUP_SUPER_MAGIC,
+                                         CGROUP2_SUPER_MAGIC, BPF_FS_MAGIC,     DEVPTS_SUPER_MAGIC};
   return std::find(kKernels.begin(), kKernels.end(), static_cast<long>(info.f_type)) != kKernels.end();
 }
 

@@ -25,8 +25,8 @@ std::optional<std::string> read_if_sound(const objects::Store& store, const Dige
 
 }  // namespace
 
-void TreeContent::read(const Manifest& manifest, std::uint32_t entry, std::uint64_t offset,
-                       std::uint64_t size, objects::Buffer& out) {
+void TreeContent::read(const Manifest& manifest, std::uint32_t entry, std::uint64_t offset, std::uint64_t size,
+                       objects::Buffer& out) {
   const auto path = scan_.real_names.empty() ? manifest.path(entry) : scan_.path_on_disk(entry);
   const auto file = os::try_open_beneath(root_, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
   struct stat info {};
@@ -78,8 +78,6 @@ std::string StoreContent::recipe(const Manifest& manifest, std::uint32_t entry) 
   return store_.read(manifest[entry].digest);
 }
 
-std::optional<std::string> StoreContent::earlier(const Digest& digest) {
-  return read_if_sound(store_, digest);
-}
+std::optional<std::string> StoreContent::earlier(const Digest& digest) { return read_if_sound(store_, digest); }
 
 }  // namespace berth::snapshot

@@ -38,8 +38,7 @@ class TreeContent : public Content {
       : root_(root), scan_(scan), earlier_(earlier) {}
 
   void small_file(const Manifest& manifest, std::uint32_t entry, objects::Buffer& out) override;
-  void chunks(const Manifest& manifest, std::uint32_t entry, std::span<const Chunk> run,
-              objects::Buffer& out) override;
+  void chunks(const Manifest& manifest, std::uint32_t entry, std::span<const Chunk> run, objects::Buffer& out) override;
   std::string recipe(const Manifest& manifest, std::uint32_t entry) override;
   std::optional<std::string> earlier(const Digest& digest) override;
 
@@ -57,8 +56,7 @@ class StoreContent : public Content {
   explicit StoreContent(const objects::Store& store) : store_(store) {}
 
   void small_file(const Manifest& manifest, std::uint32_t entry, objects::Buffer& out) override;
-  void chunks(const Manifest& manifest, std::uint32_t entry, std::span<const Chunk> run,
-              objects::Buffer& out) override;
+  void chunks(const Manifest& manifest, std::uint32_t entry, std::span<const Chunk> run, objects::Buffer& out) override;
   std::string recipe(const Manifest& manifest, std::uint32_t entry) override;
   std::optional<std::string> earlier(const Digest& digest) override;
 

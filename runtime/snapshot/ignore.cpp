@@ -57,8 +57,7 @@ std::optional<IgnoreRules::Pattern> IgnoreRules::parse_line(std::string_view lin
   const auto plain = std::min(line.find_first_of(kSpecial), line.size());
   if (plain == line.size()) {
     pattern.literal = line;
-  } else if (pattern.by_name && line.front() == '*' &&
-             line.find_first_of(kSpecial, 1) == std::string_view::npos) {
+  } else if (pattern.by_name && line.front() == '*' && line.find_first_of(kSpecial, 1) == std::string_view::npos) {
     pattern.suffix = true;
     pattern.literal = line.substr(1);
   } else if (pattern.by_name) {
@@ -78,8 +77,7 @@ bool IgnoreRules::matches(const Pattern& pattern, std::string_view path, std::st
 }
 
 // The last pattern that matches decides.
-IgnoreRules::Verdict IgnoreRules::verdict(std::string_view path, std::string_view name,
-                                          bool is_directory) const {
+IgnoreRules::Verdict IgnoreRules::verdict(std::string_view path, std::string_view name, bool is_directory) const {
   for (auto pattern = patterns_.rbegin(); pattern != patterns_.rend(); ++pattern) {
     if (pattern->directories_only && !is_directory) continue;
     if (matches(*pattern, path, name)) return pattern->negated ? Verdict::included : Verdict::ignored;

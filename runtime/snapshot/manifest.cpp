@@ -29,8 +29,7 @@ bool is_valid_name(std::string_view name) {
 class ManifestParser {
  public:
   explicit ManifestParser(std::string bytes)
-      : data_(std::make_shared<Manifest::Data>()),
-        parser_(adopt(std::move(bytes)), "the snapshot's manifest") {}
+      : data_(std::make_shared<Manifest::Data>()), parser_(adopt(std::move(bytes)), "the snapshot's manifest") {}
 
   Manifest parse() {
     if (parser_.left() < kMagic.size() || parser_.take(kMagic.size()) != kMagic)
@@ -79,8 +78,7 @@ class ManifestParser {
 
   std::string_view name() {
     const auto name = parser_.take(parser_.number());
-    if (!is_valid_name(name))
-      parser_.fail("a name is not allowed: \"" + printable(name.substr(0, 300)) + "\"");
+    if (!is_valid_name(name)) parser_.fail("a name is not allowed: \"" + printable(name.substr(0, 300)) + "\"");
     auto& last = open_.back().last_name;
     if (!last.empty() && !(last < name)) parser_.fail("names are out of order at " + printable(name));
     return last = name;
@@ -124,14 +122,11 @@ class ManifestParser {
 
 Manifest::Manifest() : Manifest(ManifestBuilder().finish()) {}
 
-Manifest Manifest::parse(std::string bytes) {
-  return ManifestParser(std::move(bytes)).parse();
-}
+Manifest Manifest::parse(std::string bytes) { return ManifestParser(std::move(bytes)).parse(); }
 
 std::string Manifest::path(std::size_t index) const {
   std::vector<std::string_view> names;
-  for (auto i = static_cast<std::uint32_t>(index); i != kRoot; i = (*this)[i].parent)
-    names.push_back((*this)[i].name);
+  for (auto i = static_cast<std::uint32_t>(index); i != kRoot; i = (*this)[i].parent) names.push_back((*this)[i].name);
   std::string path;
   for (auto name = names.rbegin(); name != names.rend(); ++name) {
     if (!path.empty()) path += '/';
@@ -143,8 +138,7 @@ std::string Manifest::path(std::size_t index) const {
 std::vector<std::uint32_t> Manifest::children(std::uint32_t directory) const {
   std::vector<std::uint32_t> children;
   std::uint32_t i = directory == kRoot ? 0 : directory + 1;
-  const auto end =
-      directory == kRoot ? static_cast<std::uint32_t>(entries().size()) : (*this)[directory].subtree_end;
+  const auto end = directory == kRoot ? static_cast<std::uint32_t>(entries().size()) : (*this)[directory].subtree_end;
   for (; i < end; i = (*this)[i].subtree_end) children.push_back(i);
   return children;
 }
@@ -167,8 +161,7 @@ std::optional<std::uint32_t> Manifest::find(std::string_view path) const {
 ManifestBuilder::ManifestBuilder() : bytes_(kMagic), last_names_(1) {}
 
 void ManifestBuilder::entry(Kind kind, std::string_view name) {
-  if (last_names_.empty() || !is_valid_name(name) ||
-      (!last_names_.back().empty() && !(last_names_.back() < name)))
+  if (last_names_.empty() || !is_valid_name(name) || (!last_names_.back().empty() && !(last_names_.back() < name)))
     throw Error(Code::internal, "the manifest's entry " + printable(name) + " is out of order");
   last_names_.back() = name;
   bytes_ += static_cast<char>(kind);

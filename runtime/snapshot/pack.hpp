@@ -3,11 +3,11 @@
 // A snapshot on its way: one stream that carries what the receiver lacks. Format version 1:
 //
 //   "BRTHPAK1", digest of the target manifest, number: bases, their digests
-//   manifest:  encoding byte (0 raw, 1 zstd, 2 delta, then number: which base), number: size, number: stored
-//   size, bytes records:   'F' frame   number: objects, their sizes, encoding byte, number: stored size,
-//   bytes (as in a container)
-//              'D' delta   number: which base, number: index of its entry, number: size, number: stored size,
+//   manifest:  encoding byte (0 raw, 1 zstd, 2 delta, then number: which base), number: size, number: stored size,
 //              bytes
+//   records:   'F' frame   number: objects, their sizes, encoding byte, number: stored size, bytes (as in a
+//              container)
+//              'D' delta   number: which base, number: index of its entry, number: size, number: stored size, bytes
 //   'E', number: objects in all; the end
 //
 // Objects carry no names: the receiver computes each digest, and takes only what the target names. A recipe
@@ -47,8 +47,8 @@ struct PackReport {
 };
 
 // `bases` are snapshots the receiver is believed to have, the likeliest relative first.
-PackReport write_pack(const Manifest& target, std::span<const Manifest> bases, Content& content,
-                      const Sink& sink, const PackOptions& options = {});
+PackReport write_pack(const Manifest& target, std::span<const Manifest> bases, Content& content, const Sink& sink,
+                      const PackOptions& options = {});
 
 class ByteSource {
  public:
@@ -91,8 +91,8 @@ struct Received {
 
 // Publishes the snapshot with one sync, or nothing. The snapshot may be made only of what is in the pack and of what
 // its bases name, and its bases must be the owner's: whatever else the store holds counts as absent, and what comes is
-// stored without asking whether others have it, so that an owner learns nothing of them from answers, sizes or times. (A
-// sweep merges what is large.)
+// stored without asking whether others have it, so that an owner learns nothing of them from answers, sizes or times.
+// (A sweep merges what is large.)
 //
 // Code::not_found where a base is not here: the sender then sends a pack without bases. Code::corrupt, Code::too_large
 // for what is malformed or incomplete.

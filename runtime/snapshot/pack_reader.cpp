@@ -24,9 +24,7 @@ namespace {
 
 constexpr auto kNone = Manifest::kRoot;
 
-[[noreturn]] void malformed(const std::string& why) {
-  throw Error(Code::corrupt, "the pack is malformed: " + why);
-}
+[[noreturn]] void malformed(const std::string& why) { throw Error(Code::corrupt, "the pack is malformed: " + why); }
 
 // Buffered reading of the stream.
 class Input {
@@ -130,8 +128,8 @@ class Receiver {
     read_records();
     if (!missing_.empty()) {
       const auto& [digest, wanted] = *missing_.begin();
-      throw Error(Code::corrupt, "the pack is incomplete: it lacks object " + digest.brief() +
-                                     ", a part of " + printable(target_.path(wanted.entry)));
+      throw Error(Code::corrupt, "the pack is incomplete: it lacks object " + digest.brief() + ", a part of " +
+                                     printable(target_.path(wanted.entry)));
     }
     // His own again is not stored twice; that others have it makes no difference.
     if (view_.may_use(target_.id()) && is_complete(store_, target_.id())) return received();
@@ -160,8 +158,7 @@ class Receiver {
   void read_header() {
     std::array<char, 8> magic;
     input_.take(magic);
-    if (std::string_view(magic.data(), magic.size()) != kPackMagic)
-      malformed("it is no pack of a version known here");
+    if (std::string_view(magic.data(), magic.size()) != kPackMagic) malformed("it is no pack of a version known here");
     const auto target = input_.digest();
     const auto count = input_.number_up_to(kMostBases, "the number of base snapshots");
     for (std::uint64_t i = 0; i < count; ++i) {
@@ -169,17 +166,15 @@ class Receiver {
       pins_of_bases_.push_back(store_.pin({base, true}));
       // One that lost objects is no base either: the whole snapshot, sent again, mends it.
       if (!view_.may_use(base) || !is_complete(store_, base))
-        throw Error(Code::not_found, "base snapshot " + base.brief() + " is not here",
-                    "send the whole snapshot");
+        throw Error(Code::not_found, "base snapshot " + base.brief() + " is not here", "send the whole snapshot");
       bases_.push_back(load_manifest(store_, base));
     }
     target_ = read_manifest();
     if (target_.id() != target) malformed("the manifest is not the one announced");
     pin_ = store_.pin({target, true});
     if (target_.totals().bytes > limits_.most_bytes || target_.entries().size() > limits_.most_entries)
-      throw Error(Code::too_large, "the snapshot has " + std::to_string(target_.entries().size()) +
-                                       " entries and " + std::to_string(target_.totals().bytes) +
-                                       " bytes, more than is taken here");
+      throw Error(Code::too_large, "the snapshot has " + std::to_string(target_.entries().size()) + " entries and " +
+                                       std::to_string(target_.totals().bytes) + " bytes, more than is taken here");
   }
 
   Manifest read_manifest() {
@@ -317,8 +312,7 @@ class Receiver {
     if (count == 0) malformed("a frame is empty");
     const auto most = count == 1 ? std::max(kLargestFrame, largest_recipe_) : kLargestFrame;
     for (std::uint64_t i = 0; i < count; ++i) {
-      record.sizes.push_back(
-          static_cast<std::uint32_t>(input_.number_up_to(most - record.raw_size, "a frame")));
+      record.sizes.push_back(static_cast<std::uint32_t>(input_.number_up_to(most - record.raw_size, "a frame")));
       record.raw_size += record.sizes.back();
     }
     counted_ += count;
@@ -384,7 +378,8 @@ class Receiver {
   }
 
   void accept(const objects::Item& item, std::string_view bytes) {
-    if (!received_.emplace(item.digest, item.size).second) malformed("object " + item.digest.brief() + " is in it twice");
+    if (!received_.emplace(item.digest, item.size).second)
+      malformed("object " + item.digest.brief() + " is in it twice");
     const auto found = missing_.find(item.digest);
     if (found == missing_.end()) {
       // The sender does not always know what its bases have.
@@ -431,8 +426,7 @@ std::size_t MemorySource::read(std::span<char> room) {
   return n;
 }
 
-Received receive_pack(objects::Store& store, const OwnersView& view, ByteSource& source,
-                      const ReceiveLimits& limits) {
+Received receive_pack(objects::Store& store, const OwnersView& view, ByteSource& source, const ReceiveLimits& limits) {
   return Receiver(store, view, source, limits).receive();
 }
 

@@ -101,15 +101,13 @@ class Plan {
       for (const auto& entry : base.entries())
         if (entry.is_file()) wanted_.erase(entry.digest);
     }
-    std::erase_if(candidates_,
-                  [&](const Candidate& c) { return !wanted_.contains(target_[c.entry].digest); });
+    std::erase_if(candidates_, [&](const Candidate& c) { return !wanted_.contains(target_[c.entry].digest); });
   }
 
   bool has_delta_base(const Candidate& candidate) const {
     if (candidate.before == kNone) return false;
     const auto& before = bases_[0][candidate.before];
-    return before.is_file() && before.is_chunked() == target_[candidate.entry].is_chunked() &&
-           before.size > 0;
+    return before.is_file() && before.is_chunked() == target_[candidate.entry].is_chunked() && before.size > 0;
   }
 
   void plan_small(const Candidate& candidate) {
@@ -154,9 +152,8 @@ class Plan {
           jobs_.emplace_back(std::exchange(group, {}));
           group_bytes = 0;
         }
-        const bool follows =
-            !group.empty() && group.back().entry == file.entry &&
-            group.back().chunks.back().offset + group.back().chunks.back().size == chunk.offset;
+        const bool follows = !group.empty() && group.back().entry == file.entry &&
+                             group.back().chunks.back().offset + group.back().chunks.back().size == chunk.offset;
         if (follows)
           group.back().chunks.push_back(chunk);
         else
@@ -201,8 +198,7 @@ class Maker {
   Record record(const RecipeOf& recipe) {
     const auto before = recipe.candidate.before;
     const bool was_large = before != kNone && bases_[0][before].is_chunked();
-    auto record =
-        was_large ? changed(recipe.candidate, recipe.bytes) : whole(recipe.candidate.entry, recipe.bytes);
+    auto record = was_large ? changed(recipe.candidate, recipe.bytes) : whole(recipe.candidate.entry, recipe.bytes);
     record.keep = false;
     return record;
   }
@@ -307,8 +303,8 @@ void keep(objects::Batch& batch, const Record& record) {
 
 }  // namespace
 
-PackReport write_pack(const Manifest& target, std::span<const Manifest> bases, Content& content,
-                      const Sink& sink, const PackOptions& options) {
+PackReport write_pack(const Manifest& target, std::span<const Manifest> bases, Content& content, const Sink& sink,
+                      const PackOptions& options) {
   bases = bases.first(std::min(bases.size(), kMostBases));
   PackReport report;
   const auto send = [&](std::string_view bytes) {

@@ -16,8 +16,7 @@ constexpr std::size_t kChunkBytes = 36;
 
 Recipe Recipe::parse(std::string_view bytes, std::uint64_t file_size) {
   Parser parser(bytes, "the list of a large file's chunks");
-  if (parser.left() < kMagic.size() || parser.take(kMagic.size()) != kMagic ||
-      parser.left() % kChunkBytes != 0)
+  if (parser.left() < kMagic.size() || parser.take(kMagic.size()) != kMagic || parser.left() % kChunkBytes != 0)
     parser.fail("it is none of a version known here");
   Recipe recipe;
   recipe.chunks_.reserve(parser.left() / kChunkBytes);

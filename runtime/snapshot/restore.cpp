@@ -41,11 +41,7 @@ class Restoration {
  public:
   Restoration(const objects::Store& store, const Manifest& manifest, const os::Fd& target,
               const RestoreOptions& options)
-      : store_(store),
-        manifest_(manifest),
-        target_(target),
-        options_(options),
-        masked_(mask_of_process() != 0) {}
+      : store_(store), manifest_(manifest), target_(target), options_(options), masked_(mask_of_process() != 0) {}
 
   void run(const std::function<bool(std::uint32_t)>& wanted) {
     choose(wanted);
@@ -99,8 +95,7 @@ class Restoration {
         own(parent, name, i);
       } else if (entry.kind == Kind::symlink) {
         const auto& parent = directory(entry.parent);
-        if (::symlinkat(std::string(entry.target).c_str(), parent.get(), name.c_str()) < 0)
-          fail("make the link", i);
+        if (::symlinkat(std::string(entry.target).c_str(), parent.get(), name.c_str()) < 0) fail("make the link", i);
         own(parent, name, i);
       }
     }
@@ -108,8 +103,7 @@ class Restoration {
 
   void own(const os::Fd& parent, const Name& name, std::uint32_t i) const {
     if (!options_.owner) return;
-    if (::fchownat(parent.get(), name.c_str(), options_.owner->uid, options_.owner->gid,
-                   AT_SYMLINK_NOFOLLOW) < 0)
+    if (::fchownat(parent.get(), name.c_str(), options_.owner->uid, options_.owner->gid, AT_SYMLINK_NOFOLLOW) < 0)
       fail("give away", i);
   }
 
@@ -136,8 +130,7 @@ class Restoration {
                          O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
     if (!file) fail("make", i);
     if (masked_ && ::fchmod(file.get(), mode) < 0) fail("set the mode of", i);
-    if (options_.owner && ::fchown(file.get(), options_.owner->uid, options_.owner->gid) < 0)
-      fail("give away", i);
+    if (options_.owner && ::fchown(file.get(), options_.owner->uid, options_.owner->gid) < 0) fail("give away", i);
     return file;
   }
 
@@ -192,8 +185,7 @@ class Restoration {
     if (::ftruncate(file.get(), static_cast<off_t>(recipe.file_size())) < 0) fail("make room for", i);
     // A chunk may occur more than once.
     auto chunks = recipe.chunks();
-    std::stable_sort(chunks.begin(), chunks.end(),
-                     [](const auto& a, const auto& b) { return a.digest < b.digest; });
+    std::stable_sort(chunks.begin(), chunks.end(), [](const auto& a, const auto& b) { return a.digest < b.digest; });
     std::vector<Digest> digests;
     std::vector<std::size_t> starts;
     for (std::size_t k = 0; k < chunks.size(); ++k) {

@@ -24,7 +24,7 @@ struct Owner {
 
 struct RestoreOptions {
   std::optional<Owner> owner;  // nobody's business but this process's where absent
-  std::stop_token stop{};      // which is Cancelled
+  std::stop_token stop{};  // which is Cancelled
 };
 
 // Fills the existing, empty directory `target`; Code::conflict where a name is taken. Leaves what it wrote on

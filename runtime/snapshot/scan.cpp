@@ -159,24 +159,24 @@ class Contents {
         node.dropped = true;
         return;
       }
-      if (!file) return problem(node, path, "cannot be read: " + std::generic_category().message(errno), unreadable(path));
+      if (!file)
+        return problem(node, path, "cannot be read: " + std::generic_category().message(errno), unreadable(path));
       std::string recipe;
       if (read(reader, file, path, node, recipe)) return done(node, std::move(recipe));
       if (node.dropped) return;
     }
     problem(node, path, "kept changing while it was read",
             Error(Code::conflict, printable(path) + " keeps changing while it is read",
-                        "submit when nothing writes to it, or leave it out by an entry in " + ignore_file()));
+                  "submit when nothing writes to it, or leave it out by an entry in " + ignore_file()));
   }
 
-  bool read(ContentReader& reader, const os::Fd& file, const std::string& path, Node& node,
-            std::string& recipe) {
+  bool read(ContentReader& reader, const os::Fd& file, const std::string& path, Node& node, std::string& recipe) {
     try {
       return reader.read(file, node, recipe);
     } catch (const Error& error) {
       problem(node, path, error.message(),
               Error(error.code(), error.message() + ", " + printable(path),
-                          "leave it out by an entry in " + ignore_file()));
+                    "leave it out by an entry in " + ignore_file()));
       return false;
     }
   }
@@ -197,8 +197,7 @@ class Contents {
 
   Error unreadable(const std::string& path) const {
     const auto error = errno_error(errno, "read", printable(path));
-    return Error(error.code(), error.message(),
-                 "make it readable, or leave it out by an entry in " + ignore_file());
+    return Error(error.code(), error.message(), "make it readable, or leave it out by an entry in " + ignore_file());
   }
 
   std::string ignore_file() const { return result_.ignore_name.empty() ? ".amlignore" : result_.ignore_name; }
@@ -218,8 +217,7 @@ void build(const Found& found, Scan& result) {
     const auto& node = found.nodes[i];
     for (; !ends.empty() && ends.back() == i; ends.pop_back()) builder.end_directory();
     if (node.dropped) continue;
-    if (!node.real.empty())
-      result.real_names.emplace(static_cast<std::uint32_t>(result.stamps.size()), node.real);
+    if (!node.real.empty()) result.real_names.emplace(static_cast<std::uint32_t>(result.stamps.size()), node.real);
     result.stamps.push_back(node.stamp);
     if (node.kind == Kind::directory) {
       builder.begin_directory(node.name);
@@ -244,8 +242,7 @@ void warn_of_size(Scan& result) {
   const auto& totals = result.manifest.totals();
   if (totals.files <= kAzureMostFiles && totals.bytes <= kAzureMostBytes) return;
   result.warnings.push_back("the snapshot has " + std::to_string(totals.files) + " files and " +
-                            to_text(ByteSize(totals.bytes)) +
-                            "; Azure ML refuses more than 2000 files or 300 MB" +
+                            to_text(ByteSize(totals.bytes)) + "; Azure ML refuses more than 2000 files or 300 MB" +
                             " (leave out what the job does not need by entries in .amlignore)");
 }
 

@@ -16,8 +16,7 @@ std::optional<Manifest> load_last_sent(const std::string& path) try {
   if (!bytes || bytes->size() < 32) return std::nullopt;
   auto manifest = Manifest::parse(bytes->substr(32));
   const auto& id = manifest.id().bytes;
-  if (!std::equal(id.begin(), id.end(), reinterpret_cast<const std::uint8_t*>(bytes->data())))
-    return std::nullopt;
+  if (!std::equal(id.begin(), id.end(), reinterpret_cast<const std::uint8_t*>(bytes->data()))) return std::nullopt;
   return manifest;
 } catch (const Error&) {
   return std::nullopt;
@@ -35,9 +34,7 @@ bool is_as_cached(const StatCache& cache, const Scan& scan) {
 }  // namespace
 
 Sender::Sender(const std::string& cache_directory, const std::string& root, Options options)
-    : directory_(cache_directory),
-      root_(os::open(root, O_RDONLY | O_DIRECTORY)),
-      ignore_files_(options.ignore_files) {
+    : directory_(cache_directory), root_(os::open(root, O_RDONLY | O_DIRECTORY)), ignore_files_(options.ignore_files) {
   os::make_directories(directory_, 0700);
   lock_ = os::FileLock::try_acquire(os::join(directory_, "lock"));
   last_sent_ = load_last_sent(os::join(directory_, "sent"));

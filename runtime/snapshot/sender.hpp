@@ -28,8 +28,7 @@ class Sender {
 
   // The cache directory is made where it is missing.
   Sender(const std::string& cache_directory, const std::string& root, Options options);
-  Sender(const std::string& cache_directory, const std::string& root)
-      : Sender(cache_directory, root, Options{}) {}
+  Sender(const std::string& cache_directory, const std::string& root) : Sender(cache_directory, root, Options{}) {}
   Sender(Sender&&) noexcept = default;
 
   Scan scan();

@@ -38,8 +38,7 @@ std::optional<StatCache> StatCache::load(const std::string& path) try {
   if (!file || file->size() < sizeof header + sizeof(Stamp)) return std::nullopt;
   std::memcpy(&header, file->data(), sizeof header);
   const auto rest = std::string_view(*file).substr(16);
-  if (std::string_view(header.magic, 8) != kMagic || header.checksum != objects::checksum64(rest))
-    return std::nullopt;
+  if (std::string_view(header.magic, 8) != kMagic || header.checksum != objects::checksum64(rest)) return std::nullopt;
   std::uint64_t left = file->size() - sizeof header - sizeof(Stamp);
   if (header.entries > left / sizeof(Stamp)) return std::nullopt;
   left -= header.entries * sizeof(Stamp);

@@ -16,9 +16,7 @@
 namespace berth::snapshot {
 namespace {
 
-std::int64_t nanoseconds(const struct timespec& time) {
-  return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
-}
+std::int64_t nanoseconds(const struct timespec& time) { return time.tv_sec * 1'000'000'000LL + time.tv_nsec; }
 
 }  // namespace
 

@@ -1,7 +1,8 @@
 #pragma once
 
 // Reading a directory tree that somebody else may be changing, or may have made to trick us: everything is
-// opened relative to the root held open, and no symbolic link is followed (os/beneath.hpp). Internal to runtime/snapshot.
+// opened relative to the root held open, and no symbolic link is followed (os/beneath.hpp). Internal to
+// runtime/snapshot.
 
 #include <sys/stat.h>
 
@@ -16,7 +17,7 @@ namespace berth::snapshot {
 // What tells that a file is the one seen before, together with its size.
 struct Stamp {
   std::uint64_t device = 0;
-  std::uint64_t inode = 0;    // 0: never equal to a file's
+  std::uint64_t inode = 0;  // 0: never equal to a file's
   std::int64_t modified = 0;  // nanoseconds
   std::int64_t changed = 0;
 

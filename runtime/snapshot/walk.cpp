@@ -30,8 +30,7 @@ constexpr const char* kTooMany = "is one too many: no more files and directories
 // shares its parent's.
 class RuleChain {
  public:
-  RuleChain(const os::Fd& root, std::shared_ptr<RuleChain> parent, std::string directory,
-            const std::string& name)
+  RuleChain(const os::Fd& root, std::shared_ptr<RuleChain> parent, std::string directory, const std::string& name)
       : root_(root), parent_(std::move(parent)), directory_(std::move(directory)), file_(directory_ + name) {}
 
   bool ignores(std::string_view path, std::string_view name, bool is_directory) {
@@ -92,8 +91,7 @@ class Walk {
   Found run() {
     struct stat info {};
     if (::fstat(root_.get(), &info) < 0) throw_errno("read", "the directory");
-    if (!S_ISDIR(info.st_mode))
-      throw Error(Code::invalid, "a snapshot is taken of a directory, and this is none");
+    if (!S_ISDIR(info.st_mode)) throw Error(Code::invalid, "a snapshot is taken of a directory, and this is none");
     device_ = info.st_dev;
     if (options_.ignore_files == IgnoreFiles::honour) {
       const bool azure = ::faccessat(root_.get(), kAzureIgnore, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
@@ -126,10 +124,9 @@ class Walk {
     auto names = same_names ? std::vector<std::string>() : list_names_of(here);
     const auto cached_rules =
         here.known && !result_.ignore_name.empty() ? cached_child(here, result_.ignore_name) : kNone;
-    const bool has_rules = same_names
-                               ? cached_rules != kNone
-                               : !result_.ignore_name.empty() &&
-                                     std::binary_search(names.begin(), names.end(), result_.ignore_name);
+    const bool has_rules = same_names ? cached_rules != kNone
+                                      : !result_.ignore_name.empty() &&
+                                            std::binary_search(names.begin(), names.end(), result_.ignore_name);
     if (has_rules) add_rules(here);
     here.same_rules = here.known && here.same_rules && has_rules == (cached_rules != kNone) &&
                       (!has_rules || is_as_cached(here, cached_rules));
@@ -148,9 +145,7 @@ class Walk {
     here.rules = std::make_shared<RuleChain>(root_, here.rules, path_, result_.ignore_name);
   }
 
-  std::uint32_t first_child(const Directory& here) const {
-    return here.cached == kNone ? 0 : here.cached + 1;
-  }
+  std::uint32_t first_child(const Directory& here) const { return here.cached == kNone ? 0 : here.cached + 1; }
   std::uint32_t end_of_children(const Directory& here) const {
     const auto& manifest = cache_->manifest();
     return here.cached == kNone ? static_cast<std::uint32_t>(manifest.entries().size())
@@ -185,15 +180,15 @@ class Walk {
         leave_out(here, name, kTooMany);
         continue;
       }
-      while (cached < end && cache_->manifest()[cached].name < name)
-        cached = cache_->manifest()[cached].subtree_end;
+      while (cached < end && cache_->manifest()[cached].name < name) cached = cache_->manifest()[cached].subtree_end;
       const bool known = cached < end && cache_->manifest()[cached].name == name;
       const auto real = renamed.find(name);
       real_ = real == renamed.end() ? std::string_view() : std::string_view(found_.texts.emplace_back(real->second));
       found_.texts.push_back(std::move(name));
       const std::string_view shown = found_.texts.back();
       if (!real_.empty() && shown.size() > kLongestName)
-        leave_out(here, shown, "has a name that is not UTF-8 or has a line break in it, and is too long to be written otherwise");
+        leave_out(here, shown,
+                  "has a name that is not UTF-8 or has a line break in it, and is too long to be written otherwise");
       else
         entry(here, shown, known ? cached : kNone, Listed::yes);
       real_ = {};
@@ -239,9 +234,11 @@ class Walk {
     }
     if (listed == Listed::yes) {
       if (ignored(here, name, S_ISDIR(info.st_mode))) return;
-      if (!is_valid_name(name)) return problem(here, path_ + std::string(name), "has no name for a snapshot", bad_name(name));
+      if (!is_valid_name(name))
+        return problem(here, path_ + std::string(name), "has no name for a snapshot", bad_name(name));
     }
-    if (!real_.empty()) leave_out(here, name, "is kept under this name: its own is not UTF-8, or has a line break in it");
+    if (!real_.empty())
+      leave_out(here, name, "is kept under this name: its own is not UTF-8, or has a line break in it");
     if (S_ISREG(info.st_mode)) return file(here, name, info, cached);
     if (S_ISDIR(info.st_mode)) return subdirectory(here, name, text.data(), cached);
     if (S_ISLNK(info.st_mode)) return symlink(here, name, text.data(), info, cached);
@@ -286,13 +283,11 @@ class Walk {
     node.size = size;
     total_ += node.size;
     if (total_ > options_.most_bytes || node.size > kLargestFile)
-      throw Error(Code::too_large,
-                  "the files are larger than allowed, at " + printable(path_ + std::string(name)),
+      throw Error(Code::too_large, "the files are larger than allowed, at " + printable(path_ + std::string(name)),
                   "leave some out by entries in " + ignore_file());
     if (cached != kNone) {
       const auto& before = cache_->manifest()[cached];
-      const bool at_hand =
-          !before.is_chunked() || (options_.has_recipe && options_.has_recipe(before.digest));
+      const bool at_hand = !before.is_chunked() || (options_.has_recipe && options_.has_recipe(before.digest));
       if (before.is_file() && before.size == node.size && cache_->stamp(cached) == node.stamp && at_hand) {
         node.digest = before.digest;
         if (before.kind == kind) ++as_cached_;
@@ -350,11 +345,11 @@ class Walk {
     add(here, Kind::symlink, name, info).target = target;
     if (!leads_out(target, depth_ - 1)) return;
     if (leaves_out())
-      leave_out(here, name, "is a symbolic link out of here, to " + printable(target) + ": the link is kept, not what it leads to");
+      leave_out(here, name,
+                "is a symbolic link out of here, to " + printable(target) + ": the link is kept, not what it leads to");
     else
       result_.warnings.push_back("the symbolic link " + printable(path_ + std::string(name)) +
-                                 " leads out of the tree, to " + printable(target) +
-                                 ", which the node may not have");
+                                 " leads out of the tree, to " + printable(target) + ", which the node may not have");
   }
 
   std::string ignore_file() const { return result_.ignore_name == kGitIgnore ? kGitIgnore : kAzureIgnore; }
@@ -368,10 +363,9 @@ class Walk {
   }
 
   Error bad_name(std::string_view name) const {
-    return Error(
-        Code::invalid,
-        "the name of " + printable(path_ + std::string(name)) + " is not UTF-8 or has a line break in it",
-        "rename it, or leave it out by an entry in " + ignore_file());
+    return Error(Code::invalid,
+                 "the name of " + printable(path_ + std::string(name)) + " is not UTF-8 or has a line break in it",
+                 "rename it, or leave it out by an entry in " + ignore_file());
   }
 
   Error too_deep(std::string_view name) const {
@@ -432,8 +426,6 @@ std::string Found::path_on_disk(std::uint32_t node) const {
   return path_by(nodes, node, [](const Node& each) { return each.real.empty() ? each.name : each.real; });
 }
 
-Found walk(const os::Fd& root, const ScanOptions& options, Scan& result) {
-  return Walk(root, options, result).run();
-}
+Found walk(const os::Fd& root, const ScanOptions& options, Scan& result) { return Walk(root, options, result).run(); }
 
 }  // namespace berth::snapshot

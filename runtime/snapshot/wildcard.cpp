@@ -35,9 +35,7 @@ bool add_class(std::bitset<256>& set, std::string_view name) {
   return false;
 }
 
-std::size_t index_of(char c) {
-  return static_cast<unsigned char>(c);
-}
+std::size_t index_of(char c) { return static_cast<unsigned char>(c); }
 
 }  // namespace
 
@@ -161,8 +159,7 @@ bool Wildcard::matches(std::string_view text) const {
         continue;
       }
     } else {
-      for (std::size_t k = 0; k < text.size(); ++k)
-        next[k + 1] = reach[k] && matches_one(token, text[k]) ? 1 : 0;
+      for (std::size_t k = 0; k < text.size(); ++k) next[k + 1] = reach[k] && matches_one(token, text[k]) ? 1 : 0;
     }
     if (skip_slash) {
       for (std::size_t k = 0; k <= text.size(); ++k) next[k] = static_cast<char>(next[k] | skipped[k]);

@@ -42,7 +42,8 @@ class Driver final : public drivers::Driver {
   Launched& last() { return launched.back(); }
   // The latest of the job. (Two that may start at the same time may do so in any order.)
   Launched& of(const model::JobId& job) {
-    const auto found = std::find_if(launched.rbegin(), launched.rend(), [&](const auto& each) { return each.id.job == job; });
+    const auto found =
+        std::find_if(launched.rbegin(), launched.rend(), [&](const auto& each) { return each.id.job == job; });
     REQUIRE(found != launched.rend());
     return *found;
   }
@@ -68,15 +69,16 @@ class Driver final : public drivers::Driver {
   void begin(LiveJobs) override {}
   async::Task<> stop() override { co_return; }
   async::Task<> prepare(const drivers::LaunchId&, const model::Job&, const environment::Ready&, const os::Identity&,
-                 drivers::Site&) override {
+                        drivers::Site&) override {
     throw_next(prepare_failures);
     co_return;
   }
   bool hands_over_keys() const override { return false; }
   async::Task<shim::Supervisor> start(const drivers::LaunchId& launch, const shim::Launch& plan, const drivers::Site&,
-                               const environment::Ready&, const std::string&) override {
+                                      const environment::Ready&, const std::string&) override {
     throw_next(refusals);
-    auto& made = launched.emplace_back(Launched{launch, plan, directories_.directory(launch.job, launch.number), {}, {}});
+    auto& made =
+        launched.emplace_back(Launched{launch, plan, directories_.directory(launch.job, launch.number), {}, {}});
     made.end = os::Fd(::eventfd(0, EFD_CLOEXEC));
     made.claim = os::FileLock::try_acquire(os::join(made.directory, shim::kClaimFile));
     shim::write_launch(made.directory, plan);

@@ -12,8 +12,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace berth;
   try {
-    const auto request = model::request_from_json(
-        model::parse_json(std::string_view(reinterpret_cast<const char*>(data), size)));
+    const auto request =
+        model::request_from_json(model::parse_json(std::string_view(reinterpret_cast<const char*>(data), size)));
     if (model::request_from_json(model::parse_json(model::to_json(request).dump())) != request) std::abort();
     model::validate(request);
   } catch (const Error& error) {

@@ -1,5 +1,5 @@
-// The body of a log in frames, as an agent might send it. The first byte chooses how the input is cut into pieces; what is
-// decoded must not depend on that, and is what was sent: encoded again it gives the same bytes.
+// The body of a log in frames, as an agent might send it. The first byte chooses how the input is cut into pieces; what
+// is decoded must not depend on that, and is what was sent: encoded again it gives the same bytes.
 
 #include <algorithm>
 #include <cstdint>

@@ -64,9 +64,7 @@ struct Node {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static Node node;
   if (size == 0) return 0;
-  std::string pack = data[0] % 3 == 0   ? node.full_header
-                     : data[0] % 3 == 1 ? node.delta_header
-                                        : std::string();
+  std::string pack = data[0] % 3 == 0 ? node.full_header : data[0] % 3 == 1 ? node.delta_header : std::string();
   pack.append(reinterpret_cast<const char*>(data) + 1, size - 1);
   MemorySource source(pack);
   const auto before = node.store.usage().objects;

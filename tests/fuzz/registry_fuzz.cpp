@@ -1,6 +1,6 @@
 // What registries, engines and credential files say. The first byte chooses which of them the rest is, from '0' on:
-// a registry's JSON, a challenge, an engine's stream of progress, a failure's body, a config.json. Each is an Error that
-// tells why, or what it came to holds.
+// a registry's JSON, a challenge, an engine's stream of progress, a failure's body, a config.json. Each is an Error
+// that tells why, or what it came to holds.
 
 #include <sys/mman.h>
 #include <unistd.h>

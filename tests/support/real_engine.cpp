@@ -69,8 +69,7 @@ class Helper {
 
   void take(const nlohmann::json& facts) {
     if (facts.contains("missing")) {
-      std::fprintf(stderr, "SKIPPED: tests with a real engine: %s\n",
-                   facts["missing"].get<std::string>().c_str());
+      std::fprintf(stderr, "SKIPPED: tests with a real engine: %s\n", facts["missing"].get<std::string>().c_str());
       return;
     }
     engine = RealEngine{facts["socket"],      facts["namespace"],  facts["user"],   facts["password"],
@@ -116,7 +115,8 @@ const RealEngine* real_engine() {
 
 std::vector<std::string> labelled(const Engine& engine, const std::string& kind, const std::string& label) {
   os::SpawnOptions options;
-  options.arguments = {"/usr/bin/env", "docker", "-H", "unix://" + engine.socket(), kind, "ls", "-q", "--filter", "label=" + label};
+  options.arguments = {"/usr/bin/env", "docker",        "-H", "unix://" + engine.socket(), kind, "ls", "-q",
+                       "--filter",     "label=" + label};
   if (kind != "volume") options.arguments.emplace_back("--no-trunc");
   if (kind == "container") options.arguments.emplace_back("-a");
   options.environment = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
@@ -129,12 +129,9 @@ std::vector<std::string> labelled(const Engine& engine, const std::string& kind,
   return found;
 }
 
-void restart_daemon(const std::string& signal) {
-  helper()->restart(signal);
-}
+void restart_daemon(const std::string& signal) { helper()->restart(signal); }
 
-InsideNetwork::InsideNetwork(const RealEngine& engine)
-    : outside_(os::open("/proc/thread-self/ns/net", O_RDONLY)) {
+InsideNetwork::InsideNetwork(const RealEngine& engine) : outside_(os::open("/proc/thread-self/ns/net", O_RDONLY)) {
   const auto inside = os::open(engine.network_namespace, O_RDONLY);
   if (::setns(inside.get(), CLONE_NEWNET) != 0) throw_errno("enter", engine.network_namespace);
 }

@@ -43,8 +43,7 @@ std::string indented(std::string_view text) {
 }
 
 long number_of(const std::vector<Check>& checks, Level level) {
-  return std::count_if(checks.begin(), checks.end(),
-                       [&](const Check& check) { return check.level == level; });
+  return std::count_if(checks.begin(), checks.end(), [&](const Check& check) { return check.level == level; });
 }
 
 std::string counted(long number, const std::string& noun) {
@@ -95,8 +94,6 @@ std::string checks_json(const std::vector<Check>& checks) {
   return out.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-bool has_problem(const std::vector<Check>& checks) {
-  return number_of(checks, Level::problem) > 0;
-}
+bool has_problem(const std::vector<Check>& checks) { return number_of(checks, Level::problem) > 0; }
 
 }  // namespace berth::cli::doctor

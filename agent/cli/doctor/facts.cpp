@@ -66,8 +66,7 @@ std::string group_name(gid_t gid) {
 
 bool in_session(gid_t group) {
   std::vector<gid_t> groups(static_cast<std::size_t>(std::max(::getgroups(0, nullptr), 0)));
-  groups.resize(
-      static_cast<std::size_t>(std::max(::getgroups(static_cast<int>(groups.size()), groups.data()), 0)));
+  groups.resize(static_cast<std::size_t>(std::max(::getgroups(static_cast<int>(groups.size()), groups.data()), 0)));
   return ::getegid() == group || std::find(groups.begin(), groups.end(), group) != groups.end();
 }
 
@@ -129,15 +128,12 @@ std::optional<std::string> Machine::text(const std::string& path) const {
   }
 }
 
-bool Machine::exists(const std::string& path) const {
-  return os::exists(root_ + path);
-}
+bool Machine::exists(const std::string& path) const { return os::exists(root_ + path); }
 
 std::vector<std::string> Machine::names(const std::string& directory) const {
   std::vector<std::string> names;
   std::error_code absent;
-  for (const auto& entry : fs::directory_iterator(root_ + directory, absent))
-    names.push_back(entry.path().filename());
+  for (const auto& entry : fs::directory_iterator(root_ + directory, absent)) names.push_back(entry.path().filename());
   return names;
 }
 
@@ -150,8 +146,8 @@ UserFacts read_user(const std::string& group) {
   facts.group_in_session = in_session(*gid);
   const auto identity = os::identity_of(::geteuid());
   facts.group_in_database =
-      identity && (identity->gid == *gid || std::find(identity->groups.begin(), identity->groups.end(),
-                                                      *gid) != identity->groups.end());
+      identity && (identity->gid == *gid ||
+                   std::find(identity->groups.begin(), identity->groups.end(), *gid) != identity->groups.end());
   return facts;
 }
 
@@ -175,8 +171,7 @@ ServiceFacts read_service(const Machine& machine) {
   for (const auto* link : {"multi-user.target.wants/berthd.service", "sockets.target.wants/berthd.socket"})
     if (machine.exists(std::string("/etc/systemd/system/") + link)) facts.enabled = true;
   if (!facts.systemd || !facts.installed) return facts;
-  if (const auto answer = machine.run({"systemctl", "is-active", "berthd.service"}))
-    facts.state = answer->output;
+  if (const auto answer = machine.run({"systemctl", "is-active", "berthd.service"})) facts.state = answer->output;
   return facts;
 }
 
@@ -209,8 +204,7 @@ AgentFacts agent_facts_from_json(std::string_view text) {
   const auto supervisors = list_at(answer, "supervisors");
   facts.supervisors = supervisors.size();
   for (const auto& each : supervisors)
-    if (at(each, "outdated") == json(true))
-      facts.jobs_of_outdated_supervisors.push_back(text_at(each, "job"));
+    if (at(each, "outdated") == json(true)) facts.jobs_of_outdated_supervisors.push_back(text_at(each, "job"));
   const auto leftovers = at(answer, "leftovers");
   facts.directories_left = texts_at(leftovers, "directories");
   facts.unrecorded = texts_at(leftovers, "unrecorded");
@@ -317,8 +311,7 @@ NvidiaFacts read_nvidia(const Machine& machine) {
 BootFacts read_boot(const Machine& machine) {
   BootFacts facts;
   facts.up = std::chrono::seconds(std::atol(machine.text("/proc/uptime").value_or("0").c_str()));
-  facts.reboot_required =
-      machine.exists("/var/run/reboot-required") || machine.exists("/run/reboot-required");
+  facts.reboot_required = machine.exists("/var/run/reboot-required") || machine.exists("/run/reboot-required");
   facts.packages = machine.text("/var/run/reboot-required.pkgs").value_or("");
   std::replace(facts.packages.begin(), facts.packages.end(), '\n', ' ');
   return facts;

@@ -11,8 +11,7 @@ namespace {
 
 constexpr std::array<const char*, 4> kControllers{"cpu", "io", "memory", "pids"};
 constexpr std::array<const char*, 2> kVolatile{"tmpfs", "ramfs"};
-constexpr std::array<const char*, 8> kRemote{"nfs",        "nfs4", "cifs", "smb3",
-                                             "fuse.sshfs", "9p",   "ceph", "glusterfs"};
+constexpr std::array<const char*, 8> kRemote{"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph", "glusterfs"};
 constexpr ByteSize kLittleSpace = 2_GiB;
 constexpr std::uint64_t kLittleShare = 20;  // one twentieth of the file system
 constexpr std::uint64_t kEnoughOpenFiles = 4096;
@@ -20,8 +19,7 @@ constexpr auto kClockTolerance = std::chrono::seconds(60);
 constexpr std::size_t kNamed = 5;  // of a list; --verbose tells all
 
 Check unknown(std::string name) {
-  return {
-      std::move(name), Level::note, "not checked: only the agent can tell, and it does not answer", "", {}};
+  return {std::move(name), Level::note, "not checked: only the agent can tell, and it does not answer", "", {}};
 }
 
 template <class List>
@@ -58,8 +56,8 @@ bool are_available(const std::vector<std::string>& controllers, const AgentFacts
 
 std::string delegation_advice(const std::vector<std::string>& missing, const AgentFacts& agent) {
   if (are_available(missing, agent))
-    return "they are there, but not handed on to jobs: processes in " + agent.cgroup_base +
-           " itself prevent that;\n" + restart_of(agent);
+    return "they are there, but not handed on to jobs: processes in " + agent.cgroup_base + " itself prevent that;\n" +
+           restart_of(agent);
   if (agent.machine_agent)
     return "let the agent run as the service of Berth's package, which asks systemd for all of them";
   return "sudo mkdir -p /etc/systemd/system/user@.service.d\n"
@@ -87,9 +85,7 @@ bool fuller_than(std::uint64_t percent, std::uint64_t free, std::uint64_t total)
   return percent > 0 && free < total && (total - free) * 100 >= percent * total;
 }
 
-bool little(std::uint64_t free, std::uint64_t total) {
-  return free < total / kLittleShare;
-}
+bool little(std::uint64_t free, std::uint64_t total) { return free < total / kLittleShare; }
 
 }  // namespace
 
@@ -119,9 +115,8 @@ Check judge_cgroup(CgroupMode mode, const Agent& agent) {
   if (agent && !agent->cgroup_base.empty()) check.details.push_back("jobs below " + agent->cgroup_base);
   if (mode != CgroupMode::unified) {
     check.level = Level::warning;
-    check.what = mode == CgroupMode::none
-                     ? "no control groups are mounted: limits are off"
-                     : "limits are off: the controllers are with version 1 of control groups";
+    check.what = mode == CgroupMode::none ? "no control groups are mounted: limits are off"
+                                          : "limits are off: the controllers are with version 1 of control groups";
     check.advice = kUnifiedAdvice;
     return check;
   }
@@ -131,8 +126,7 @@ Check judge_cgroup(CgroupMode mode, const Agent& agent) {
   }
   if (agent->cgroup_base.empty()) {
     check.level = Level::warning;
-    check.what =
-        "the agent may not make control groups: limits are off, and trees are killed process by process";
+    check.what = "the agent may not make control groups: limits are off, and trees are killed process by process";
     check.advice = delegation_advice({"memory"}, *agent);
     return check;
   }
@@ -151,19 +145,18 @@ Check judge_cgroup(CgroupMode mode, const Agent& agent) {
 Check judge_disk(const Agent& agent) {
   if (!agent) return unknown("disk");
   const auto& state = agent->state;
-  Check check{"disk",
-              Level::ok,
-              to_text(state.free) + " of " + to_text(state.total) + " free at " + state.path + " (" +
-                  state.file_system + ")",
-              "",
-              {}};
+  Check check{
+      "disk",
+      Level::ok,
+      to_text(state.free) + " of " + to_text(state.total) + " free at " + state.path + " (" + state.file_system + ")",
+      "",
+      {}};
   check.details.push_back(std::to_string(state.files_free) + " of " + std::to_string(state.files_total) +
                           " inodes free");
   check.details.push_back("new jobs are refused with less than " + to_text(state.reserved) + " free");
   if (among(state.file_system, kVolatile)) {
     check.level = Level::problem;
-    check.what =
-        state.path + " is on " + state.file_system + ": jobs and their records are gone after a reboot";
+    check.what = state.path + " is on " + state.file_system + ": jobs and their records are gone after a reboot";
     check.advice = "set state_dir to a directory on a disk";
   } else if (!state.refusal.empty() || state.free < state.reserved) {
     check.level = Level::problem;
@@ -202,10 +195,8 @@ Check judge_clock(const ClockFacts& clock, const Agent& agent) {
   }
   if (agent && agent->newest_record && clock.now + kClockTolerance < *agent->newest_record) {
     check.level = Level::problem;
-    check.what =
-        "set back: the latest record is " + to_words(*agent->newest_record - clock.now) + " in the future";
-    check.advice =
-        "set the clock right: sudo timedatectl set-ntp true, or sudo date -s …; durations are not affected";
+    check.what = "set back: the latest record is " + to_words(*agent->newest_record - clock.now) + " in the future";
+    check.advice = "set the clock right: sudo timedatectl set-ntp true, or sudo date -s …; durations are not affected";
   }
   return check;
 }
@@ -219,8 +210,7 @@ Check judge_overlay(const NamespaceFacts& namespaces, const Agent& agent) {
               "",
               {}};
   const auto advice = agent->machine_agent ? std::string() : namespace_advice(namespaces);
-  check.advice =
-      advice.empty() ? "sudo modprobe overlay; the state directory must be on ext4, xfs or btrfs" : advice;
+  check.advice = advice.empty() ? "sudo modprobe overlay; the state directory must be on ext4, xfs or btrfs" : advice;
   return check;
 }
 
@@ -253,8 +243,7 @@ Check judge_leftovers(const Agent& agent) {
   if (!agent->cgroups_left.empty()) {
     const auto& path = agent->cgroups_left.front().path;
     check.advice += check.advice.empty() ? "" : "\n";
-    if (processes > 0)
-      check.advice += "end what still runs there: echo 1 | sudo tee " + path + "/cgroup.kill\n";
+    if (processes > 0) check.advice += "end what still runs there: echo 1 | sudo tee " + path + "/cgroup.kill\n";
     check.advice += "remove the group: sudo rmdir " + path;
   }
   if (!agent->unrecorded.empty()) {
@@ -295,20 +284,18 @@ Check judge_python(const PythonFacts& python) {
 
 Check judge_git(const std::string& version) {
   if (version.empty())
-    return {"git",
-            Level::note,
-            "not installed; the git state of submitted code is recorded all the same",
-            "",
-            {}};
+    return {"git", Level::note, "not installed; the git state of submitted code is recorded all the same", "", {}};
   return {"git", Level::ok, "git " + version, "", {}};
 }
 
 Check judge_docker(const DockerFacts& docker, const Agent& agent) {
   switch (docker.state) {
     case DockerFacts::State::absent:
-      return {
-          "docker", Level::note, "no container engine listens on " + docker.socket + ": image jobs will not work",
-          "sudo apt install docker.io, or name its socket in the agent's configuration: docker_socket", {}};
+      return {"docker",
+              Level::note,
+              "no container engine listens on " + docker.socket + ": image jobs will not work",
+              "sudo apt install docker.io, or name its socket in the agent's configuration: docker_socket",
+              {}};
     case DockerFacts::State::denied:
       return {"docker",
               Level::note,
@@ -326,13 +313,14 @@ Check judge_docker(const DockerFacts& docker, const Agent& agent) {
   }
   const auto* name = docker.podman ? "Podman " : "Docker ";
   Check check{"docker", Level::ok, name + docker.version + " (API " + docker.api + ")", "", {docker.socket}};
-  const bool nvidia = docker.nvidia_hook || std::find(docker.runtimes.begin(), docker.runtimes.end(), "nvidia") !=
-                                                docker.runtimes.end();
+  const bool nvidia = docker.nvidia_hook ||
+                      std::find(docker.runtimes.begin(), docker.runtimes.end(), "nvidia") != docker.runtimes.end();
   if (agent && !agent->gpus.empty() && !docker.runtimes.empty() && !nvidia) {
     check.level = Level::problem;
     check.what += " knows no NVIDIA runtime: image jobs that ask for GPUs will not start";
-    check.advice = "install nvidia-container-toolkit (NVIDIA's package repository has it), then\n"
-                   "sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker";
+    check.advice =
+        "install nvidia-container-toolkit (NVIDIA's package repository has it), then\n"
+        "sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker";
   } else if (!docker.podman && docker.live_restore == false) {
     check.level = Level::note;
     check.what += "; a restart of it ends the image jobs that run";
@@ -372,7 +360,8 @@ Check judge_nvidia(const NvidiaFacts& nvidia) {
 Check judge_gpus(const NvidiaFacts& nvidia, const Agent& agent) {
   if (!agent) return unknown("gpus");
   const auto all = agent->gpus.size();
-  Check check{"gpus", Level::ok, std::to_string(all) + (all == 1 ? " GPU" : " GPUs") + " for jobs", "", agent->gpu_notes};
+  Check check{"gpus", Level::ok, std::to_string(all) + (all == 1 ? " GPU" : " GPUs") + " for jobs", "",
+              agent->gpu_notes};
   if (all == 0) {
     check.what = "the agent has no GPUs for jobs";
     if (!agent->gpu_notes.empty()) check.what += ": " + agent->gpu_notes.front();
@@ -388,8 +377,9 @@ Check judge_gpus(const NvidiaFacts& nvidia, const Agent& agent) {
   check.level = Level::warning;
   check.what = std::to_string(withheld.size()) + " of " + std::to_string(all) + (all == 1 ? " GPU is" : " GPUs are") +
                " withheld from jobs: " + joined(withheld, kNamed);
-  check.advice = "nvidia-smi tells who uses them and how they are; they are offered again when the reason is gone, and those "
-                 "after an Xid or taken out of use by `berth gpu resume`";
+  check.advice =
+      "nvidia-smi tells who uses them and how they are; they are offered again when the reason is gone, and those "
+      "after an Xid or taken out of use by `berth gpu resume`";
   return check;
 }
 

@@ -18,8 +18,7 @@ Check no_permission(const AccessFacts& access) {
   const auto& [socket, user, service, failure] = access;
   Check check{"agent", Level::problem, user.name + " may not use the socket " + socket.path, "", {}};
   if (!socket.exists || socket.group.empty() || (socket.mode & 0060) == 0) {
-    check.advice =
-        "it is for its owner alone: start an agent of your own with `berthd --user`, or use the machine's";
+    check.advice = "it is for its owner alone: start an agent of your own with `berthd --user`, or use the machine's";
     return check;
   }
   check.what += ", which is open to group " + socket.group;
@@ -66,12 +65,12 @@ Check not_running(const AccessFacts& access) {
 
 Check judge_agent(const AccessFacts& access, const Agent& agent) {
   if (agent)
-    return {"agent",
-            Level::ok,
-            "berthd " + agent->version + " answers on " + access.socket.path,
-            "",
-            {"pid " + std::to_string(agent->pid) +
-             (agent->machine_agent ? ", serves the machine" : ", serves its user")}};
+    return {
+        "agent",
+        Level::ok,
+        "berthd " + agent->version + " answers on " + access.socket.path,
+        "",
+        {"pid " + std::to_string(agent->pid) + (agent->machine_agent ? ", serves the machine" : ", serves its user")}};
   if (access.failure && access.failure->code() == Code::denied) return no_permission(access);
   if (!access.failure || access.failure->code() == Code::unavailable) return not_running(access);
   if (access.failure->code() == Code::not_found)
@@ -85,8 +84,7 @@ Check judge_agent(const AccessFacts& access, const Agent& agent) {
 
 Check judge_socket(const AccessFacts& access, const Agent& agent) {
   const auto& socket = access.socket;
-  if (!socket.exists)
-    return {"socket", Level::note, "not checked: " + socket.path + " cannot be looked at", "", {}};
+  if (!socket.exists) return {"socket", Level::note, "not checked: " + socket.path + " cannot be looked at", "", {}};
   const auto what = socket.owner + ":" + socket.group + " " + octal(socket.mode);
   if ((socket.mode & 0006) != 0)
     return {"socket",
@@ -97,12 +95,12 @@ Check judge_socket(const AccessFacts& access, const Agent& agent) {
   if (!agent) return {"socket", Level::ok, what, "", {}};
   if (!agent->machine_agent) return {"socket", Level::ok, what + ", for its owner alone", "", {}};
   if (socket.group != agent->group || (socket.mode & 0060) != 0060)
-    return {"socket",
-            Level::warning,
-            "only root may use it: " + what + " instead of root:" + agent->group + " 0660",
-            "make the group and let the agent take it: sudo groupadd --system " + agent->group + "; " +
-                restart_of(*agent),
-            {}};
+    return {
+        "socket",
+        Level::warning,
+        "only root may use it: " + what + " instead of root:" + agent->group + " 0660",
+        "make the group and let the agent take it: sudo groupadd --system " + agent->group + "; " + restart_of(*agent),
+        {}};
   return {"socket", Level::ok, what, "", {}};
 }
 

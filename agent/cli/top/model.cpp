@@ -37,9 +37,8 @@ void Model::note_rates(const Reading& before) {
     if (const auto rate = percent(use.cpu - earlier->second.cpu, passed)) cpu_[id] = *rate;
   }
   const auto rate = percent(reading_.cpu - before.cpu, passed);
-  machine_cpu_ = rate && reading_.cpus > 0
-                     ? std::optional(std::min(100.0, *rate / static_cast<double>(reading_.cpus)))
-                     : std::nullopt;
+  machine_cpu_ = rate && reading_.cpus > 0 ? std::optional(std::min(100.0, *rate / static_cast<double>(reading_.cpus)))
+                                           : std::nullopt;
 }
 
 std::size_t Model::selected_index() const {
@@ -71,18 +70,14 @@ const JobRecord* Model::selected_job() const {
   return index < reading_.jobs.size() ? &reading_.jobs[index] : nullptr;
 }
 
-void Model::job_ended(const std::string& id, const std::string& how) {
-  message_ = id + ": " + how;
-}
+void Model::job_ended(const std::string& id, const std::string& how) { message_ = id + ": " + how; }
 
 std::optional<double> Model::cpu_percent(const std::string& job) const {
   const auto found = cpu_.find(job);
   return found == cpu_.end() ? std::nullopt : std::optional(found->second);
 }
 
-std::optional<double> Model::machine_percent() const {
-  return machine_cpu_;
-}
+std::optional<double> Model::machine_percent() const { return machine_cpu_; }
 
 const std::string* Model::log_job() const {
   const bool shown = mode_ == Mode::log || (log_shown_ && mode_ != Mode::help);
@@ -156,8 +151,8 @@ Action Model::press_in_log(Key key) {
 
 void Model::scroll(std::ptrdiff_t lines) {
   const auto most = static_cast<std::ptrdiff_t>(log_.lines(kMostScrolled).size());
-  scrolled_ = static_cast<std::size_t>(std::clamp<std::ptrdiff_t>(
-      static_cast<std::ptrdiff_t>(scrolled_) + lines, 0, std::max<std::ptrdiff_t>(most - 1, 0)));
+  scrolled_ = static_cast<std::size_t>(std::clamp<std::ptrdiff_t>(static_cast<std::ptrdiff_t>(scrolled_) + lines, 0,
+                                                                  std::max<std::ptrdiff_t>(most - 1, 0)));
 }
 
 void Model::move(Key::Kind kind) {

@@ -20,8 +20,7 @@
 namespace berth::cli::top {
 namespace {
 
-constexpr int kEscapeDelay =
-    25;  // milliseconds until ESC alone is taken for the key, not a sequence's beginning
+constexpr int kEscapeDelay = 25;  // milliseconds until ESC alone is taken for the key, not a sequence's beginning
 
 short pair_of(Style style) {
   switch (style) {
@@ -182,8 +181,6 @@ std::vector<Key> Terminal::keys() {
   return keys;
 }
 
-int Terminal::input() const {
-  return STDIN_FILENO;
-}
+int Terminal::input() const { return STDIN_FILENO; }
 
 }  // namespace berth::cli::top

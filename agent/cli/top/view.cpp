@@ -17,8 +17,7 @@ using Lines = std::vector<Line>;
 constexpr std::size_t kHead = 3;      // two lines and an empty one, without GPUs
 constexpr std::size_t kLeastBody = 8;  // GPUs are left out where they would leave less
 constexpr std::size_t kLeastLog = 3;  // with its heading
-constexpr const char* kKeys =
-    "↑↓ select  c cancel  h hold/release  +- priority  f follow  l log  ? help  q quit";
+constexpr const char* kKeys = "↑↓ select  c cancel  h hold/release  +- priority  f follow  l log  ? help  q quit";
 
 std::string right(const std::string& text, std::size_t width) {
   return text.size() < width ? std::string(width - text.size(), ' ') + text : text;
@@ -46,12 +45,10 @@ std::string machine_text(const Model& model) {
   if (reading.cpus > 0) {
     const auto percent = percent_text(model.machine_percent());
     text += "   CPU " + (percent.empty() ? "" : percent + " of ") + std::to_string(reading.cpus);
-    const auto used =
-        reading.memory.bytes() - std::min(reading.memory_available.bytes(), reading.memory.bytes());
+    const auto used = reading.memory.bytes() - std::min(reading.memory_available.bytes(), reading.memory.bytes());
     text += "   memory " + brief_size(ByteSize(used)) + " of " + brief_size(reading.memory);
   }
-  return text + "   disk " + brief_size(reading.disk_free) + " of " + brief_size(reading.disk_total) +
-         " free";
+  return text + "   disk " + brief_size(reading.disk_free) + " of " + brief_size(reading.disk_total) + " free";
 }
 
 // "GPU 3   91%  41G/80G  calm-otter-2xyz"
@@ -76,8 +73,7 @@ std::size_t gpu_lines(const Model& model, Size size) {
 
 void add_head(Lines& lines, const Model& model, Size size) {
   const auto& reading = model.reading();
-  lines.push_back(
-      {reading.name + "   berthd " + reading.version + "   " + counts_text(reading.counts), Style::bold});
+  lines.push_back({reading.name + "   berthd " + reading.version + "   " + counts_text(reading.counts), Style::bold});
   lines.push_back({machine_text(model)});
   if (gpu_lines(model, size) > 0) add_gpus(lines, reading);
   if (!model.away().empty())
@@ -129,8 +125,7 @@ Style style_of(const model::Job& job) {
 // The rows of a list that fit, so that the selected one is among them.
 Jobs window(const Jobs& jobs, std::size_t rows, const std::string& selected) {
   if (jobs.size() <= rows) return jobs;
-  const auto at =
-      std::find_if(jobs.begin(), jobs.end(), [&](const auto* each) { return each->job.id == selected; });
+  const auto at = std::find_if(jobs.begin(), jobs.end(), [&](const auto* each) { return each->job.id == selected; });
   const auto index = at == jobs.end() ? 0 : static_cast<std::size_t>(at - jobs.begin());
   const auto first = std::min(index >= rows ? index - rows + 1 : 0, jobs.size() - rows);
   const auto begin = jobs.begin() + static_cast<std::ptrdiff_t>(first);
@@ -157,8 +152,7 @@ void add_table(Lines& lines, const Table& table, const Jobs& jobs, const Model& 
 }
 
 void add_running(Lines& lines, const Model& model, const Jobs& jobs, Size size) {
-  Table table(
-      {{"RUNNING"}, {"  CPU%"}, {"     MEMORY"}, {"     TIME"}, {"USER", 6}, {"STATE", 8}, {"NAME", 8}});
+  Table table({{"RUNNING"}, {"  CPU%"}, {"     MEMORY"}, {"     TIME"}, {"USER", 6}, {"STATE", 8}, {"NAME", 8}});
   for (const auto* record : jobs) table.add(running_row(model, *record));
   add_table(lines, table, jobs, model, size);
 }
@@ -180,8 +174,7 @@ std::pair<std::size_t, std::size_t> share(std::size_t room, std::size_t running,
 void add_jobs(Lines& lines, const Model& model, std::size_t rows, Size size) {
   const auto& reading = model.reading();
   if (reading.jobs.empty()) {
-    lines.push_back(
-        {"no live jobs; `berth submit` makes one, `berth ps -a` lists the ended ones", Style::dim});
+    lines.push_back({"no live jobs; `berth submit` makes one, `berth ps -a` lists the ended ones", Style::dim});
     return;
   }
   Jobs running;
@@ -196,8 +189,7 @@ void add_jobs(Lines& lines, const Model& model, std::size_t rows, Size size) {
   if (!running.empty()) add_running(lines, model, window(running, running_rows, model.selected()), size);
   if (!running.empty() && !waiting.empty()) lines.push_back({});
   if (!waiting.empty())
-    add_waiting(lines, model, window(waiting, waiting_rows, model.selected()), all_waiting - waiting.size(),
-                size);
+    add_waiting(lines, model, window(waiting, waiting_rows, model.selected()), all_waiting - waiting.size(), size);
 }
 
 // --- log
@@ -244,18 +236,17 @@ void add_whole_log(Lines& lines, const Model& model, Size size) {
 // --- help and footer
 
 void add_help(Lines& lines) {
-  constexpr const char* kHelp[] = {
-      "up, down, k, j    select a job (also PgUp, PgDn, Home, End)",
-      "c                 cancel it, after a question",
-      "h                 hold a waiting job, or release a held one",
-      "+ -               raise or lower a waiting job's priority",
-      "f, Enter          follow its log on the whole screen; up and down scroll,",
-      "                  f, q or Esc leads back",
-      "l                 show or hide the log below the jobs",
-      "q, Ctrl-C         quit; jobs run on",
-      "",
-      "CPU% is of one core: four busy cores are 400%. MEMORY is use/limit.",
-      "`berth top --help` tells more. Any key leads back."};
+  constexpr const char* kHelp[] = {"up, down, k, j    select a job (also PgUp, PgDn, Home, End)",
+                                   "c                 cancel it, after a question",
+                                   "h                 hold a waiting job, or release a held one",
+                                   "+ -               raise or lower a waiting job's priority",
+                                   "f, Enter          follow its log on the whole screen; up and down scroll,",
+                                   "                  f, q or Esc leads back",
+                                   "l                 show or hide the log below the jobs",
+                                   "q, Ctrl-C         quit; jobs run on",
+                                   "",
+                                   "CPU% is of one core: four busy cores are 400%. MEMORY is use/limit.",
+                                   "`berth top --help` tells more. Any key leads back."};
   for (const auto* text : kHelp) lines.push_back({text});
 }
 

@@ -33,9 +33,8 @@ int verb::cancel(const Arguments& arguments, Common& common) {
   options.section("Exit codes", kPlainExits);
   if (!options.parse(arguments, common)) return 0;
   if (all != jobs.empty())
-    throw Error(
-        Code::invalid, all ? "--all leaves no room for single jobs" : "no job named",
-        all ? "give --all or the jobs" : "give an id, @last, or --all; `berth ps` lists the live jobs");
+    throw Error(Code::invalid, all ? "--all leaves no room for single jobs" : "no job named",
+                all ? "give --all or the jobs" : "give an id, @last, or --all; `berth ps` lists the live jobs");
   Agent agent(socket_path(common));
   return change_jobs(agent, all ? own_live_jobs(agent) : jobs, common, "cancel");
 }

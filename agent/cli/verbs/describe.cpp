@@ -35,11 +35,9 @@ ordered_json to_json(const Verb& verb) {
   auto groups = ordered_json::array();
   for (const auto& group : description.groups) groups.push_back(to_json(group));
   auto sections = ordered_json::array();
-  for (const auto& [heading, text] : description.sections)
-    sections.push_back({{"heading", heading}, {"text", text}});
-  return {{"name", verb.name},          {"brief", verb.summary},
-          {"usage", description.usage}, {"summary", description.summary},
-          {"groups", groups},           {"sections", sections}};
+  for (const auto& [heading, text] : description.sections) sections.push_back({{"heading", heading}, {"text", text}});
+  return {{"name", verb.name}, {"brief", verb.summary}, {"usage", description.usage}, {"summary", description.summary},
+          {"groups", groups},  {"sections", sections}};
 }
 
 }  // namespace

@@ -65,25 +65,20 @@ int verb::download(const Arguments& arguments, Common& common) {
   if (outputs + code + diff > 1)
     throw Error(Code::invalid, "--outputs, --code and --diff exclude each other", "give one of them");
   std::string query;
-  if (attempt)
-    query = "?attempt=" + std::to_string(jobfile::whole_number("--attempt", *attempt, 1, 1'000'000));
+  if (attempt) query = "?attempt=" + std::to_string(jobfile::whole_number("--attempt", *attempt, 1, 1'000'000));
   if (attempt && (code || diff))
-    throw Error(Code::invalid, "--attempt goes with outputs only: all attempts run the same code",
-                "leave it away");
+    throw Error(Code::invalid, "--attempt goes with outputs only: all attempts run the same code", "leave it away");
   Agent agent(socket_path(common));
   const auto record = agent.job(job);
   const auto& id = record.job.id;
   const auto overwrite = force ? Overwrite::yes : Overwrite::no;
   Downloaded downloaded;
   if (code)
-    downloaded =
-        download_tree(agent, job_target(id, "/code"), directory.value_or("./" + id + "/code"), overwrite);
+    downloaded = download_tree(agent, job_target(id, "/code"), directory.value_or("./" + id + "/code"), overwrite);
   else if (diff)
-    downloaded =
-        download_text(agent, job_target(id, "/diff"), directory.value_or("./" + id), "code.diff", overwrite);
+    downloaded = download_text(agent, job_target(id, "/diff"), directory.value_or("./" + id), "code.diff", overwrite);
   else
-    downloaded =
-        download_tree(agent, job_target(id, "/outputs" + query), directory.value_or("./" + id), overwrite);
+    downloaded = download_tree(agent, job_target(id, "/outputs" + query), directory.value_or("./" + id), overwrite);
   print(common.json ? as_json(id, downloaded) : words(downloaded));
   if (!code && !diff && !attempt) tell_left_out(record.job);
   return 0;

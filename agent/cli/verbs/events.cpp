@@ -69,7 +69,8 @@ int verb::events(const Arguments& arguments, Common& common) {
                   "Prints what happened to jobs, a line for each step: time, job, what happened, who asked for it.");
   options.flag("-f,--follow", follow, "go on with what happens from now on");
   options.option("-n,--number", number, "N", "the newest N (default 100)");
-  options.option("--after", after, "N", "all after the event of this \"sequence\" (--json tells it) that are kept; 0: all");
+  options.option("--after", after, "N",
+                 "all after the event of this \"sequence\" (--json tells it) that are kept; 0: all");
   options.flag("--mine", query.mine, "only of your own jobs");
   options.section("Examples",
                   "  berth events -f\n"

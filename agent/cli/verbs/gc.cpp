@@ -12,10 +12,9 @@ namespace {
 
 std::string request(bool dry_run, const std::optional<std::string>& free) {
   const auto size = free ? parse_byte_size(*free) : ByteSize();
-  if (!size)
-    throw Error(Code::invalid, "--free: '" + printable(*free) + "' is no size", "write it as 512MiB or 20g");
-  return std::string(R"({"dry_run":)") + (dry_run ? "true" : "false") +
-         R"(,"free_bytes":)" + std::to_string(size->bytes()) + "}";
+  if (!size) throw Error(Code::invalid, "--free: '" + printable(*free) + "' is no size", "write it as 512MiB or 20g");
+  return std::string(R"({"dry_run":)") + (dry_run ? "true" : "false") + R"(,"free_bytes":)" +
+         std::to_string(size->bytes()) + "}";
 }
 
 }  // namespace

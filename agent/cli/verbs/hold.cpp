@@ -7,9 +7,8 @@ namespace berth::cli {
 
 int verb::hold(const Arguments& arguments, Common& common) {
   std::vector<std::string> jobs;
-  Options options(
-      "hold", "[options] JOB…",
-      "Keeps waiting jobs from starting, until `berth release`. A job that runs already is not touched.");
+  Options options("hold", "[options] JOB…",
+                  "Keeps waiting jobs from starting, until `berth release`. A job that runs already is not touched.");
   options.arguments("JOB", jobs, true, kJobHelp);
   options.section("Examples",
                   "  berth hold brave-heron\n"

@@ -70,9 +70,7 @@ void pass_with_times(Agent& agent, const Wanted& wanted) {
   const auto query = from_known_offset(agent, wanted);
   auto index = agent.log_index(wanted.job, query);
   const auto last = index.empty() ? system_clock().now() : index.back().second;
-  const LogTimes::Later later = [follow = query.follow, last] {
-    return follow ? system_clock().now() : last;
-  };
+  const LogTimes::Later later = [follow = query.follow, last] { return follow ? system_clock().now() : last; };
   TimedLines lines(LogTimes(std::move(index), later), LinePrinter(wanted.json));
   pass(agent, wanted, query, [&](const model::LogFrame& frame) { lines.take(frame); });
   lines.finish();
@@ -109,8 +107,7 @@ int verb::logs(const Arguments& arguments, Common& common) {
                   "  berth logs --json @last | jq -r .text\n");
   options.section("Exit codes", kPlainExits);
   if (!options.parse(arguments, common)) return 0;
-  if (build && remarks)
-    throw Error(Code::invalid, "--build and --agent exclude each other", "give one of them");
+  if (build && remarks) throw Error(Code::invalid, "--build and --agent exclude each other", "give one of them");
   if (since && tail) throw Error(Code::invalid, "--since and --tail exclude each other", "give one of them");
   auto& query = wanted.query;
   query.stream = build ? LogStream::build : remarks ? LogStream::agent : LogStream::job;

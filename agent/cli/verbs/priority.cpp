@@ -12,8 +12,7 @@ namespace {
 // "-5" is a number here, not an option.
 Arguments with_number_kept(Arguments arguments) {
   for (auto& argument : arguments)
-    if (argument.size() > 1 && argument[0] == '-' && argument[1] >= '0' && argument[1] <= '9')
-      argument.insert(0, "=");
+    if (argument.size() > 1 && argument[0] == '-' && argument[1] >= '0' && argument[1] <= '9') argument.insert(0, "=");
   return arguments;
 }
 
@@ -22,9 +21,8 @@ Arguments with_number_kept(Arguments arguments) {
 int verb::priority(const Arguments& arguments, Common& common) {
   std::string job;
   std::string number;
-  Options options(
-      "priority", "[options] JOB N",
-      "Changes the priority of a waiting job: higher starts first, equal ones in the order of submission.");
+  Options options("priority", "[options] JOB N",
+                  "Changes the priority of a waiting job: higher starts first, equal ones in the order of submission.");
   options.argument("JOB", job, kJobHelp);
   options.argument("N", number, "-1000 to 1000");
   options.section("Examples",

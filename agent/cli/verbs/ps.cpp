@@ -17,8 +17,7 @@ int verb::ps(const Arguments& arguments, Common& common) {
   bool all = false;
   bool mine = false;
   std::optional<std::string> number;
-  Options options("ps", "[options]",
-                  "Lists jobs in the order of submission, the newest last: the live ones, or all.");
+  Options options("ps", "[options]", "Lists jobs in the order of submission, the newest last: the live ones, or all.");
   options.flag("-a,--all", all, "ended jobs too");
   options.option("-n,--number", number, "N", "at most the newest N (default 100)");
   options.flag("--mine", mine, "only your own");

@@ -7,8 +7,7 @@
 namespace berth::cli {
 
 int verb::resume(const Arguments& arguments, Common& common) {
-  Options options("resume", "[options]",
-                  "Starts jobs again after `berth drain`. For the agent's owner and root.");
+  Options options("resume", "[options]", "Starts jobs again after `berth drain`. For the agent's owner and root.");
   options.section("Examples", "  berth resume\n");
   options.section("Exit codes", kPlainExits);
   if (!options.parse(arguments, common)) return 0;

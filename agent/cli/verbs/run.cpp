@@ -31,11 +31,10 @@ int verb::run(const Arguments& arguments, Common& common) {
   declare(options, submission);
   options.group("Following");
   options.flag("-n,--detach", detach, "do not follow: print the id, as `berth submit` does");
-  options.section(
-      "Signals",
-      "  Ctrl-C at a terminal asks: detach, cancel or go on; a second one cancels.\n"
-      "  Elsewhere SIGINT cancels the job. SIGTERM always does. SIGHUP detaches: the job lives on,\n"
-      "  as it does when the agent is restarted or this program is killed.\n");
+  options.section("Signals",
+                  "  Ctrl-C at a terminal asks: detach, cancel or go on; a second one cancels.\n"
+                  "  Elsewhere SIGINT cancels the job. SIGTERM always does. SIGHUP detaches: the job lives on,\n"
+                  "  as it does when the agent is restarted or this program is killed.\n");
   options.section("Examples",
                   "  berth run train.py --epochs 10\n"
                   "  berth run --python .venv/bin/python --gpus 1 --timeout 2h -- python train.py\n"

@@ -34,8 +34,7 @@ http::Client::Options impatient() {
 }
 
 top::Reading ask(Agent& agent) {
-  return top::reading_from_json(agent.get("/v1/status"),
-                                agent.get(std::string("/v1/jobs?order=queue&limit=") + kLimit),
+  return top::reading_from_json(agent.get("/v1/status"), agent.get(std::string("/v1/jobs?order=queue&limit=") + kLimit),
                                 agent.get("/v1/usage"));
 }
 
@@ -83,8 +82,7 @@ class Watch {
   void refresh() {
     try_to([&] {
       model_.take(ask(agent_));
-      if (const auto gone = model_.take_vanished())
-        model_.job_ended(*gone, state_text(agent_.job(*gone).job));
+      if (const auto gone = model_.take_vanished()) model_.job_ended(*gone, state_text(agent_.job(*gone).job));
     });
   }
 
@@ -111,8 +109,7 @@ class Watch {
 
   void await(milliseconds pause) {
     std::array<pollfd, 2> sources{{{terminal_->input(), POLLIN, 0}, {signals_.fd().get(), POLLIN, 0}}};
-    if (::poll(sources.data(), sources.size(), static_cast<int>(pause.count())) < 0)
-      return;  // EINTR: look again
+    if (::poll(sources.data(), sources.size(), static_cast<int>(pause.count())) < 0) return;  // EINTR: look again
     if (sources[1].revents != 0) answer_signal();
     if ((sources[0].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) over_ = true;  // the terminal is gone
     if ((sources[0].revents & POLLIN) != 0)
@@ -164,10 +161,9 @@ class Watch {
 }  // namespace
 
 int verb::top(const Arguments& arguments, Common& common) {
-  Options options(
-      "top", "[options]",
-      "Watches the node live: what runs with its CPU and memory, what waits and why, and the log of the "
-      "selected job. Reads once a second; nothing is measured while nobody watches.");
+  Options options("top", "[options]",
+                  "Watches the node live: what runs with its CPU and memory, what waits and why, and the log of the "
+                  "selected job. Reads once a second; nothing is measured while nobody watches.");
   options.section("Keys",
                   "  up, down, k, j   select a job (also PgUp, PgDn, Home, End)\n"
                   "  c                cancel it, after a question\n"
@@ -177,11 +173,10 @@ int verb::top(const Arguments& arguments, Common& common) {
                   "  l                show or hide the log below the jobs\n"
                   "  ?                these keys\n"
                   "  q, Ctrl-C        quit; jobs run on\n");
-  options.section(
-      "Columns",
-      "  CPU%    since the last reading, of one core: four busy cores are 400%\n"
-      "  MEMORY  in use, and the job's limit where it has one; without the memory controller of cgroup v2\n"
-      "          the sum of its processes, in which shared pages count several times\n");
+  options.section("Columns",
+                  "  CPU%    since the last reading, of one core: four busy cores are 400%\n"
+                  "  MEMORY  in use, and the job's limit where it has one; without the memory controller of cgroup v2\n"
+                  "          the sum of its processes, in which shared pages count several times\n");
   options.section("Examples", "  berth top\n  berth top --socket ~/.local/state/berth/berth.sock\n");
   options.section("Exit codes", kPlainExits);
   if (!options.parse(arguments, common)) return 0;

@@ -36,16 +36,13 @@ constexpr std::array<Verb, 2> kVerbsForPrograms{{
 }};
 
 const Verb* find_in(std::span<const Verb> verbs, std::string_view name) {
-  const auto found =
-      std::find_if(verbs.begin(), verbs.end(), [&](const Verb& verb) { return verb.name == name; });
+  const auto found = std::find_if(verbs.begin(), verbs.end(), [&](const Verb& verb) { return verb.name == name; });
   return found == verbs.end() ? nullptr : &*found;
 }
 
 }  // namespace
 
-std::span<const Verb> verbs() {
-  return kVerbs;
-}
+std::span<const Verb> verbs() { return kVerbs; }
 
 const Verb* find_verb(std::string_view name) {
   const auto* listed = find_in(kVerbs, name);

@@ -98,7 +98,8 @@ TEST_CASE("frames are for who asks for them by name") {
   CHECK(log_form(http::Request(body)) == LogForm::text);
   for (const char* accept : {"*/*", "text/plain", "application/*", "application/x-berth-log2", "", ",", ";", " , "})
     CHECK(log_form(asking(body, accept)) == LogForm::text);
-  for (const char* accept : {"application/x-berth-log", "text/plain, Application/X-Berth-Log;q=0.5", " application/x-berth-log ,*/*"})
+  for (const char* accept :
+       {"application/x-berth-log", "text/plain, Application/X-Berth-Log;q=0.5", " application/x-berth-log ,*/*"})
     CHECK(log_form(asking(body, accept)) == LogForm::frames);
   CHECK(log_response(LogForm::frames, {}).content_type() == "application/x-berth-log");
   CHECK(log_response(LogForm::text, {}).content_type() == "text/plain; charset=utf-8");
@@ -149,7 +150,8 @@ TEST_CASE("what a mask holds back is in no frame before it is shown, so that not
       if (size > 0) co_await out.take(frame);
     };
     const auto mask = std::make_shared<const logs::Mask>(std::vector{kSecret});
-    const auto first = in_order(body_of(LogForm::frames, masked(send_all_but_end, mask, "", MaskingLane{log.lanes, 1000})));
+    const auto first =
+        in_order(body_of(LogForm::frames, masked(send_all_but_end, mask, "", MaskingLane{log.lanes, 1000})));
     const auto next = first.empty() ? 0 : first.back().end;
     CHECK(next <= size);
     // Another agent is asked for the rest.
@@ -165,10 +167,10 @@ TEST_CASE("nothing that a mask holds back goes beyond a hole") {
   StoredLog log("a s3cr3t" + std::string(92, '\0') + "-value b s3cr", {{8, 100}});
   const std::string hole = "\n[… 92 B left out (bytes 8–100) …]\n";
   CHECK(in_order(body_of(LogForm::frames, log.masked_from(0, {kSecret}))) == Frames{{Kind::text, 0, 2, "a "},
-                                                                                     {Kind::text, 2, 8, "******"},
-                                                                                     {Kind::left_out, 8, 100, hole},
-                                                                                     {Kind::text, 100, 109, "-value b "},
-                                                                                     {Kind::text, 109, 113, "s3cr"}});
+                                                                                    {Kind::text, 2, 8, "******"},
+                                                                                    {Kind::left_out, 8, 100, hole},
+                                                                                    {Kind::text, 100, 109, "-value b "},
+                                                                                    {Kind::text, 109, 113, "s3cr"}});
   CHECK(body_of(LogForm::text, log.masked_from(0, {kSecret, "left out"})) == "a ******" + hole + "-value b s3cr");
 }
 

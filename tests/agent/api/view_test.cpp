@@ -75,7 +75,8 @@ TEST_CASE("an outline has nothing of the request but name, resources and times, 
   CHECK(read.attempts[0].started == job.attempts[1].started);
 }
 
-TEST_CASE("an event is shown as its job is: whole to its owner and root, or where others may read, else as the outline") {
+TEST_CASE(
+    "an event is shown as its job is: whole to its owner and root, or where others may read, else as the outline") {
   model::Event event;
   event.job = "brave-heron-7k2m";
   event.uid = 1000;

@@ -12,8 +12,7 @@ using namespace berth::cli;
 
 namespace {
 
-std::string refusal(const std::optional<std::string>& code, const std::string& here,
-                    const std::string& home) {
+std::string refusal(const std::optional<std::string>& code, const std::string& here, const std::string& home) {
   try {
     code_root(code, here, home);
   } catch (const Error& error) {

@@ -33,9 +33,7 @@ TEST_CASE("verbs are completed, and only by their beginning") {
   CHECK(texts({"frobnicate", ""}).empty());
 }
 
-TEST_CASE("what is for programs is never offered") {
-  CHECK(texts({"_"}).empty());
-}
+TEST_CASE("what is for programs is never offered") { CHECK(texts({"_"}).empty()); }
 
 TEST_CASE("every option of every verb is offered, with its help") {
   for (const auto& verb : verbs()) {

@@ -30,8 +30,7 @@ TEST_CASE("an unknown verb suggests the nearest") {
 }
 
 TEST_CASE("the overview names every verb") {
-  for (const auto& verb : verbs())
-    CHECK(overview().find("\n  " + std::string(verb.name) + " ") != std::string::npos);
+  for (const auto& verb : verbs()) CHECK(overview().find("\n  " + std::string(verb.name) + " ") != std::string::npos);
 }
 
 TEST_CASE("every verb has a help that a stranger can use, and refuses what it does not know") {
@@ -75,8 +74,7 @@ TEST_CASE("options that exclude each other are refused") {
 }
 
 TEST_CASE("failures are told in one sentence and a remedy") {
-  CHECK(failure_text(
-            Error(Code::not_found, "no job 'x'", "look with `berth ps`").add_context("while waiting")) ==
+  CHECK(failure_text(Error(Code::not_found, "no job 'x'", "look with `berth ps`").add_context("while waiting")) ==
         "berth: no job 'x', while waiting\n  look with `berth ps`\n");
   CHECK(failure_text(Error(Code::io, "bad \x1b[1m")).find('\x1b') == std::string::npos);
 }

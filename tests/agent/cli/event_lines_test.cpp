@@ -12,8 +12,12 @@ using namespace berth::cli;
 namespace {
 
 nlohmann::json event(int sequence, const std::string& words, const nlohmann::json& by) {
-  return {{"sequence", sequence}, {"time", "2026-03-14T15:09:26.535Z"}, {"job", "brave-heron-7k2m"},
-          {"words", words},       {"by", by},                           {"what", "one of a newer agent"}};
+  return {{"sequence", sequence},
+          {"time", "2026-03-14T15:09:26.535Z"},
+          {"job", "brave-heron-7k2m"},
+          {"words", words},
+          {"by", by},
+          {"what", "one of a newer agent"}};
 }
 
 std::string answer(const nlohmann::json& events, const nlohmann::json& missing = nlohmann::json::array()) {
@@ -25,8 +29,9 @@ std::string answer(const nlohmann::json& events, const nlohmann::json& missing =
 TEST_CASE("an event is a line: local time, job, what happened, who asked for it") {
   EventLines lines(false);
   const auto text = lines.read(answer({event(1, "submitted", "ada"), event(2, "attempt 1 started\x1b", nullptr)}));
-  CHECK(text.lines == "2026-03-14 15:09:26  brave-heron-7k2m      submitted, by ada\n"
-                      "2026-03-14 15:09:26  brave-heron-7k2m      attempt 1 started\\x1b\n");
+  CHECK(text.lines ==
+        "2026-03-14 15:09:26  brave-heron-7k2m      submitted, by ada\n"
+        "2026-03-14 15:09:26  brave-heron-7k2m      attempt 1 started\\x1b\n");
   CHECK(text.next == 7);
   CHECK(text.events == 2);
   CHECK(text.remarks.empty());
@@ -43,7 +48,8 @@ TEST_CASE("what is not kept any more is told once for each user, and again when 
     return answer(nlohmann::json::array(), {{{"uid", 1001}, {"user", "bob"}, {"up_to", up_to}}});
   };
   EventLines lines(false);
-  CHECK(lines.read(missing(5)).remarks == std::vector<std::string>{"not all events of bob's jobs up to 5 are kept any more"});
+  CHECK(lines.read(missing(5)).remarks ==
+        std::vector<std::string>{"not all events of bob's jobs up to 5 are kept any more"});
   CHECK(lines.read(missing(5)).remarks.empty());
   CHECK(lines.read(missing(6)).remarks.size() == 1);
   EventLines as_json(true);

@@ -17,9 +17,7 @@ namespace {
 
 using Script = ScriptedAgent;
 
-std::string record(const model::Job& job) {
-  return Script::ok(model::to_json(job).dump());
-}
+std::string record(const model::Job& job) { return Script::ok(model::to_json(job).dump()); }
 
 model::Job ended() {
   auto job = sample::running();
@@ -105,7 +103,8 @@ TEST_CASE("a job that prints what stands for a hole moves nothing") {
                  {framed({sent("two\n", next)}, true)},
                  {record(ended())}});
   CHECK(follow_all(script).text == "one\n" + kHole + "two\n");
-  CHECK(script.finish()[2] == "GET /v1/jobs/quick-lynx-9abc/log?attempt=1&offset=" + std::to_string(next) + "&follow=1");
+  CHECK(script.finish()[2] ==
+        "GET /v1/jobs/quick-lynx-9abc/log?attempt=1&offset=" + std::to_string(next) + "&follow=1");
 }
 
 TEST_CASE("an agent that sends the text alone is followed by its bytes, from where it says that it starts") {

@@ -41,8 +41,7 @@ TEST_CASE("ps is fitted to the screen, and its colours stand for states") {
     begin = end + 1;
   }
   CHECK(text.find("brave-heron-7k2m") != std::string::npos);
-  CHECK(jobs_table(four_jobs(), sample::noon(), {0, true}).find("\x1b[32mCompleted\x1b[0m") !=
-        std::string::npos);
+  CHECK(jobs_table(four_jobs(), sample::noon(), {0, true}).find("\x1b[32mCompleted\x1b[0m") != std::string::npos);
 }
 
 TEST_CASE("a hostile name cannot steer the terminal") {
@@ -173,8 +172,8 @@ TEST_CASE("what of the outputs was not collected as the job left it is told, in 
   CHECK(left_out_text(job, 3) ==
         "1 output was not collected as the job left it: outputs/\\x1b[31m is a socket, a pipe or a device");
   left_out = {30, {{"a", "is a pipe"}, {"b", "cannot be read"}}};
-  CHECK(left_out_text(job, 1) == "30 outputs were not collected as the job left them: a is a pipe; `berth show " +
-                                     job.id + "` names more");
+  CHECK(left_out_text(job, 1) ==
+        "30 outputs were not collected as the job left them: a is a pipe; `berth show " + job.id + "` names more");
   const auto page = job_page({job, "", ""}, sample::noon(), {});
   CHECK(page.find("30 entries not collected as the job left it") != std::string::npos);
   CHECK(page.find("b cannot be read") != std::string::npos);

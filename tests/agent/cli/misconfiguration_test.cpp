@@ -32,7 +32,8 @@ Common to(const std::string& socket) {
 
 TEST_CASE("an agent that its configuration keeps from running is told with file and line") {
   const os::TempDir place;
-  const auto installation = installed(place, (place / "berthd.yaml") + ":1: unknown key 'log_cpa'; known keys: cpus", 2);
+  const auto installation =
+      installed(place, (place / "berthd.yaml") + ":1: unknown key 'log_cpa'; known keys: cpus", 2);
   const auto error = explained(away(), to("/run/berth/berth.sock"), installation);
   CHECK(error.code() == Code::unavailable);
   CHECK(error.message().find("berthd.yaml:1: unknown key 'log_cpa'") != std::string::npos);

@@ -63,8 +63,7 @@ GPUs
 
 TEST_CASE("status of another version is told as far as it goes") {
   CHECK(status_page("{}", {}) == "Node\n\nQueue\n\nResources\n");
-  CHECK(status_page(R"({"jobs":7,"capacity":[],"remarks":{},"drained":"yes"})", {}) ==
-        "Node\n\nQueue\n\nResources\n");
+  CHECK(status_page(R"({"jobs":7,"capacity":[],"remarks":{},"drained":"yes"})", {}) == "Node\n\nQueue\n\nResources\n");
 }
 
 TEST_CASE("gc tells what goes, what stays, and why") {
@@ -92,6 +91,8 @@ TEST_CASE("of many things that go the first are told one by one") {
   std::string items;
   for (int i = 0; i < 12; ++i) items += std::string(i > 0 ? "," : "") + R"({"kind":"logs","what":"log","bytes":1})";
   const auto page = garbage_page(R"({"kinds":[{"kind":"logs","words":"logs","held":{"count":12,"bytes":12},
-      "going":{"count":12,"bytes":12}}],"items":[)" + items + "]}", true, {});
+      "going":{"count":12,"bytes":12}}],"items":[)" +
+                                     items + "]}",
+                                 true, {});
   CHECK(page.find("and 2 more (--json tells all)") != std::string::npos);
 }

@@ -36,8 +36,7 @@ TEST_CASE("the command begins at the first word that is no option, and is left a
   CHECK(parse({"train.py", "--gpus", "7", "-h", "--json"}).submission.flags.command ==
         Words{"train.py", "--gpus", "7", "-h", "--json"});
   CHECK_FALSE(parse({"train.py", "--json"}).common.json);
-  const auto parsed =
-      parse({"--gpus", "1", "-e", "A=1", "-e", "B=2", "--json", "sh", "-c", "a -- b", "--", "x"});
+  const auto parsed = parse({"--gpus", "1", "-e", "A=1", "-e", "B=2", "--json", "sh", "-c", "a -- b", "--", "x"});
   CHECK(parsed.submission.flags.gpus == "1");
   CHECK(parsed.submission.flags.environment_variables == Words{"A=1", "B=2"});
   CHECK(parsed.common.json);
@@ -51,8 +50,8 @@ TEST_CASE("after -- even an option is the command") {
 }
 
 TEST_CASE("options take values of every form") {
-  const auto parsed = parse({"--priority", "-5", "--name=a b", "--tag", "k=v", "--output", "x", "--output=y",
-                             "--name=last", "true"});
+  const auto parsed =
+      parse({"--priority", "-5", "--name=a b", "--tag", "k=v", "--output", "x", "--output=y", "--name=last", "true"});
   CHECK(parsed.mistake.empty());
   CHECK(parsed.submission.flags.priority == "-5");
   CHECK(parsed.submission.flags.name == "last");

@@ -5,8 +5,7 @@
 using berth::cli::progress_bar;
 
 TEST_CASE("a bar shows part, percentage and sizes") {
-  CHECK(progress_bar("sending code", 0, 20 << 20) ==
-        "sending code  [                    ]   0%  0 B of 20 MiB");
+  CHECK(progress_bar("sending code", 0, 20 << 20) == "sending code  [                    ]   0%  0 B of 20 MiB");
   CHECK(progress_bar("sending code", 9 << 20, 20 << 20) ==
         "sending code  [#########           ]  45%  9.0 MiB of 20 MiB");
   CHECK(progress_bar("sending code", 30 << 20, 20 << 20) ==

@@ -69,8 +69,10 @@ TEST_CASE("where the registries cannot be told everything is taken") {
 
 TEST_CASE("a credential helper is asked as docker would") {
   os::TempDir place;
-  os::write_file(place / "docker-credential-tests", "#!/bin/sh\nread host\n"
-                 "echo '{\"Username\": \"ann\", \"Secret\": \"hush\"}'\n", 0755, os::Durable::no);
+  os::write_file(place / "docker-credential-tests",
+                 "#!/bin/sh\nread host\n"
+                 "echo '{\"Username\": \"ann\", \"Secret\": \"hush\"}'\n",
+                 0755, os::Durable::no);
   const std::string before = std::getenv("PATH");
   ::setenv("PATH", (place.path() + ":" + before).c_str(), 1);
   CHECK(read(R"({"credHelpers": {"r.example:5000": "tests"}})", image("r.example:5000/x")) == kAnn);

@@ -7,9 +7,7 @@
 
 namespace berth::cli::sample {
 
-inline Instant noon() {
-  return *parse_rfc3339("2026-03-14T12:00:00Z");
-}
+inline Instant noon() { return *parse_rfc3339("2026-03-14T12:00:00Z"); }
 inline Digest digest(std::uint8_t fill) {
   Digest digest;
   digest.bytes.fill(fill);

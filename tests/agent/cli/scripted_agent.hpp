@@ -58,10 +58,9 @@ class ScriptedAgent {
     return complete ? text + "0\r\n\r\n" : text;
   }
   static std::string failure(int status, const std::string& code, const std::string& message) {
-    const auto body =
-        R"({"error":{"code":")" + code + R"(","message":")" + message + R"(","hint":"","context":[]}})";
-    return "HTTP/1.1 " + std::to_string(status) + " No\r\nContent-Length: " + std::to_string(body.size()) +
-           "\r\n\r\n" + body;
+    const auto body = R"({"error":{"code":")" + code + R"(","message":")" + message + R"(","hint":"","context":[]}})";
+    return "HTTP/1.1 " + std::to_string(status) + " No\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
+           body;
   }
 
  private:

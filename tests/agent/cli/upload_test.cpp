@@ -35,8 +35,7 @@ TEST_CASE("a large body is sent while it is made, byte for byte") {
   http::Client client(script.socket());
   Upload upload(client, "/v1/snapshots", "application/x-berth-pack");
   const auto body = pattern(20 << 20);
-  for (std::size_t at = 0; at < body.size(); at += 300'000)
-    upload.take(std::string_view(body).substr(at, 300'000));
+  for (std::size_t at = 0; at < body.size(); at += 300'000) upload.take(std::string_view(body).substr(at, 300'000));
   CHECK(upload.finish() == "{}");
   CHECK((script.finish().front() == "POST /v1/snapshots " + body));
 }

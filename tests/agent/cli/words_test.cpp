@@ -26,8 +26,7 @@ TEST_CASE("moments are told from now on, also when the clock was set back") {
 }
 
 TEST_CASE("commands are shown as one would type them") {
-  CHECK(command_text({"echo", "a b", "", "it's", "$HOME", "x=1"}) ==
-        R"(echo 'a b' '' 'it'\''s' '$HOME' x=1)");
+  CHECK(command_text({"echo", "a b", "", "it's", "$HOME", "x=1"}) == R"(echo 'a b' '' 'it'\''s' '$HOME' x=1)");
   CHECK(command_text({"echo", "a\nb"}).find('\n') == std::string::npos);
 }
 

@@ -20,8 +20,7 @@ struct Key {
 };
 
 bool is_key_line(const std::string& line) {
-  return line.size() > 1 && line[0] == '#' && line[1] >= 'a' && line[1] <= 'z' &&
-         line.find(": ") != std::string::npos;
+  return line.size() > 1 && line[0] == '#' && line[1] >= 'a' && line[1] <= 'z' && line.find(": ") != std::string::npos;
 }
 
 // "#key: value" with the paragraph above it, which says "Unset:" where the value is only an example.
@@ -50,9 +49,7 @@ std::set<std::string> known_keys() {
   return keys;
 }
 
-std::string installed() {
-  return os::read_file(BERTH_INSTALLED_CONFIG, 1U << 20);
-}
+std::string installed() { return os::read_file(BERTH_INSTALLED_CONFIG, 1U << 20); }
 
 }  // namespace
 

@@ -90,9 +90,7 @@ TEST_CASE("an empty file keeps the defaults") {
   CHECK(parse("").disk.high == 90);
 }
 
-TEST_CASE("the budget may be a share of the disk") {
-  CHECK(parse("disk_budget: 50%").disk.budget->of(1000) == 500);
-}
+TEST_CASE("the budget may be a share of the disk") { CHECK(parse("disk_budget: 50%").disk.budget->of(1000) == 500); }
 
 TEST_CASE("GPUs are all offered, none, or those that are named") {
   CHECK(parse("").gpus.managed);

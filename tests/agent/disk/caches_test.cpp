@@ -77,7 +77,8 @@ TEST_CASE("downloads of builds go user after user, the least recently used first
     disk::SurveyContext context;
     builds.downloads().begin(kBuild, 0);
     const auto found = kind->survey(context);
-    const std::vector<std::string> expected{"downloads of " + os::user_name(kOther), "downloads of " + os::user_name(kUser)};
+    const std::vector<std::string> expected{"downloads of " + os::user_name(kOther),
+                                            "downloads of " + os::user_name(kUser)};
     CHECK(whats(found.candidates) == expected);
     for (const auto& one : found.candidates) {
       CHECK(one.bytes >= 100'000);

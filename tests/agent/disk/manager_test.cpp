@@ -37,7 +37,8 @@ class Site {
 
   void run(const std::function<async::Task<>(disk::Manager&)>& body) {
     const auto whole = [](Site& site, const std::function<async::Task<>(disk::Manager&)>& act) -> async::Task<> {
-      disk::Manager::Disk disk{site.database.directory.path(), site.store, site.objects, site.files, site.reserve, {}, {}};
+      disk::Manager::Disk disk{
+          site.database.directory.path(), site.store, site.objects, site.files, site.reserve, {}, {}};
       disk.kinds = std::move(site.kinds);
       disk.image_disk = [&site] { return site.images; };
       disk::Manager manager(co_await async::this_coro::executor, site.limits, std::move(disk), system_clock(), Log());

@@ -136,7 +136,8 @@ TEST_CASE("where all of it would not help, only what can be made again goes") {
 TEST_CASE("nothing goes in vain: not what others need, nor what gives nothing back at the end") {
   auto shared = candidate(3, 31, 0, 1);
   shared.useless = true;
-  const std::vector<Candidate> candidates{shared, candidate(3, 32, 0, 2), candidate(3, 33, 10, 3), candidate(3, 34, 0, 4)};
+  const std::vector<Candidate> candidates{shared, candidate(3, 32, 0, 2), candidate(3, 33, 10, 3),
+                                          candidate(3, 34, 0, 4)};
   CHECK(going(candidates, {{100, 0, ""}}) == Numbers{32, 33});  // 33 is free only once 32 is gone
   shared.due = true;
   CHECK(going({shared, candidate(3, 32, 0, 2)}, {{100, 0, ""}}) == Numbers{31});
@@ -148,7 +149,8 @@ TEST_CASE("whatever there is and is needed, the choice keeps its promises") {
   for (int round = 0; round < 3000; ++round) {
     std::vector<Candidate> candidates;
     for (unsigned i = 0; i < below(40); ++i)
-      candidates.push_back(candidate(below(5), i, below(4) == 0 ? 0 : below(1000), static_cast<int>(below(50)), below(6) == 0));
+      candidates.push_back(
+          candidate(below(5), i, below(4) == 0 ? 0 : below(1000), static_cast<int>(below(50)), below(6) == 0));
     std::vector<Need> needs;
     for (unsigned i = 0; i < below(3); ++i) needs.push_back({below(15'000), below(2) == 0 ? 0 : below(15'000), ""});
     for (auto& need : needs) need.least = std::min(need.least, need.bytes);

@@ -21,7 +21,8 @@ struct Layer {
   std::string lower = directory / "lower";
 
   Layer() {
-    for (const auto* package : {"six-1.16.0.dist-info", "needed-1.0.dist-info"}) put(lower, site(package) + "/METADATA");
+    for (const auto* package : {"six-1.16.0.dist-info", "needed-1.0.dist-info"})
+      put(lower, site(package) + "/METADATA");
     put(lower, "conda-meta/zlib-1.3-h4ab18f5_0.json");
     os::make_directories(upper);
   }
@@ -35,8 +36,8 @@ struct Layer {
     REQUIRE(::mknod(os::join(upper, name).c_str(), S_IFCHR, ::makedev(0, 0)) == 0);
   }
   model::EnvironmentChanges look(const drivers::LookBounds& bounds = {}) const {
-    return drivers::environment_changes(os::open(upper, O_RDONLY | O_DIRECTORY), os::open(lower, O_RDONLY | O_DIRECTORY),
-                                     bounds);
+    return drivers::environment_changes(os::open(upper, O_RDONLY | O_DIRECTORY),
+                                        os::open(lower, O_RDONLY | O_DIRECTORY), bounds);
   }
 };
 

@@ -134,7 +134,8 @@ TEST_CASE("output directories keep their paths, one within another is taken once
   CHECK(refused.left_out.named().front() == snapshot::LeftOut{"../../etc", "leads out of the job's tree"});
 }
 
-TEST_CASE("links out of the tree in place of an output directory are told, not followed; links within are kept as links") {
+TEST_CASE(
+    "links out of the tree in place of an output directory are told, not followed; links within are kept as links") {
   Node node;
   write(node.directory / "secret/key", "k");
   write(node.directory / "code/a", "a");
@@ -267,7 +268,8 @@ TEST_CASE("a remark is a line of the agent's log about the job") {
   CHECK(os::read_file(directories.side_log("brave-heron-7k2m", "agent")) == "first\nsecond\n");
 }
 
-TEST_CASE("a job's own are its tree, its TMPDIR and a layer on its environment; all else that is shared it only reads") {
+TEST_CASE(
+    "a job's own are its tree, its TMPDIR and a layer on its environment; all else that is shared it only reads") {
   Node node;
   const auto state = node.directory.path();
   drivers::DirectoryOptions options{node.directory / "jobs"};
@@ -302,7 +304,8 @@ TEST_CASE("another user's job has no layer where it could not write to one") {
   options.protections = {true, true, false};
   auto somebody = me();
   somebody.uid = 1000;
-  const auto protection = drivers::JobDirectories(options, node.store, node.checkouts).protect("job", 1, {}, "/env", somebody);
+  const auto protection =
+      drivers::JobDirectories(options, node.store, node.checkouts).protect("job", 1, {}, "/env", somebody);
   REQUIRE(protection);
   CHECK_FALSE(protection->environment);
 }

@@ -82,9 +82,11 @@ TEST_CASE("a job sees its GPUs, whatever it asked for itself, and no job sees ot
 
 TEST_CASE("the working directory is within the tree, or the absolute one of a job without code") {
   auto asked = job();
-  CHECK(plan(asked, {.tree = "/j/tree", .overlay = {}, .cgroup = {}, .stop_reason = {}, .tmp = {}}).working_directory == "/j/tree");
+  CHECK(plan(asked, {.tree = "/j/tree", .overlay = {}, .cgroup = {}, .stop_reason = {}, .tmp = {}}).working_directory ==
+        "/j/tree");
   asked.request.working_directory = "src/a";
-  CHECK(plan(asked, {.tree = "/j/tree", .overlay = {}, .cgroup = {}, .stop_reason = {}, .tmp = {}}).working_directory == "/j/tree/src/a");
+  CHECK(plan(asked, {.tree = "/j/tree", .overlay = {}, .cgroup = {}, .stop_reason = {}, .tmp = {}}).working_directory ==
+        "/j/tree/src/a");
   asked.request.working_directory = "/home/ada/x";
   CHECK(plan(asked, {}).working_directory == "/home/ada/x");
 }

@@ -51,7 +51,8 @@ const Steady kStart{};
 
 TEST_CASE("a process belongs to the job whose control group it is in, however deep") {
   CHECK(gpus::job_of_group("/sys/fs/cgroup/berth/calm-otter-2xyz-1", "/sys/fs/cgroup/berth") == "calm-otter-2xyz");
-  CHECK(gpus::job_of_group("/sys/fs/cgroup/berth/calm-otter-2xyz-12/inner", "/sys/fs/cgroup/berth") == "calm-otter-2xyz");
+  CHECK(gpus::job_of_group("/sys/fs/cgroup/berth/calm-otter-2xyz-12/inner", "/sys/fs/cgroup/berth") ==
+        "calm-otter-2xyz");
   CHECK_FALSE(gpus::job_of_group("/sys/fs/cgroup/berth/shims", "/sys/fs/cgroup/berth"));
   CHECK_FALSE(gpus::job_of_group("/sys/fs/cgroup/berth", "/sys/fs/cgroup/berth"));
   CHECK_FALSE(gpus::job_of_group("/sys/fs/cgroup/berth2/a-1", "/sys/fs/cgroup/berth"));

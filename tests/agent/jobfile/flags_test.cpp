@@ -105,8 +105,7 @@ TEST_CASE("--python takes a path from where it was typed, or a name for PATH") {
 TEST_CASE("--env passes on a variable by its name alone") {
   auto flags = command({"true"});
   flags.environment_variables = {"A=1", "A=2", "EMPTY=", "TOKEN", "X=a=b"};
-  const std::map<std::string, std::string> expected{
-      {"A", "2"}, {"EMPTY", ""}, {"TOKEN", "secret"}, {"X", "a=b"}};
+  const std::map<std::string, std::string> expected{{"A", "2"}, {"EMPTY", ""}, {"TOKEN", "secret"}, {"X", "a=b"}};
   CHECK(to_request(flags, in_project()).environment_variables == expected);
   flags.environment_variables = {"NOPE"};
   CHECK(mistake(flags) == "--env: the variable 'NOPE' is not set here");

@@ -34,14 +34,12 @@ TEST_CASE("CPUs are whole, fractional or in thousandths") {
 TEST_CASE("whole numbers have a range") {
   CHECK(whole_number("--gpus", "0", 0, 8) == 0);
   CHECK(whole_number("--priority", "-1000", -1000, 1000) == -1000);
-  CHECK(mistake([] { whole_number("--gpus", "9", 0, 8); }) ==
-        "--gpus: '9' is out of range; give a number from 0 to 8");
+  CHECK(mistake([] { whole_number("--gpus", "9", 0, 8); }) == "--gpus: '9' is out of range; give a number from 0 to 8");
   CHECK(mistake([] { whole_number("--gpus", "99999999999999999999", 0, 8); }) ==
         "--gpus: '99999999999999999999' is out of range; give a number from 0 to 8");
   CHECK(mistake([] { whole_number("--gpus", "1x", 0, 8); }) ==
         "--gpus: '1x' is not a whole number; give one from 0 to 8");
-  CHECK(mistake([] { whole_number("--gpus", "", 0, 8); }) ==
-        "--gpus: '' is not a whole number; give one from 0 to 8");
+  CHECK(mistake([] { whole_number("--gpus", "", 0, 8); }) == "--gpus: '' is not a whole number; give one from 0 to 8");
 }
 
 TEST_CASE("sizes, durations and signals tell how they are written") {
@@ -62,9 +60,9 @@ TEST_CASE("retries are for a failure unless a cause is given") {
         std::map<std::string, int>{{"lost", 4}, {"timed_out", 2}});
   CHECK(mistake([] { retries("--retry", {"oops=1"}); }) ==
         "--retry: 'oops' is not a cause a job can be retried for; the causes are failed, timed_out, lost, "
-        "environment_failed, image_failed, snapshot_failed, disk_full, start_failed, out_of_memory, gpu_error, preempted");
-  CHECK(mistake([] { retries("--retry", {"lost="}); }) ==
-        "--retry: '' is not a whole number; give one from 0 to 100");
+        "environment_failed, image_failed, snapshot_failed, disk_full, start_failed, out_of_memory, gpu_error, "
+        "preempted");
+  CHECK(mistake([] { retries("--retry", {"lost="}); }) == "--retry: '' is not a whole number; give one from 0 to 100");
 }
 
 TEST_CASE("a hostile value is shown harmlessly") {

@@ -44,13 +44,14 @@ class Site {
       limits.high = 100;
       disk::Manager disk(executor, limits, std::move(parts), system_clock(), Log());
       disk::Quota quota(executor, {}, site.directory.path(), false, records);
-      jobs::Jobs jobs(executor, site.settings(), records, site.directories, site.drivers, environments, disk, quota, gpus,
-                      watcher, site.pool, system_clock(), Log());
+      jobs::Jobs jobs(executor, site.settings(), records, site.directories, site.drivers, environments, disk, quota,
+                      gpus, watcher, site.pool, system_clock(), Log());
       const auto work = [](jobs::Jobs& of, const std::function<async::Task<>(jobs::Jobs&)>& what) -> async::Task<> {
         co_await of.recover();
         co_await what(of);
       };
-      const auto end = [](jobs::Jobs& of, disk::Manager& manager, gpus::Gpus& devices, async::Watcher& watching) -> async::Task<> {
+      const auto end = [](jobs::Jobs& of, disk::Manager& manager, gpus::Gpus& devices,
+                          async::Watcher& watching) -> async::Task<> {
         co_await of.stop();
         co_await manager.stop();
         co_await devices.stop();
@@ -219,7 +220,8 @@ TEST_CASE("a start that failed after it had its effect is no failure: the superv
   });
 }
 
-TEST_CASE("of a supervisor that ends without a word the driver tells why, and a retry follows where one was asked for") {
+TEST_CASE(
+    "of a supervisor that ends without a word the driver tells why, and a retry follows where one was asked for") {
   Site site;
   site.run([&](jobs::Jobs& jobs) -> async::Task<> {
     site.driver->cause = model::Lost::Cause::engine_stopped;

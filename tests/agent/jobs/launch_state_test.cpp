@@ -52,9 +52,9 @@ struct World {
   enum class End { none, start_failed, lost, exited, canceled } end = End::none;
 
   auto key() const {
-    return std::make_tuple(stage, agent_up, adopted, error, tries, knows_supervisor, canceled, stop_file, recorded_launch,
-                           record, launch, shim, revoked, started_file, ending_file, late, slot, starts, releases, faults,
-                           crashes, end);
+    return std::make_tuple(stage, agent_up, adopted, error, tries, knows_supervisor, canceled, stop_file,
+                           recorded_launch, record, launch, shim, revoked, started_file, ending_file, late, slot,
+                           starts, releases, faults, crashes, end);
   }
   bool operator<(const World& other) const { return key() < other.key(); }
   bool runs() const { return shim == Shim::running; }
@@ -65,10 +65,10 @@ struct World {
 enum class Fault { none, before, after };
 
 std::string describe(const World& world) {
-  return "stage " + std::to_string(static_cast<int>(world.stage)) + " shim " + std::to_string(static_cast<int>(world.shim)) +
-         " late " + std::to_string(static_cast<int>(world.late)) + " starts " + std::to_string(world.starts) + " end " +
-         std::to_string(static_cast<int>(world.end)) + " canceled " + std::to_string(world.canceled) + " faults " +
-         std::to_string(world.faults);
+  return "stage " + std::to_string(static_cast<int>(world.stage)) + " shim " +
+         std::to_string(static_cast<int>(world.shim)) + " late " + std::to_string(static_cast<int>(world.late)) +
+         " starts " + std::to_string(world.starts) + " end " + std::to_string(static_cast<int>(world.end)) +
+         " canceled " + std::to_string(world.canceled) + " faults " + std::to_string(world.faults);
 }
 
 // The files decide; finding that nothing ran revokes.

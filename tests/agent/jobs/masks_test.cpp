@@ -19,7 +19,8 @@ Masks::Values large(int number) {
   Masks::Values values;
   for (int i = 0; i < 8; ++i) {
     std::string value = std::to_string(number * 8 + i) + ' ';
-    while (value.size() < 4000) value += std::to_string(value.size() * 7919 % 1000 + static_cast<std::size_t>(i)) + "/\x01";
+    while (value.size() < 4000)
+      value += std::to_string(value.size() * 7919 % 1000 + static_cast<std::size_t>(i)) + "/\x01";
     values.push_back(std::move(value));
   }
   return values;

@@ -29,8 +29,9 @@ Error refusal(http::Client client) {
 
 TEST_CASE("what may be back in a moment is an outage, and told by what is away") {
   const auto image = docker::parse_reference("team/train:1");
-  for (const char* said : {"dial tcp 10.0.0.1:443: connect: connection refused", "received unexpected HTTP status: 503 x",
-                           "net/http: TLS handshake timeout", "lookup r.io: Temporary failure in name resolution"}) {
+  for (const char* said :
+       {"dial tcp 10.0.0.1:443: connect: connection refused", "received unexpected HTTP status: 503 x",
+        "net/http: TLS handshake timeout", "lookup r.io: Temporary failure in name resolution"}) {
     CHECK(outage_of(docker::pull_error(image, said)) == "the registry");
     CHECK(outage_of(docker::build_error(said)) == "the registry");
   }

@@ -45,7 +45,8 @@ TEST_CASE("what is closed in a box opens for its submission, with the key that w
   os::TempDir place;
   const SecretBox box({"", place / "secrets.key"});
   const auto closed = box.close(kId, some());
-  for (const auto* secret : {"hf_value", "HF_TOKEN", "pass", "command"}) CHECK(closed.sealed.find(secret) == std::string::npos);
+  for (const auto* secret : {"hf_value", "HF_TOKEN", "pass", "command"})
+    CHECK(closed.sealed.find(secret) == std::string::npos);
   struct stat info {};
   REQUIRE(::stat((place / "secrets.key").c_str(), &info) == 0);
   CHECK((info.st_mode & 07777) == 0600);
@@ -107,7 +108,8 @@ TEST_CASE("a key that is gone, cut or open to others is told, and none is made t
   os::remove_file(place / "secrets.key");
   CHECK(refused(box, kId, closed.sealed) == Code::not_found);
   CHECK_THROWS_AS(box.close(kOther, some()), Error);
-  CHECK_THROWS_AS(SecretBox({"", place / "secrets.key"}, true).close(kOther, some()), Error);  // of an agent started later
+  CHECK_THROWS_AS(SecretBox({"", place / "secrets.key"}, true).close(kOther, some()),
+                  Error);  // of an agent started later
   CHECK_FALSE(os::exists(place / "secrets.key"));
   os::write_file(place / "secrets.key", "short", 0600, os::Durable::no);
   CHECK(refused(box, kId, closed.sealed) == Code::corrupt);

@@ -4,7 +4,6 @@
 
 #include "runtime/base/base64.hpp"
 
-
 using namespace berth;
 
 namespace {
@@ -43,7 +42,8 @@ TEST_CASE("an error about a job has none of its secrets in its words") {
   const auto mask = jobs::mask_of(some());
   const auto words = jobs::masked(error, mask).describe();
   CHECK(words.find("https://host/simple") != std::string::npos);
-  for (const auto* secret : {"index-pw", "registry-pw", "hf_Ab", "unknown-pw"}) CHECK(words.find(secret) == std::string::npos);
+  for (const auto* secret : {"index-pw", "registry-pw", "hf_Ab", "unknown-pw"})
+    CHECK(words.find(secret) == std::string::npos);
   CHECK(jobs::masked(error, mask).code() == Code::invalid);
 }
 

@@ -49,7 +49,8 @@ TEST_CASE("events in words") {
   CHECK(to_words(event_of(What::log_removed)) == "log removed to make room");
 }
 
-TEST_CASE("of another's job an event tells what the outline does: no attempt's ending, and who submitted or canceled alone") {
+TEST_CASE(
+    "of another's job an event tells what the outline does: no attempt's ending, and who submitted or canceled alone") {
   for (const auto what : kEverythingThatHappens) {
     CAPTURE(name(what));
     const auto seen = in_outline(event_of(what));

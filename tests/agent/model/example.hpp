@@ -68,14 +68,18 @@ inline Job full_job() {
   second.ended = from_unix_micros(1'773'500'998'000'000);
   second.duration = std::chrono::milliseconds(18'000);
   second.ending = Exited{3};
-  second.usage = {std::chrono::milliseconds(1200), std::chrono::milliseconds(30), 100_MiB, 3_MiB,
+  second.usage = {std::chrono::milliseconds(1200),
+                  std::chrono::milliseconds(30),
+                  100_MiB,
+                  3_MiB,
                   4_MiB,
                   std::chrono::seconds(9),
                   5_MiB};
   second.gpus = {"GPU-0", "GPU-1"};
   second.outputs = digest_of(0xef);
   second.environment_changes = {12, {"idna-3.7"}, {"six-1.16.0"}, true, "looking at all of them takes too long"};
-  second.outputs_left_out = {12, {{"outputs/pipe", "is a socket, a pipe or a device"}, {"outputs/a", "cannot be read"}}};
+  second.outputs_left_out = {12,
+                             {{"outputs/pipe", "is a socket, a pipe or a device"}, {"outputs/a", "cannot be read"}}};
   job.attempts = {first, second};
   job.ending = Exited{3};
   job.environment_record = R"({"python":"3.11"})";

@@ -6,8 +6,7 @@ using namespace berth::model;
 using enum State;
 
 namespace {
-constexpr State kStates[] = {preparing,        queued,    running, finalizing,
-                             cancel_requested, completed, failed,  canceled};
+constexpr State kStates[] = {preparing, queued, running, finalizing, cancel_requested, completed, failed, canceled};
 }
 
 TEST_CASE("states have Azure ML's names") {

@@ -28,9 +28,9 @@ TEST_CASE("a list is told apart into its elements, whatever they are") {
 }
 
 TEST_CASE("what is no such list is left to whoever reads the whole text") {
-  for (const auto* text : {"", "{}", "[]", R"({"jobs":[]})", R"({"jobs":{}})", R"({"jobs":[1],"more":2})", R"({"jobs":[1)",
-                           R"({"jobs":[1,]})", R"({"jobs":["1]})", R"({"more":1,"jobs":[1]})", R"({"jobs":[1}]})",
-                           R"({"jobs":[1]}x)", R"({"jobs":["\)"})
+  for (const auto* text : {"", "{}", "[]", R"({"jobs":[]})", R"({"jobs":{}})", R"({"jobs":[1],"more":2})",
+                           R"({"jobs":[1)", R"({"jobs":[1,]})", R"({"jobs":["1]})", R"({"more":1,"jobs":[1]})",
+                           R"({"jobs":[1}]})", R"({"jobs":[1]}x)", R"({"jobs":["\)"})
     CHECK(split(text) == Texts{"nothing"});
 }
 

@@ -85,24 +85,19 @@ TEST_CASE("mistakes in a request are told by field") {
   CHECK(complaint_with("comand", "x") == "job request: 'comand' is not a known field");
   CHECK(complaint_with("command", "ls") == "job request: 'command' must be a list of texts");
   CHECK(complaint_with("command", {1}) == "job request: 'command' must be text");
-  CHECK(complaint_with("priority", 1.5) ==
-        "job request: 'priority' must be a whole number from -1000 to 1000");
-  CHECK(complaint_with("priority", 5000) ==
-        "job request: 'priority' must be a whole number from -1000 to 1000");
-  CHECK(complaint_with("timeout_ms", -1).find("'timeout_ms' must be a whole number from 0") !=
-        std::string::npos);
+  CHECK(complaint_with("priority", 1.5) == "job request: 'priority' must be a whole number from -1000 to 1000");
+  CHECK(complaint_with("priority", 5000) == "job request: 'priority' must be a whole number from -1000 to 1000");
+  CHECK(complaint_with("timeout_ms", -1).find("'timeout_ms' must be a whole number from 0") != std::string::npos);
   CHECK(complaint_with("held", 1) == "job request: 'held' must be true or false");
   CHECK(complaint_with("tags", json::array()) == "job request: 'tags' must be an object of texts");
   CHECK(complaint_with("snapshot", "12") ==
         "job request: 'snapshot' must be a SHA-256 digest: 64 lower-case hexadecimal digits");
   CHECK(complaint_with("resources", {{"gpu", 1}}) == "resources: 'gpu' is not a known field");
-  CHECK(complaint_with("resources", {{"gpus", 70000}}) ==
-        "resources: 'gpus' must be a whole number from 0 to 65535");
+  CHECK(complaint_with("resources", {{"gpus", 70000}}) == "resources: 'gpus' must be a whole number from 0 to 65535");
   CHECK(complaint_with("environment", {{"kind", "podman"}}) ==
         "environment: 'kind' must be 'none', 'user_managed', 'conda', 'venv', 'image', 'dockerfile' or 'lock'");
   CHECK(complaint_with("stop", {{"signal", 0}}) == "stop: 'signal' must be a whole number from 1 to 64");
-  CHECK(complaint_with("retries", {{"lost", -1}}).find("'retries' must be a whole number") !=
-        std::string::npos);
+  CHECK(complaint_with("retries", {{"lost", -1}}).find("'retries' must be a whole number") != std::string::npos);
   CHECK(complaint_with("\x1b[31m", 1) == "job request: '\\x1b[31m' is not a known field");
 }
 
@@ -145,10 +140,10 @@ TEST_CASE("a job's JSON tells a stranger everything, under the same keys at any 
   waiting.ending.reset();
   waiting.finished.reset();
   const auto not_done = to_json(waiting);
-  for (const auto* key : {"id",       "name",        "state",       "ending",  "ending_words", "exit_code",
-                          "user",     "resources",   "priority",    "held",    "submitted",    "started",
-                          "finished", "duration_ms", "attempts",    "tags",    "experiment",   "command",
-                          "snapshot", "properties",  "environment", "outputs", "retries"}) {
+  for (const auto* key :
+       {"id",         "name",    "state",     "ending",     "ending_words", "exit_code",   "user",     "resources",
+        "priority",   "held",    "submitted", "started",    "finished",     "duration_ms", "attempts", "tags",
+        "experiment", "command", "snapshot",  "properties", "environment",  "outputs",     "retries"}) {
     CAPTURE(key);
     CHECK(done.contains(key));
     CHECK(not_done.contains(key));

@@ -66,11 +66,12 @@ std::string changed(std::size_t at, char value) {
 
 TEST_CASE("frames come out as they went in, wherever the pieces end") {
   const auto binary = std::string("\0\xff", 2) + "[… 3 MiB left out (bytes 10–20) …]\n";
-  const std::vector<LogFrame> frames{text(1, 0, "one\n"),
-                                     {Kind::left_out, 1, 4, 3'000'000'000'000, "[… 2.7 TiB left out (bytes 4–3000000000000) …]\n"},
-                                     text(1, 3'000'000'000'000, binary),
-                                     text(2, 0, "x"),
-                                     text(0, std::numeric_limits<std::uint64_t>::max() - 3, "end")};
+  const std::vector<LogFrame> frames{
+      text(1, 0, "one\n"),
+      {Kind::left_out, 1, 4, 3'000'000'000'000, "[… 2.7 TiB left out (bytes 4–3000000000000) …]\n"},
+      text(1, 3'000'000'000'000, binary),
+      text(2, 0, "x"),
+      text(0, std::numeric_limits<std::uint64_t>::max() - 3, "end")};
   std::string body;
   for (const auto& frame : frames) body += encode(frame);
   for (std::size_t piece = 1; piece <= body.size(); ++piece) {
@@ -90,7 +91,9 @@ TEST_CASE("the header is as it is described") {
                             kHeader + 2));
 }
 
-TEST_CASE("of a frame that is cut off nothing is seen, wherever it is cut, and the body's end is not taken for a proper one") {
+TEST_CASE(
+    "of a frame that is cut off nothing is seen, wherever it is cut, and the body's end is not taken for a proper "
+    "one") {
   const auto first = encode(text(1, 0, "one\n"));
   const auto body = first + encode(text(1, 4, "two\n"));
   for (std::size_t size = 0; size < body.size(); ++size) {

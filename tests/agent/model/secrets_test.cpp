@@ -35,12 +35,43 @@ std::string refusal(json request) {
 }  // namespace
 
 TEST_CASE("variables are secret that are named like one") {
-  for (const auto* name :
-       {"KEY", "HF_TOKEN", "WANDB_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "DB_PASSWORD", "PGPASSWORD",
-        "SMTP_PASSWD", "MYSQL_PWD", "DB_PASS", "SSHPASS", "GPG_PASSPHRASE", "CLIENT_SECRET", "SECRETS", "apiKey", "api-key",
-        "APIKEY", "OPENAI_APIKEY", "authToken", "MYTOKEN1", "GOOGLE_APPLICATION_CREDENTIALS", "AZURE_CREDENTIAL", "CREDS",
-        "hf_token", "Token", "ACCESS_TOKENS", "STORAGE_ACCOUNTKEY", "SSH_KEY", "my.secret.word", "GITHUB_PAT", "PAT",
-        "AZURE_DEVOPS_EXT_PAT", "AUTH", "SSH_AUTH", "basicAuth", "BEARER", "API_BEARER_2"}) {
+  for (const auto* name : {"KEY",
+                           "HF_TOKEN",
+                           "WANDB_API_KEY",
+                           "AWS_ACCESS_KEY_ID",
+                           "AWS_SECRET_ACCESS_KEY",
+                           "DB_PASSWORD",
+                           "PGPASSWORD",
+                           "SMTP_PASSWD",
+                           "MYSQL_PWD",
+                           "DB_PASS",
+                           "SSHPASS",
+                           "GPG_PASSPHRASE",
+                           "CLIENT_SECRET",
+                           "SECRETS",
+                           "apiKey",
+                           "api-key",
+                           "APIKEY",
+                           "OPENAI_APIKEY",
+                           "authToken",
+                           "MYTOKEN1",
+                           "GOOGLE_APPLICATION_CREDENTIALS",
+                           "AZURE_CREDENTIAL",
+                           "CREDS",
+                           "hf_token",
+                           "Token",
+                           "ACCESS_TOKENS",
+                           "STORAGE_ACCOUNTKEY",
+                           "SSH_KEY",
+                           "my.secret.word",
+                           "GITHUB_PAT",
+                           "PAT",
+                           "AZURE_DEVOPS_EXT_PAT",
+                           "AUTH",
+                           "SSH_AUTH",
+                           "basicAuth",
+                           "BEARER",
+                           "API_BEARER_2"}) {
     CAPTURE(name);
     CHECK(names_secret(name));
     CHECK(is_secret(name, "x"));
@@ -49,11 +80,33 @@ TEST_CASE("variables are secret that are named like one") {
 }
 
 TEST_CASE("variables are none that only look like it") {
-  for (const auto* name :
-       {"", "KEYBOARD", "MONKEY", "TURKEY", "KEYFRAMES", "KEYPOINTS", "KEYWORD", "TOKENIZERS_PARALLELISM", "TOKENIZER",
-        "DETOKENIZE", "PWD", "OLDPWD", "COMPASS", "BYPASS_CACHE", "PASSES", "PATH", "OMP_NUM_THREADS", "AUTHOR",
-        "SSH_AUTH_SOCK", "CUDA_VISIBLE_DEVICES", "HOCKEYSTICK", "PATTERN", "FILE_PATH", "XAUTHORITY", "AUTHORS", "SIG",
-        "BEARERS"}) {
+  for (const auto* name : {"",
+                           "KEYBOARD",
+                           "MONKEY",
+                           "TURKEY",
+                           "KEYFRAMES",
+                           "KEYPOINTS",
+                           "KEYWORD",
+                           "TOKENIZERS_PARALLELISM",
+                           "TOKENIZER",
+                           "DETOKENIZE",
+                           "PWD",
+                           "OLDPWD",
+                           "COMPASS",
+                           "BYPASS_CACHE",
+                           "PASSES",
+                           "PATH",
+                           "OMP_NUM_THREADS",
+                           "AUTHOR",
+                           "SSH_AUTH_SOCK",
+                           "CUDA_VISIBLE_DEVICES",
+                           "HOCKEYSTICK",
+                           "PATTERN",
+                           "FILE_PATH",
+                           "XAUTHORITY",
+                           "AUTHORS",
+                           "SIG",
+                           "BEARERS"}) {
     CAPTURE(name);
     CHECK_FALSE(names_secret(name));
     CHECK_FALSE(is_secret(name, "some value"));
@@ -69,12 +122,14 @@ TEST_CASE("a value that carries a login is secret, whatever its name") {
   for (const auto* value :
        {"postgres://me:pw@db/x", "-i https://me:pw@host/simple https://other/", "https://token@host",
         "https://host/t/tk-1/channel", "host=db user=me password=hunter2", "Endpoint=sb://x/;SharedAccessKey=abc",
-        "https://host/x?api_key=abc", "postgres://me:p w@db/x", "https://host/x?sv=1&sig=abc", "https://host/x?a#access_token=abc",
-        "curl 'https://host/x?X-Amz-Signature=abc' -o y", "https://host/x?acce%73s_token=abc"})
+        "https://host/x?api_key=abc", "postgres://me:p w@db/x", "https://host/x?sv=1&sig=abc",
+        "https://host/x?a#access_token=abc", "curl 'https://host/x?X-Amz-Signature=abc' -o y",
+        "https://host/x?acce%73s_token=abc"})
     CHECK_MESSAGE(is_secret("WHERE", value), value);
-  for (const auto* value : {"https://host:8443/x", "git+ssh://git@host/a.git", "a=b", "sort=key", "model.width=8", "me@host", "tcp://$HOST:$PORT",
-                            "https://host/x?max_tokens=5", "https://host/x?v=1#sha256=ab", "https://host/x?token=", "sig=1",
-                            "tcp://h:$PORT\nme@host2 x"})
+  for (const auto* value :
+       {"https://host:8443/x", "git+ssh://git@host/a.git", "a=b", "sort=key", "model.width=8", "me@host",
+        "tcp://$HOST:$PORT", "https://host/x?max_tokens=5", "https://host/x?v=1#sha256=ab",
+        "https://host/x?token=", "sig=1", "tcp://h:$PORT\nme@host2 x"})
     CHECK_MESSAGE(!is_secret("WHERE", value), value);
 }
 
@@ -95,15 +150,16 @@ TEST_CASE("what is assigned to a secret's name is left out of docker_args, whate
 }
 
 TEST_CASE("of a request's secrets the names stay, and it is whole again when they are put back") {
-  auto given = submission({{"environment_variables", {{"A", "1"}, {"HF_TOKEN", "hf_abcdef"}, {"DB", "pg://u:pw-1@db"}}},
-                           {"secrets", {{"CERT", {{"base64", "AP8K"}}}, {"TWO", {{"value", "zwei-2"}, {"variable", true}}}}},
-                           {"properties", {{"mlflow.source.git.repoURL", "https://me:gitpw@host/r.git"}}},
-                           {"tags", {{"see/it~", "https://tok-5@host/"}}},
-                           {"command", {"curl", "https://me:cmdpw@host/x"}},
-                           {"environment",
-                            {{"kind", "venv"},
-                             {"file", "requirements.txt"},
-                             {"files", {{"requirements.txt", "-i https://me:index-pw@host/simple\nnumpy\n"}}}}}});
+  auto given =
+      submission({{"environment_variables", {{"A", "1"}, {"HF_TOKEN", "hf_abcdef"}, {"DB", "pg://u:pw-1@db"}}},
+                  {"secrets", {{"CERT", {{"base64", "AP8K"}}}, {"TWO", {{"value", "zwei-2"}, {"variable", true}}}}},
+                  {"properties", {{"mlflow.source.git.repoURL", "https://me:gitpw@host/r.git"}}},
+                  {"tags", {{"see/it~", "https://tok-5@host/"}}},
+                  {"command", {"curl", "https://me:cmdpw@host/x"}},
+                  {"environment",
+                   {{"kind", "venv"},
+                    {"file", "requirements.txt"},
+                    {"files", {{"requirements.txt", "-i https://me:index-pw@host/simple\nnumpy\n"}}}}}});
   auto shown = given;
   const auto secrets = take_secrets(shown);
   for (const auto* secret : {"hf_abcdef", "pw-1", "zwei-2", "gitpw", "tok-5", "cmdpw", "index-pw"}) {
@@ -116,10 +172,9 @@ TEST_CASE("of a request's secrets the names stay, and it is whole again when the
   validate(request);
   CHECK(has_secrets(request));
   CHECK(request.environment_variables == std::map<std::string, std::string>{{"A", "1"}});
-  CHECK(request.secrets == std::map<std::string, SecretUse>{{"CERT", {true, false}},
-                                                            {"DB", {false, true}},
-                                                            {"HF_TOKEN", {false, true}},
-                                                            {"TWO", {true, true}}});
+  CHECK(request.secrets ==
+        std::map<std::string, SecretUse>{
+            {"CERT", {true, false}}, {"DB", {false, true}}, {"HF_TOKEN", {false, true}}, {"TWO", {true, true}}});
   CHECK(secrets.values.at("CERT") == std::string("\0\xff\n", 3));
   CHECK(request.environment.files.at("requirements.txt") == "-i https://host/simple\nnumpy\n");
   CHECK(request.hidden.size() == 4);
@@ -135,8 +190,9 @@ TEST_CASE("of a request's secrets the names stay, and it is whole again when the
 }
 
 TEST_CASE("a parameter of a URL that is named like a secret is one, in whatever text") {
-  auto shown = submission({{"properties", {{"mlflow.source.git.repoURL", "https://host/r.git?access_token=tok-1&depth=1"}}},
-                           {"command", {"curl", "https://host/a?sv=1&sig=sig%2F-2&se=x", "x https://h/?token=tok-3'>y"}}});
+  auto shown =
+      submission({{"properties", {{"mlflow.source.git.repoURL", "https://host/r.git?access_token=tok-1&depth=1"}}},
+                  {"command", {"curl", "https://host/a?sv=1&sig=sig%2F-2&se=x", "x https://h/?token=tok-3'>y"}}});
   const auto secrets = take_secrets(shown);
   CHECK(shown["properties"]["mlflow.source.git.repoURL"] == "https://host/r.git?access_token=***&depth=1");
   CHECK(shown["command"][1] == "https://host/a?sv=1&sig=***&se=x");
@@ -154,7 +210,8 @@ TEST_CASE("the name of an entry has no login") {
     for (const auto* field : {"tags", "properties", "environment_variables"}) {
       CAPTURE(field);
       const auto told = refusal(submission({{field, {{key, "x"}}}}));
-      CHECK(told.find("'" + std::string(field) + "' has a login or token in the name of an entry") != std::string::npos);
+      CHECK(told.find("'" + std::string(field) + "' has a login or token in the name of an entry") !=
+            std::string::npos);
       CHECK(told.find("key-pw") == std::string::npos);
       // A record of an earlier version is rid of it.
       auto stored = submission({{field, {{key, "x"}, {"other", "y"}}}});
@@ -197,7 +254,8 @@ TEST_CASE("hostile texts are looked at in linear time, and bounded in number and
     assignments += "KEY=";
     urls += "x://a:b";
   }
-  for (const auto& text : {assignments, urls, std::string(900'000, '='), std::string(900'000, 'K') + "=x", urls + "@", " " + urls})
+  for (const auto& text :
+       {assignments, urls, std::string(900'000, '='), std::string(900'000, 'K') + "=x", urls + "@", " " + urls})
     is_secret("X", text);
   auto many = submission();
   for (int i = 0; i < 1001; ++i) many["command"].push_back("https://token-" + std::to_string(i) + "@host");
@@ -218,17 +276,22 @@ TEST_CASE("mistakes with secrets are told, with no word of what they are") {
   CHECK(refusal(submission({{"secrets", {{"A", {{"file", true}}}}}})).find("secret A: 'value' must be given") !=
         std::string::npos);
   CHECK(refusal(submission({{"secrets", {{"A", "hunter2"}}}})).find("hunter2") == std::string::npos);
-  CHECK(refusal(submission({{"secrets", {{"A", {{"value", "hunter2"}, {"extra", 1}}}}}})).find("hunter2") == std::string::npos);
-  CHECK(refusal(submission({{"secrets", {{"../A", {{"value", "hunter2"}}}}}})).find("a name that no variable may have") !=
+  CHECK(refusal(submission({{"secrets", {{"A", {{"value", "hunter2"}, {"extra", 1}}}}}})).find("hunter2") ==
         std::string::npos);
+  CHECK(
+      refusal(submission({{"secrets", {{"../A", {{"value", "hunter2"}}}}}})).find("a name that no variable may have") !=
+      std::string::npos);
   CHECK(refusal(submission({{"secrets", {{"A", {{"base64", "*"}}}}}})).find("is no base64") != std::string::npos);
-  CHECK(refusal(submission({{"secrets", {{"A", {{"base64", "AA=="}, {"variable", true}}}}}})).find("NUL") != std::string::npos);
-  CHECK(refusal(submission({{"secrets", {{"A", {{"value", "x"}, {"file", false}}}}}})).find("must be true") != std::string::npos);
+  CHECK(refusal(submission({{"secrets", {{"A", {{"base64", "AA=="}, {"variable", true}}}}}})).find("NUL") !=
+        std::string::npos);
+  CHECK(refusal(submission({{"secrets", {{"A", {{"value", "x"}, {"file", false}}}}}})).find("must be true") !=
+        std::string::npos);
   CHECK(refusal(submission({{"secrets", json::array({"A"})}})).find("must be an object") != std::string::npos);
   CHECK(refusal(submission({{"secrets_mark", "00"}})).find("is not a known field") != std::string::npos);
-  CHECK(refusal(submission({{"hidden", json::array({"/command/0"})}})).find("is not a known field") != std::string::npos);
-  CHECK(refusal(submission({{"secrets", {{"A", {{"value", std::string((32 << 10) + 1, 'x')}}}}}})).find("can be masked") !=
+  CHECK(refusal(submission({{"hidden", json::array({"/command/0"})}})).find("is not a known field") !=
         std::string::npos);
+  CHECK(refusal(submission({{"secrets", {{"A", {{"value", std::string((32 << 10) + 1, 'x')}}}}}}))
+            .find("can be masked") != std::string::npos);
 }
 
 TEST_CASE("the record of a job tells its secrets by name, and nothing that could be compared") {

@@ -26,9 +26,7 @@ std::string complaint(const JobRequest& base, const std::function<void(JobReques
   return "";
 }
 
-std::string complaint(const std::function<void(JobRequest&)>& change) {
-  return complaint(full_request(), change);
-}
+std::string complaint(const std::function<void(JobRequest&)>& change) { return complaint(full_request(), change); }
 
 bool refused(const std::function<void(JobRequest&)>& change, const std::string& field) {
   return complaint(change).starts_with("job request: '" + field + "'");
@@ -61,8 +59,7 @@ TEST_CASE("a command is there, is text, and is below a MiB with its environment"
 TEST_CASE("names of environment variables are valid") {
   for (const std::string name : {"", "A=B", "A B", "A\n", "\xff"})
     CHECK(refused([&](auto& r) { r.environment_variables[name] = "x"; }, "environment_variables"));
-  CHECK(
-      refused([](auto& r) { r.environment_variables["A"] = std::string("\0", 1); }, "environment_variables"));
+  CHECK(refused([](auto& r) { r.environment_variables["A"] = std::string("\0", 1); }, "environment_variables"));
   CHECK(complaint([](auto& r) { r.environment_variables["BASH_FUNC_x%%"] = "() { :; }"; }) == "");
 }
 
@@ -85,10 +82,8 @@ TEST_CASE("a working directory is within the snapshot, or absolute without one")
     CHECK(refused([&](auto& r) { r.working_directory = path; }, "working_directory"));
   CHECK(complaint([](auto& r) { r.working_directory = ""; }) == "");
   CHECK(complaint([](auto& r) { r.working_directory = "a/..b"; }) == "");
-  CHECK(complaint(small_request(), [](auto& r) { r.working_directory = "a"; }).find("absolute") !=
-        std::string::npos);
-  CHECK(complaint(small_request(), [](auto& r) { r.working_directory = ""; }).find("absolute") !=
-        std::string::npos);
+  CHECK(complaint(small_request(), [](auto& r) { r.working_directory = "a"; }).find("absolute") != std::string::npos);
+  CHECK(complaint(small_request(), [](auto& r) { r.working_directory = ""; }).find("absolute") != std::string::npos);
 }
 
 TEST_CASE("outputs are within the working directory") {

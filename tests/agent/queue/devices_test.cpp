@@ -29,9 +29,7 @@ std::vector<Device> devices(unsigned count) {
   return result;
 }
 
-Resources gpus(std::uint16_t count, ByteSize each = {}) {
-  return {.gpus = count, .slots = 1, .gpu_memory = each};
-}
+Resources gpus(std::uint16_t count, ByteSize each = {}) { return {.gpus = count, .slots = 1, .gpu_memory = each}; }
 
 Entry job(Sequence sequence, Resources resources) {
   return {.sequence = sequence, .resources = resources, .ready = true};
@@ -200,7 +198,6 @@ TEST_CASE("what no GPU of the node has room for is refused in words") {
   CHECK_FALSE(queue.never_fits(gpus(1, 80_GiB)));
   CHECK(queue.never_fits(gpus(3)) == "asks for 3 GPUs, this node has 2 GPUs");
   CHECK(queue.never_fits(gpus(1, 90_GiB)) == "asks for 90 GiB of 1 GPU, the largest GPU of this node has 80 GiB");
-  CHECK(queue.never_fits(gpus(2, 80_GiB)) ==
-        "asks for 80 GiB each of 2 GPUs, the largest GPU of this node has 80 GiB");
+  CHECK(queue.never_fits(gpus(2, 80_GiB)) == "asks for 80 GiB each of 2 GPUs, the largest GPU of this node has 80 GiB");
   CHECK(node({}).never_fits(gpus(1)) == "asks for 1 GPU, this node has none");
 }

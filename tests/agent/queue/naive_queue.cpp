@@ -13,9 +13,7 @@ bool before(const Entry& a, const Entry& b) {
   return a.priority != b.priority ? a.priority > b.priority : a.sequence < b.sequence;
 }
 
-std::array<std::uint64_t, 3> amounts(const model::Resources& r) {
-  return {r.cpu_milli, r.memory.bytes(), r.slots};
-}
+std::array<std::uint64_t, 3> amounts(const model::Resources& r) { return {r.cpu_milli, r.memory.bytes(), r.slots}; }
 
 model::Resources sum(const std::vector<NaiveQueue::Runner>& running) {
   model::Resources sum;
@@ -150,8 +148,7 @@ NaiveQueue::Waiter* NaiveQueue::find(Sequence sequence) {
 
 bool NaiveQueue::may_pass(const Entry& entry, const Waiter& head, Steady now) const {
   if (now - *head.blocked <= patience_) return true;
-  if (const auto start = start_of(head.entry.resources, now);
-      start && entry.limit && now + *entry.limit <= *start)
+  if (const auto start = start_of(head.entry.resources, now); start && entry.limit && now + *entry.limit <= *start)
     return true;
   const auto& head_asks = head.entry.resources;
   if (entry.resources.gpus > 0 && head_asks.gpus > 0) {

@@ -31,8 +31,7 @@ class History {
     schedule();
     REQUIRE(queue_.used() == naive_.used());
     REQUIRE(queue_.waiting() == naive_.waiting().size());
-    if (const auto sequence = any_waiting())
-      REQUIRE(queue_.why(*sequence, now_).ahead == naive_.ahead(*sequence));
+    if (const auto sequence = any_waiting()) REQUIRE(queue_.why(*sequence, now_).ahead == naive_.ahead(*sequence));
   }
 
  private:
@@ -59,9 +58,9 @@ class History {
 
   Entry any_entry() {
     Entry entry{.sequence = ++last_};
-    entry.resources = {
-        static_cast<std::uint32_t>(any(0, 4)) * 1000, ByteSize(static_cast<std::uint64_t>(any(0, 4))),
-        static_cast<std::uint16_t>(std::max(0, any(0, 6) - 3)), static_cast<std::uint16_t>(rarely() ? 2 : 1)};
+    entry.resources = {static_cast<std::uint32_t>(any(0, 4)) * 1000, ByteSize(static_cast<std::uint64_t>(any(0, 4))),
+                       static_cast<std::uint16_t>(std::max(0, any(0, 6) - 3)),
+                       static_cast<std::uint16_t>(rarely() ? 2 : 1)};
     if (entry.resources.gpus > 0 && any(0, 1) == 0)
       entry.resources.gpu_memory = ByteSize(static_cast<std::uint64_t>(any(1, 13)));
     entry.priority = any(-1, 1);

@@ -78,9 +78,8 @@ TEST_CASE("a job that would fit tells for whom the room is kept") {
   queue.add(job(4, {0, ByteSize(0), 0, 1}));
   REQUIRE(queue.next(kStart) == 3);
   CHECK(words(queue, 3) == "is number 2 in the queue");
-  CHECK(
-      words(queue, 3, kStart + 7min) ==
-      "1 CPU, 1 slot are free but reserved for job-2, which has waited 7 minutes for 2 CPUs; 1 job is ahead");
+  CHECK(words(queue, 3, kStart + 7min) ==
+        "1 CPU, 1 slot are free but reserved for job-2, which has waited 7 minutes for 2 CPUs; 1 job is ahead");
   CHECK(words(queue, 4, kStart + 7min) == "is number 3 in the queue");  // it takes nothing from job 2
 }
 
@@ -89,7 +88,6 @@ TEST_CASE("what can never fit is refused in words") {
   CHECK_FALSE(never_fits(node, node));
   CHECK(never_fits({1000, ByteSize(0), 1, 1}, node) == "asks for 1 GPU, this node has none");
   CHECK(never_fits({8000, ByteSize(0), 0, 1}, node) == "asks for 8 CPUs, this node has 4 CPUs");
-  CHECK(never_fits({1000, 16_GiB, 0, 1}, node) ==
-        "asks for 16 GiB of memory, this node has 8.0 GiB of memory");
+  CHECK(never_fits({1000, 16_GiB, 0, 1}, node) == "asks for 16 GiB of memory, this node has 8.0 GiB of memory");
   CHECK(never_fits({1000, 1_GiB, 0, 5}, node) == "asks for 5 slots, this node has 4 slots");
 }

@@ -22,9 +22,7 @@ namespace {
   auto connection = db::Connection::open(path);
   prepare_schema(connection);
   db::Writer writer(std::move(connection));
-  const Random random = [source = std::mt19937_64(static_cast<std::uint64_t>(first))]() mutable {
-    return source();
-  };
+  const Random random = [source = std::mt19937_64(static_cast<std::uint64_t>(first))]() mutable { return source(); };
   for (int number = first;; ++number) {
     std::promise<void> done;
     writer.write(
@@ -70,8 +68,7 @@ TEST_CASE("no acknowledged submission is lost when the writer is killed") {
       REQUIRE(again[0].existed);
     }
     // One more may have been written without having been told.
-    auto row =
-        db.query("SELECT count(*) FROM job WHERE submission_id >= ? ", new_job(first).request.submission_id);
+    auto row = db.query("SELECT count(*) FROM job WHERE submission_id >= ? ", new_job(first).request.submission_id);
     row.step();
     const auto written = static_cast<std::size_t>(row.integer(0));
     CHECK(written >= told.size());

@@ -61,8 +61,7 @@ std::optional<Error> submit_one(db::Writer& writer, int number) {
 
 }  // namespace
 
-TEST_CASE(
-    "on a full disk a submission is refused, nothing is half written, and work goes on with room again") {
+TEST_CASE("on a full disk a submission is refused, nothing is half written, and work goes on with room again") {
   const SmallDisk disk;
   if (!disk.mounted()) return;
   const auto path = disk / "agent.db";

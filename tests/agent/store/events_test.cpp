@@ -198,7 +198,8 @@ TEST_CASE("what there is room for is shared so that who has little keeps it") {
   CHECK(fair_share({5, 5, 5}, 10) == 3);
 }
 
-TEST_CASE_FIXTURE(EventFixture, "too many events push out the oldest of the user who has most, and who asks from before is told") {
+TEST_CASE_FIXTURE(EventFixture,
+                  "too many events push out the oldest of the user who has most, and who asks from before is told") {
   fill(3, 1000, at(0));
   fill(20, 1001, at(1));
   trim_events(db, at(2), {.most = 23});
@@ -244,7 +245,8 @@ TEST_CASE_FIXTURE(EventFixture, "while events come the old ones are removed, and
   CHECK(all().size() == 400);
 }
 
-TEST_CASE_FIXTURE(EventFixture, "many jobs that are submitted at once have an event each, those that are known already none") {
+TEST_CASE_FIXTURE(EventFixture,
+                  "many jobs that are submitted at once have an event each, those that are known already none") {
   fill(1, 1000, at(0));
   std::vector<NewJob> many;
   for (int i = 1; i <= 2500; ++i) many.push_back(new_job(i, i <= 2000 ? 1000 : 1001));

@@ -17,9 +17,7 @@ inline Digest digest_of(std::uint8_t byte) {
   return digest;
 }
 
-inline Instant at(int seconds) {
-  return from_unix_micros(1'700'000'000'000'000 + seconds * 1'000'000LL);
-}
+inline Instant at(int seconds) { return from_unix_micros(1'700'000'000'000'000 + seconds * 1'000'000LL); }
 
 inline Origin by(std::string user) { return {at(0), std::move(user)}; }
 inline const Origin kAnn = by("ann");

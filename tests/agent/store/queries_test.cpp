@@ -57,14 +57,14 @@ TEST_CASE_FIXTURE(Fixture, "lists are newest first, filtered, and go on from pag
   CHECK(list(db, {.limit = 2, .before = 4}) == Sequences{3, 2});
   CHECK(list(db, {.states = {State::preparing}}) == Sequences{5, 2, 1});
   CHECK(list(db, {.states = {State::running, State::completed}}) == Sequences{4, 3});
-  CHECK(list(db, {.states = {State::preparing}, .uid = 1000, .limit = 1, .before = 5}) ==
-        Sequences{1});
+  CHECK(list(db, {.states = {State::preparing}, .uid = 1000, .limit = 1, .before = 5}) == Sequences{1});
   CHECK(list(db, {.uid = 1001}) == Sequences{2});
   CHECK(list(db, {.experiment = "mnist"}) == Sequences{5});
   CHECK(list(db, {.states = {State::canceled}}).empty());
 }
 
-TEST_CASE_FIXTURE(Fixture, "a list tells of jobs what their columns hold, in the order asked for, without their requests") {
+TEST_CASE_FIXTURE(Fixture,
+                  "a list tells of jobs what their columns hold, in the order asked for, without their requests") {
   auto wanted = new_job(1);
   wanted.request.command = {"python", "train.py", "it's", std::string(100'000, 'x')};
   wanted.request.display_name = "digits";

@@ -33,7 +33,8 @@ TEST_CASE_FIXTURE(Ended, "what remains of jobs is told, the live ones' too") {
   CHECK_FALSE(all[1].finished);
 }
 
-TEST_CASE_FIXTURE(Ended, "a removed log is told, its files are doomed up to the last launch, and a new run has a new one") {
+TEST_CASE_FIXTURE(Ended,
+                  "a removed log is told, its files are doomed up to the last launch, and a new run has a new one") {
   const auto over = with_outputs(1, 8);
   const auto runs = add_running(2);
   CHECK(remove_logs(db, {over, runs, 99}, kRemoval) == std::vector{over});

@@ -44,7 +44,7 @@ TEST_CASE_FIXTURE(Fixture, "ten thousand submissions in one durable batch, and r
   });
   const auto rate = kJobs / writing;
   const auto bytes = os::read_file(path).size() / kJobs;
-  MESSAGE(rate, " submissions/s; live list ", listing_live, " s; full list ", listing, " s; 1000 look-ups ",
-          lookup, " s; ", bytes, " bytes a job");
+  MESSAGE(rate, " submissions/s; live list ", listing_live, " s; full list ", listing, " s; 1000 look-ups ", lookup,
+          " s; ", bytes, " bytes a job");
   CHECK(rate > kLeastRate);
 }

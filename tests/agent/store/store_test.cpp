@@ -150,8 +150,8 @@ TEST_CASE("a file that is no database is refused with the remedy, and so is a ne
   os::write_file(path, std::string(10'000, 'x'), 0600, os::Durable::no);
   std::string hint;
   CHECK(code_of_opening(path, hint) == Code::corrupt);
-  CHECK(hint == "move " + path + " (and " + path +
-                    "-wal, -shm) away to start empty: the jobs' directories in jobs/ stay");
+  CHECK(hint ==
+        "move " + path + " (and " + path + "-wal, -shm) away to start empty: the jobs' directories in jobs/ stay");
   os::remove_file(path);
   db::Connection::open(path).execute("PRAGMA user_version = 99");
   CHECK(code_of_opening(path, hint) == Code::unsupported);

@@ -67,8 +67,7 @@ TEST_CASE_FIXTURE(Fixture, "a known submission id with another request, or from 
   CHECK(code_of([&] { submit(db, {new_job(1, 1001)}, at(0), random); }) == Code::conflict);
 }
 
-TEST_CASE_FIXTURE(Fixture,
-                  "a snapshot or diff that this user has not sent is refused, and all of the batch with it") {
+TEST_CASE_FIXTURE(Fixture, "a snapshot or diff that this user has not sent is refused, and all of the batch with it") {
   auto wanted = new_job(1);
   wanted.request.snapshot = digest_of(1);
   CHECK(code_of([&] { submit(db, {wanted}, at(0), random); }) == Code::not_found);

@@ -50,8 +50,7 @@ TEST_CASE_FIXTURE(Fixture, "an end may be recorded together with its attempt, in
   CHECK(get(sequence).state == State::completed);
 }
 
-TEST_CASE_FIXTURE(Fixture,
-                  "what is known of an attempt already is kept when it is recorded again without it") {
+TEST_CASE_FIXTURE(Fixture, "what is known of an attempt already is kept when it is recorded again without it") {
   const auto sequence = add_running(1);
   ended(db, kAnn, sequence, attempt_that_exited(1, 0));
   Attempt again{.ending = model::Exited{0}};
@@ -72,8 +71,7 @@ TEST_CASE_FIXTURE(Fixture, "a job that is started again has one more attempt") {
   start_intent(db, kAnn, {sequence, 2, 2, "boot-b"});
   ended(db, kAnn, sequence, attempt_that_exited(2, 0));
   CHECK(code_of([&] { requeue(db, kAnn, sequence, attempt_that_exited(1, 3), State::queued); }) == Code::conflict);
-  CHECK(code_of([&] { requeue(db, kAnn, sequence, attempt_that_exited(2, 3), State::completed); }) ==
-        Code::conflict);
+  CHECK(code_of([&] { requeue(db, kAnn, sequence, attempt_that_exited(2, 3), State::completed); }) == Code::conflict);
   finalized(db, kAnn, {sequence, State::completed, model::Exited{0}, at(9), std::nullopt});
   CHECK(get(sequence).attempts.size() == 2);
 }
@@ -172,9 +170,7 @@ TEST_CASE_FIXTURE(Fixture, "what a job's life does not allow is refused and chan
   CHECK(code_of([&] {
           finalized(db, kAnn, {waiting, State::completed, model::Exited{0}, at(1), {}});
         }) == Code::conflict);
-  CHECK(code_of([&] {
-          finalized(db, kAnn, {waiting, State::queued, model::Exited{0}, at(1), {}});
-        }) == Code::conflict);
+  CHECK(code_of([&] { finalized(db, kAnn, {waiting, State::queued, model::Exited{0}, at(1), {}}); }) == Code::conflict);
   CHECK(get(waiting).state == State::preparing);
   const auto over = add_final(2);
   CHECK(code_of([&] { prepared(db, kAnn, over, {}); }) == Code::conflict);

@@ -71,7 +71,8 @@ TEST_CASE_FIXTURE(Fixture, "an upload is forgotten when no job of its sender use
   CHECK(find_upload(db, digest_of(2), 1000));
 }
 
-TEST_CASE_FIXTURE(Fixture, "what others of a user hold of what is forgotten counts once it was looked at, and no longer") {
+TEST_CASE_FIXTURE(Fixture,
+                  "what others of a user hold of what is forgotten counts once it was looked at, and no longer") {
   auto base = snapshot_of(1000, 1);
   base.sent = base.size;
   auto delta = snapshot_of(1000, 2);

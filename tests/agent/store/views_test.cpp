@@ -83,7 +83,9 @@ TEST_CASE_FIXTURE(ViewFixture, "a job that names what its user may not refer to 
     return std::string("taken");
   };
   const auto code = [&](std::uint8_t byte) { return message([&](auto& r) { r.snapshot = digest_of(byte); }); };
-  const auto context = [&](std::uint8_t byte) { return message([&](auto& r) { r.environment.context = digest_of(byte); }); };
+  const auto context = [&](std::uint8_t byte) {
+    return message([&](auto& r) { r.environment.context = digest_of(byte); });
+  };
   CHECK(code(1) == code(99));
   CHECK(code(2) == code(99));  // his diff
   CHECK(context(1) == context(99));

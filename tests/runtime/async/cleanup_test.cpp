@@ -14,9 +14,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-void rethrow(std::exception_ptr failure) {
-  std::rethrow_exception(failure);
-}
+void rethrow(std::exception_ptr failure) { std::rethrow_exception(failure); }
 
 Task<int> seven() {
   co_await sleep_for(1ms);
@@ -28,9 +26,7 @@ Task<> failing(std::string message) {
   throw Error(Code::io, message);
 }
 
-Task<> for_ever() {
-  co_await sleep_for(1h);
-}
+Task<> for_ever() { co_await sleep_for(1h); }
 
 Task<> set_after(std::chrono::milliseconds delay, bool& flag) {
   co_await sleep_for(delay);

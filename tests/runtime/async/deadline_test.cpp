@@ -16,9 +16,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-void rethrow(std::exception_ptr failure) {
-  std::rethrow_exception(failure);
-}
+void rethrow(std::exception_ptr failure) { std::rethrow_exception(failure); }
 
 Task<std::string> word_after(std::chrono::milliseconds delay) {
   co_await sleep_for(delay);
@@ -32,9 +30,7 @@ Task<> failing() {
 
 }  // namespace
 
-TEST_CASE("work that ends in time is not disturbed") {
-  CHECK(run(with_deadline(1h, word_after(1ms))) == "done");
-}
+TEST_CASE("work that ends in time is not disturbed") { CHECK(run(with_deadline(1h, word_after(1ms))) == "done"); }
 
 TEST_CASE("late work is stopped and told by name") {
   try {

@@ -9,9 +9,7 @@
 namespace berth::async {
 namespace {
 
-void rethrow(std::exception_ptr failure) {
-  std::rethrow_exception(failure);
-}
+void rethrow(std::exception_ptr failure) { std::rethrow_exception(failure); }
 
 }  // namespace
 

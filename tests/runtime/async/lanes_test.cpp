@@ -178,7 +178,8 @@ TEST_CASE("somebody else may stop the work without stopping whoever waits for it
     bool ran = false;
     bool cancelled = false;
     try {
-      co_await offload(only, kAnn, [&](const std::stop_token&) { ran = true; }, stop);
+      co_await offload(
+          only, kAnn, [&](const std::stop_token&) { ran = true; }, stop);
     } catch (const Cancelled&) {
       cancelled = true;
     }

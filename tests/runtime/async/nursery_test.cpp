@@ -16,13 +16,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-void rethrow(std::exception_ptr failure) {
-  std::rethrow_exception(failure);
-}
+void rethrow(std::exception_ptr failure) { std::rethrow_exception(failure); }
 
-Task<> for_ever() {
-  co_await sleep_for(1h);
-}
+Task<> for_ever() { co_await sleep_for(1h); }
 
 }  // namespace
 

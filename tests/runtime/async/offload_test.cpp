@@ -17,9 +17,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-void rethrow(std::exception_ptr failure) {
-  std::rethrow_exception(failure);
-}
+void rethrow(std::exception_ptr failure) { std::rethrow_exception(failure); }
 
 }  // namespace
 

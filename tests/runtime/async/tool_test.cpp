@@ -35,7 +35,10 @@ Error failure_of(os::SpawnOptions program, async::ToolBounds bounds = {60s}) {
   return Error(Code::internal, "");
 }
 
-bool is_gone(pid_t pid) { return ::kill(pid, 0) != 0 || os::read_file("/proc/" + std::to_string(pid) + "/stat").find(") Z") != std::string::npos; }
+bool is_gone(pid_t pid) {
+  return ::kill(pid, 0) != 0 ||
+         os::read_file("/proc/" + std::to_string(pid) + "/stat").find(") Z") != std::string::npos;
+}
 
 // What the script wrote there, once it has.
 pid_t pid_in(const std::string& file) {
@@ -72,9 +75,11 @@ TEST_CASE("what a tool writes beyond the bound is read and dropped") {
   CHECK(finished.errors == "end\n");
 }
 
-TEST_CASE("a tool has no more descriptors than three, no input, a session of its own and the environment that it is given") {
-  const auto finished = run({.arguments = {"/bin/sh", "-c", "ls /proc/self/fd; cat; env; [ $$ = $(cut -d' ' -f6 /proc/$$/stat) ]"},
-                             .environment = {"PATH=/usr/bin:/bin", "A=1"}});
+TEST_CASE(
+    "a tool has no more descriptors than three, no input, a session of its own and the environment that it is given") {
+  const auto finished =
+      run({.arguments = {"/bin/sh", "-c", "ls /proc/self/fd; cat; env; [ $$ = $(cut -d' ' -f6 /proc/$$/stat) ]"},
+           .environment = {"PATH=/usr/bin:/bin", "A=1"}});
   CHECK(finished.exit.status == 0);
   CHECK(finished.output.starts_with("0\n1\n2\n3\n"));  // 3 is that of the directory
   CHECK(finished.output.find("\nA=1\n") != std::string::npos);
@@ -88,8 +93,9 @@ TEST_CASE("why a tool cannot be started is told") {
 
 TEST_CASE("a tool that takes too long is killed, with what it started, whatever it does with its output") {
   const os::TempDir directory;
-  for (const std::string script : {"sleep 1000 & echo $! > $F; wait", "exec >&- 2>&-; sleep 1000 & echo $! > $F; wait",
-                                   "yes & echo $! > $F; wait", "trap '' TERM INT; echo $$ > $F; while :; do sleep 1; done"}) {
+  for (const std::string script :
+       {"sleep 1000 & echo $! > $F; wait", "exec >&- 2>&-; sleep 1000 & echo $! > $F; wait", "yes & echo $! > $F; wait",
+        "trap '' TERM INT; echo $$ > $F; while :; do sleep 1; done"}) {
     CAPTURE(script);
     auto program = shell(script);
     const auto file = directory / "pid";

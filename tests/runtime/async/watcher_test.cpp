@@ -22,7 +22,8 @@ void write(const std::string& path) { os::write_file(path, "x", 0600, os::Durabl
 template <class Body>
 void with_watcher(Body body) {
   const auto run = [](Body& test) -> Task<> {
-    async::Watcher watcher(co_await async::this_coro::executor, [](const std::exception_ptr&) { FAIL("a watcher failed"); });
+    async::Watcher watcher(co_await async::this_coro::executor,
+                           [](const std::exception_ptr&) { FAIL("a watcher failed"); });
     auto work = test(watcher);
     co_await async::with_cleanup(std::move(work), watcher.stop());
   };

@@ -8,8 +8,8 @@ using namespace berth;
 
 namespace {
 
-const std::vector<Field> kFields{kv("job", "brave-heron-7k2m"), kv("pid", 42),
-                                 kv("reason", "no \"space\"\nleft"), kv("held", true), kv("empty", "")};
+const std::vector<Field> kFields{kv("job", "brave-heron-7k2m"), kv("pid", 42), kv("reason", "no \"space\"\nleft"),
+                                 kv("held", true), kv("empty", "")};
 
 }  // namespace
 
@@ -33,12 +33,10 @@ TEST_CASE("a JSON line is one object with typed values") {
 }
 
 TEST_CASE("control characters cannot forge a line") {
-  const auto line =
-      format_line(LogFormat::logfmt, LogLevel::warn, "T", "x", {kv("name", "a\x1b[31m\nT error y")});
+  const auto line = format_line(LogFormat::logfmt, LogLevel::warn, "T", "x", {kv("name", "a\x1b[31m\nT error y")});
   CHECK(line == "T warn x name=\"a\\u001b[31m\\nT error y\"");
 }
 
 TEST_CASE("an invalid byte leaves a JSON line valid") {
-  CHECK(nlohmann::json::accept(
-      format_line(LogFormat::json, LogLevel::info, "T", "x", {kv("name", "caf\xe9")})));
+  CHECK(nlohmann::json::accept(format_line(LogFormat::json, LogLevel::info, "T", "x", {kv("name", "caf\xe9")})));
 }

@@ -5,8 +5,7 @@
 using namespace berth;
 
 TEST_CASE("well-formed UTF-8 is told from what only looks like it") {
-  for (const auto* good :
-       {"", "plain", "gro\xc3\x9f", "\xe2\x82\xac", "\xf0\x9f\x9a\xa2", "\xf4\x8f\xbf\xbf"})
+  for (const auto* good : {"", "plain", "gro\xc3\x9f", "\xe2\x82\xac", "\xf0\x9f\x9a\xa2", "\xf4\x8f\xbf\xbf"})
     CHECK(is_utf8(good));
   for (const auto* bad : {"\xff", "\xc3", "\xc3(", "\x80", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80",
                           "\xf4\x90\x80\x80", "\xf0\x9f\x9a", "a\xe2\x82"})

@@ -40,11 +40,9 @@ Code code_of(const std::function<void()>& action) {
 TEST_CASE_FIXTURE(Fixture, "values come back as they were bound") {
   db.execute("CREATE TABLE t (i INTEGER, s TEXT, b BLOB, n INTEGER)");
   const std::vector<std::uint8_t> bytes{0, 1, 255};
-  db.run("INSERT INTO t VALUES (?, ?, ?, ?)", std::int64_t{-5'000'000'000}, "a\0b", Bytes(bytes),
-         std::nullopt);
+  db.run("INSERT INTO t VALUES (?, ?, ?, ?)", std::int64_t{-5'000'000'000}, "a\0b", Bytes(bytes), std::nullopt);
   db.run("INSERT INTO t VALUES (?, ?, ?, ?)", 7U, std::string("a\0b", 3), Bytes{}, std::optional<int>(3));
-  db.run("INSERT INTO t VALUES (?, ?, ?, ?)", true, std::string_view{}, Bytes{},
-         std::optional<std::string>());
+  db.run("INSERT INTO t VALUES (?, ?, ?, ?)", true, std::string_view{}, Bytes{}, std::optional<std::string>());
   auto rows = db.query("SELECT i, s, b, n FROM t ORDER BY rowid");
   REQUIRE(rows.step());
   CHECK(rows.integer(0) == -5'000'000'000);

@@ -32,8 +32,8 @@ TEST_CASE("a database is brought up to date step by step, from any version") {
 TEST_CASE("a step that fails leaves the version before it") {
   os::TempDir directory;
   auto db = Connection::open(directory / "test.db");
-  constexpr std::array<std::string_view, 2> kBroken{
-      "CREATE TABLE t (a INTEGER)", "CREATE TABLE u (a INTEGER); INSERT INTO nowhere VALUES (1)"};
+  constexpr std::array<std::string_view, 2> kBroken{"CREATE TABLE t (a INTEGER)",
+                                                    "CREATE TABLE u (a INTEGER); INSERT INTO nowhere VALUES (1)"};
   CHECK_THROWS_AS(migrate(db, kBroken), Error);
   CHECK(schema_version(db) == 1);
   db.execute("CREATE TABLE u (a INTEGER)");  // was undone

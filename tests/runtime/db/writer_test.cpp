@@ -122,8 +122,7 @@ TEST_CASE_FIXTURE(Fixture, "when the transaction fails all of its work fails, an
 
 TEST_CASE_FIXTURE(Fixture, "order is kept, and stopping writes what waits") {
   std::vector<int> order;
-  for (int i = 0; i < 1000; ++i)
-    writer.write(Durable::no, insert(i), [&order, i](auto) { order.push_back(i); });
+  for (int i = 0; i < 1000; ++i) writer.write(Durable::no, insert(i), [&order, i](auto) { order.push_back(i); });
   writer.stop();
   REQUIRE(order.size() == 1000);
   CHECK(std::is_sorted(order.begin(), order.end()));
@@ -162,7 +161,8 @@ TEST_CASE_FIXTURE(Fixture, "durable writes that wait together share a sync") {
   CHECK(rate > kLeastRate);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a database that is deleted, replaced or cut while it is in use takes no more writes, and tells") {
+TEST_CASE_FIXTURE(Fixture,
+                  "a database that is deleted, replaced or cut while it is in use takes no more writes, and tells") {
   CHECK(write(writer, Durable::yes, insert(1)).get() == "");
   const auto moved = directory / "elsewhere";
   SUBCASE("deleted, and put back") {

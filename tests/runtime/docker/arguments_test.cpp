@@ -9,9 +9,7 @@ namespace {
 
 using test::failure_of;
 
-ContainerSpec with(const std::vector<std::string>& arguments) {
-  return with_arguments({}, arguments);
-}
+ContainerSpec with(const std::vector<std::string>& arguments) { return with_arguments({}, arguments); }
 
 }  // namespace
 
@@ -25,9 +23,9 @@ TEST_CASE("words are split as a shell does") {
 
 TEST_CASE("allowed arguments change the container, however they are written") {
   const auto spec =
-      with({"--shm-size=8g --ipc host", "--ulimit", "nofile=1024:4096", "--ulimit=stack=67108864", "-eA=1",
-            "-e", "'B=2 3'", "--env=C=", "--net none", "--label team=x", "--tmpfs /scratch:size=1g",
-            "--read-only", "--init --rm", "--add-host=db:10.0.0.1", "--cpuset-cpus=0-1", "-h node1"});
+      with({"--shm-size=8g --ipc host", "--ulimit", "nofile=1024:4096", "--ulimit=stack=67108864", "-eA=1", "-e",
+            "'B=2 3'", "--env=C=", "--net none", "--label team=x", "--tmpfs /scratch:size=1g", "--read-only",
+            "--init --rm", "--add-host=db:10.0.0.1", "--cpuset-cpus=0-1", "-h node1"});
   CHECK(spec.shm_size == 8_GiB);
   CHECK(spec.ipc == "host");
   REQUIRE(spec.ulimits.size() == 2);
@@ -92,8 +90,8 @@ TEST_CASE("what would give a container more than its job has is refused with the
 }
 
 TEST_CASE("what is malformed is told as such") {
-  for (const auto* argument : {"--shm-size=much", "--shm-size", "--ulimit=nofile", "--ulimit nosuch=1",
-                               "--cpus=0", "--cpus=1e-12", "--cpus=nan", "-e NAME", "debian", "--", "--tmpfs=relative"})
+  for (const auto* argument : {"--shm-size=much", "--shm-size", "--ulimit=nofile", "--ulimit nosuch=1", "--cpus=0",
+                               "--cpus=1e-12", "--cpus=nan", "-e NAME", "debian", "--", "--tmpfs=relative"})
     CHECK_MESSAGE(test::code_of([&] { with({argument}); }) == Code::invalid, argument);
 }
 

@@ -32,8 +32,7 @@ struct Build {
         [this](std::string_view line) { lines.emplace_back(line); }, std::move(stop));
   }
   bool told(const std::string& words) const {
-    return std::ranges::any_of(lines,
-                               [&](const auto& line) { return line.find(words) != std::string::npos; });
+    return std::ranges::any_of(lines, [&](const auto& line) { return line.find(words) != std::string::npos; });
   }
 
   Engine engine;

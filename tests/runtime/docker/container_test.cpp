@@ -11,9 +11,7 @@ namespace {
 
 using nlohmann::json;
 
-json body_of(const ContainerSpec& spec) {
-  return json::parse(to_json(spec));
-}
+json body_of(const ContainerSpec& spec) { return json::parse(to_json(spec)); }
 
 }  // namespace
 
@@ -50,8 +48,7 @@ TEST_CASE("limits, mounts and GPUs are as the engine wants them") {
   CHECK(host["Mounts"][0]["ReadOnly"] == true);
   CHECK(host["Mounts"][1]["Type"] == "volume");
   CHECK(host["Mounts"][1]["VolumeOptions"]["NoCopy"] == true);
-  CHECK(host["DeviceRequests"] ==
-        json::parse(R"([{"DeviceIDs": ["GPU-1", "MIG-2"], "Capabilities": [["gpu"]]}])"));
+  CHECK(host["DeviceRequests"] == json::parse(R"([{"DeviceIDs": ["GPU-1", "MIG-2"], "Capabilities": [["gpu"]]}])"));
   CHECK(body["Env"] == json::array({"NVIDIA_VISIBLE_DEVICES=GPU-1,MIG-2"}));
 }
 

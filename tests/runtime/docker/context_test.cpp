@@ -71,9 +71,7 @@ const std::string kLongTarget = std::string(150, 't') + "/" + std::string(150, '
 TEST_CASE("a directory comes out of the stream as it went in") {
   Tree tree;
   tree.file("Dockerfile", "FROM scratch\n").file("bin/run", "#!/bin/sh\n", 0755).file("empty", "");
-  tree.file("exact", std::string(512, 'e'))
-      .file("large", std::string(1'000'003, 'l'))
-      .file("ümlaut name", "ü");
+  tree.file("exact", std::string(512, 'e')).file("large", std::string(1'000'003, 'l')).file("ümlaut name", "ü");
   tree.file(std::string(120, 'd') + "/" + std::string(150, 'f'), "long");
   CHECK(::symlink("bin/run", tree.at("link").c_str()) == 0);
   CHECK(::symlink(kLongTarget.c_str(), tree.at("long link").c_str()) == 0);
@@ -94,15 +92,9 @@ TEST_CASE("a directory comes out of the stream as it went in") {
 TEST_CASE("what .dockerignore names stays out, the Dockerfile and the file itself come along") {
   Tree tree;
   tree.file("Dockerfile").file(".dockerignore", "*\n!src\nsrc/*.o\n!data/keep/one\n");
-  tree.file("src/a.c")
-      .file("src/a.o")
-      .file("data/keep/one")
-      .file("data/keep/two")
-      .file("data/other/x")
-      .file("secret");
+  tree.file("src/a.c").file("src/a.o").file("data/keep/one").file("data/keep/two").file("data/other/x").file("secret");
   const Unpacked copy(stream_of(BuildContext::of_directory(tree.path())));
-  CHECK(copy.names() ==
-        Names{"Dockerfile", ".dockerignore", "src", "src/a.c", "data", "data/keep", "data/keep/one"});
+  CHECK(copy.names() == Names{"Dockerfile", ".dockerignore", "src", "src/a.c", "data", "data/keep", "data/keep/one"});
 }
 
 TEST_CASE("a Dockerfile in an ignored directory is sent all the same") {

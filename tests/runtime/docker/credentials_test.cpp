@@ -39,8 +39,7 @@ TEST_CASE("credentials of config.json are found by the registry") {
   const json other = {{"username", "bob"}, {"password", "b"}};
   const json token = {{"auth", base64("x:")}, {"identitytoken", "t"}};
   const auto keychain = config.keychain(
-      json{{"auths",
-            {{"https://index.docker.io/v1/", hub}, {"https://ghcr.io", other}, {"127.0.0.1:5000", token}}}});
+      json{{"auths", {{"https://index.docker.io/v1/", hub}, {"https://ghcr.io", other}, {"127.0.0.1:5000", token}}}});
   CHECK(keychain.find("docker.io").username == "ann");
   CHECK(keychain.find("docker.io").password == "secret:with:colons");
   CHECK(keychain.find("ghcr.io").username == "bob");
@@ -76,8 +75,7 @@ TEST_CASE("a helper that knows nothing means no credentials") {
 
 TEST_CASE("a helper that is absent, fails, hangs or is no name at all is told, and its secret is not") {
   Config config;
-  const auto failure = [&](const std::string& name,
-                           std::chrono::seconds patience = std::chrono::seconds(15)) {
+  const auto failure = [&](const std::string& name, std::chrono::seconds patience = std::chrono::seconds(15)) {
     return failure_of([&] { config.keychain(json{{"credsStore", name}}, patience).find("ghcr.io"); });
   };
   CHECK(failure("absent").code() == Code::not_found);

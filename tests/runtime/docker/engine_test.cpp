@@ -35,8 +35,7 @@ ContainerSpec shell(const std::string& script) {
 // A container that goes with this object.
 class Running {
  public:
-  Running(const Engine& engine, const ContainerSpec& spec)
-      : engine_(engine), id(engine.create_container(spec)) {}
+  Running(const Engine& engine, const ContainerSpec& spec) : engine_(engine), id(engine.create_container(spec)) {}
   ~Running() { engine_.remove_container(id); }
 
   Container ended() const {
@@ -175,8 +174,7 @@ TEST_CASE("a running container has a process of this machine, and can be killed"
   engine.start(container.id);  // again does no harm
   const auto running = engine.container(container.id);
   REQUIRE(running.running);
-  CHECK(os::read_file("/proc/" + std::to_string(running.pid) + "/cmdline").find("sleep") !=
-        std::string::npos);
+  CHECK(os::read_file("/proc/" + std::to_string(running.pid) + "/cmdline").find("sleep") != std::string::npos);
   CHECK(engine.kill(container.id));
   for (int i = 0; i < 500 && engine.container(container.id).running; ++i) std::this_thread::sleep_for(10ms);
   CHECK(engine.container(container.id).exit_code == 137);
@@ -222,8 +220,8 @@ TEST_CASE("what the spec asks for is what the container sees") {
   container.ended();
   const auto text = os::read_file(out / "text");
   INFO(text);
-  for (const std::string words : {"hello there", "1234\n2345\n/tmp\ninput", "read-only", "node1", "\n77\n",
-                                  " 2097152 ", "NoNewPrivs:\t1", "CapEff:\t0000000000000000", "lo\n"})
+  for (const std::string words : {"hello there", "1234\n2345\n/tmp\ninput", "read-only", "node1", "\n77\n", " 2097152 ",
+                                  "NoNewPrivs:\t1", "CapEff:\t0000000000000000", "lo\n"})
     CHECK_MESSAGE(text.find(words) != std::string::npos, words);
   CHECK(text.find("eth0") == std::string::npos);
 }
@@ -255,8 +253,7 @@ TEST_CASE("an overlay volume shows its layers, keeps them, and goes by its label
   const os::TempDir place;
   for (const char* name : {"lower", "upper", "work"}) os::make_directories(place / name);
   os::write_file(place / "lower/code", "code", 0644, os::Durable::no);
-  engine.create_overlay_volume("berth-test-tree", {place / "lower"}, place / "upper", place / "work",
-                               kLabels);
+  engine.create_overlay_volume("berth-test-tree", {place / "lower"}, place / "upper", place / "work", kLabels);
   CHECK(test::labelled(engine, "volume", "io.berth.job=job-1") == std::vector<std::string>{"berth-test-tree"});
   {
     ContainerSpec spec;

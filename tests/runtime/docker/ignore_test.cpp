@@ -45,11 +45,10 @@ TEST_CASE("an evil pattern costs no more than a long one") {
 }
 
 TEST_CASE("the last pattern that matches decides, and a directory takes what is below with it") {
-  const auto file = IgnoreFile::parse(
-      "# comment\n\ndata\n/logs/\n*.tmp\n!keep.tmp\ndocs/**\n!docs/README.md\n ./build/./out \r\n");
+  const auto file =
+      IgnoreFile::parse("# comment\n\ndata\n/logs/\n*.tmp\n!keep.tmp\ndocs/**\n!docs/README.md\n ./build/./out \r\n");
   CHECK(file.takes_back());
-  for (const auto* path :
-       {"data", "data/a/b", "logs", "logs/x", "x.tmp", "docs/a", "build/out", "build/out/x"})
+  for (const auto* path : {"data", "data/a/b", "logs", "logs/x", "x.tmp", "docs/a", "build/out", "build/out/x"})
     CHECK_MESSAGE(file.ignores(path), path);
   for (const auto* path : {"a/data", "keep.tmp", "docs", "docs/README.md", "d/x.tmp", "build", "# comment"})
     CHECK_MESSAGE(!file.ignores(path), path);

@@ -76,9 +76,7 @@ class ImageJob {
   }
 
  private:
-  Labels labels() const {
-    return {{"io.berth.state", "/tests/jobs"}, {"io.berth.launch", launch_directory()}};
-  }
+  Labels labels() const { return {{"io.berth.state", "/tests/jobs"}, {"io.berth.launch", launch_directory()}}; }
 
   void write_launch(const std::string& script) {
     shim::Launch launch;
@@ -118,8 +116,7 @@ class ImageJob {
 TEST_CASE("a job in an image runs as its user, in its tree, with log and ending read from outside") {
   const auto* real = test::real_engine();
   if (real == nullptr) return;
-  ImageJob job(*real,
-               "id -u; id -g; pwd; sh train.sh; echo result > out; ls /proc | grep -c '^[0-9]'; exit 5");
+  ImageJob job(*real, "id -u; id -g; pwd; sh train.sh; echo result > out; ls /proc | grep -c '^[0-9]'; exit 5");
   job.start();
   const auto ended = job.ended();
   CHECK(std::get<os::Exit>(ended.outcome).status == 5);
@@ -167,8 +164,7 @@ TEST_CASE("a running job in an image is seen from outside, and stops when asked"
 TEST_CASE("a job in an image that does not stop is killed by its supervisor") {
   const auto* real = test::real_engine();
   if (real == nullptr) return;
-  ImageJob job(*real,
-               "trap '' TERM; echo begun; (trap '' TERM; sleep 1000) & while true; do sleep 0.1; done");
+  ImageJob job(*real, "trap '' TERM; echo begun; (trap '' TERM; sleep 1000) & while true; do sleep 0.1; done");
   job.start();
   job.await_log("begun");
   shim::Stop stop;
@@ -205,8 +201,7 @@ TEST_CASE("an engine that is restarted, or crashes, takes its jobs along, and th
     job.await_log("begun");
     const auto began = std::chrono::steady_clock::now();
     test::restart_daemon(signal);
-    CHECK(std::chrono::steady_clock::now() - began <
-          9s);  // no waiting for a supervisor that hears no SIGTERM
+    CHECK(std::chrono::steady_clock::now() - began < 9s);  // no waiting for a supervisor that hears no SIGTERM
     CHECK(!job.container().running);
     CHECK(std::holds_alternative<shim::Lost>(job.condition()));
     CHECK(os::processes_with_environment("BERTH_LAUNCH=" + job.launch_directory()).empty());

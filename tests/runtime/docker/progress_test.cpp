@@ -16,8 +16,7 @@ struct Pull {
   PullProgress progress{[this](std::string_view line) { lines.emplace_back(line); }, now};
   MessageStream stream{[this](const Message& message) { progress.take(message, now); }};
 
-  void say(const std::string& status, const std::string& id, std::uint64_t current = 0,
-           std::uint64_t total = 0) {
+  void say(const std::string& status, const std::string& id, std::uint64_t current = 0, std::uint64_t total = 0) {
     stream.feed("{\"status\":\"" + status + "\",\"progressDetail\":{\"current\":" + std::to_string(current) +
                 ",\"total\":" + std::to_string(total) + "},\"id\":\"" + id + "\"}\r\n");
   }
@@ -73,8 +72,7 @@ TEST_CASE("messages are found however the stream is cut") {
   for (std::size_t size = 1; size < text.size(); size += 7) {
     std::vector<Message> messages;
     MessageStream stream([&](const Message& message) { messages.push_back(message); });
-    for (std::size_t at = 0; at < text.size(); at += size)
-      stream.feed(std::string_view(text).substr(at, size));
+    for (std::size_t at = 0; at < text.size(); at += size) stream.feed(std::string_view(text).substr(at, size));
     stream.finish();
     REQUIRE(messages.size() == 3);
     CHECK(messages[0].stream == "Step 1\n");

@@ -26,8 +26,7 @@ struct Pull {
     return [this](std::string_view line) { lines.emplace_back(line); };
   }
   bool told(const std::string& words) const {
-    return std::ranges::any_of(lines,
-                               [&](const auto& line) { return line.find(words) != std::string::npos; });
+    return std::ranges::any_of(lines, [&](const auto& line) { return line.find(words) != std::string::npos; });
   }
   std::string log() const {
     std::string all;

@@ -11,9 +11,7 @@ using test::failure_of;
 
 const std::string kDigest = "sha256:" + std::string(64, 'a');
 
-std::string full(const std::string& text) {
-  return parse_reference(text).text();
-}
+std::string full(const std::string& text) { return parse_reference(text).text(); }
 
 }  // namespace
 

@@ -49,13 +49,9 @@ inline Recipe toy(const std::string& name, const std::string& script = "") {
   return recipe;
 }
 
-inline Digest digest_of(const Recipe& recipe) {
-  return objects::sha256(recipe.canonical);
-}
+inline Digest digest_of(const Recipe& recipe) { return objects::sha256(recipe.canonical); }
 
-inline std::optional<os::Identity> build_user() {
-  return ::geteuid() == 0 ? os::identity_of(65534) : std::nullopt;
-}
+inline std::optional<os::Identity> build_user() { return ::geteuid() == 0 ? os::identity_of(65534) : std::nullopt; }
 
 inline BuildSettings settings_in(const std::string& directory) {
   BuildSettings settings;

@@ -74,8 +74,9 @@ Task<Leased> made(Agent& agent, Recipe recipe) {
 TEST_CASE("each user has a cache that only his own builds use; what is for all is made with none") {
   if (!can_be_tested()) return;
   const Place place;
-  const std::string plant = "[ -e $CACHE/planted ] && echo found >$PREFIX/found || echo clean >$PREFIX/found\n"
-                            "echo x >$CACHE/planted\n";
+  const std::string plant =
+      "[ -e $CACHE/planted ] && echo found >$PREFIX/found || echo clean >$PREFIX/found\n"
+      "echo x >$CACHE/planted\n";
   with_agent(settings_of(place), [&](Agent& agent) -> Task<> {
     const auto first = co_await made(agent, noting(place, "first", kAnn, plant));
     const auto second = co_await made(agent, noting(place, "second", kAnn, plant));
@@ -93,14 +94,16 @@ TEST_CASE("each user has a cache that only his own builds use; what is for all i
   });
 }
 
-TEST_CASE("a user's downloads go while none of his builds runs, whatever builds of others do, and the next begins anew") {
+TEST_CASE(
+    "a user's downloads go while none of his builds runs, whatever builds of others do, and the next begins anew") {
   if (!can_be_tested()) return;
   const Place place;
   const auto settings = settings_of(place);
-  const std::string fetch = "[ -e $CACHE/file ] && echo found >$PREFIX/found || echo clean >$PREFIX/found\n"
-                            "head -c 100000 /dev/urandom >$CACHE/file\n";
-  const auto held = noting(place, "held", kBob,
-                           fetch + "echo begun\nwhile [ -e " + place.mark("hold") + " ]; do sleep 0.02; done\n");
+  const std::string fetch =
+      "[ -e $CACHE/file ] && echo found >$PREFIX/found || echo clean >$PREFIX/found\n"
+      "head -c 100000 /dev/urandom >$CACHE/file\n";
+  const auto held =
+      noting(place, "held", kBob, fetch + "echo begun\nwhile [ -e " + place.mark("hold") + " ]; do sleep 0.02; done\n");
   hold(place);
   with_agent(settings, [&](Agent& agent) -> Task<> {
     co_await made(agent, noting(place, "anns", kAnn, fetch));
@@ -144,9 +147,11 @@ TEST_CASE("downloads that cannot be counted, and what an earlier agent set aside
   os::make_directories(cache + "doomed-1/some", 0700);
   os::make_directories(cache + "pip/common", 0700);
   with_agent(settings, [&](Agent& agent) -> Task<> {
-    co_await until("what is left is gone", [&] { return !os::exists(cache + "doomed-1") && !os::exists(cache + "pip"); });
-    co_await made(agent, noting(place, "deep", kAnn,
-                                "cd $CACHE\ni=0\nwhile [ $i -lt 300 ]; do mkdir d; cd -P d; i=$((i+1)); done\ncd -P $HOME\n"));
+    co_await until("what is left is gone",
+                   [&] { return !os::exists(cache + "doomed-1") && !os::exists(cache + "pip"); });
+    co_await made(agent,
+                  noting(place, "deep", kAnn,
+                         "cd $CACHE\ni=0\nwhile [ $i -lt 300 ]; do mkdir d; cd -P d; i=$((i+1)); done\ncd -P $HOME\n"));
     co_await until("they are gone", [&] { return !os::exists(cache + std::to_string(kAnn)); });
     co_await until("all of it is", [&] { return std::filesystem::is_empty(cache); });
     co_await made(agent, noting(place, "next", kAnn, "echo x >$CACHE/file\n"));
@@ -154,7 +159,8 @@ TEST_CASE("downloads that cannot be counted, and what an earlier agent set aside
   });
 }
 
-TEST_CASE("what is a user's alone can be entered by that user, what is for all by everybody, and nothing can be listed") {
+TEST_CASE(
+    "what is a user's alone can be entered by that user, what is for all by everybody, and nothing can be listed") {
   if (!can_be_tested()) return;
   const Place place;
   const auto settings = settings_of(place);
@@ -177,8 +183,8 @@ TEST_CASE("a build that is adopted keeps its user from those that begin, and not
   const Place place;
   const auto settings = settings_of(place);
   const auto held = noting(place, "held", std::nullopt,
-                           "(trap '' TERM; while :; do sleep 0.05; done) &\necho begun\nwhile [ -e " + place.mark("hold") +
-                               " ]; do sleep 0.02; done\n");
+                           "(trap '' TERM; while :; do sleep 0.05; done) &\necho begun\nwhile [ -e " +
+                               place.mark("hold") + " ]; do sleep 0.02; done\n");
   hold(place);
   with_agent(settings, [&](Agent& agent) -> Task<> {
     Waiting waiting;
@@ -208,7 +214,8 @@ TEST_CASE("a build in a sandbox is stopped at its time limit") {
   auto settings = settings_of(place);
   settings.time_limit = std::chrono::seconds(2);
   with_agent(settings, [&](Agent& agent) -> Task<> {
-    const auto error = co_await failure_of(agent.builds, noting(place, "endless", std::nullopt, "while :; do sleep 1; done\n"));
+    const auto error =
+        co_await failure_of(agent.builds, noting(place, "endless", std::nullopt, "while :; do sleep 1; done\n"));
     CHECK(says(error, "took longer than"));
     CHECK(nothing_left(settings, noting(place, "endless", std::nullopt)));
   });

@@ -163,8 +163,7 @@ TEST_CASE("a build outlives its agent; the next one adopts it, or finds what cam
   }
 }
 
-TEST_CASE(
-    "an agent that is killed at any moment leaves nothing half made in use, and no directory of nobody") {
+TEST_CASE("an agent that is killed at any moment leaves nothing half made in use, and no directory of nobody") {
   const Place place;
   const auto settings = place.settings();
   const auto recipe = toy("crash", "sleep 0.1\n");
@@ -225,17 +224,14 @@ TEST_CASE("what a power failure may have damaged is made anew; what was on disk 
   const auto started = berth::shim::started_from_text(os::read_file(of(building) + "/build/started.json"));
   ::kill(started.shim.pid, SIGKILL);
   ::kill(started.job.pid, SIGKILL);
-  async::run(until("they are gone", [&] { return !berth::shim::is_supervised(of(building) + "/build"); }),
-             kPatience);
+  async::run(until("they are gone", [&] { return !berth::shim::is_supervised(of(building) + "/build"); }), kPatience);
   auto soft = nlohmann::json::parse(os::read_file(of(built) + "/ready.json"));
   SUBCASE("on disk") {}
   SUBCASE("not on disk") {
     soft["only_in_boot"] = os::boot_id();
     os::write_file(of(built) + "/ready.json", soft.dump(), 0644, os::Durable::no);
   }
-  SUBCASE("torn") {
-    os::write_file(of(built) + "/ready.json", "{", 0644, os::Durable::no);
-  }
+  SUBCASE("torn") { os::write_file(of(built) + "/ready.json", "{", 0644, os::Durable::no); }
   const bool sound = os::read_file(of(built) + "/ready.json") != "{" && soft["only_in_boot"] == "";
   ::setenv("BERTH_BOOT_ID", "another-boot", 1);
   with_agent(settings, [&](Agent& agent) -> Task<> {

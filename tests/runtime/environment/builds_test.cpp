@@ -17,8 +17,7 @@ using environment::Waiting;
 
 namespace {
 
-Task<> expect_cancelled(environment::Builds& builds, environment::Recipe recipe, Waiting& waiting,
-                        int& cancelled) {
+Task<> expect_cancelled(environment::Builds& builds, environment::Recipe recipe, Waiting& waiting, int& cancelled) {
   try {
     co_await builds.ensure(std::move(recipe), waiting);
   } catch (const berth::Cancelled&) {
@@ -30,8 +29,8 @@ Task<> expect_cancelled(environment::Builds& builds, environment::Recipe recipe,
 
 TEST_CASE("what a recipe makes is ready, belongs to the agent, and is there at once the next time") {
   const Place place;
-  const auto recipe = toy("one", "echo built >> " + place.mark("built") +
-                                     "\necho hello from the build\nid -u > " + place.mark("uid") + "\n");
+  const auto recipe = toy("one", "echo built >> " + place.mark("built") + "\necho hello from the build\nid -u > " +
+                                     place.mark("uid") + "\n");
   with_agent(place.settings(), [&](Agent& agent) -> Task<> {
     Waiting waiting;
     const auto leased = co_await agent.builds.ensure(recipe, waiting);
@@ -92,21 +91,18 @@ TEST_CASE("ten who want the same at the same time share one build, and are told 
   CHECK(lines_of(place.mark("begun")).size() == 1);
 }
 
-TEST_CASE(
-    "a build that fails tells its last words, leaves nothing but its log, and is made anew the next time") {
+TEST_CASE("a build that fails tells its last words, leaves nothing but its log, and is made anew the next time") {
   const Place place;
   const auto settings = place.settings();
-  const auto failing =
-      "echo begun >> " + place.mark("begun") + "\n[ -e " + place.mark("mended") +
-      " ] || { echo working; echo 'ERROR: No matching distribution found for nosuch' >&2; exit 1; }\n";
+  const auto failing = "echo begun >> " + place.mark("begun") + "\n[ -e " + place.mark("mended") +
+                       " ] || { echo working; echo 'ERROR: No matching distribution found for nosuch' >&2; exit 1; }\n";
   const auto recipe = toy("broken", failing);
   with_agent(settings, [&](Agent& agent) -> Task<> {
     Waiting waiting;
     const auto result = co_await async::attempt(agent.builds.ensure(recipe, waiting));
     REQUIRE(!result);
     CHECK(result.error().code() == Code::invalid);
-    CHECK(says(result.error(),
-               "building the toy environment (broken) failed: ERROR: No matching distribution"));
+    CHECK(says(result.error(), "building the toy environment (broken) failed: ERROR: No matching distribution"));
     CHECK(!result.error().hint().empty());
     CHECK(nothing_left(settings, recipe));
     REQUIRE(waiting.build());
@@ -123,8 +119,7 @@ TEST_CASE("a build that does not end is stopped at its time limit, with all its 
   const Place place;
   auto settings = place.settings();
   settings.time_limit = std::chrono::seconds(3);  // it has begun by then
-  const auto recipe =
-      toy("endless", "(echo $$ > " + place.mark("pid") + "; exec sleep 600) &\necho resolving\nwait\n");
+  const auto recipe = toy("endless", "(echo $$ > " + place.mark("pid") + "; exec sleep 600) &\necho resolving\nwait\n");
   with_agent(settings, [&](Agent& agent) -> Task<> {
     const auto error = co_await failure_of(agent.builds, recipe);
     CHECK(error.code() == Code::timeout);
@@ -153,19 +148,17 @@ TEST_CASE("results that cannot be right are refused") {
     os::write_file(secret, "{\"a\": 1}", 0600, os::Durable::no);
     const auto link = co_await failure_of(agent.builds, with("link", "ln -s " + secret + " result.json"));
     CHECK(!says(link, "\"a\""));
-    const auto outside = co_await failure_of(
-        agent.builds, toy("outside", "PREFIX=" + place.mark("elsewhere") + "\nmkdir -p $PREFIX\n"));
+    const auto outside =
+        co_await failure_of(agent.builds, toy("outside", "PREFIX=" + place.mark("elsewhere") + "\nmkdir -p $PREFIX\n"));
     CHECK(says(outside, "is not in"));
-    for (const auto* name : {"none", "torn", "pipe", "link", "outside"})
-      CHECK(nothing_left(settings, toy(name)));
+    for (const auto* name : {"none", "torn", "pipe", "link", "outside"}) CHECK(nothing_left(settings, toy(name)));
   });
 }
 
 TEST_CASE("the tools' downloads are counted, and can be dropped while nothing is built") {
   const Place place;
   const auto settings = place.settings();
-  const auto recipe =
-      toy("downloads", "mkdir -p $CACHE/tool\necho data > $CACHE/tool/file\n" + while_held(place));
+  const auto recipe = toy("downloads", "mkdir -p $CACHE/tool\necho data > $CACHE/tool/file\n" + while_held(place));
   hold(place);
   with_agent(settings, [&](Agent& agent) -> Task<> {
     Waiting waiting;

@@ -12,9 +12,7 @@ using Json = nlohmann::json;
 
 namespace {
 
-Conda file(const std::string& text) {
-  return {"environment.yml", {{"environment.yml", text}}};
-}
+Conda file(const std::string& text) { return {"environment.yml", {{"environment.yml", text}}}; }
 
 std::string output_of(const std::string& command, const std::string& path_prefix) {
   os::SpawnOptions options{.arguments = {"/bin/sh", "-c", command},
@@ -22,9 +20,7 @@ std::string output_of(const std::string& command, const std::string& path_prefix
   return os::run_program(std::move(options), 60).output;
 }
 
-bool has(const Json& list, const std::string& text) {
-  return std::find(list.begin(), list.end(), text) != list.end();
-}
+bool has(const Json& list, const std::string& text) { return std::find(list.begin(), list.end(), text) != list.end(); }
 
 }  // namespace
 
@@ -52,13 +48,11 @@ variables:
     const auto& result = built.result;
 
     CHECK(result["interpreter"] == built.prefix + "/bin/python");
-    CHECK(
-        output_of(
-            "python -c 'import world, hello, berth_wheel; print(hello.__version__, berth_wheel.__version__)'",
-            result["path_prefix"]) == "1.1.0 1.0\n");
+    CHECK(output_of("python -c 'import world, hello, berth_wheel; print(hello.__version__, berth_wheel.__version__)'",
+                    result["path_prefix"]) == "1.1.0 1.0\n");
     CHECK(output_of("hello-cli; tool", result["path_prefix"]) == "hello 1.1.0\ntool\n");
-    CHECK(output_of("python -c 'import platform; print(platform.python_version(), end=\"\")'",
-                    result["path_prefix"]) == result["python_version"].get<std::string>());
+    CHECK(output_of("python -c 'import platform; print(platform.python_version(), end=\"\")'", result["path_prefix"]) ==
+          result["python_version"].get<std::string>());
     CHECK(result["path_prefix"] == built.prefix + "/opt/tools/bin:" + built.prefix + "/bin");
     CHECK(result["variables"] == Json{{"CONDA_PREFIX", built.prefix},
                                       {"CONDA_DEFAULT_ENV", built.prefix},
@@ -93,18 +87,15 @@ TEST_CASE("what pip puts in a conda package's place is pip's, in the record as i
   const auto node = test_node(kFixture + "/bin/micromamba");
   const CondaSite site;
   const auto built = site.build(
-      conda_recipe(file("dependencies: [hello=1, {pip: [hello==3.0]}]"), find_conda_tool(node), node),
-      "both");
+      conda_recipe(file("dependencies: [hello=1, {pip: [hello==3.0]}]"), find_conda_tool(node), node), "both");
   INFO(built.output);
   REQUIRE(built.status == 0);
-  CHECK(output_of("python -c 'import hello; print(hello.__version__)'", built.result["path_prefix"]) ==
-        "3.0\n");
+  CHECK(output_of("python -c 'import hello; print(hello.__version__)'", built.result["path_prefix"]) == "3.0\n");
   CHECK(has(built.result["packages"], "hello==3.0"));
   CHECK(!has(built.result["packages"], "hello==1.1.0"));
   CHECK(built.result["lock"]["pip"] == Json{"hello==3.0"});
   CHECK(built.result["lock"]["explicit"].size() == 3);
-  CHECK(output_of("python -m pip freeze --all | grep -v '^pip'", built.result["path_prefix"]) ==
-        "hello==3.0\n");
+  CHECK(output_of("python -m pip freeze --all | grep -v '^pip'", built.result["path_prefix"]) == "hello==3.0\n");
 }
 
 TEST_CASE("what cannot be solved ends with the solver's own words") {
@@ -112,8 +103,7 @@ TEST_CASE("what cannot be solved ends with the solver's own words") {
     CAPTURE(path);
     const auto node = test_node(path);
     const CondaSite site;
-    const auto built =
-        site.build(conda_recipe(file("dependencies: [broken]"), find_conda_tool(node), node), "broken");
+    const auto built = site.build(conda_recipe(file("dependencies: [broken]"), find_conda_tool(node), node), "broken");
     INFO(built.output);
     CHECK(built.status != 0);
     CHECK(built.result.is_null());
@@ -126,8 +116,7 @@ TEST_CASE("a pip part that cannot be met, and activation that ends the shell, fa
   const auto node = test_node(kFixture + "/bin/micromamba");
   const auto tool = find_conda_tool(node);
   const CondaSite site;
-  const auto pip =
-      site.build(conda_recipe(file("dependencies: [{pip: [berth_wheel==9]}]"), tool, node), "pip");
+  const auto pip = site.build(conda_recipe(file("dependencies: [{pip: [berth_wheel==9]}]"), tool, node), "pip");
   CHECK(pip.status != 0);
   CHECK(pip.result.is_null());
   CHECK(pip.output.find("No matching distribution found for berth-wheel==9") != std::string::npos);
@@ -149,8 +138,7 @@ TEST_CASE("settings of pip and conda around a build do not reach it") {
                  os::Durable::no);
   os::write_file(site.path() + "/quiet/build/.condarc", "channels: [https://nowhere.invalid/]\n", 0644,
                  os::Durable::no);
-  const auto built =
-      site.build(conda_recipe(file("dependencies: [{pip: [berth_wheel]}]"), tool, node), "quiet");
+  const auto built = site.build(conda_recipe(file("dependencies: [{pip: [berth_wheel]}]"), tool, node), "quiet");
   INFO(built.output);
   CHECK(built.status == 0);
   CHECK(built.result["lock"]["pip"] == Json{"berth-wheel==1.1"});

@@ -12,9 +12,7 @@ using namespace berth::environment::conda;
 
 namespace {
 
-std::string one_form(const std::string& text) {
-  return parse_match_spec(text, {"environment.yml", 7}).text();
-}
+std::string one_form(const std::string& text) { return parse_match_spec(text, {"environment.yml", 7}).text(); }
 
 std::string refusal(const std::string& text) {
   try {
@@ -125,9 +123,8 @@ TEST_CASE("a dependency that cannot be read says why, with its place") {
 }
 
 TEST_CASE("a secret in a dependency is refused and not repeated") {
-  for (const char* text :
-       {"https://user:word@host/c::numpy", "https://host/t/word/c::numpy",
-        "numpy[channel=https://user:word@host/c]", "https://user:word@host/numpy-1-0.conda"}) {
+  for (const char* text : {"https://user:word@host/c::numpy", "https://host/t/word/c::numpy",
+                           "numpy[channel=https://user:word@host/c]", "https://user:word@host/numpy-1-0.conda"}) {
     const auto said = refusal(text);
     CAPTURE(said);
     CHECK(said.find("token") != std::string::npos);

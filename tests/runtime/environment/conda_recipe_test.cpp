@@ -26,14 +26,11 @@ dependencies:
 variables: {A: "1", B: "2"}
 )";
 
-CondaTool micromamba() {
-  return {CondaTool::Kind::micromamba, "/opt/micromamba", "linux-64", {2, 0, 5}};
-}
+CondaTool micromamba() { return {CondaTool::Kind::micromamba, "/opt/micromamba", "linux-64", {2, 0, 5}}; }
 
 std::string identity(const std::string& text, const std::string& requirements = "six\nattrs\n",
                      const NodeConda& node = {}) {
-  return conda_recipe({"e.yml", {{"e.yml", text}, {"requirements.txt", requirements}}}, micromamba(), node)
-      .canonical;
+  return conda_recipe({"e.yml", {{"e.yml", text}, {"requirements.txt", requirements}}}, micromamba(), node).canonical;
 }
 
 std::string replaced(const std::string& from, const std::string& to) {
@@ -48,8 +45,7 @@ Recipe recipe(const std::string& text, const NodeConda& node = {}, const CondaTo
 }
 
 bool everywhere_without(const Recipe& made, const std::string& secret) {
-  return (made.canonical + made.words + made.script + made.files.at("lock.json")).find(secret) ==
-         std::string::npos;
+  return (made.canonical + made.words + made.script + made.files.at("lock.json")).find(secret) == std::string::npos;
 }
 
 Error refusal(const Json& lock) {
@@ -80,9 +76,9 @@ TEST_CASE("two files that say the same are one environment") {
       "numpy[version='>=1.20,<2']", "python = 3.11"], "channels": ["conda-forge", "defaults"]})") == same);
   CHECK(identity(replaced("train", "other # comment")) == same);
   CHECK(identity(kFile, "# comment\nattrs\n\nsix # here\nattrs") == same);
-  CHECK(conda_recipe({"dir/other.yml",
-                      {{"dir/other.yml", kFile}, {"dir/requirements.txt", "six\nattrs"}, {"unused", "x"}}},
-                     micromamba(), {})
+  CHECK(conda_recipe(
+            {"dir/other.yml", {{"dir/other.yml", kFile}, {"dir/requirements.txt", "six\nattrs"}, {"unused", "x"}}},
+            micromamba(), {})
             .canonical == same);
 }
 
@@ -143,9 +139,7 @@ TEST_CASE("python and pip come where they are needed, channels from file, node a
         "--no-rc\n--offline\n--override-channels\n--channel\nonly\npython\n");
   auto conda = micromamba();
   conda.kind = CondaTool::Kind::conda;
-  CHECK(recipe("dependencies: [python]", {}, conda)
-            .files.at("arguments")
-            .starts_with("--no-default-packages\n"));
+  CHECK(recipe("dependencies: [python]", {}, conda).files.at("arguments").starts_with("--no-default-packages\n"));
   CHECK(recipe("dependencies: [python]", {}, conda).script.find("flock") != std::string::npos);
   CHECK(recipe("dependencies: [python]").script.find("flock") == std::string::npos);
 }
@@ -164,9 +158,9 @@ TEST_CASE("the node's credentials reach the build and nothing that is shown or k
   const auto made = recipe("channels: [mine]\ndependencies: ['mine::python', {pip: [six]}]", node);
   CHECK(everywhere_without(made, "word"));
   CHECK(made.files.at("arguments").find("https://user:word@host/t/word/mine::python\n") != std::string::npos);
-  CHECK(made.variables == std::vector<std::pair<std::string, std::string>>{
-                              {"PIP_INDEX_URL", "https://user:word@host/simple"},
-                              {"PIP_EXTRA_INDEX_URL", "https://user:word@other/simple"}});
+  CHECK(made.variables ==
+        std::vector<std::pair<std::string, std::string>>{{"PIP_INDEX_URL", "https://user:word@host/simple"},
+                                                         {"PIP_EXTRA_INDEX_URL", "https://user:word@other/simple"}});
 }
 
 TEST_CASE("a lock is built as it is") {

@@ -56,11 +56,10 @@ variables:
   std::vector<std::string> dependencies;
   for (const auto& dependency : found.dependencies) dependencies.push_back(dependency.text());
   CHECK(dependencies == std::vector<std::string>{"pillow", "pip=21.2.2", "python=3.8.12"});
-  CHECK(
-      found.pip.requirements ==
-      std::vector<std::string>{
-          "git+https://github.com/NVIDIA/dllogger.git@26a0f8f1958de2c0c460925ff6102a4d2486d6cc#egg=dllogger",
-          "numpy==1.19.5", "pandas"});
+  CHECK(found.pip.requirements ==
+        std::vector<std::string>{
+            "git+https://github.com/NVIDIA/dllogger.git@26a0f8f1958de2c0c460925ff6102a4d2486d6cc#egg=dllogger",
+            "numpy==1.19.5", "pandas"});
   CHECK(found.pip.option_lines() == std::vector<std::string>{"--extra-index-url=https://pypi.org/simple"});
   CHECK(found.variables == std::map<std::string, std::string>{{"ONE", "1"}, {"EMPTY", ""}});
 }
@@ -83,15 +82,13 @@ TEST_CASE("a file that is no environment says why, with its line") {
            {"channels: [a]\n", "has no 'dependencies'"},
            {"a: [1\nb: 2", "environment.yml:2: is not well-formed YAML"},
            {"dependencies: [a]\ndependecies: [b]\n", "environment.yml:2: has the unknown key 'dependecies'"},
-           {"dependencies: [a]\nchannels: [x]\ndependencies: [b]\n",
-            "environment.yml:3: has 'dependencies' twice"},
+           {"dependencies: [a]\nchannels: [x]\ndependencies: [b]\n", "environment.yml:3: has 'dependencies' twice"},
            {"dependencies: a\n", "environment.yml:1: 'dependencies' is not a list"},
            {"dependencies:\n", "'dependencies' is not a list"},
            {"dependencies:\n- a\n- [b]\n", "environment.yml:3: has a dependency that is neither"},
            {"dependencies:\n- a\n- npm: [b]\n", "environment.yml:3: has the unknown section 'npm'"},
            {"dependencies:\n- pip: numpy\n", "environment.yml:2: 'pip' is not a list"},
-           {"dependencies:\n- pip:\n  - a\n  - {b: c}\n",
-            "environment.yml:4: has a requirement that is not text"},
+           {"dependencies:\n- pip:\n  - a\n  - {b: c}\n", "environment.yml:4: has a requirement that is not text"},
            {"dependencies:\n- pip:\n  - a\n  - -e .\n", "environment.yml:4: '-e .' installs a directory"},
            {"dependencies:\n- a\n- b>=\n", "environment.yml:3: the dependency 'b>=' has an operator"},
            {"channels: x\ndependencies: [a]\n", "environment.yml:1: 'channels' is not a list"},

@@ -21,8 +21,8 @@ std::string program(const std::string& path, const std::string& script) {
 }
 
 std::string tool(const std::string& path, const std::string& version) {
-  return program(
-      path, "case $1 in --version) echo '" + version + "';; *) echo '{\"platform\": \"linux-64\"}';; esac\n");
+  return program(path,
+                 "case $1 in --version) echo '" + version + "';; *) echo '{\"platform\": \"linux-64\"}';; esac\n");
 }
 
 NodeConda node_at(const std::string& path) {
@@ -40,9 +40,7 @@ Error refusal(const NodeConda& node) {
   }
 }
 
-bool says(const Error& error, const std::string& text) {
-  return error.message().find(text) != std::string::npos;
-}
+bool says(const Error& error, const std::string& text) { return error.message().find(text) != std::string::npos; }
 
 }  // namespace
 
@@ -74,8 +72,7 @@ TEST_CASE("each tool is known by what it prints") {
     CHECK(found->platform == "linux-64");
     CHECK(found->shares_cache() == row.shares);
   }
-  for (const auto* version : {"", "hello", "conda", "-1.0"})
-    CHECK(!recognise_conda_tool("conda", version, kInfo));
+  for (const auto* version : {"", "hello", "conda", "-1.0"}) CHECK(!recognise_conda_tool("conda", version, kInfo));
   for (const auto* info : {"", "[]", "{}", R"({"platform": 1})"})
     CHECK(!recognise_conda_tool("conda", "conda 24.1", info));
 }

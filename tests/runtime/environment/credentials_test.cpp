@@ -42,9 +42,9 @@ TEST_CASE("logins are taken out of URLs, wherever those stand in the text") {
 }
 
 TEST_CASE("what is no login stays") {
-  for (const auto* text : {"", "me@host", "git+ssh://git@host/a.git", "git+ssh://git@host:org/a.git@v1",
-                           "https://host:8443/a.git@v1", "https://[::1]:80/a@v1", "https://host/x?mail=a@b",
-                           "  a\tb  ", "https://host/x/t/y/"}) {
+  for (const auto* text :
+       {"", "me@host", "git+ssh://git@host/a.git", "git+ssh://git@host:org/a.git@v1", "https://host:8443/a.git@v1",
+        "https://[::1]:80/a@v1", "https://host/x?mail=a@b", "  a\tb  ", "https://host/x/t/y/"}) {
     CAPTURE(text);
     CHECK(without_credentials(text) == text);
     CHECK(!has_credentials(text));

@@ -35,9 +35,7 @@ Error failure_of(Environments& environments, const std::string& python, const Co
   return Error(Code::internal, "");
 }
 
-bool says(const Error& error, const std::string& text) {
-  return error.describe().find(text) != std::string::npos;
-}
+bool says(const Error& error, const std::string& text) { return error.describe().find(text) != std::string::npos; }
 
 std::string script(const os::TempDir& directory, const std::string& name, const std::string& text,
                    unsigned mode = 0755) {
@@ -48,8 +46,7 @@ std::string script(const os::TempDir& directory, const std::string& name, const 
 }
 
 os::Finished run(std::vector<std::string> arguments) {
-  auto finished =
-      os::run_program({.arguments = std::move(arguments), .environment = {"PATH=/usr/bin:/bin"}}, 120);
+  auto finished = os::run_program({.arguments = std::move(arguments), .environment = {"PATH=/usr/bin:/bin"}}, 120);
   CAPTURE(finished.errors);
   REQUIRE(finished.exit.status == 0);
   return finished;
@@ -60,14 +57,12 @@ void install(const std::string& venv, const std::string& name, const std::string
   const auto found = run({"/bin/sh", "-c", "echo " + venv + "/lib/python3*/site-packages"}).output;
   const auto about = found.substr(0, found.size() - 1) + "/" + name + "-" + version + ".dist-info";
   os::make_directories(about);
-  os::write_file(about + "/METADATA", "Metadata-Version: 2.1\nName: " + name + "\nVersion: " + version + "\n",
-                 0644, os::Durable::no);
+  os::write_file(about + "/METADATA", "Metadata-Version: 2.1\nName: " + name + "\nVersion: " + version + "\n", 0644,
+                 os::Durable::no);
 }
 
 // Files just made are not trusted to look different after another change; these have been there for a while.
-void age(const std::string& tree) {
-  run({"/usr/bin/find", tree, "-exec", "touch", "-h", "-d", "-1 hour", "{}", "+"});
-}
+void age(const std::string& tree) { run({"/usr/bin/find", tree, "-exec", "touch", "-h", "-d", "-1 hour", "{}", "+"}); }
 
 std::vector<std::string> packages(const environment::Ready& ready) {
   return nlohmann::json::parse(ready.record).at("packages").get<std::vector<std::string>>();
@@ -114,8 +109,7 @@ TEST_CASE("a name is looked for on the job's PATH, past directories that have no
   os::make_directories(directory / "python3");
   script(directory, "plain", "not executable", 0644);
   Environments environments;
-  const auto ready =
-      environments.ensure(UserManaged{}, {{}, "relative:" + directory.path() + "::/nowhere:/usr/bin"});
+  const auto ready = environments.ensure(UserManaged{}, {{}, "relative:" + directory.path() + "::/nowhere:/usr/bin"});
   CHECK(ready.interpreter == kPython);
   CHECK(ready.path_prefix.empty());
   CHECK_THROWS_AS(environments.ensure(UserManaged{"plain"}, {{}, directory.path()}), Error);
@@ -166,9 +160,8 @@ TEST_CASE("equal requests at the same time share one look") {
   std::vector<std::thread> threads;
   std::atomic<int> ready{0};
   for (int i = 0; i < 4; ++i)
-    threads.emplace_back([&] {
-      ready += environments.ensure(UserManaged{venv + "/bin/python"}, {}).interpreter.empty() ? 0 : 1;
-    });
+    threads.emplace_back(
+        [&] { ready += environments.ensure(UserManaged{venv + "/bin/python"}, {}).interpreter.empty() ? 0 : 1; });
   for (auto& thread : threads) thread.join();
   CHECK(ready == 4);
   CHECK(environments.looks() == 1);
@@ -205,17 +198,13 @@ TEST_CASE("what is no usable Python is told by name, reason and remedy") {
   check(script(directory, "moved", "#!/nowhere/python\n"), Code::invalid, "is missing");
   check(script(directory, "data", "just text"), Code::io, "cannot be started");
   check(script(directory, "quiet", "#!/bin/sh\nexit 0\n"), Code::invalid, "is not a Python interpreter");
-  check(script(directory, "cat", "#!/bin/sh\necho oops 1>&2\nexit 3\n"), Code::invalid,
-        "exited with code 3: oops");
+  check(script(directory, "cat", "#!/bin/sh\necho oops 1>&2\nexit 3\n"), Code::invalid, "exited with code 3: oops");
   check(script(directory, "liar", "#!/bin/sh\necho 'berth-environment:{}'\n"), Code::invalid,
         "is not a Python interpreter");
   check(script(directory, "crash", "#!/bin/sh\nkill -SEGV $$\n"), Code::invalid, "crashed (SIGSEGV)");
-  check(script(directory, "hang", "#!/bin/sh\nsleep 1000\n"), Code::timeout,
-        "did not answer within 1 seconds");
-  check(script(directory, "flood", "#!/bin/sh\nexec yes\n"), Code::timeout,
-        "did not answer within 1 seconds");
-  check(script(directory, "closed", "#!/bin/sh\nexec >&- 2>&-\nsleep 1000\n"), Code::timeout,
-        "did not answer");
+  check(script(directory, "hang", "#!/bin/sh\nsleep 1000\n"), Code::timeout, "did not answer within 1 seconds");
+  check(script(directory, "flood", "#!/bin/sh\nexec yes\n"), Code::timeout, "did not answer within 1 seconds");
+  check(script(directory, "closed", "#!/bin/sh\nexec >&- 2>&-\nsleep 1000\n"), Code::timeout, "did not answer");
 }
 
 TEST_CASE("a failed look is not remembered") {
@@ -232,8 +221,8 @@ TEST_CASE("the interpreter runs as the job's user") {
   if (!identity) return;
   const os::TempDir directory;
   ::chmod(directory.path().c_str(), 0755);
-  const auto wrapper = script(directory, "python",
-                              "#!/bin/sh\n[ $(id -u) = 65534 ] || exit 9\nexec /usr/bin/python3 \"$@\"\n");
+  const auto wrapper =
+      script(directory, "python", "#!/bin/sh\n[ $(id -u) = 65534 ] || exit 9\nexec /usr/bin/python3 \"$@\"\n");
   Environments environments;
   CHECK(environments.ensure(UserManaged{wrapper}, {identity}).interpreter == wrapper);
   CHECK(says(failure_of(environments, wrapper), "exited with code 9"));
@@ -248,8 +237,7 @@ TEST_CASE("an interpreter that the job's user may not run is told so, and PATH i
   const auto error = failure_of(environments, directory / "python3", {identity});
   CHECK(error.code() == Code::denied);
   CHECK(says(error, "exists, but user nobody may not run it"));
-  CHECK(environments.ensure(UserManaged{}, {identity, directory.path() + ":/usr/bin"}).interpreter ==
-        kPython);
+  CHECK(environments.ensure(UserManaged{}, {identity, directory.path() + ":/usr/bin"}).interpreter == kPython);
 }
 
 TEST_CASE("what one user may run is not taken as another's answer") {

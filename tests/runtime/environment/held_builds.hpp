@@ -25,17 +25,12 @@ class Place {
 
 // Builds for as long as the file `hold` is there.
 inline std::string while_held(const Place& place) {
-  return "echo begun >> " + place.mark("begun") + "\nwhile [ -e " + place.mark("hold") +
-         " ]; do sleep 0.02; done\n";
+  return "echo begun >> " + place.mark("begun") + "\nwhile [ -e " + place.mark("hold") + " ]; do sleep 0.02; done\n";
 }
 
-inline void hold(const Place& place) {
-  os::write_file(place.mark("hold"), "", 0644, os::Durable::no);
-}
+inline void hold(const Place& place) { os::write_file(place.mark("hold"), "", 0644, os::Durable::no); }
 
-inline void let_go(const Place& place) {
-  os::remove_file(place.mark("hold"));
-}
+inline void let_go(const Place& place) { os::remove_file(place.mark("hold")); }
 
 inline Task<> keep(Builds& builds, Recipe recipe, Waiting& waiting, std::vector<Leased>& made) {
   auto leased = co_await builds.ensure(std::move(recipe), waiting);

@@ -15,7 +15,8 @@ namespace {
 environment::ImageSettings node() {
   environment::ImageSettings settings;
   settings.cpu_image = "debian:12";
-  settings.gpu_images = {{{11, 8, 0}, "node/cuda:11.8"}, {{12, 2, 0}, "node/cuda:12.2"}, {{13, 0, 0}, "node/cuda:13.0"}};
+  settings.gpu_images = {
+      {{11, 8, 0}, "node/cuda:11.8"}, {{12, 2, 0}, "node/cuda:12.2"}, {{13, 0, 0}, "node/cuda:13.0"}};
   settings.machine = environment::test::gpu_machine;
   return settings;
 }
@@ -50,8 +51,9 @@ TEST_CASE("cpu and gpu mean the node's default images, the GPU one the newest th
 TEST_CASE("a driver that answered before is waited for, where it would be asked") {
   auto away = node();
   away.machine = [] { return gpu::Machine{.driver = {}, .cuda = {}, .cards = {}, .driver_away = true}; };
-  for (const auto& error : {failure_of([&] { environment::chosen_image("gpu", away); }),
-                            failure_of([&] { environment::check_cuda("their/image:1", {"CUDA_VERSION=12.1.0"}, away); })}) {
+  for (const auto& error : {failure_of([&] { environment::chosen_image("gpu", away); }), failure_of([&] {
+                              environment::check_cuda("their/image:1", {"CUDA_VERSION=12.1.0"}, away);
+                            })}) {
     CHECK(error.lack() == berth::Lack::driver);
     CHECK(says(error, "does not answer"));
   }

@@ -150,8 +150,9 @@ TEST_CASE("what a killed agent had begun to build is found by the name that it h
   os::make_directories(place + "/build");
   const std::string name = "berth/env:" + std::string(32, '7');
   engine.tag(image.id, docker::parse_reference(name));
-  os::write_file(place + "/pull.json", json{{"name", name}, {"reference", ""}, {"own", false}, {"labels", image.labels}}.dump(),
-                 0600, os::Durable::no);
+  os::write_file(place + "/pull.json",
+                 json{{"name", name}, {"reference", ""}, {"own", false}, {"labels", image.labels}}.dump(), 0600,
+                 os::Durable::no);
   with_images(site.settings, [&](Images& images) -> Task<> {
     co_await images.recover();
     const auto entries = co_await images.list();
@@ -220,11 +221,14 @@ TEST_CASE("a private image is reached through a Dockerfile by no spelling") {
     const auto pinned = real->image("basic", "layers").name() + "@" + real->digests.at("amd64");
     const auto id = mine.ready.image;
     int number = 0;
-    for (const auto& name : {secret, pinned, secret + "@" + real->digests.at("amd64"), id, id.substr(7), id.substr(7, 12)}) {
+    for (const auto& name :
+         {secret, pinned, secret + "@" + real->digests.at("amd64"), id, id.substr(7), id.substr(7, 12)}) {
       const auto half = name.size() / 2;
       const std::vector<std::string> spellings{
           "FROM " + name + "\n",
-          "\xef\xbb\xbf" "FROM " + name + "\n",
+          "\xef\xbb\xbf"
+          "FROM " +
+              name + "\n",
           "ARG A=" + name.substr(0, half) + "\nARG B=" + name.substr(half) + "\nFROM ${A}${B}\n",
           "FROM " + base + "\nCOPY --from=" + name + " /one /s\n",
           "FROM " + base + "\nCOPY --fr\\\nom=" + name + " /one /s\n",

@@ -31,7 +31,8 @@ environment::Conda file(const std::string& text) { return {"environment.yml", {{
 // This machine's Python as an image, with a conda tool or without.
 std::string import(const docker::test::RealEngine& real, const std::string& name, bool with_tool) {
   os::SpawnOptions options;
-  options.arguments = {"/bin/sh", "-c", "exec \"$@\" 2>&1", "sh", BERTH_PYTHON, "-B", BERTH_CONDA_IMAGE, real.socket, environment::kFixture, name};
+  options.arguments = {"/bin/sh",         "-c",        "exec \"$@\" 2>&1",    "sh", BERTH_PYTHON, "-B",
+                       BERTH_CONDA_IMAGE, real.socket, environment::kFixture, name};
   if (!with_tool) options.arguments.emplace_back("--without-tool");
   options.environment = {"PATH=/usr/bin:/bin"};
   const auto done = os::run_program(std::move(options), 120);
@@ -86,8 +87,9 @@ TEST_CASE("a conda environment is built within an image, once, and can be used t
     const auto record = json::parse(leased.ready.record);
     CHECK(record.at("kind") == "image");
     CHECK(record.at("packages").size() > 4);
-    const auto said = command_in(
-        *real, leased, "python -c 'import world, hello, berth_wheel; print(hello.__version__, berth_wheel.__version__)'");
+    const auto said =
+        command_in(*real, leased,
+                   "python -c 'import world, hello, berth_wheel; print(hello.__version__, berth_wheel.__version__)'");
     CHECK(said.find("1.1.0 1.0\n") != std::string::npos);
     // Nothing of the build is left in it.
     CHECK(command_in(*real, leased, "ls /opt/berth").find("\nenv\n") != std::string::npos);
@@ -122,7 +124,8 @@ TEST_CASE("an image whose build had credentials keeps nothing but the environmen
     const auto spec = file("channels: [test]\ndependencies: [hello=1.1]\n");
     const auto leased = co_await images.ensure(image_spec(base, spec), ImageUse(), waiting);
     CHECK(os::read_file(waiting.build()->log).find("word") == std::string::npos);
-    const auto all = docker::test::labelled(real->engine(), "image", std::string(environment::kStateLabel) + "=" + settings.state);
+    const auto all =
+        docker::test::labelled(real->engine(), "image", std::string(environment::kStateLabel) + "=" + settings.state);
     CHECK(all.size() == 1);
     CHECK(command_in(*real, leased, "hello-cli").find("hello 1.1.0\n") != std::string::npos);
     CHECK(command_in(*real, leased, "ls /opt/berth").find("build") == std::string::npos);

@@ -230,8 +230,7 @@ TEST_CASE("a registry that dies in the middle of a pull leaves its log, and noth
   Site site(*real);
   with_images(site.settings, [&](Images& images) -> Task<> {
     Waiting waiting;
-    const auto result =
-        co_await async::attempt(images.ensure(site.spec("dying", "layers:1"), ImageUse(), waiting));
+    const auto result = co_await async::attempt(images.ensure(site.spec("dying", "layers:1"), ImageUse(), waiting));
     REQUIRE(!result);
     CHECK(result.error().code() == Code::unavailable);
     REQUIRE(waiting.build());

@@ -34,13 +34,13 @@ struct Site {
   // The steps of builds that were broken off, which the engine may go on with for a moment; until it makes no more.
   void remove_steps() const {
     const auto prune = "docker -H unix://" + settings.socket + " image prune -f";
-    const auto script = "n=0; while [ $n -lt 3 ]; do if " + prune + " | grep -q deleted:; then n=0; else n=$((n + 1)); sleep 0.3; fi; done";
+    const auto script = "n=0; while [ $n -lt 3 ]; do if " + prune +
+                        " | grep -q deleted:; then n=0; else n=$((n + 1)); sleep 0.3; fi; done";
     CHECK(std::system(script.c_str()) == 0);
   }
   void remove_pulled(const docker::Engine& engine, const std::vector<std::string>& names) const {
     for (const auto* registry : {"plain", "dying", "basic"})
-      for (const auto& name : names)
-        engine.remove_image(real.registries.at(registry) + "/berth-test/" + name, true);
+      for (const auto& name : names) engine.remove_image(real.registries.at(registry) + "/berth-test/" + name, true);
   }
   // Those made of others first: what a build inherits carries the label too.
   void remove_made(const docker::Engine& engine) const {

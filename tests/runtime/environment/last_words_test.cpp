@@ -21,13 +21,12 @@ bool says(const berth::Error& error, const std::string& text) {
 }  // namespace
 
 TEST_CASE("the last complaint of a tool is told, without what came before and how it was painted") {
-  CHECK(environment::last_words(
-            "Collecting a\n\x1b[31mERROR: no a\x1b[0m\n\nERROR: No matching distribution\n") ==
+  CHECK(environment::last_words("Collecting a\n\x1b[31mERROR: no a\x1b[0m\n\nERROR: No matching distribution\n") ==
         "ERROR: no a | ERROR: No matching distribution");
-  CHECK(environment::last_words(
-            "Using CPython 3.11\n  × No solution found when resolving dependencies:\n  ╰─▶ Because a "
-            "was not found\n      we cannot\n") ==
-        "× No solution found when resolving dependencies: | ╰─▶ Because a was not found | we cannot");
+  CHECK(
+      environment::last_words("Using CPython 3.11\n  × No solution found when resolving dependencies:\n  ╰─▶ Because a "
+                              "was not found\n      we cannot\n") ==
+      "× No solution found when resolving dependencies: | ╰─▶ Because a was not found | we cannot");
   CHECK(environment::last_words("10%\r50%\r100% done\nbye\n") == "100% done | bye");
   CHECK(environment::last_words("").empty());
   CHECK(environment::last_words("a\nb\nc\nd\n") == "b | c | d");
@@ -41,13 +40,16 @@ TEST_CASE("failures are told apart") {
   CHECK(failure(exited(1), "ERROR: no\n").code() == Code::invalid);
   CHECK(failure(exited(1), "OSError: [Errno 28] No space left on device\nbye\n").code() == Code::no_space);
   CHECK(failure(exited(1), "", true).code() == Code::no_space);
-  for (const std::string broken :
-       {"error: dns error: failed to lookup address", "error: operation timed out",
-        "WARNING: Retrying (Retry(total=0, connect=None)) after connection broken by 'ReadTimeoutError(\"HTTPConnectionPool(host='h'): "
-        "Read timed out.\")': /simple/x/\nERROR: No matching distribution found for x",
-        "WARNING: Retrying (Retry(total=0, connect=None)) after connection broken by 'ProtocolError('Connection aborted.', "
-        "RemoteDisconnected('Remote end closed connection without response'))': /simple/x/\nERROR: No matching distribution found for x",
-        "error    libmamba Download error (28) Timeout was reached", "critical libmamba Download error (6) Couldn't resolve host name"}) {
+  for (const std::string broken : {"error: dns error: failed to lookup address", "error: operation timed out",
+                                   "WARNING: Retrying (Retry(total=0, connect=None)) after connection broken by "
+                                   "'ReadTimeoutError(\"HTTPConnectionPool(host='h'): "
+                                   "Read timed out.\")': /simple/x/\nERROR: No matching distribution found for x",
+                                   "WARNING: Retrying (Retry(total=0, connect=None)) after connection broken by "
+                                   "'ProtocolError('Connection aborted.', "
+                                   "RemoteDisconnected('Remote end closed connection without response'))': "
+                                   "/simple/x/\nERROR: No matching distribution found for x",
+                                   "error    libmamba Download error (28) Timeout was reached",
+                                   "critical libmamba Download error (6) Couldn't resolve host name"}) {
     CHECK(failure(exited(1), broken + "\n").code() == Code::unavailable);
     CHECK(failure(exited(1), broken + "\n").lack() == berth::Lack::index);
   }

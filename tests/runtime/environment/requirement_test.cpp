@@ -49,8 +49,7 @@ TEST_CASE("all ways to write a requirement come to one form") {
            {"torch==2.1.0+cu118", "torch==2.1.0+cu118"},
            {"a===1!2.0", "a===1!2.0"},
            {"a < 2.tar.gz", "a<2.tar.gz"},  // no version that any package has, but no path either
-           {"a  ;  python_version<'3.8'  and os_name=='x  y'",
-            "a ; python_version<'3.8' and os_name=='x  y'"},
+           {"a  ;  python_version<'3.8'  and os_name=='x  y'", "a ; python_version<'3.8' and os_name=='x  y'"},
            {"my-package[a-b,c]==1.0 ; python_version < \"3.13\"  and sys_platform==\"linux\"",
             "my-package[a-b,c]==1.0 ; python_version<'3.13' and sys_platform=='linux'"},
            {"a;'x'not  in platform_release and( os_name=='a'or(os_name == \"it's\"))",

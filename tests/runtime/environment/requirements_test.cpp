@@ -20,9 +20,7 @@ using Lines = std::vector<std::string>;
 
 namespace {
 
-Requirements of(const std::string& text) {
-  return read_requirements("requirements.txt", {{"requirements.txt", text}});
-}
+Requirements of(const std::string& text) { return read_requirements("requirements.txt", {{"requirements.txt", text}}); }
 
 Error failure_of(const std::string& text, const Files& more = {}) {
   Files files = more;
@@ -37,9 +35,7 @@ Error failure_of(const std::string& text, const Files& more = {}) {
   return Error(Code::internal, "");
 }
 
-bool says(const Error& error, const std::string& text) {
-  return error.describe().find(text) != std::string::npos;
-}
+bool says(const Error& error, const std::string& text) { return error.describe().find(text) != std::string::npos; }
 
 // As the pip part of an environment.yml is read.
 Requirements part(const std::string& lines, const Files& files = {}) {
@@ -63,8 +59,7 @@ std::string refusal(const std::string& lines, const Files& files = {}) {
 }  // namespace
 
 TEST_CASE("requirements that say the same are written the same") {
-  const Lines same{"numpy<2,>=1.20",
-                   "my-package[a-b,c]==1.0 ; python_version<'3.13' and sys_platform=='linux'"};
+  const Lines same{"numpy<2,>=1.20", "my-package[a-b,c]==1.0 ; python_version<'3.13' and sys_platform=='linux'"};
   CHECK(of("NumPy >= 1.20 , <2\nMy_Package[c, A-b] == 1.0 ; python_version < \"3.13\"  and "
            "sys_platform==\"linux\"\n")
             .requirements == same);
@@ -103,10 +98,9 @@ TEST_CASE("includes are put in where they stand, and found from the file that na
 }
 
 TEST_CASE("what is included stands in its place, whatever the files are called") {
-  const Files files{
-      {"r/base.txt", "# comment\nnumpy==1.26 \\\n  --hash=sha256:aa\n-r more.txt\n-c ../limits.txt\n"},
-      {"r/more.txt", "pandas\r\n"},
-      {"limits.txt", "six<2\n"}};
+  const Files files{{"r/base.txt", "# comment\nnumpy==1.26 \\\n  --hash=sha256:aa\n-r more.txt\n-c ../limits.txt\n"},
+                    {"r/more.txt", "pandas\r\n"},
+                    {"limits.txt", "six<2\n"}};
   const auto spread = part("-r r/base.txt", files);
   RequirementsReader reader(files, Logins::refused);
   for (const char* line : {"pandas", "numpy==1.26 --hash=sha256:aa", "-c limits.txt"})
@@ -180,9 +174,9 @@ TEST_CASE("options come to one form, and the order of those that count is kept")
 }
 
 TEST_CASE("what is on the user's own machine is refused, with file and line") {
-  for (const auto* text : {"-e .\n", "--editable=./lib\n", "./lib\n", "../lib\n", "/srv/lib\n", "lib/sub\n",
-                           ".\n", "lib-1.0-py3-none-any.whl\n", "lib @ file:///srv/lib\n", "lib @ ../lib\n",
-                           "file:lib\n", "git+file:///srv/lib\n", "-f wheels\n", "-i simple\n", "~/lib\n"}) {
+  for (const auto* text : {"-e .\n", "--editable=./lib\n", "./lib\n", "../lib\n", "/srv/lib\n", "lib/sub\n", ".\n",
+                           "lib-1.0-py3-none-any.whl\n", "lib @ file:///srv/lib\n", "lib @ ../lib\n", "file:lib\n",
+                           "git+file:///srv/lib\n", "-f wheels\n", "-i simple\n", "~/lib\n"}) {
     CAPTURE(text);
     const auto error = failure_of(std::string("ok\n\\\n\n") + text);
     CHECK(error.code() == Code::invalid);
@@ -255,9 +249,8 @@ TEST_CASE("a secret in a line for pip is refused where it could not be kept, and
   for (const char* text :
        {"--extra-index-url https://user:word@host/simple", "--index-url=https://word@host/",
         "a @ https://user:word@host/a.whl", "git+https://word@host/a.git", "-ihttps://user:=word@host/",
-        "-i https://host/t/word@/simple", "--index-url=\"https:\"//user:word@host",
-        "-e git+https://word@host/a.git", "-i https://user:'word@host/", "-i https://user:${word@host/",
-        "-i https://user:word@host/\x01"}) {
+        "-i https://host/t/word@/simple", "--index-url=\"https:\"//user:word@host", "-e git+https://word@host/a.git",
+        "-i https://user:'word@host/", "-i https://user:${word@host/", "-i https://user:word@host/\x01"}) {
     const auto said = refusal(text);
     CAPTURE(said);
     CHECK(said.find("password or token") != std::string::npos);
@@ -268,10 +261,9 @@ TEST_CASE("a secret in a line for pip is refused where it could not be kept, and
 TEST_CASE("no error repeats a credential that was taken out") {
   for (const char* line :
        {"-e git+https://user:sesame@host/a.git", "a --frobnicate https://user:sesame@host/",
-        "-r https://user:sesame@host/r.txt", "a @ https://user:sesame@host/a b",
-        "-i https://user:${sesame}@host/", "-i https://user:sesame@host/$VAR",
-        "a @ https://user:sesame@host/\x01", "--pre https://user:sesame@host/", "https://host/t/sesame/a",
-        "-i \"https:\"//user:sesame@host/", "a @ https://user:ses ame@host",
+        "-r https://user:sesame@host/r.txt", "a @ https://user:sesame@host/a b", "-i https://user:${sesame}@host/",
+        "-i https://user:sesame@host/$VAR", "a @ https://user:sesame@host/\x01", "--pre https://user:sesame@host/",
+        "https://host/t/sesame/a", "-i \"https:\"//user:sesame@host/", "a @ https://user:ses ame@host",
         "--index-url=https://user:sesame#1@host/ --frobnicate"}) {
     CAPTURE(line);
     CHECK(failure_of(line).describe().find("sesame") == std::string::npos);
@@ -294,8 +286,7 @@ TEST_CASE("files and lines without end are bounded, those with many hashes are n
   for (int i = 0; i < 30; ++i) deep[std::to_string(i) + ".txt"] = "-r " + std::to_string(i + 1) + ".txt\n";
   CHECK(says(failure_of("-r 0.txt\n", deep), "more than 20 files deep"));
   std::string long_line = "a==1";
-  for (int i = 0; i < 500; ++i)
-    long_line += " \\\n --hash=sha256:" + std::string(64, static_cast<char>('a' + i % 26));
+  for (int i = 0; i < 500; ++i) long_line += " \\\n --hash=sha256:" + std::string(64, static_cast<char>('a' + i % 26));
   CHECK(of(long_line).has_hashes());
   CHECK(says(failure_of(long_line + long_line), "longer than 65536"));
   CHECK(says(failure_of(std::string(9'000, 'a')), "longer than 8192"));
@@ -346,20 +337,17 @@ TEST_CASE("a pyproject's dependencies and wanted Python are read") {
   CHECK(says(failure("[tool.poetry]\n"), "has no [project]"));
   CHECK(failure("[project]\ndynamic=['dependencies']\n").code() == Code::unsupported);
   CHECK(says(failure("[project\n"), "in line 1"));
-  CHECK(says(failure("[project]\ndependencies=['./lib']\n"),
-             "pyproject.toml:2: the requirement './lib' is a path"));
+  CHECK(says(failure("[project]\ndependencies=['./lib']\n"), "pyproject.toml:2: the requirement './lib' is a path"));
   CHECK(says(failure("[project]\ndependencies=['-r x.txt']\n"), "cannot be read"));
   CHECK(says(failure("[project]\ndependencies=['a==1 --hash=sha256:aa']\n"), "is no version"));
-  CHECK(says(failure("[project]\ndependencies=['a @ https://u:sesame@h/a b']\n"),
-             "'a @ https://h/a b' has something"));
+  CHECK(says(failure("[project]\ndependencies=['a @ https://u:sesame@h/a b']\n"), "'a @ https://h/a b' has something"));
   CHECK(says(failure("[project]\ndependencies=[1]\n"), "is no text"));
 }
 
 TEST_CASE("wanted Pythons") {
   const auto wanted = [](const char* wish) { return environment::is_wanted("3.11.2", wish); };
-  for (const auto* wish :
-       {"", "3", "3.11", "3.11.2", ">=3.10", ">=3.10,<3.12", "~=3.10", "~=3.11.1", "==3.11.*", "!=3.10.*",
-        "<=3.11.2", " >= 3.11 , != 3.11.1 ", "===3.11.2", "3.11.*"}) {
+  for (const auto* wish : {"", "3", "3.11", "3.11.2", ">=3.10", ">=3.10,<3.12", "~=3.10", "~=3.11.1", "==3.11.*",
+                           "!=3.10.*", "<=3.11.2", " >= 3.11 , != 3.11.1 ", "===3.11.2", "3.11.*"}) {
     CAPTURE(wish);
     CHECK(wanted(wish));
   }

@@ -89,9 +89,7 @@ berth::Digest digest(const Venv& venv, const NodePython& node = {}) {
   return digest_of(environment::venv_recipe(venv, node, tools()));
 }
 
-nlohmann::json lock_of(const environment::Leased& leased) {
-  return nlohmann::json::parse(leased.ready.lock);
-}
+nlohmann::json lock_of(const environment::Leased& leased) { return nlohmann::json::parse(leased.ready.lock); }
 
 bool has(const nlohmann::json& list, const std::string& text) {
   return std::find(list.begin(), list.end(), text) != list.end();
@@ -122,8 +120,7 @@ std::optional<std::string> find_uv(const std::string& copy) {
 TEST_CASE("files that say the same are one environment, files that do not are others") {
   Venv spread;
   spread.file = "reqs/all.txt";
-  spread.files = {{"reqs/all.txt", "# all\nNumPy>=1  # comment\n-r more.txt\n"},
-                  {"reqs/more.txt", "other==1.0\n"}};
+  spread.files = {{"reqs/all.txt", "# all\nNumPy>=1  # comment\n-r more.txt\n"}, {"reqs/more.txt", "other==1.0\n"}};
   const auto base = digest(of("numpy >= 1\nother==1.0\n"));
   CHECK(digest(spread) == base);
   CHECK(digest(of("[project]\ndependencies=['numpy>=1', 'other==1.0']\n", "pyproject.toml")) == base);
@@ -155,8 +152,7 @@ TEST_CASE("credentials are in the build's .netrc and nowhere else") {
     const auto recipe = environment::venv_recipe(of("a\n"), node, tools(uv));
     CHECK(recipe.files.at(".netrc") == "machine index.example login me password secret\n");
     CHECK(recipe.script.find("https://index.example/simple") != std::string::npos);
-    for (const auto& text :
-         {recipe.script, recipe.canonical, recipe.words, recipe.files.at("requirements.txt")})
+    for (const auto& text : {recipe.script, recipe.canonical, recipe.words, recipe.files.at("requirements.txt")})
       CHECK(text.find("secret") == std::string::npos);
   }
 }
@@ -169,8 +165,7 @@ TEST_CASE("hashes are wanted of all packages as soon as one has some, by uv as b
   };
   const auto times = [](const std::string& text) {
     std::size_t count = 0;
-    for (auto at = text.find("--require-hashes"); at != std::string::npos;
-         at = text.find("--require-hashes", at + 1))
+    for (auto at = text.find("--require-hashes"); at != std::string::npos; at = text.find("--require-hashes", at + 1))
       ++count;
     return count;
   };
@@ -187,13 +182,13 @@ TEST_CASE("hashes are wanted of all packages as soon as one has some, by uv as b
 TEST_CASE("options are said where the tool reads them, once") {
   const auto venv = of("-f /w --pre --prefer-binary --no-binary=b,c --use-feature=x\na\n");
   const auto with_uv = environment::venv_recipe(venv, {}, tools("/usr/bin/uv"));
-  CHECK(with_uv.script.find(" --find-links '/w' '--no-binary=b' '--no-binary=c' --prerelease=allow -r requirements.txt\n") !=
+  CHECK(with_uv.script.find(
+            " --find-links '/w' '--no-binary=b' '--no-binary=c' --prerelease=allow -r requirements.txt\n") !=
         std::string::npos);
   CHECK(with_uv.files.at("requirements.txt") == "a\n");
   const auto with_pip = environment::venv_recipe(venv, {}, tools());
   CHECK(with_pip.script.find(" --find-links '/w' -r requirements.txt\n") != std::string::npos);
-  CHECK(with_pip.files.at("requirements.txt") ==
-        "--no-binary=b,c\n--use-feature=x\n--pre\n--prefer-binary\na\n");
+  CHECK(with_pip.files.at("requirements.txt") == "--no-binary=b,c\n--use-feature=x\n--pre\n--prefer-binary\na\n");
   CHECK(with_pip.canonical != with_uv.canonical);
 }
 
@@ -391,8 +386,7 @@ TEST_CASE("kinds that this node does not make are told so") {
     const environment::Context anybody;
     const environment::Locked locked{"{\"kind\":\"conda\"}"};
     const environment::Image image{"debian:12", {}};
-    const std::vector<environment::Spec> specs{environment::Conda{}, Venv{}, image,
-                                               environment::DockerBuild{}, locked};
+    const std::vector<environment::Spec> specs{environment::Conda{}, Venv{}, image, environment::DockerBuild{}, locked};
     for (const auto& spec : specs) {
       Waiting waiting;
       const auto result = co_await async::attempt(environments.ensure(spec, anybody, waiting));

@@ -90,7 +90,8 @@ TEST_CASE("files that git does not track are told, wherever they are and whateve
   shop.sh("r", "rm -r src/deep; echo hidden >> .git/info/exclude; echo 1 > hidden");
   CHECK(shop.compare("r").untracked == Names{"hidden"});
   CHECK(shop.state("r", {"hidden"}) == "clean");  // it is not sent
-  shop.sh("r", "rm hidden; echo 'elsewhere' > ../excludes; git config core.excludesFile $PWD/../excludes; touch elsewhere");
+  shop.sh("r",
+          "rm hidden; echo 'elsewhere' > ../excludes; git config core.excludesFile $PWD/../excludes; touch elsewhere");
   CHECK(shop.state("r") == "changed");
 }
 
@@ -204,21 +205,25 @@ TEST_CASE("line ends that git converts are no change, and what a filter makes of
   shop.sh("r", "touch README");
   CHECK(shop.state("r") == "clean");
   SUBCASE("one that says what is wanted") {
-    shop.sh("r",
-            "git config filter.liar.clean 'git show HEAD:src/train.py'; echo '*.py filter=liar' > .git/info/attributes; "
-            "echo 'evil()' > src/train.py; touch -d '1 hour ago' src/train.py; git add src/train.py; git status -s");
+    shop.sh(
+        "r",
+        "git config filter.liar.clean 'git show HEAD:src/train.py'; echo '*.py filter=liar' > .git/info/attributes; "
+        "echo 'evil()' > src/train.py; touch -d '1 hour ago' src/train.py; git add src/train.py; git status -s");
     shop.settle("r");
     CHECK(shop.state("r").starts_with("unknown, because 'src/train.py' goes through a filter"));
   }
   SUBCASE("one named by attributes that git does not track") {
     shop.sh("r",
-            "git config filter.liar.clean 'git show HEAD:src/train.py'; echo .gitattributes > .gitignore; git add .gitignore; git commit -qm ignored; "
+            "git config filter.liar.clean 'git show HEAD:src/train.py'; echo .gitattributes > .gitignore; git add "
+            ".gitignore; git commit -qm ignored; "
             "echo '*.py filter=liar' > src/.gitattributes; "
             "echo 'evil()' > src/train.py; touch -d '1 hour ago' src/train.py; git add src/train.py; git status -s");
     shop.settle("r");
     CHECK(shop.state("r", {"src/.gitattributes"}) != "clean");
     CHECK(shop.state("r/src", {".gitattributes"}) != "clean");
-    shop.sh("r", "mv src/.gitattributes .gitattributes; touch -d '1 hour ago' src/train.py; git add src/train.py; git status -s");
+    shop.sh("r",
+            "mv src/.gitattributes .gitattributes; touch -d '1 hour ago' src/train.py; git add src/train.py; git "
+            "status -s");
     shop.settle("r");
     CHECK(shop.state("r/src") != "clean");
   }
@@ -226,16 +231,19 @@ TEST_CASE("line ends that git converts are no change, and what a filter makes of
     shop.write("inner/lib.py", "one\n");
     shop.sh("inner", "git init -q; echo '*.py filter=liar' > .gitattributes; git add -A; git commit -qm inner");
     shop.sh("r", "git submodule --quiet add ../inner third; git commit -qm submodule");
-    shop.sh("r/third", "git config filter.liar.clean 'git show HEAD:lib.py'; echo 'evil()' > lib.py; "
-                       "touch -d '1 hour ago' lib.py; git add lib.py; git status -s");
+    shop.sh("r/third",
+            "git config filter.liar.clean 'git show HEAD:lib.py'; echo 'evil()' > lib.py; "
+            "touch -d '1 hour ago' lib.py; git add lib.py; git status -s");
     shop.settle("r/third");
     CHECK(shop.state("r") != "clean");
   }
   SUBCASE("Git LFS, whose stored form names the content") {
     shop.sh("r",
-            "git config filter.lfs.clean 'sh $PWD/../clean'; echo 'w.bin filter=lfs' > .gitattributes; printf weights > w.bin; "
+            "git config filter.lfs.clean 'sh $PWD/../clean'; echo 'w.bin filter=lfs' > .gitattributes; printf weights "
+            "> w.bin; "
             "printf 'printf \"version https://git-lfs.github.com/spec/v1\\\\noid sha256:%%s\\\\nsize 7\\\\n\" "
-            "$(sha256sum | cut -c1-64)\\n' > ../clean; git add -A; git commit -qm lfs; git cat-file -p HEAD:w.bin | grep -q lfs");
+            "$(sha256sum | cut -c1-64)\\n' > ../clean; git add -A; git commit -qm lfs; git cat-file -p HEAD:w.bin | "
+            "grep -q lfs");
     CHECK(shop.state("r") == "clean");
     shop.write("r/w.bin", "weighty");
     CHECK(shop.state("r") != "clean");
@@ -279,7 +287,8 @@ TEST_CASE("a repository of a format that libgit2 does not know is asked of git")
 TEST_CASE("nothing that a repository names is run") {
   const Workshop shop;
   shop.sh("r",
-          "ran=$PWD/../ran; for key in core.fsmonitor filter.x.clean filter.x.process diff.external diff.x.textconv core.pager "
+          "ran=$PWD/../ran; for key in core.fsmonitor filter.x.clean filter.x.process diff.external diff.x.textconv "
+          "core.pager "
           "core.sshCommand core.alternateRefsCommand; do git config $key \"touch $ran\"; done; "
           "echo '* filter=x diff=x' > .git/info/attributes; git update-index --split-index 2>/dev/null; rm -f $ran; "
           "echo changed > README");

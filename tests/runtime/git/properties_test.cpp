@@ -8,9 +8,7 @@ namespace git = berth::git;
 
 namespace {
 
-const char* no_variables(const char*) {
-  return nullptr;
-}
+const char* no_variables(const char*) { return nullptr; }
 
 git::Provenance example() {
   git::Provenance found;
@@ -50,8 +48,7 @@ TEST_CASE("a dirty tree, its untracked files and submodules are told as text") {
   CHECK(out.at("azureml.git.dirty") == "True");
   CHECK(out.at("berth.git.diff_cut") == "True");
   CHECK(nlohmann::json::parse(out.at("berth.git.untracked")) == nlohmann::json{"new \"file\"", "b\\xff"});
-  CHECK(nlohmann::json::parse(out.at("berth.git.submodules")) ==
-        nlohmann::json{{"third/party", std::string(40, 'b')}});
+  CHECK(nlohmann::json::parse(out.at("berth.git.submodules")) == nlohmann::json{{"third/party", std::string(40, 'b')}});
   CHECK(nlohmann::json::parse(out.at("berth.git.remarks")) == nlohmann::json{"the clone is shallow"});
 }
 

@@ -74,8 +74,7 @@ TEST_CASE("a clean work tree tells commit, branch, description and path, as git 
 TEST_CASE("the description names the nearest tag") {
   const Workshop shop;
   shop.make_repository("r");
-  shop.sh("r",
-          "git tag -a v1 -m one; git commit -q --allow-empty -m two; git commit -q --allow-empty -m three");
+  shop.sh("r", "git tag -a v1 -m one; git commit -q --allow-empty -m two; git commit -q --allow-empty -m three");
   CHECK(shop.ask("r").describe == shop.line("r", "git describe --tags --always"));
   CHECK(shop.ask("r").describe.starts_with("v1-2-g"));
   shop.sh("r", "git tag light");
@@ -91,9 +90,7 @@ TEST_CASE("the repository is the remote that git would choose, without credentia
   CHECK(shop.ask("r").repository == "https://example.org/code.git");
   shop.sh("r", "git config branch.main.remote mirror");
   CHECK(shop.ask("r").repository == "https://example.org/mirror.git");
-  shop.sh(
-      "r",
-      "git remote set-url mirror short:mirror; git config url.ssh://git:pw@example.org/.insteadOf short:");
+  shop.sh("r", "git remote set-url mirror short:mirror; git config url.ssh://git:pw@example.org/.insteadOf short:");
   CHECK(shop.ask("r").repository == "ssh://git@example.org/mirror");
 }
 
@@ -290,8 +287,7 @@ TEST_CASE("a repository without commits has everything staged or untracked") {
 TEST_CASE("a shallow clone is read and remarked") {
   const Workshop shop;
   shop.make_repository("r");
-  shop.sh("r",
-          "git tag old; git commit -q --allow-empty -m two; git clone -q --depth 1 file://$PWD ../shallow");
+  shop.sh("r", "git tag old; git commit -q --allow-empty -m two; git clone -q --depth 1 file://$PWD ../shallow");
   const auto found = shop.ask("shallow");
   CHECK(found.commit == shop.line("r", "git rev-parse HEAD"));
   CHECK(!found.dirty);

@@ -28,14 +28,15 @@ TEST_CASE("a GPU on which somebody else computes is withheld, with who it is") {
                                     gpu_with("GPU-b", {{50, 1_GiB}, {300, std::nullopt}, {301, 1_GiB}, {302, 1_GiB}}),
                                     gpu_with("GPU-c", {{50, 1_GiB}}), gpu_with("GPU-d", {})},
                                    owner_of);
-  CHECK(found.foreign == std::map<std::string, std::string>{
-                             {"GPU-a", "used by pid 4242 (python3 of alice, 2.0 GiB), which is no job's"},
-                             {"GPU-b", "used by pid 300 and 2 more processes, none of them a job's"}});
+  CHECK(found.foreign ==
+        std::map<std::string, std::string>{{"GPU-a", "used by pid 4242 (python3 of alice, 2.0 GiB), which is no job's"},
+                                           {"GPU-b", "used by pid 300 and 2 more processes, none of them a job's"}});
 }
 
 TEST_CASE("each job has the memory of all its processes, GPU by GPU") {
   const auto found = assignment_of(
-      {gpu_with("GPU-a", {{1, 1_GiB}, {2, 2_GiB}, {150, 4_GiB}}), gpu_with("GPU-b", {{1, 5_GiB}, {3, std::nullopt}})}, owner_of);
+      {gpu_with("GPU-a", {{1, 1_GiB}, {2, 2_GiB}, {150, 4_GiB}}), gpu_with("GPU-b", {{1, 5_GiB}, {3, std::nullopt}})},
+      owner_of);
   CHECK(found.foreign.empty());
   CHECK(found.jobs.at("job-1") == std::map<std::string, ByteSize>{{"GPU-a", 3_GiB}, {"GPU-b", 5_GiB}});
   CHECK(found.jobs.at("job-2") == std::map<std::string, ByteSize>{{"GPU-a", 4_GiB}});

@@ -90,9 +90,7 @@ Nvml scripted(const std::string& library = "nvml.so", std::string capabilities =
   return Nvml({.library = kLibraries + "/" + library, .capabilities = std::move(capabilities)});
 }
 
-std::string withheld(const Survey& survey, std::size_t number) {
-  return survey.gpus.at(number).withheld.value_or("");
-}
+std::string withheld(const Survey& survey, std::size_t number) { return survey.gpus.at(number).withheld.value_or(""); }
 
 }  // namespace
 

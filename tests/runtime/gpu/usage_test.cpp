@@ -22,7 +22,8 @@ Gpu gpu_with(const std::string& uuid, std::optional<unsigned> utilisation) {
 TEST_CASE("a job's GPU time, peak memory and mean utilisation come from its own GPUs") {
   UsageMeter meter({"GPU-a", "GPU-b"}, kStart);
   CHECK(meter.usage() == Usage{});
-  meter.sample(kStart + 10s, {gpu_with("GPU-a", 100), gpu_with("GPU-b", 50), gpu_with("GPU-c", 7)}, {{"GPU-a", 3_GiB}, {"GPU-b", 1_GiB}});
+  meter.sample(kStart + 10s, {gpu_with("GPU-a", 100), gpu_with("GPU-b", 50), gpu_with("GPU-c", 7)},
+               {{"GPU-a", 3_GiB}, {"GPU-b", 1_GiB}});
   CHECK(meter.usage() == Usage{20s, 4_GiB, 75.0});
   meter.sample(kStart + 40s, {gpu_with("GPU-a", 0), gpu_with("GPU-b", 50)}, {{"GPU-a", 2_GiB}});
   CHECK(meter.usage() == Usage{80s, 4_GiB, 37.5});  // the longer time weighs more

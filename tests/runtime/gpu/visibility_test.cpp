@@ -22,7 +22,8 @@ TEST_CASE("a job sees its own GPUs, and none when it has none") {
 
 TEST_CASE("device rules name a job's own nodes, and those that all share") {
   CHECK(device_rules({}, kDevices) == os::DeviceRules{{195, {254, 255}}, {236, {}}});
-  CHECK(device_rules({"/dev/nvidia3", "/dev/nvidia0"}, kDevices) == os::DeviceRules{{195, {0, 3, 254, 255}}, {236, {}}});
+  CHECK(device_rules({"/dev/nvidia3", "/dev/nvidia0"}, kDevices) ==
+        os::DeviceRules{{195, {0, 3, 254, 255}}, {236, {}}});
   CHECK(device_rules({"/dev/nvidia7", "/dev/nvidia-caps/nvidia-cap30", "/dev/nvidia-caps/nvidia-cap31"}, kDevices) ==
         os::DeviceRules{{195, {7, 254, 255}}, {236, {30, 31}}});
   CHECK(device_rules({"/dev/nvidia1", "/dev/nvidia-caps/nvidia-cap30", "/dev/nvidiactl"}, "") ==

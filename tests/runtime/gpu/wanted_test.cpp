@@ -22,13 +22,9 @@ std::string image(const std::string& reference, const Variables& variables = {})
   return wanted ? range(*wanted) : "";
 }
 
-std::string conda(const std::string& spec) {
-  return range(wanted_by_conda({spec}));
-}
+std::string conda(const std::string& spec) { return range(wanted_by_conda({spec})); }
 
-std::string pip(const std::string& line) {
-  return range(wanted_by_pip({line}));
-}
+std::string pip(const std::string& line) { return range(wanted_by_pip({line})); }
 
 }  // namespace
 

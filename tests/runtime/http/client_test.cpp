@@ -36,8 +36,7 @@ class Script {
       : listener_(listen_unix(path(), 0600)), thread_([this, answers = std::move(answers)] {
           for (const auto& answer : answers) {
             test::eventually([&] {
-              return (socket_ = os::Fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC))).get() >=
-                     0;
+              return (socket_ = os::Fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC))).get() >= 0;
             });
             std::array<char, 4096> request;
             std::string_view rest = answer;
@@ -130,8 +129,7 @@ TEST_CASE("a request that was taken without an answer is repeated only where tha
 }
 
 TEST_CASE("an answer that breaks off is an error, not a short answer") {
-  Script script(
-      {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab", "HTTP/1.1 200 OK\r\nTransfer-Enc", "nonsense\r\n"});
+  Script script({"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab", "HTTP/1.1 200 OK\r\nTransfer-Enc", "nonsense\r\n"});
   Client client(script.path());
   CHECK(failure_of([&] { client.request("GET", "/"); }).code() == Code::unavailable);
   CHECK(failure_of([&] { client.request("GET", "/"); }).code() == Code::unavailable);
@@ -160,9 +158,8 @@ TEST_CASE("the client waits no longer than it is told to") {
 
 TEST_CASE("answers are bounded, and targets cannot smuggle a header") {
   TestServer server([](Router& router) {
-    router.add("GET", "/large", [](Request&) -> async::Task<Response> {
-      co_return Response::text(std::string(100'000, 'x'));
-    });
+    router.add("GET", "/large",
+               [](Request&) -> async::Task<Response> { co_return Response::text(std::string(100'000, 'x')); });
   });
   Client::Options options;
   options.largest_answer = 1000;
@@ -220,13 +217,11 @@ TEST_CASE("a producer that breaks its promise fails the upload, and the client g
   CHECK(failure_of([&] {
           client.upload("PUT", "/upload", 10, [](std::span<char>) { return std::size_t{0}; });
         }).code() == Code::invalid);
-  CHECK_THROWS_AS(
-      client.upload("PUT", "/upload", 10,
-                    [](std::span<char>) -> std::size_t { throw std::runtime_error("reading failed"); }),
-      std::runtime_error);
+  CHECK_THROWS_AS(client.upload("PUT", "/upload", 10,
+                                [](std::span<char>) -> std::size_t { throw std::runtime_error("reading failed"); }),
+                  std::runtime_error);
   CHECK(client.upload("PUT", "/upload", 0, [](std::span<char>) { return std::size_t{0}; }).body == "0");
-  CHECK(client.upload("PUT", "/upload", std::nullopt, [](std::span<char>) { return std::size_t{0}; }).body ==
-        "0");
+  CHECK(client.upload("PUT", "/upload", std::nullopt, [](std::span<char>) { return std::size_t{0}; }).body == "0");
 }
 
 }  // namespace berth::http

@@ -47,10 +47,9 @@ TEST_CASE("curl works over the socket") {
   const auto curl = "curl -sS --max-time 10 --unix-socket " + server.path() + " ";
   const std::string host = "http://berth";
   CHECK(output_of(curl + host + "/ping " + host + "/lines " + host + "/ping") == "{}line\nline\nline\n{}");
-  CHECK(output_of(curl + "--data-binary @" + (directory / "two") + " " + host + "/size") ==
-        "2000000 after asking");
-  CHECK(output_of(curl + "-H Expect: -H 'Transfer-Encoding: chunked' --data-binary @" + (directory / "two") +
-                  " " + host + "/size") == "2000000");
+  CHECK(output_of(curl + "--data-binary @" + (directory / "two") + " " + host + "/size") == "2000000 after asking");
+  CHECK(output_of(curl + "-H Expect: -H 'Transfer-Encoding: chunked' --data-binary @" + (directory / "two") + " " +
+                  host + "/size") == "2000000");
   const auto refusal = output_of(curl + "-w '%{http_code} sent %{size_upload}' --data-binary @" +
                                  (directory / "eight") + " " + host + "/size");
   CHECK(refusal.find("larger than the 4.0 MiB allowed") != std::string::npos);

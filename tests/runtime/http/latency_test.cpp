@@ -17,8 +17,7 @@ TEST_CASE("latency of a trivial request on a kept connection" * doctest::skip())
   for (int i = 0; i < 20000; ++i) {
     const auto begin = std::chrono::steady_clock::now();
     client.request("GET", "/v1/ping");
-    micros.push_back(
-        std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count());
+    micros.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count());
   }
   std::ranges::sort(micros);
   MESSAGE("median " << micros[micros.size() / 2] << " us, p99 " << micros[micros.size() * 99 / 100] << " us");

@@ -19,9 +19,8 @@ void routes(Router& router) {
     auto body = co_await request.read_body(1_KiB);
     co_return Response::text(std::move(body));
   });
-  router.add("GET", "/large", [](Request&) -> async::Task<Response> {
-    co_return Response::text(std::string(50'000'000, 'x'));
-  });
+  router.add("GET", "/large",
+             [](Request&) -> async::Task<Response> { co_return Response::text(std::string(50'000'000, 'x')); });
 }
 
 Limits impatient() {
@@ -50,8 +49,7 @@ TEST_CASE("a huge body is refused before it is read") {
 TEST_CASE("a chunked body is refused when it passes the limit") {
   TestServer server(routes);
   RawSocket socket(server.path());
-  socket.send("POST /json HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n" + std::string(0x800, 'x') +
-              "\r\n");
+  socket.send("POST /json HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n" + std::string(0x800, 'x') + "\r\n");
   CHECK(socket.read_until("}}").starts_with("HTTP/1.1 413"));
 }
 
@@ -98,8 +96,7 @@ TEST_CASE("a header that dribbles in is cut off after its time, whatever arrives
   RawSocket socket(server.path());
   const auto begin = std::chrono::steady_clock::now();
   socket.send("GET /ping HTTP/1.1\r\n");
-  while (socket.send("X: y\r\n") && std::chrono::steady_clock::now() - begin < 3s)
-    std::this_thread::sleep_for(2ms);
+  while (socket.send("X: y\r\n") && std::chrono::steady_clock::now() - begin < 3s) std::this_thread::sleep_for(2ms);
   CHECK(std::chrono::steady_clock::now() - begin < 2s);
   RawSocket silent(server.path());
   silent.send("GET /ping");

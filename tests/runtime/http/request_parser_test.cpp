@@ -8,12 +8,10 @@ namespace berth::http {
 namespace {
 
 // Feeds the bytes in steps; throws what the parser throws.
-RequestHead parse(std::string_view bytes, std::size_t step = std::string_view::npos,
-                  ByteSize limit = 16_KiB) {
+RequestHead parse(std::string_view bytes, std::size_t step = std::string_view::npos, ByteSize limit = 16_KiB) {
   RequestParser parser(limit, 100);
   std::string pending;
-  for (std::size_t at = 0; at < bytes.size() && !parser.head_done();
-       at += std::min(step, bytes.size() - at)) {
+  for (std::size_t at = 0; at < bytes.size() && !parser.head_done(); at += std::min(step, bytes.size() - at)) {
     pending += bytes.substr(at, step);
     pending.erase(0, parser.feed_head(pending));
   }
@@ -72,9 +70,8 @@ TEST_CASE("a request is parsed whole or byte by byte") {
 
 TEST_CASE("what is not a sound request is refused") {
   for (const std::string_view text :
-       {"\x16\x03\x01\x02 hello\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/2.0\r\n\r\n",
-        "GET / HTTP/1.1\nHost: x\n\n", "GET / HTTP/1.1\r\nNo colon\r\n\r\n",
-        "GET / HTTP/1.1\r\nA B: c\r\n\r\n", "GET /a b HTTP/1.1\r\n\r\n",
+       {"\x16\x03\x01\x02 hello\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/2.0\r\n\r\n", "GET / HTTP/1.1\nHost: x\n\n",
+        "GET / HTTP/1.1\r\nNo colon\r\n\r\n", "GET / HTTP/1.1\r\nA B: c\r\n\r\n", "GET /a b HTTP/1.1\r\n\r\n",
         "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",
         "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
@@ -109,14 +106,12 @@ TEST_CASE("a chunked body is decoded, whatever the steps and the room") {
   const std::string_view chunks =
       "4\r\nWiki\r\n6;ext=\"v\"\r\npedia \r\nE\r\nin \r\n\r\nchunks.\r\n0\r\nTrailer: x\r\n\r\n";
   for (const std::size_t step : {1U, 3U, 1000U})
-    for (const std::size_t room : {1U, 5U, 1000U})
-      CHECK(decode(chunks, step, room) == "Wikipedia in \r\n\r\nchunks.");
+    for (const std::size_t room : {1U, 5U, 1000U}) CHECK(decode(chunks, step, room) == "Wikipedia in \r\n\r\nchunks.");
   CHECK(decode("4\r\nWi", 10, 10) == "Wi …incomplete");
 }
 
 TEST_CASE("malformed chunks are refused") {
-  for (const std::string_view chunks :
-       {"x\r\n", "-1\r\n", "4\r\nWikiXYZ\r\n", "fffffffffffffffff\r\n", "\r\n\r\n"}) {
+  for (const std::string_view chunks : {"x\r\n", "-1\r\n", "4\r\nWikiXYZ\r\n", "fffffffffffffffff\r\n", "\r\n\r\n"}) {
     CAPTURE(chunks);
     CHECK_THROWS_AS(decode(chunks, 1000, 10), Error);
   }

@@ -53,8 +53,8 @@ TEST_CASE("an answer in chunks is read") {
 }
 
 TEST_CASE("interim answers are passed over") {
-  const auto outcome = read(
-      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 413 Too\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", 1);
+  const auto outcome =
+      read("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 413 Too\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", 1);
   CHECK(outcome.continued);
   CHECK(outcome.status == 413);
   CHECK(outcome.done);
@@ -69,16 +69,14 @@ TEST_CASE("answers without a body end with their header") {
 TEST_CASE("a body without a length ends with the connection, any other must be complete") {
   CHECK(read("HTTP/1.0 200 OK\r\n\r\nall", 1, false, true).body == "all");
   CHECK_THROWS_AS(read("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", 1, false, true), Error);
-  CHECK_THROWS_AS(read("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 1, false, true),
-                  Error);
+  CHECK_THROWS_AS(read("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 1, false, true), Error);
   CHECK_THROWS_AS(read("HTTP/1.1 20", 1, false, true), Error);
 }
 
 TEST_CASE("malformed answers are refused") {
   for (const std::string_view text :
-       {"SSH-2.0-OpenSSH\r\n", "HTTP/1.1 xx OK\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n",
-        "HTTP/1.1 200 OK\r\n: x\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1x\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+       {"SSH-2.0-OpenSSH\r\n", "HTTP/1.1 xx OK\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n", "HTTP/1.1 200 OK\r\n: x\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1x\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n"}) {
     CAPTURE(text);

@@ -152,8 +152,7 @@ TEST_CASE("bodies go in by length or in chunks, in whatever pieces they come") {
 
 TEST_CASE("connection: close, HTTP/1.0 and a client that has finished sending are answered, then closed") {
   TestServer server(routes);
-  for (const auto* request :
-       {"GET /ping HTTP/1.1\r\nConnection: close\r\n\r\n", "GET /ping HTTP/1.0\r\n\r\n"}) {
+  for (const auto* request : {"GET /ping HTTP/1.1\r\nConnection: close\r\n\r\n", "GET /ping HTTP/1.0\r\n\r\n"}) {
     RawSocket socket(server.path());
     socket.send(request);
     const auto answer = socket.read_to_end();
@@ -171,8 +170,7 @@ TEST_CASE("malformed requests are answered with 400 and closed, and hurt nobody 
   auto other = server.client();
   other.request("GET", "/ping");
   for (const auto* request :
-       {"\x16\x03\x01\x02\x00\x01 hello\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET /\r\n\r\n",
-        "\r\n\r\nnonsense\r\n\r\n",
+       {"\x16\x03\x01\x02\x00\x01 hello\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET /\r\n\r\n", "\r\n\r\nnonsense\r\n\r\n",
         "POST /echo HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "POST /echo HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"}) {
     CAPTURE(request);

@@ -96,8 +96,7 @@ struct Followers {
 struct Fixture {
   Followers followers;
   TestServer server;
-  explicit Fixture(Limits limits = {})
-      : server([this](Router& router) { followers.routes(router); }, limits) {}
+  explicit Fixture(Limits limits = {}) : server([this](Router& router) { followers.routes(router); }, limits) {}
 };
 
 }  // namespace
@@ -135,8 +134,7 @@ TEST_CASE("a follower that writes nothing ends when its client goes away") {
   CHECK(fixture.server.failures() == 0);
 }
 
-TEST_CASE(
-    "a follower ends with its client also after a pipelined request or the end of the client's sending") {
+TEST_CASE("a follower ends with its client also after a pipelined request or the end of the client's sending") {
   Fixture fixture;
   for (const bool pipelined : {true, false}) {
     RawSocket socket(fixture.server.path());

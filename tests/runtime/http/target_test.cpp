@@ -21,9 +21,8 @@ TEST_CASE("a target is split and decoded") {
 
 TEST_CASE("hostile targets are refused") {
   for (const std::string_view text :
-       {"",       "v1",    "*",         "http://x/", "//",   "/a//b", "/a/",
-        "/./a",   "/a/..", "/%2e%2e/x", "/a%",       "/a%2", "/a%zz", "/a%00b",
-        "/a%0ab", "/a\nb", "/a?x=%0d",  "/a?x=%",    "/a#b", "/%ff",  "/%c0%af"}) {
+       {"",     "v1",    "*",      "http://x/", "//",    "/a//b",    "/a/",    "/./a", "/a/..", "/%2e%2e/x", "/a%",
+        "/a%2", "/a%zz", "/a%00b", "/a%0ab",    "/a\nb", "/a?x=%0d", "/a?x=%", "/a#b", "/%ff",  "/%c0%af"}) {
     CAPTURE(text);
     CHECK_THROWS_AS(parse_target(text), Error);
   }

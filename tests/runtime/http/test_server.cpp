@@ -44,9 +44,7 @@ TestServer::TestServer(const Routes& routes, Limits limits) : limits_(limits), s
   eventually([&] { return ready.load(); });
 }
 
-void TestServer::begin_stop() {
-  stop_.write.reset();
-}
+void TestServer::begin_stop() { stop_.write.reset(); }
 
 void TestServer::stop() {
   begin_stop();
@@ -110,9 +108,7 @@ bool RawSocket::ended() {
   }
 }
 
-void RawSocket::finish_sending() {
-  ::shutdown(socket_.get(), SHUT_WR);
-}
+void RawSocket::finish_sending() { ::shutdown(socket_.get(), SHUT_WR); }
 
 bool eventually(const std::function<bool()>& condition) {
   const auto end = std::chrono::steady_clock::now() + 5s;

@@ -20,9 +20,8 @@ TEST_CASE("an address comes apart and together again") {
 }
 
 TEST_CASE("what is no web address is refused, and so are credentials in one") {
-  for (const auto* text :
-       {"", "a.io", "ftp://a", "http://", "http://a:0/", "http://a:65536/", "http://a:x/", "http://u:p@a/",
-        "http://[::1/", "http://a/b c", "http://a/\r\nX: y", "http://a b/"})
+  for (const auto* text : {"", "a.io", "ftp://a", "http://", "http://a:0/", "http://a:65536/", "http://a:x/",
+                           "http://u:p@a/", "http://[::1/", "http://a/b c", "http://a/\r\nX: y", "http://a b/"})
     CHECK_MESSAGE(!parse_url(text), text);
 }
 

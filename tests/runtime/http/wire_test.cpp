@@ -45,9 +45,9 @@ class Listener {
 };
 
 Client client_of(const Listener& listener, Client::Options options) {
-  return Client([port = listener.port,
-                 patience = options.patience] { return connect_tcp("127.0.0.1", port, patience); },
-                std::move(options));
+  return Client(
+      [port = listener.port, patience = options.patience] { return connect_tcp("127.0.0.1", port, patience); },
+      std::move(options));
 }
 
 }  // namespace
@@ -55,9 +55,8 @@ Client client_of(const Listener& listener, Client::Options options) {
 TEST_CASE("over TCP the caller's fields are sent, and a failure is an answer") {
   Listener listener;
   std::string request;
-  std::thread server([&] {
-    request = listener.serve("HTTP/1.1 401 No\r\nX-Why: because\r\nContent-Length: 4\r\n\r\nwhat");
-  });
+  std::thread server(
+      [&] { request = listener.serve("HTTP/1.1 401 No\r\nX-Why: because\r\nContent-Length: 4\r\n\r\nwhat"); });
   Client::Options options;
   options.host = "a.io:5000";
   Client::Request question;

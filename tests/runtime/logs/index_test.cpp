@@ -10,9 +10,7 @@ using namespace berth::logs;
 
 namespace {
 
-Instant at(std::int64_t seconds) {
-  return from_unix_micros(seconds * 1'000'000);
-}
+Instant at(std::int64_t seconds) { return from_unix_micros(seconds * 1'000'000); }
 
 }  // namespace
 
@@ -23,9 +21,9 @@ TEST_CASE("the bytes of an index are those of version 1.0") {
   writer.hole({4096, 8192});
   writer.limit_not_kept(ByteSize(7));
   using namespace std::string_literals;
-  CHECK(os::read_file(scratch / "index") ==
-        "BERTHLOG\1\0\0\0\0\0\0\0"s + "\3\2\1\0\0\0\0\1\5\4\0\0\0\0\0\0"s +
-            "\0\x10\0\0\0\0\0\2\0\x20\0\0\0\0\0\0"s + "\7\0\0\0\0\0\0\3\0\0\0\0\0\0\0\0"s);
+  CHECK(os::read_file(scratch / "index") == "BERTHLOG\1\0\0\0\0\0\0\0"s + "\3\2\1\0\0\0\0\1\5\4\0\0\0\0\0\0"s +
+                                                "\0\x10\0\0\0\0\0\2\0\x20\0\0\0\0\0\0"s +
+                                                "\7\0\0\0\0\0\0\3\0\0\0\0\0\0\0\0"s);
 }
 
 TEST_CASE("times and offsets lead to each other") {
@@ -94,10 +92,10 @@ TEST_CASE("records of unknown kinds are skipped") {
   const os::TempDir scratch;
   const auto path = scratch / "index";
   using namespace std::string_literals;
-  os::write_file(path,
-                 "BERTHLOG\1\0\7\0\0\0\0\0"s + "\1\0\0\0\0\0\0\x63\5\0\0\0\0\0\0\0"s +
-                     "\x0a\0\0\0\0\0\0\1\x40\x42\x0f\0\0\0\0\0"s,
-                 0600, os::Durable::no);
+  os::write_file(
+      path,
+      "BERTHLOG\1\0\7\0\0\0\0\0"s + "\1\0\0\0\0\0\0\x63\5\0\0\0\0\0\0\0"s + "\x0a\0\0\0\0\0\0\1\x40\x42\x0f\0\0\0\0\0"s,
+      0600, os::Durable::no);
   CHECK(IndexReader(path).time_at(0) == at(1));
 }
 

@@ -14,7 +14,8 @@ namespace {
 std::string in_pieces(const Mask& mask, const std::string& text, std::size_t piece) {
   Masking masking(mask);
   std::string shown;
-  for (std::size_t at = 0; at < text.size(); at += piece) shown += masking.feed(std::string_view(text).substr(at, piece));
+  for (std::size_t at = 0; at < text.size(); at += piece)
+    shown += masking.feed(std::string_view(text).substr(at, piece));
   return shown + masking.finish();
 }
 
@@ -48,7 +49,8 @@ TEST_CASE("texts that overlap each other and themselves are hidden as a whole") 
     for (int i = 0; i < 60; ++i) text += "abcxyz"[random() % 3 + (random() % 5 == 0 ? 3 : 0)];
     text += "abcabcxyzaaaaaaaab....";
     CAPTURE(text);
-    for (const std::size_t piece : {1U, 2U, 3U, 5U, 7U, 100U}) CHECK(in_pieces(mask, text, piece) == naive(texts, text));
+    for (const std::size_t piece : {1U, 2U, 3U, 5U, 7U, 100U})
+      CHECK(in_pieces(mask, text, piece) == naive(texts, text));
   }
 }
 

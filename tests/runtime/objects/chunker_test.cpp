@@ -53,8 +53,7 @@ TEST_CASE("a byte inserted changes a few chunks only") {
 TEST_CASE("bytes without any structure are cut at the largest size") {
   const std::string zeros(1 << 20, '\0');
   const auto sizes = chunk_sizes_for(zeros.size());
-  for (const auto chunk : chunks_of(zeros, sizes))
-    CHECK(chunk.size() == chunks_of(zeros, sizes).front().size());
+  for (const auto chunk : chunks_of(zeros, sizes)) CHECK(chunk.size() == chunks_of(zeros, sizes).front().size());
 }
 
 TEST_CASE("larger files have larger chunks, and none is larger than the largest allowed") {

@@ -76,9 +76,8 @@ TEST_CASE("numbers shrink by their exponents") {
     Buffer back(raw.size());
     decode_frame(decompressor, Encoding::planes, stored.view(), back.span());
     CHECK(back.view() == raw);
-    CHECK_THROWS_AS(
-        decode_frame(decompressor, Encoding::planes, stored.view(), back.span().first(raw.size() - 1)),
-        Error);
+    CHECK_THROWS_AS(decode_frame(decompressor, Encoding::planes, stored.view(), back.span().first(raw.size() - 1)),
+                    Error);
   }
 }
 

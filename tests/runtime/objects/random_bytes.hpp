@@ -17,8 +17,7 @@ inline std::string random_bytes(std::size_t size, unsigned seed) {
 inline std::string random_text(std::size_t size, unsigned seed) {
   std::mt19937_64 random(seed);
   std::string text;
-  while (text.size() < size)
-    text += "word" + std::to_string(random() % 500) + (random() % 8 == 0 ? "\n" : " ");
+  while (text.size() < size) text += "word" + std::to_string(random() % 500) + (random() % 8 == 0 ? "\n" : " ");
   text.resize(size);
   return text;
 }

@@ -48,8 +48,7 @@ std::vector<std::string> files_in(const std::string& directory, std::string_view
 
 TEST_CASE("objects come back as they were put, also after the store was opened again") {
   const os::TempDir directory;
-  std::vector<std::string> contents{"", "x", random_text(5000, 1), random_bytes(3 << 20, 2),
-                                    random_text(5 << 20, 3)};
+  std::vector<std::string> contents{"", "x", random_text(5000, 1), random_bytes(3 << 20, 2), random_text(5 << 20, 3)};
   for (unsigned i = 0; i < 300; ++i) contents.push_back(random_text(i * 37, i));
   {
     Store store(directory.path());
@@ -126,9 +125,8 @@ TEST_CASE("several objects are read in one go, every one once") {
     CHECK(std::count(seen.begin(), seen.end(), 1) == static_cast<std::ptrdiff_t>(seen.size()));
   }
   digests.push_back(sha256("absent"));
-  CHECK(code_of([&] {
-          store.read_each(digests, 1, [](auto, unsigned) { FAIL("nothing may be visited"); });
-        }) == Code::not_found);
+  CHECK(code_of([&] { store.read_each(digests, 1, [](auto, unsigned) { FAIL("nothing may be visited"); }); }) ==
+        Code::not_found);
 }
 
 TEST_CASE("a store belongs to one process at a time") {

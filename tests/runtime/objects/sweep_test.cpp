@@ -82,8 +82,7 @@ TEST_CASE(
   const os::TempDir directory;
   Store store(directory.path());
   const auto digests = fill(store);
-  CHECK(store.sweep([&] { return DigestSet(digests.begin() + 3, digests.end()); }, DryRun::no)
-            .objects_removed == 0);
+  CHECK(store.sweep([&] { return DigestSet(digests.begin() + 3, digests.end()); }, DryRun::no).objects_removed == 0);
   CHECK(store.sweep([] { return DigestSet(); }, DryRun::no).objects_removed == 80);
   CHECK(store.usage().containers == 0);
 }
@@ -113,7 +112,9 @@ TEST_CASE("what is pinned stays, the rest is swept, and a pin goes with who hold
   CHECK(sweep().objects_removed == 1);
 }
 
-TEST_CASE("what comes onto the record while a sweep looks is alive, though its pin goes, and what was known complete is forgotten") {
+TEST_CASE(
+    "what comes onto the record while a sweep looks is alive, though its pin goes, and what was known complete is "
+    "forgotten") {
   const os::TempDir directory;
   Store store(directory.path());
   const auto digests = fill(store);

@@ -71,9 +71,7 @@ TEST_CASE("a pipeline stops at a failure in any of its parts") {
           return next();
         };
       if (part == 1)
-        squares.pipeline.work = [](int i, unsigned) {
-          return i == 100 ? throw std::runtime_error("work") : i;
-        };
+        squares.pipeline.work = [](int i, unsigned) { return i == 100 ? throw std::runtime_error("work") : i; };
       if (part == 2)
         squares.pipeline.consume = [&squares](int square) {
           if (squares.seen.size() == 100) throw std::runtime_error("consume");

@@ -29,7 +29,8 @@ TEST_CASE("a count that cannot be read or written keeps nobody from beginning") 
     os::write_file(file, text, 0600, os::Durable::no);
     CHECK(os::count_attempt(file) == 0);
   }
-  for (const auto make : {+[](const char* path) { return ::mkfifo(path, 0600); }, +[](const char* path) { return ::symlink("/dev/zero", path); }}) {
+  for (const auto make : {+[](const char* path) { return ::mkfifo(path, 0600); },
+                          +[](const char* path) { return ::symlink("/dev/zero", path); }}) {
     ::unlink(file.c_str());
     REQUIRE(make(file.c_str()) == 0);
     CHECK(os::count_attempt(file) == 0);

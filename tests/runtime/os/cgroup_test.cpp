@@ -49,10 +49,9 @@ TEST_CASE("killing a group ends a whole tree, however it forked") {
   const Group test;
   if (!test.group) return;
   auto pipe = os::make_pipe();
-  const auto child =
-      os::spawn({.arguments = {"/bin/sh", "-c", "read go; setsid sleep 1000 & sleep 1000 & wait"},
-                 .environment = {"PATH=/usr/bin:/bin"},
-                 .standard_input = pipe.read.get()});
+  const auto child = os::spawn({.arguments = {"/bin/sh", "-c", "read go; setsid sleep 1000 & sleep 1000 & wait"},
+                                .environment = {"PATH=/usr/bin:/bin"},
+                                .standard_input = pipe.read.get()});
   test.group->add(child.id.pid);
   os::write_all(pipe.write, "go\n");
   CHECK(test.group->populated());
@@ -68,8 +67,7 @@ TEST_CASE("killing a group ends a whole tree, however it forked") {
 TEST_CASE("a process can be born in a group") {
   const Group test;
   if (!test.group) return;
-  const auto child =
-      os::spawn({.arguments = {"/bin/sleep", "1000"}, .cgroup = test.group->directory().get()});
+  const auto child = os::spawn({.arguments = {"/bin/sleep", "1000"}, .cgroup = test.group->directory().get()});
   const auto members = os::read_file(test.group->path() + "/cgroup.procs");
   CHECK(members == std::to_string(child.id.pid) + "\n");
   test.group->kill();
@@ -80,8 +78,7 @@ TEST_CASE("a group that was killed before can be born into, and left for a fresh
   const Group test;
   if (!test.group) return;
   test.group->kill();
-  const auto child =
-      os::spawn({.arguments = {"/bin/sleep", "1000"}, .cgroup = test.group->directory().get()});
+  const auto child = os::spawn({.arguments = {"/bin/sleep", "1000"}, .cgroup = test.group->directory().get()});
   CHECK(os::read_file(test.group->path() + "/cgroup.procs") == std::to_string(child.id.pid) + "\n");
   test.group->kill();
   os::reap(child.pidfd);
@@ -117,9 +114,8 @@ TEST_CASE("a group is found by its path until it is removed") {
 TEST_CASE("a group counts the CPU of its ended processes where the kernel tells") {
   const Group test;
   if (!test.group) return;
-  const auto child =
-      os::spawn({.arguments = {"/bin/sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"},
-                 .cgroup = test.group->directory().get()});
+  const auto child = os::spawn({.arguments = {"/bin/sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"},
+                                .cgroup = test.group->directory().get()});
   os::reap(child.pidfd);
   const auto micros = test.group->cpu_micros();
   if (micros) CHECK(micros->total > 0);

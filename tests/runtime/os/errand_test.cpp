@@ -27,7 +27,8 @@ os::SpawnOptions shell(const std::string& script) {
 
 os::ErrandGround ground() {
   os::ErrandGround ground;
-  if (const auto base = os::find_cgroup_base("")) ground.cgroup_base = os::join(*base, "berth-test-" + std::to_string(::getpid()));
+  if (const auto base = os::find_cgroup_base(""))
+    ground.cgroup_base = os::join(*base, "berth-test-" + std::to_string(::getpid()));
   return ground;
 }
 
@@ -60,7 +61,8 @@ std::string line_of(const std::string& text, const std::string& key) {
 
 TEST_CASE("an errand has a user's identity, no privileges, and nothing of ours") {
   Base base;
-  auto program = shell(std::string("cat ") + kOwnStatus + "; ls /proc/self/fd; env; ulimit -c; echo score $(cat /proc/self/oom_score_adj)");
+  auto program = shell(std::string("cat ") + kOwnStatus +
+                       "; ls /proc/self/fd; env; ulimit -c; echo score $(cat /proc/self/oom_score_adj)");
   if (::geteuid() == 0) program.identity = os::Identity{65534, 65534, {65534}, "nobody", "/", "/bin/sh"};
   os::Errand errand(base.ground, program);
   const auto finished = errand.run(60s, {});
@@ -84,7 +86,8 @@ TEST_CASE("daemons that an errand left end with it, whatever session they are in
   const os::TempDir directory;
   const auto pids = directory / "pid";
   {
-    os::Errand errand(base.ground, shell("setsid sleep 1000 >/dev/null 2>&1 & echo $! >" + pids + ".new; mv " + pids + ".new " + pids));
+    os::Errand errand(base.ground, shell("setsid sleep 1000 >/dev/null 2>&1 & echo $! >" + pids + ".new; mv " + pids +
+                                         ".new " + pids));
     CHECK(errand.run(60s, {}).exit.status == 0);
   }
   const auto pid = static_cast<pid_t>(std::stol(os::read_file(pids)));
@@ -127,7 +130,8 @@ TEST_CASE("what an errand may use is limited where the kernel has the controller
   base.ground.limits.pids = 20;
   auto group = os::Cgroup::make(base.ground.cgroup_base);
   const auto controllers = group.enable_controllers();
-  os::Errand errand(base.ground, shell("cat /proc/self/cgroup; i=0; while [ $i -lt 60 ]; do sleep 1 & i=$((i+1)); done; echo all"));
+  os::Errand errand(base.ground,
+                    shell("cat /proc/self/cgroup; i=0; while [ $i -lt 60 ]; do sleep 1 & i=$((i+1)); done; echo all"));
   const auto finished = errand.run(60s, {});
   CHECK(finished.output.find("/errand-") != std::string::npos);
   const bool limited = std::find(controllers.begin(), controllers.end(), "pids") != controllers.end();

@@ -22,9 +22,7 @@ struct Counted {
 };
 using Handle = os::Handle<Counted>;
 
-bool is_open(int fd) {
-  return ::fcntl(fd, F_GETFD) >= 0;
-}
+bool is_open(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
 
 }  // namespace
 

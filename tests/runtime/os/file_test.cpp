@@ -144,7 +144,9 @@ TEST_CASE("what a killed process of the same number left half-written is in nobo
   const os::TempDir place;
   const auto path = place / "file";
   for (int i = 0; i < 2000; ++i)
-    os::write_all(os::open(path + ".tmp." + std::to_string(::getpid()) + "." + std::to_string(i), O_WRONLY | O_CREAT, 0600), "left");
+    os::write_all(
+        os::open(path + ".tmp." + std::to_string(::getpid()) + "." + std::to_string(i), O_WRONLY | O_CREAT, 0600),
+        "left");
   os::write_file(path, "whole", 0600, os::Durable::no);
   CHECK(os::read_file(path) == "whole");
   CHECK_FALSE(os::write_new_file(path, "other", 0600, os::Durable::no));

@@ -37,11 +37,10 @@ TEST_CASE("a lock is gone with its process, however it dies") {
   const auto path = directory / "lock";
   os::write_file(path, "", 0600, os::Durable::no);
   auto pipe = os::make_pipe();
-  const auto holder =
-      os::spawn({.arguments = {"/usr/bin/flock", path, "/bin/sh", "-c", "echo locked; exec sleep 1000"},
-                 .environment = {"PATH=/usr/bin:/bin"},
-                 .standard_output = pipe.write.get(),
-                 .new_session = true});
+  const auto holder = os::spawn({.arguments = {"/usr/bin/flock", path, "/bin/sh", "-c", "echo locked; exec sleep 1000"},
+                                 .environment = {"PATH=/usr/bin:/bin"},
+                                 .standard_output = pipe.write.get(),
+                                 .new_session = true});
   pipe.write.reset();
   std::array<char, 16> buffer{};
   REQUIRE(os::read_some(pipe.read, buffer) == 7);

@@ -16,10 +16,8 @@ TEST_CASE("an overlay shows the lower layer, keeps it as it is, and nobody else 
     return;
   }
   // Characters that mean something in the mount's options.
-  const os::Overlay overlay{{directory / "top", directory / "lo,w:e\\r"},
-                            directory / "upper",
-                            directory / "work",
-                            directory / "target"};
+  const os::Overlay overlay{
+      {directory / "top", directory / "lo,w:e\\r"}, directory / "upper", directory / "work", directory / "target"};
   for (const auto& path : {overlay.lower[0], overlay.lower[1], overlay.upper, overlay.work, overlay.target})
     os::make_directories(path);
   os::write_file(overlay.lower[1] + "/file", "lower", 0644, os::Durable::no);
@@ -28,8 +26,8 @@ TEST_CASE("an overlay shows the lower layer, keeps it as it is, and nobody else 
   CHECK(os::in_child([&] {
     os::enter_private_mounts();
     os::mount_overlay(overlay);
-    const bool shown = os::read_file(overlay.target + "/file") == "lower" &&
-                       os::read_file(overlay.target + "/both") == "seen";
+    const bool shown =
+        os::read_file(overlay.target + "/file") == "lower" && os::read_file(overlay.target + "/both") == "seen";
     os::write_file(overlay.target + "/file", "changed", 0644, os::Durable::no);
     return shown;
   }));

@@ -24,9 +24,7 @@ bool readable(const os::Fd& pidfd, int millis) {
   return ::poll(&poll, 1, millis) == 1;
 }
 
-bool holds(const std::vector<pid_t>& pids, pid_t pid) {
-  return std::find(pids.begin(), pids.end(), pid) != pids.end();
-}
+bool holds(const std::vector<pid_t>& pids, pid_t pid) { return std::find(pids.begin(), pids.end(), pid) != pids.end(); }
 
 void end(const os::Child& child) {
   os::send_signal(child.pidfd, SIGKILL);
@@ -110,8 +108,7 @@ TEST_CASE("the boot has a name, which a test can change") {
 
 TEST_CASE("signals have names with and without SIG, and numbers") {
   for (const auto* text : {"SIGTERM", "TERM", "15"}) CHECK(os::parse_signal(text) == SIGTERM);
-  for (const auto* text : {"", "0", "-1", "SIG", "sigterm", "NOPE", "999", "15x"})
-    CHECK(!os::parse_signal(text));
+  for (const auto* text : {"", "0", "-1", "SIG", "sigterm", "NOPE", "999", "15x"}) CHECK(!os::parse_signal(text));
   CHECK(os::signal_name(SIGKILL) == "SIGKILL");
   CHECK(os::signal_name(40) == "signal 40");
 }

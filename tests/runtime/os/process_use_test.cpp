@@ -49,9 +49,7 @@ TEST_CASE("a child's CPU time goes to its parent when that has waited for it") {
   CHECK(after->children_cpu > before->children_cpu);
 }
 
-TEST_CASE("what is no process uses nothing") {
-  CHECK(!os::use_of(0));
-}
+TEST_CASE("what is no process uses nothing") { CHECK(!os::use_of(0)); }
 
 TEST_CASE("the machine has memory, and its CPUs have worked") {
   const auto before = os::machine_use();

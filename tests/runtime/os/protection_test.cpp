@@ -70,7 +70,8 @@ TEST_CASE("an overlay on what is protected stays writable, and what it lies on d
     os::enter_private_mounts();
     os::mount_overlay(overlay);
     os::protect({place.directory.path()}, {place.shared});
-    return can_write(place.shared + "/new") && !can_write(overlay.upper + "/new") && !can_write(place.directory / "new");
+    return can_write(place.shared + "/new") && !can_write(overlay.upper + "/new") &&
+           !can_write(place.directory / "new");
   }));
   CHECK(os::exists(overlay.upper + "/new"));
   CHECK(!os::exists(place.shared + "/new"));

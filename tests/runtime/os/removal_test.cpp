@@ -1,7 +1,7 @@
 #include "runtime/os/removal.hpp"
 
-#include <doctest/doctest.h>
 #include <dirent.h>
+#include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -49,7 +49,8 @@ TEST_CASE("directories nested deeper than any path can name are removed with few
 TEST_CASE("a wide tree, a file, a link and nothing at all are removed") {
   const os::TempDir directory;
   for (int i = 0; i < 40; ++i)
-    for (int k = 0; k < 40; ++k) os::make_directories(directory / ("tree/" + std::to_string(i) + "/" + std::to_string(k)));
+    for (int k = 0; k < 40; ++k)
+      os::make_directories(directory / ("tree/" + std::to_string(i) + "/" + std::to_string(k)));
   for (int i = 0; i < 3000; ++i) touch(directory / ("tree/0/file" + std::to_string(i)));
   CHECK(os::remove_what_can_be(directory / "tree").complete());
   CHECK_FALSE(os::exists(directory / "tree"));
@@ -82,7 +83,8 @@ TEST_CASE("a mount below is neither entered nor a reason to keep the rest") {
   os::make_directories(directory / "tree/mount");
   os::make_directories(directory / "tree/a/b");
   touch(directory / "tree/z");
-  if (::mount((directory / "elsewhere").c_str(), (directory / "tree/mount").c_str(), nullptr, MS_BIND, nullptr) != 0) return;
+  if (::mount((directory / "elsewhere").c_str(), (directory / "tree/mount").c_str(), nullptr, MS_BIND, nullptr) != 0)
+    return;
   const auto removal = os::remove_what_can_be(directory / "tree");
   CHECK(removal.left == 1);
   CHECK(removal.first_failure.starts_with("cannot remove mount: "));

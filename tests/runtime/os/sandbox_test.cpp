@@ -89,7 +89,8 @@ TEST_CASE("a program in a sandbox sees the system, its own directory and what it
   CHECK(place.run("! echo x 2>/dev/null >'" + (place / "given/file") + "'") == 0);
   CHECK(place.run("! test -e '" + (place / "others") + "'") == 0);
   CHECK(place.run("test -z \"$(ls '" + (place / "given/secret") + "')\"") == 0);
-  CHECK(place.run("for d in /home /root /run /var/lib /srv /mnt /boot; do test -z \"$(ls $d 2>/dev/null || true)\"; done") ==
+  CHECK(place.run(
+            "for d in /home /root /run /var/lib /srv /mnt /boot; do test -z \"$(ls $d 2>/dev/null || true)\"; done") ==
         0);
   CHECK(place.run("! touch /new 2>/dev/null; ! touch /usr/new 2>/dev/null; ! touch /etc/new 2>/dev/null") == 0);
   CHECK(place.run("echo x >/tmp/x; echo x >/var/tmp/x; echo x >/dev/shm/x; test -z \"$(ls /sys/fs/cgroup)\"") == 0);
@@ -101,8 +102,8 @@ TEST_CASE("a program in a sandbox sees no other processes, and none outlives its
   const Place place;
   CHECK(place.run("test $$ = 1; test \"$(ls /proc | grep -c '^[0-9]')\" -lt 10; ! kill -0 " +
                   std::to_string(::getpid()) + " 2>/dev/null") == 0);
-  CHECK(place.run("setsid sh -c 'while :; do echo >>beat; sleep 0.01; done' >/dev/null 2>&1 & while ! test -s beat; do :; done") ==
-        0);
+  CHECK(place.run("setsid sh -c 'while :; do echo >>beat; sleep 0.01; done' >/dev/null 2>&1 & while ! test -s beat; do "
+                  ":; done") == 0);
   const auto size = os::read_file(place / "own/beat").size();
   ::usleep(50'000);
   CHECK(os::read_file(place / "own/beat").size() == size);
@@ -118,7 +119,8 @@ TEST_CASE("who waits for a program in a sandbox ends as it does") {
 TEST_CASE("a program in a sandbox has no capabilities and cannot get any") {
   if (!works()) return;
   const Place place;
-  CHECK(place.run("grep -q '^CapEff:.0000000000000000$' /proc/self/status; grep -q '^CapPrm:.0000000000000000$' /proc/self/status") == 0);
+  CHECK(place.run("grep -q '^CapEff:.0000000000000000$' /proc/self/status; grep -q '^CapPrm:.0000000000000000$' "
+                  "/proc/self/status") == 0);
   CHECK(place.run("! umount /sys/fs/cgroup 2>/dev/null; ! mount -t tmpfs x /tmp 2>/dev/null") == 0);
   CHECK(place.run("! mknod device c 1 3 2>/dev/null") == 0);
 }

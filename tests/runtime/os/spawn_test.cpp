@@ -44,15 +44,12 @@ TEST_CASE("arguments and environment arrive exactly, and nothing else does") {
   const auto finished =
       os::run_program({.arguments = {"/usr/bin/printf", "[%s]", "a b", "", "c\nd"}, .environment = {}}, 60);
   CHECK(finished.output == "[a b][][c\nd]");
-  CHECK(os::run_program({.arguments = {"/usr/bin/env"}, .environment = {"A=1", "B=x y"}}, 60).output ==
-        "A=1\nB=x y\n");
+  CHECK(os::run_program({.arguments = {"/usr/bin/env"}, .environment = {"A=1", "B=x y"}}, 60).output == "A=1\nB=x y\n");
 }
 
 TEST_CASE("no descriptor beyond the standard three is inherited, and the standard ones are /dev/null") {
-  const os::Fd leak(
-      ::open("/dev/zero", O_RDONLY));  // not close-on-exec: as if a careless parent had left it open
-  CHECK(os::run_program({.arguments = {"/bin/ls", "/proc/self/fd"}}, 60).output ==
-        "0\n1\n2\n3\n");  // 3 is ls's own
+  const os::Fd leak(::open("/dev/zero", O_RDONLY));  // not close-on-exec: as if a careless parent had left it open
+  CHECK(os::run_program({.arguments = {"/bin/ls", "/proc/self/fd"}}, 60).output == "0\n1\n2\n3\n");  // 3 is ls's own
   CHECK(shell("readlink /proc/self/fd/0").output == "/dev/null\n");
 }
 
@@ -78,8 +75,7 @@ TEST_CASE("what cannot be started is told at once, by name") {
   const os::TempDir directory;
   os::write_file(directory / "plain", "#!/bin/sh\n", 0644, os::Durable::no);
   CHECK(failure_of({.arguments = {"/nowhere/program"}}).code() == Code::not_found);
-  CHECK(failure_of({.arguments = {"/nowhere/program"}}).message().find("/nowhere/program") !=
-        std::string::npos);
+  CHECK(failure_of({.arguments = {"/nowhere/program"}}).message().find("/nowhere/program") != std::string::npos);
   CHECK(failure_of({.arguments = {directory / "plain"}}).code() == Code::denied);
   const auto error = failure_of({.arguments = {"/bin/true"}, .working_directory = "/nowhere"});
   CHECK(error.code() == Code::not_found);
@@ -156,5 +152,6 @@ TEST_CASE("a program is found in the first absolute directory that has it") {
   CHECK(os::find_program(path, "tool") == first / "tool");
   CHECK(!os::find_program("", "sh"));
   CHECK(os::find_program("::/bin:", "sh") == "/bin/sh");
-  for (const auto* relative : {".", "bin", ":", "../../../../../../../../bin"}) CHECK(!os::find_program(relative, "sh"));
+  for (const auto* relative : {".", "bin", ":", "../../../../../../../../bin"})
+    CHECK(!os::find_program(relative, "sh"));
 }

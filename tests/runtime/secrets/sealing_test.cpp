@@ -68,7 +68,8 @@ TEST_CASE("marks are equal for equal texts under one key") {
 
 // Stored once: every later version opens it.
 TEST_CASE("the format stays") {
-  constexpr std::string_view kHex = "6265727468319cf8a7d187f33ad479309ee6300a5a6b484da17b731bf405815153f3417879a809c9da1d4b55a23891bf";
+  constexpr std::string_view kHex =
+      "6265727468319cf8a7d187f33ad479309ee6300a5a6b484da17b731bf405815153f3417879a809c9da1d4b55a23891bf";
   std::string sealed;
   for (std::size_t i = 0; i + 1 < kHex.size(); i += 2)
     sealed += static_cast<char>(std::stoi(std::string(kHex.substr(i, 2)), nullptr, 16));

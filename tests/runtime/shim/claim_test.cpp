@@ -84,15 +84,14 @@ TEST_CASE("a newer minor version with unknown fields runs") {
 TEST_CASE("a newer major version is refused in plain words") {
   ShimJob job({});
   os::make_directories(job.directory);
-  os::write_file(job.file(kLaunchFile), R"({"version": {"major": 2, "minor": 0}, "argv": ["echo", "ran"]})",
-                 0600, os::Durable::no);
+  os::write_file(job.file(kLaunchFile), R"({"version": {"major": 2, "minor": 0}, "argv": ["echo", "ran"]})", 0600,
+                 os::Durable::no);
   await(start_shim(job.directory));
   const auto ended = ended_from_text(os::read_file(job.file(kEndingFile)));
   const auto& reason = std::get<NotStarted>(ended.outcome);
   CHECK(reason.exit_code == 126);
   CHECK(reason.reason == "it is of contract version 2, and this program knows only 1, reading " +
-                             job.file(kLaunchFile) +
-                             "; install matching versions of the agent and berth-shim");
+                             job.file(kLaunchFile) + "; install matching versions of the agent and berth-shim");
 }
 
 TEST_CASE("a launch file that is not one is refused") {
@@ -113,8 +112,7 @@ TEST_CASE("signals that end other programs do not end a shim") {
   ShimJob job(shell("echo up; while [ ! -e \"$BERTH_LAUNCH/go\" ]; do sleep 0.01; done; exit 6"));
   job.start();
   job.await_log("up");
-  for (const int signal : {SIGHUP, SIGINT, SIGTERM, SIGPIPE, SIGQUIT})
-    os::send_signal(job.shim->pidfd, signal);
+  for (const int signal : {SIGHUP, SIGINT, SIGTERM, SIGPIPE, SIGQUIT}) os::send_signal(job.shim->pidfd, signal);
   os::write_file(job.file("go"), "", 0600, os::Durable::no);
   CHECK(std::get<os::Exit>(job.end().outcome).status == 6);
 }

@@ -59,9 +59,7 @@ TEST_CASE("a job that runs is running, and its shim can be waited for") {
 TEST_CASE("a job whose shim was killed is lost, and what it left behind can be killed") {
   bool grouped = false;
   SUBCASE("by its mark") {}
-  SUBCASE("by control group") {
-    grouped = true;
-  }
+  SUBCASE("by control group") { grouped = true; }
   if (grouped && !cgroup_base()) return;
   ShimJob job({});
   job.launch.command = {program("daemonize"), job.scratch("pid"), "stay"};
@@ -108,12 +106,8 @@ TEST_CASE("after a reboot nothing but an ending is believed") {
   os::make_directories(job.directory);
   const Reboot reboot;
   SUBCASE("no file survived") {}
-  SUBCASE("launch.json is torn") {
-    os::write_file(job.file(kLaunchFile), "", 0600, os::Durable::no);
-  }
-  SUBCASE("started.json is torn") {
-    os::write_file(job.file(kStartedFile), "{\"ver", 0600, os::Durable::no);
-  }
+  SUBCASE("launch.json is torn") { os::write_file(job.file(kLaunchFile), "", 0600, os::Durable::no); }
+  SUBCASE("started.json is torn") { os::write_file(job.file(kStartedFile), "{\"ver", 0600, os::Durable::no); }
   const auto condition = inspect(job.directory, boot);
   REQUIRE(std::holds_alternative<Lost>(condition));
   CHECK(std::get<Lost>(condition).rebooted);

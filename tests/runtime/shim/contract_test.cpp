@@ -19,9 +19,7 @@ std::string golden(const std::string& name, const std::string& version = "1.0") 
 
 std::string current(const std::string& name) { return golden(name, "1.3"); }
 
-Instant instant(const char* text) {
-  return *parse_rfc3339(text);
-}
+Instant instant(const char* text) { return *parse_rfc3339(text); }
 
 Launch full_launch() {
   Launch launch;
@@ -44,9 +42,11 @@ Launch full_launch() {
   launch.nice = 5;
   launch.goes_first = true;
   launch.core_dumps = true;
-  launch.protection = Protection{{"/srv/state"}, {"/srv/jobs/1/tree"},
-                                 os::Overlay{{"/srv/env"}, "/srv/jobs/1/environment/upper", "/srv/jobs/1/environment/work", "/srv/env"},
-                                 true};
+  launch.protection =
+      Protection{{"/srv/state"},
+                 {"/srv/jobs/1/tree"},
+                 os::Overlay{{"/srv/env"}, "/srv/jobs/1/environment/upper", "/srv/jobs/1/environment/work", "/srv/env"},
+                 true};
   launch.timeout = std::chrono::hours(2);
   launch.stop_signal = 10;
   launch.stop_grace = std::chrono::milliseconds(2500);
@@ -205,8 +205,7 @@ TEST_CASE("malformed text is corrupt, and a newer major version unsupported") {
   CHECK(code(stop_from_text, R"({"version": {"major": 1}, "signal": "TERM"})") == Code::corrupt);
   CHECK(code(ended_from_text, R"({"version": {"major": 1}, "outcome": {"vanished": 1}})") == Code::corrupt);
   CHECK(code(started_from_text, R"({"version": {"major": 1}, "shim": {"pid": 1, "start_ticks": 1},
-                                    "job": {"pid": 2, "start_ticks": 2}, "time": "yesterday"})") ==
-        Code::corrupt);
+                                    "job": {"pid": 2, "start_ticks": 2}, "time": "yesterday"})") == Code::corrupt);
   CHECK(code(launch_from_text, R"({"version": {"major": 2}})") == Code::unsupported);
   CHECK(code(ended_from_text, R"({"version": {"major": 9}})") == Code::unsupported);
 }

@@ -8,9 +8,7 @@ using namespace berth::shim::test;
 
 namespace {
 
-os::Exit exit_of(const Ended& ended) {
-  return std::get<os::Exit>(ended.outcome);
-}
+os::Exit exit_of(const Ended& ended) { return std::get<os::Exit>(ended.outcome); }
 
 }  // namespace
 
@@ -79,9 +77,7 @@ TEST_CASE("a control group that cannot be made means a job without one, and it i
 TEST_CASE("a daemon left behind is killed when the command ends") {
   bool grouped = false;
   SUBCASE("by descent") {}
-  SUBCASE("by control group") {
-    grouped = true;
-  }
+  SUBCASE("by control group") { grouped = true; }
   if (grouped && !cgroup_base()) return;
   ShimJob job({});
   job.launch.command = {program("daemonize"), job.scratch("pid")};

@@ -11,13 +11,9 @@ using namespace berth::shim::test;
 
 namespace {
 
-NotStarted not_started(const Ended& ended) {
-  return std::get<NotStarted>(ended.outcome);
-}
+NotStarted not_started(const Ended& ended) { return std::get<NotStarted>(ended.outcome); }
 
-os::Identity nobody() {
-  return {65534, 65534, {}, "nobody", "/nonexistent", "/usr/sbin/nologin"};
-}
+os::Identity nobody() { return {65534, 65534, {}, "nobody", "/nonexistent", "/usr/sbin/nologin"}; }
 
 }  // namespace
 
@@ -91,8 +87,7 @@ TEST_CASE("a working directory closed to the job's user is told with the directo
                              "; check its owner and mode");
 }
 
-TEST_CASE("an overlay is the job's own writable view of a tree that stays as it is" *
-          doctest::skip(no_root())) {
+TEST_CASE("an overlay is the job's own writable view of a tree that stays as it is" * doctest::skip(no_root())) {
   const os::TempDir lower;
   ::chmod(lower.path().c_str(), 0755);
   os::write_file(lower / "code.txt", "original\n", 0644, os::Durable::no);
@@ -100,8 +95,7 @@ TEST_CASE("an overlay is the job's own writable view of a tree that stays as it 
   ShimJob job(shell("cat code.txt && echo changed > code.txt && echo new > made.txt && cat code.txt"));
   ::chmod(job.scratch("").c_str(), 0755);
   job.launch.identity = nobody();
-  job.launch.overlay =
-      os::Overlay{{lower.path()}, job.file("upper"), job.file("overlay-work"), job.file("tree")};
+  job.launch.overlay = os::Overlay{{lower.path()}, job.file("upper"), job.file("overlay-work"), job.file("tree")};
   job.launch.working_directory = job.file("tree");
   const auto ended = job.run();
   CHECK(job.log() == "original\nchanged\n");
@@ -114,17 +108,17 @@ TEST_CASE("an overlay is the job's own writable view of a tree that stays as it 
 
 TEST_CASE("an overlay that cannot be mounted is told" * doctest::skip(no_root())) {
   ShimJob job({"true"});
-  job.launch.overlay =
-      os::Overlay{{"/no/such/layer"}, job.file("upper"), job.file("overlay-work"), job.file("tree")};
+  job.launch.overlay = os::Overlay{{"/no/such/layer"}, job.file("upper"), job.file("overlay-work"), job.file("tree")};
   const auto reason = not_started(job.run());
   CHECK(reason.exit_code == 126);
   CHECK(reason.reason.starts_with("cannot mount an overlay on " + job.file("tree")));
 }
 
 TEST_CASE("secrets are variables and files in memory for the job alone, and lie nowhere once it runs") {
-  ShimJob job(shell("echo \"$TOKEN $PLAIN $1\"; cd \"$BERTH_SECRETS\"; cat CERT; stat -f -c %T .; stat -c %a CERT; "
-                    "ls; echo x 2>/dev/null >CERT; rm -f CERT 2>/dev/null || echo stays; read -r word <" +
-                    std::string("/dev/null")));
+  ShimJob job(
+      shell("echo \"$TOKEN $PLAIN $1\"; cd \"$BERTH_SECRETS\"; cat CERT; stat -f -c %T .; stat -c %a CERT; "
+            "ls; echo x 2>/dev/null >CERT; rm -f CERT 2>/dev/null || echo stays; read -r word <" +
+            std::string("/dev/null")));
   const auto place = job.file("secrets");
   os::make_directories(place, 0700);
   if (::geteuid() == 0) {
@@ -132,7 +126,8 @@ TEST_CASE("secrets are variables and files in memory for the job alone, and lie 
     job.launch.identity = nobody();
     REQUIRE(::chown(place.c_str(), 65534, 65534) == 0);
   }
-  job.launch.environment.insert(job.launch.environment.end(), {"TOKEN=weaker", "PLAIN=plain", "BERTH_SECRETS=" + place});
+  job.launch.environment.insert(job.launch.environment.end(),
+                                {"TOKEN=weaker", "PLAIN=plain", "BERTH_SECRETS=" + place});
   auto command = job.launch.command;
   command.insert(command.end(), {"sh", "https://me:pw@host"});
   job.launch.secret_place = SecretPlace{place, false};

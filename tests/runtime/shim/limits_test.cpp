@@ -23,8 +23,9 @@ bool exited_well(const Ended& ended) {
 
 TEST_CASE("a temporary directory of a given size is full when that is used, and nobody else sees it" *
           doctest::skip(no_root())) {
-  ShimJob job(shell("cd \"$T\"; stat -f -c %T .; head -c 900K /dev/zero > a && echo fits; "
-                    "head -c 900K /dev/zero > b || echo full; stat -c '%u %a' ."));
+  ShimJob job(
+      shell("cd \"$T\"; stat -f -c %T .; head -c 900K /dev/zero > a && echo fits; "
+            "head -c 900K /dev/zero > b || echo full; stat -c '%u %a' ."));
   const auto path = job.scratch("tmp");
   os::make_directories(path, 0700);
   job.launch.environment.push_back("T=" + path);

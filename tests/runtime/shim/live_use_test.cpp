@@ -11,8 +11,7 @@ using namespace berth::shim::test;
 namespace {
 
 // Burns CPU in a child that ends, then waits with another process of its own.
-const char* const kScript =
-    "sh -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done'; sleep 1000 & echo ready; wait";
+const char* const kScript = "sh -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done'; sleep 1000 & echo ready; wait";
 
 void check_use(ShimJob& job) {
   job.start();

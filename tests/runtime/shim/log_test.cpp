@@ -26,9 +26,7 @@ long switches(pid_t pid) {
   return std::stol(status.substr(at + 25));
 }
 
-logs::LogReader reader_of(const ShimJob& job) {
-  return {job.file(kLogFile), job.file(kLogIndexFile)};
-}
+logs::LogReader reader_of(const ShimJob& job) { return {job.file(kLogFile), job.file(kLogIndexFile)}; }
 
 }  // namespace
 

@@ -38,9 +38,8 @@ TEST_CASE("a command that only the working directory has") {
   fixture.file("train.sh", "#!/bin/sh\n", 0755);
   const auto reason = fixture.run();
   CHECK(reason.exit_code == 127);
-  CHECK(
-      reason.reason ==
-      "train.sh: command not found on PATH (/usr/bin:/bin); the working directory has one: write ./train.sh");
+  CHECK(reason.reason ==
+        "train.sh: command not found on PATH (/usr/bin:/bin); the working directory has one: write ./train.sh");
 }
 
 TEST_CASE("a path that does not exist") {

@@ -40,8 +40,9 @@ struct Node {
   bool skip(bool there) const { return skip_without(there, "mounts of this kind"); }
 };
 
-const auto* const kWrite = "for file in shared environment/built new; do (echo mine >> $file) 2>/dev/null && echo $file; done; "
-                           "echo mine > tmp/own; cat shared environment/built";
+const auto* const kWrite =
+    "for file in shared environment/built new; do (echo mine >> $file) 2>/dev/null && echo $file; done; "
+    "echo mine > tmp/own; cat shared environment/built";
 
 }  // namespace
 
@@ -63,7 +64,8 @@ TEST_CASE("what a job changes of its environment is in its layer") {
   CHECK(os::read_file(node.job.file("environment/upper/built")) == "built\nmine\n");
 }
 
-TEST_CASE("a user's job changes what root has built, in a layer, with one process as its limit" * doctest::skip(no_root())) {
+TEST_CASE("a user's job changes what root has built, in a layer, with one process as its limit" *
+          doctest::skip(no_root())) {
   Node node("echo mine >> environment/built && read line < environment/built && echo $line");
   if (node.skip(node.possible.owned)) return;
   node.add_layer(nobody());

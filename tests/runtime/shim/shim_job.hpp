@@ -38,16 +38,12 @@ inline bool skip_without(bool there, const char* what) {
   if (!there) std::fprintf(stderr, "SKIPPED: a test that needs %s\n", what);
   return !there;
 }
-inline bool no_root() {
-  return skip_without(::geteuid() == 0, "root");
-}
+inline bool no_root() { return skip_without(::geteuid() == 0, "root"); }
 inline const std::optional<std::string>& cgroup_base() {
   static const auto base = os::find_cgroup_base({});
   return base;
 }
-inline bool no_cgroup() {
-  return skip_without(cgroup_base().has_value(), "a writable cgroup2 directory");
-}
+inline bool no_cgroup() { return skip_without(cgroup_base().has_value(), "a writable cgroup2 directory"); }
 
 inline bool alive(pid_t pid) {
   const auto stat = os::read_file_if_exists("/proc/" + std::to_string(pid) + "/status");
@@ -56,8 +52,7 @@ inline bool alive(pid_t pid) {
 
 class ShimJob {
  public:
-  explicit ShimJob(std::vector<std::string> command, const std::string& below = {})
-      : scratch_("shim-test", below) {
+  explicit ShimJob(std::vector<std::string> command, const std::string& below = {}) : scratch_("shim-test", below) {
     directory = scratch_ / "launch";
     launch.job_id = "job-1";
     launch.command = std::move(command);
@@ -128,12 +123,8 @@ class ShimJob {
   std::optional<std::string> group_base_;
 };
 
-inline std::string program(const std::string& name) {
-  return std::string(BERTH_TEST_PROGRAMS) + "/" + name;
-}
+inline std::string program(const std::string& name) { return std::string(BERTH_TEST_PROGRAMS) + "/" + name; }
 
-inline std::vector<std::string> shell(const std::string& script) {
-  return {"sh", "-c", script};
-}
+inline std::vector<std::string> shell(const std::string& script) { return {"sh", "-c", script}; }
 
 }  // namespace berth::shim::test

@@ -9,13 +9,9 @@ using std::chrono::milliseconds;
 
 namespace {
 
-os::Exit exit_of(const Ended& ended) {
-  return std::get<os::Exit>(ended.outcome);
-}
+os::Exit exit_of(const Ended& ended) { return std::get<os::Exit>(ended.outcome); }
 
-Stop stop(int signal, milliseconds grace) {
-  return {kVersion, signal, grace, "canceled"};
-}
+Stop stop(int signal, milliseconds grace) { return {kVersion, signal, grace, "canceled"}; }
 
 constexpr milliseconds kLong{60'000};
 
@@ -78,12 +74,10 @@ TEST_CASE("a stopped command sees the signal too") {
 TEST_CASE("what a dying shell leaves behind gets the signal and the rest of the grace") {
   bool grouped = false;
   SUBCASE("by descent") {}
-  SUBCASE("by control group") {
-    grouped = true;
-  }
+  SUBCASE("by control group") { grouped = true; }
   if (grouped && !cgroup_base()) return;
-  ShimJob job(shell(
-      "sh -c \"trap 'sleep 0.2; echo saved; exit' TERM; echo up; while :; do sleep 0.01; done\"; echo no"));
+  ShimJob job(
+      shell("sh -c \"trap 'sleep 0.2; echo saved; exit' TERM; echo up; while :; do sleep 0.01; done\"; echo no"));
   if (grouped) job.use_cgroup();
   job.start();
   job.await_log("up");
@@ -97,9 +91,7 @@ TEST_CASE("what a dying shell leaves behind gets the signal and the rest of the 
 TEST_CASE("a daemon with a session of its own goes with the job") {
   bool grouped = false;
   SUBCASE("by descent") {}
-  SUBCASE("by control group") {
-    grouped = true;
-  }
+  SUBCASE("by control group") { grouped = true; }
   if (grouped && !cgroup_base()) return;
   ShimJob job({});
   job.launch.command = {program("daemonize"), job.scratch("pid"), "stay"};

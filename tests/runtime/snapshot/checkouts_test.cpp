@@ -44,8 +44,7 @@ std::string seen_through(const std::vector<std::string>& layers, const std::stri
   const auto options = "lowerdir=" + lower + ",upperdir=" + scratch + "/upper,workdir=" + scratch + "/work";
   const pid_t child = ::fork();
   if (child == 0) {
-    if (::unshare(CLONE_NEWNS) < 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0)
-      ::_exit(2);
+    if (::unshare(CLONE_NEWNS) < 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) ::_exit(2);
     if (::mount("overlay", (scratch + "/merged").c_str(), "overlay", 0, options.c_str()) < 0) ::_exit(3);
     ::_exit(contents_of(scratch + "/merged") == expected ? 0 : 4);
   }
@@ -55,9 +54,7 @@ std::string seen_through(const std::vector<std::string>& layers, const std::stri
   return "child ended with " + std::to_string(WEXITSTATUS(status)) + " for " + options;
 }
 
-std::size_t files_in(const std::string& directory) {
-  return contents_of(directory).size();
-}
+std::size_t files_in(const std::string& directory) { return contents_of(directory).size(); }
 
 }  // namespace
 
@@ -80,8 +77,7 @@ TEST_CASE("a small change makes a thin layer with little in it") {
   if (!can_mount()) return;
   Workshop shop;
   for (unsigned i = 0; i < 200; ++i)
-    put(shop.root.path(), "d" + std::to_string(i % 5) + "/" + std::to_string(i),
-        objects::random_text(500, i));
+    put(shop.root.path(), "d" + std::to_string(i % 5) + "/" + std::to_string(i), objects::random_text(500, i));
   put(shop.root.path(), "kind/x", "a directory");
   put(shop.root.path(), "other", "a file");
   Checkouts checkouts(shop.checkouts());
@@ -123,8 +119,8 @@ TEST_CASE("whatever changes, an overlay of the layers shows exactly the snapshot
   for (int step = 0; step < 25; ++step) {
     const auto lease = checkouts.prepare(shop.store, shop.snapshot(), kOwner);
     thin += lease.layers().size() == 2 ? 1 : 0;
-    CHECK(seen_through(lease.layers(), shop.node / ("scratch" + std::to_string(step)),
-                       contents_of(shop.root.path())) == "");
+    CHECK(seen_through(lease.layers(), shop.node / ("scratch" + std::to_string(step)), contents_of(shop.root.path())) ==
+          "");
     tree.change();
   }
   CHECK(thin > 5);
@@ -214,8 +210,7 @@ TEST_CASE("equal requests at the same time share the work") {
   std::vector<std::jthread> threads;
   for (int i = 0; i < 4; ++i) threads.emplace_back([&] { checkouts.prepare(shop.store, manifest, kOwner); });
   threads.clear();
-  CHECK(contents_of(checkouts.prepare(shop.store, manifest, kOwner).layers()[0]) ==
-        contents_of(shop.root.path()));
+  CHECK(contents_of(checkouts.prepare(shop.store, manifest, kOwner).layers()[0]) == contents_of(shop.root.path()));
 }
 
 TEST_CASE("a checkout that fails leaves nothing and can be tried again") {

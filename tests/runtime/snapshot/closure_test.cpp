@@ -85,6 +85,7 @@ TEST_CASE("a pinned manifest that calls a file a recipe stops no sweep") {
   batch.append(forged.id(), forged.bytes());
   batch.commit(os::Durable::no);
   const auto pin = store.pin({forged.id(), true});
-  sweep(store, [] { return std::vector<Digest>(); }, objects::DryRun::no);
+  sweep(
+      store, [] { return std::vector<Digest>(); }, objects::DryRun::no);
   CHECK(store.has(forged.id()));
 }

@@ -9,15 +9,11 @@ using namespace berth::snapshot;
 
 namespace {
 
-Digest d(std::string_view content) {
-  return objects::sha256(content);
-}
+Digest d(std::string_view content) { return objects::sha256(content); }
 
 }  // namespace
 
-TEST_CASE("a snapshot does not differ from itself") {
-  CHECK(diff(Manifest(), Manifest()).empty());
-}
+TEST_CASE("a snapshot does not differ from itself") { CHECK(diff(Manifest(), Manifest()).empty()); }
 
 TEST_CASE("a diff names what was added, removed and changed, with all below") {
   ManifestBuilder old;
@@ -43,9 +39,8 @@ TEST_CASE("a diff names what was added, removed and changed, with all below") {
   const auto to = fresh.finish();
 
   using enum ChangeKind;
-  const std::vector<Change> expected{{removed, "gone"},  {removed, "gone/x"}, {removed, "kind"},
-                                     {added, "kind"},    {added, "kind/z"},   {added, "new"},
-                                     {changed, "script"}};
+  const std::vector<Change> expected{{removed, "gone"}, {removed, "gone/x"}, {removed, "kind"},  {added, "kind"},
+                                     {added, "kind/z"}, {added, "new"},      {changed, "script"}};
   CHECK(diff(from, to) == expected);
   CHECK(diff(Manifest(), to).size() == to.entries().size());
   CHECK(diff(from, Manifest()).size() == from.entries().size());

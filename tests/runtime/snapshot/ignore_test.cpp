@@ -33,10 +33,10 @@ std::string output_of(const std::string& command) {
 }
 
 std::set<std::string> files_git_sees(const std::string& root) {
-  const auto output = output_of(
-      "cd '" + root +
-      "' && rm -rf .git && GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null git init -q . && "
-      "GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null git ls-files -z --others --exclude-standard");
+  const auto output =
+      output_of("cd '" + root +
+                "' && rm -rf .git && GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null git init -q . && "
+                "GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null git ls-files -z --others --exclude-standard");
   std::set<std::string> files;
   for (std::size_t at = 0; at < output.size();) {
     const auto end = output.find('\0', at);
@@ -123,8 +123,7 @@ TEST_CASE("random rules leave out exactly what git leaves out") {
     }
     std::string told;
     for (const std::string directory : {"", "a/", "a/b/", "foo/"}) {
-      if (!std::filesystem::is_directory(root / directory) || (directory != "" && random() % 2 == 0))
-        continue;
+      if (!std::filesystem::is_directory(root / directory) || (directory != "" && random() % 2 == 0)) continue;
       const auto text = rules();
       std::ofstream(root / (directory + ".gitignore")) << text;
       told += directory + ".gitignore:\n" + text;

@@ -154,7 +154,8 @@ TEST_CASE_FIXTURE(Shared, "what he sends he has: as new, whoever had it before")
   CHECK(take(attacker, whole(victims)).objects == 4);
   CHECK(store.usage().stored_bytes == 2 * containers.stored_bytes);
   // A sweep makes one of the two, but for what is small.
-  sweep(store, [&] { return std::vector{victims.id()}; }, objects::DryRun::no);
+  sweep(
+      store, [&] { return std::vector{victims.id()}; }, objects::DryRun::no);
   CHECK(store.usage().stored_bytes < containers.stored_bytes + 100'000);
   CHECK(is_complete(store, victims.id()));
 }

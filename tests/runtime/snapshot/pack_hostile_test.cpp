@@ -32,9 +32,7 @@ struct Node {
 
 TEST_CASE("a forged pack that is sound is taken") {
   Node node;
-  CHECK(
-      receive(node.store, Forger().manifest(one_file("hello")).frame({5}, 0, "hello").end(1).pack).objects ==
-      1);
+  CHECK(receive(node.store, Forger().manifest(one_file("hello")).frame({5}, 0, "hello").end(1).pack).objects == 1);
 }
 
 TEST_CASE("packs that lie are refused and leave nothing") {
@@ -49,14 +47,11 @@ TEST_CASE("packs that lie are refused and leave nothing") {
   node.refuses("", Code::corrupt, "ends early");
   node.refuses("BRTHPAK2" + std::string(100, 'x'), Code::corrupt, "no pack of a version");
   node.refuses(with([](auto& f) { f.end(0); }), Code::corrupt, "incomplete");
-  node.refuses(with([](auto& f) { f.frame({5}, 0, "jello").end(1); }), Code::corrupt,
-               "no part of the snapshot");
-  node.refuses(with([](auto& f) { f.frame({5}, 0, "hello").frame({5}, 0, "hello").end(2); }), Code::corrupt,
-               "twice");
+  node.refuses(with([](auto& f) { f.frame({5}, 0, "jello").end(1); }), Code::corrupt, "no part of the snapshot");
+  node.refuses(with([](auto& f) { f.frame({5}, 0, "hello").frame({5}, 0, "hello").end(2); }), Code::corrupt, "twice");
   node.refuses(with([](auto& f) { f.frame({5, 5}, 0, "hellohello").end(2); }), Code::corrupt, "twice");
   node.refuses(with([](auto& f) { f.frame({5}, 0, "hello").end(2); }), Code::corrupt, "another number");
-  node.refuses(with([](auto& f) { f.frame({5}, 0, "hello").end(1).pack += "x"; }), Code::corrupt,
-               "bytes follow");
+  node.refuses(with([](auto& f) { f.frame({5}, 0, "hello").end(1).pack += "x"; }), Code::corrupt, "bytes follow");
   node.refuses(with([](auto& f) { f.frame({5}, 0, "hello"); }), Code::corrupt, "ends early");
   node.refuses(with([](auto& f) { f.frame({5}, 0, "hell").end(1); }), Code::corrupt, "damaged");
   node.refuses(with([](auto& f) { f.frame({5}, 1, "hello").end(1); }), Code::corrupt, "damaged");
@@ -65,8 +60,7 @@ TEST_CASE("packs that lie are refused and leave nothing") {
   node.refuses(with([](auto& f) { f.frame({1ULL << 40}, 0, "").end(1); }), Code::corrupt, "too large");
   node.refuses(with([](auto& f) { f.frame({8 << 20, 8 << 20}, 0, "").end(2); }), Code::corrupt, "too large");
   node.refuses(with([](auto& f) { f.pack += "X"; }), Code::corrupt, "no known kind");
-  node.refuses(with([](auto& f) { f.pack += std::string("D\0\0\1\1x", 6); }), Code::corrupt,
-               "base is out of range");
+  node.refuses(with([](auto& f) { f.pack += std::string("D\0\0\1\1x", 6); }), Code::corrupt, "base is out of range");
 
   auto lying = Forger().digest(objects::sha256("something else"));
   lying.pack += start.pack.substr(40);
@@ -78,10 +72,10 @@ TEST_CASE("a decompression bomb is stopped at the size it claims") {
   objects::Compressor compressor;
   objects::Buffer bomb;
   compressor.compress(std::string(64 << 20, '\0'), 3, bomb);
-  node.refuses(Forger().manifest(one_file("hello")).frame({5}, 1, bomb.view().substr(0, 5)).end(1).pack,
-               Code::corrupt, "damaged");
-  node.refuses(Forger().manifest(one_file("hello")).frame({8 << 20}, 1, bomb.view()).end(1).pack,
-               Code::corrupt, "damaged");
+  node.refuses(Forger().manifest(one_file("hello")).frame({5}, 1, bomb.view().substr(0, 5)).end(1).pack, Code::corrupt,
+               "damaged");
+  node.refuses(Forger().manifest(one_file("hello")).frame({8 << 20}, 1, bomb.view()).end(1).pack, Code::corrupt,
+               "damaged");
 }
 
 TEST_CASE("sizes in the manifest must be those of the contents") {
@@ -94,8 +88,7 @@ TEST_CASE("sizes in the manifest must be those of the contents") {
   ManifestBuilder two;
   two.file("f", false, 4, objects::sha256("hello"));
   two.file("g", false, 5, objects::sha256("hello"));
-  node.refuses(Forger().manifest(two.finish()).frame({5}, 0, "hello").end(1).pack, Code::corrupt,
-               "different sizes");
+  node.refuses(Forger().manifest(two.finish()).frame({5}, 0, "hello").end(1).pack, Code::corrupt, "different sizes");
 }
 
 TEST_CASE("a large file without all of its chunks is refused") {
@@ -108,16 +101,13 @@ TEST_CASE("a large file without all of its chunks is refused") {
   builder.file("large", false, 1'200'000, objects::sha256(recipe.bytes()));
   const auto manifest = builder.finish();
   const auto bytes = recipe.bytes();
-  node.refuses(
-      Forger().manifest(manifest).frame({bytes.size()}, 0, bytes).frame({600'000}, 0, chunk).end(2).pack,
-      Code::corrupt, "incomplete");
-  node.refuses(
-      Forger().manifest(manifest).frame({600'000}, 0, chunk).frame({bytes.size()}, 0, bytes).end(2).pack,
-      Code::corrupt, "no part");
+  node.refuses(Forger().manifest(manifest).frame({bytes.size()}, 0, bytes).frame({600'000}, 0, chunk).end(2).pack,
+               Code::corrupt, "incomplete");
+  node.refuses(Forger().manifest(manifest).frame({600'000}, 0, chunk).frame({bytes.size()}, 0, bytes).end(2).pack,
+               Code::corrupt, "no part");
   ManifestBuilder wrong;
   wrong.file("large", false, 1'300'000, objects::sha256(bytes));
-  node.refuses(Forger().manifest(wrong.finish()).frame({bytes.size()}, 0, bytes).end(1).pack, Code::corrupt,
-               "add up");
+  node.refuses(Forger().manifest(wrong.finish()).frame({bytes.size()}, 0, bytes).end(1).pack, Code::corrupt, "add up");
 }
 
 TEST_CASE("a snapshot over the limits is refused before its contents are read") {

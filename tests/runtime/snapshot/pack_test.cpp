@@ -42,8 +42,7 @@ TEST_CASE("a line changed among many files costs a few hundred bytes") {
   const os::TempDir root;
   const os::TempDir node;
   for (unsigned i = 0; i < 1000; ++i)
-    put(root.path(), "d" + std::to_string(i / 100) + "/f" + std::to_string(i) + ".py",
-        objects::random_text(3000, i));
+    put(root.path(), "d" + std::to_string(i / 100) + "/f" + std::to_string(i) + ".py", objects::random_text(3000, i));
   objects::Store store(node.path());
   const auto before = scan(root.path(), {});
   receive(store, pack_of(before, root.path()));

@@ -98,9 +98,8 @@ TEST_CASE("a missing object is told before anything is written of the files") {
   const os::TempDir other;
   objects::Store empty(other / "store");
   CHECK(code_of([&] { restore(empty, example.manifest, other / "copy"); }) == Code::not_found);
-  CHECK(message_of([&] {
-          restore(empty, example.manifest, other / "again");
-        }).find("while restoring snapshot") != std::string::npos);
+  CHECK(message_of([&] { restore(empty, example.manifest, other / "again"); }).find("while restoring snapshot") !=
+        std::string::npos);
 }
 
 TEST_CASE("a stop ends it before the next file") {

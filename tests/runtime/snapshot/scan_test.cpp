@@ -41,9 +41,7 @@ bool warns(const Scan& scan, std::string_view text) {
 }
 
 // Another user's view: root reads everything.
-bool is_root() {
-  return ::geteuid() == 0;
-}
+bool is_root() { return ::geteuid() == 0; }
 
 }  // namespace
 

@@ -100,12 +100,8 @@ TEST_CASE("a cache over its budget, damaged or deleted costs bytes and nothing e
   RandomTree tree(route.root.path(), 4);
   put(route.root.path(), "x.py", objects::random_text(9000, 1));
   route.send();
-  SUBCASE("over its budget") {
-    Sender(route.cache, route.root.path(), {.budget = ByteSize(1)});
-  }
-  SUBCASE("deleted") {
-    os::remove_tree(route.cache);
-  }
+  SUBCASE("over its budget") { Sender(route.cache, route.root.path(), {.budget = ByteSize(1)}); }
+  SUBCASE("deleted") { os::remove_tree(route.cache); }
   SUBCASE("garbage") {
     for (const auto& entry : std::filesystem::recursive_directory_iterator(route.cache))
       if (entry.is_regular_file()) std::ofstream(entry.path()) << "garbage";

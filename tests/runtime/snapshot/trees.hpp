@@ -21,8 +21,7 @@
 
 namespace berth::snapshot {
 
-inline void put(const std::string& root, const std::string& path, std::string_view content,
-                bool executable = false) {
+inline void put(const std::string& root, const std::string& path, std::string_view content, bool executable = false) {
   const auto full = root + "/" + path;
   std::filesystem::create_directories(std::filesystem::path(full).parent_path());
   std::ofstream(full) << content;
@@ -117,8 +116,7 @@ class RandomTree {
 
   std::vector<std::filesystem::path> existing() {
     std::vector<std::filesystem::path> paths;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(root_))
-      paths.push_back(entry.path());
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(root_)) paths.push_back(entry.path());
     std::sort(paths.begin(), paths.end());
     return paths;
   }

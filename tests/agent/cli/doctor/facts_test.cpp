@@ -25,8 +25,7 @@ struct Scene {
   }
   void program(const std::string& command, Machine::Answer answer) { answers[command] = std::move(answer); }
   Machine machine() const {
-    return {directory.path(),
-            [this](const std::vector<std::string>& command) -> std::optional<Machine::Answer> {
+    return {directory.path(), [this](const std::vector<std::string>& command) -> std::optional<Machine::Answer> {
               std::string line;
               for (const auto& word : command) line += (line.empty() ? "" : " ") + word;
               for (const auto& [known, answer] : answers)
@@ -47,9 +46,8 @@ TEST_CASE("the version of control groups is read from the mounts") {
   CHECK(read_cgroup_mode(scene.machine()) == CgroupMode::unified);
   scene.file("/proc/self/mounts", "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n");
   CHECK(read_cgroup_mode(scene.machine()) == CgroupMode::version1);
-  scene.file(
-      "/proc/self/mounts",
-      "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n");
+  scene.file("/proc/self/mounts",
+             "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n");
   CHECK(read_cgroup_mode(scene.machine()) == CgroupMode::hybrid);
 }
 
@@ -161,8 +159,7 @@ TEST_CASE("the agent's facts are read, and those of another version as far as th
   CHECK(facts.supervisors == 2);
   CHECK(facts.newest_record);
   CHECK(facts.cgroups_left.at(0).processes == 2);
-  const auto nothing =
-      agent_facts_from_json(R"({"state":7,"cgroup":[],"leftovers":{"directories":{}},"cgroup":null})");
+  const auto nothing = agent_facts_from_json(R"({"state":7,"cgroup":[],"leftovers":{"directories":{}},"cgroup":null})");
   CHECK(nothing.version.empty());
   CHECK(nothing.directories_left.empty());
 }

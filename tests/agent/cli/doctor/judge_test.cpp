@@ -9,9 +9,7 @@ using namespace berth::cli::doctor;
 
 namespace {
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 AgentFacts healthy() {
   AgentFacts agent;
@@ -58,11 +56,9 @@ TEST_CASE("a healthy node has nothing to be told") {
   const NamespaceFacts namespaces{15'000, true, false};
   for (const auto& check :
        {judge_agent(reached(), agent), judge_socket(reached(), agent), judge_versions("0.1.0", agent),
-        judge_cgroup(CgroupMode::unified, agent), judge_disk(agent),
-        judge_clock({cli::sample::noon(), true}, agent), judge_overlay(namespaces, agent),
-        judge_namespaces(namespaces), judge_leftovers(agent), judge_files(agent),
-        judge_python({"3.11.2", true}), judge_git("2.39.5"),
-        judge_docker(docker_with({"runc"}, true), agent),
+        judge_cgroup(CgroupMode::unified, agent), judge_disk(agent), judge_clock({cli::sample::noon(), true}, agent),
+        judge_overlay(namespaces, agent), judge_namespaces(namespaces), judge_leftovers(agent), judge_files(agent),
+        judge_python({"3.11.2", true}), judge_git("2.39.5"), judge_docker(docker_with({"runc"}, true), agent),
         judge_nvidia({2, "535.161.08", true, "535.161.08"}), judge_nvidia({}),
         judge_boot({std::chrono::hours(1), false, ""})}) {
     CAPTURE(check.name);
@@ -117,8 +113,8 @@ TEST_CASE("an agent that does not run is started in the way that the machine has
 }
 
 TEST_CASE("what only the agent can tell is not guessed") {
-  for (const auto& check : {judge_versions("0.1.0", {}), judge_disk({}), judge_overlay({}, {}),
-                            judge_leftovers({}), judge_files({})}) {
+  for (const auto& check :
+       {judge_versions("0.1.0", {}), judge_disk({}), judge_overlay({}, {}), judge_leftovers({}), judge_files({})}) {
     CHECK(check.level == Level::note);
     CHECK(has(check.what, "not checked"));
   }
@@ -195,8 +191,7 @@ TEST_CASE("a state directory in memory, over the network, or without room is tol
   CHECK(has(full.what, "fuller than disk_high, 90%"));
   CHECK(with([](auto& state) { state.files_free = 0; }).level == Level::problem);
   CHECK(with([](auto& state) { state.files_free = 10; }).level == Level::warning);
-  CHECK(with([](auto& state) { state.files_free = state.files_total = 0; }).level ==
-        Level::ok);  // btrfs has no limit
+  CHECK(with([](auto& state) { state.files_free = state.files_total = 0; }).level == Level::ok);  // btrfs has no limit
 }
 
 TEST_CASE("a clock that was set back, or is not synchronised, is told") {
@@ -258,7 +253,8 @@ TEST_CASE("tools that are missing are told with the package that brings them") {
   CHECK(judge_docker(docker, {}).level == Level::note);
 }
 
-TEST_CASE("an engine whose restart ends its jobs, and one that knows no NVIDIA runtime where there are GPUs, are told") {
+TEST_CASE(
+    "an engine whose restart ends its jobs, and one that knows no NVIDIA runtime where there are GPUs, are told") {
   auto agent = healthy();
   auto check = judge_docker(docker_with({"runc"}, false), agent);
   CHECK(check.level == Level::note);

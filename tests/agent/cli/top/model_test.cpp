@@ -16,9 +16,7 @@ namespace {
 const std::string kRunning = "quick-lynx-9abc";
 const std::string kWaiting = "calm-otter-2xyz";
 
-Key letter(char character) {
-  return {Kind::character, character};
-}
+Key letter(char character) { return {Kind::character, character}; }
 
 Model with(const sample::Node& node = {}) {
   Model model;
@@ -68,8 +66,7 @@ TEST_CASE("the selection stays with its job, and goes to the next when it is ove
   model.take(sample::Node{.jobs = sample::json::array()}.reading());
   CHECK(model.selected().empty());
   CHECK(model.selected_job() == nullptr);
-  for (const char c : {'j', 'k', 'c', 'h', 'f', '+', 'G'})
-    CHECK(model.press(letter(c)).kind == Action::Kind::none);
+  for (const char c : {'j', 'k', 'c', 'h', 'f', '+', 'G'}) CHECK(model.press(letter(c)).kind == Action::Kind::none);
   CHECK(model.mode() == Mode::jobs);
 }
 

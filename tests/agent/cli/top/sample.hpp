@@ -24,9 +24,9 @@ struct Node {
   std::int64_t seconds = 0;  // since the first reading
   double cpu_seconds = 0;
   bool drained = false;
-  json jobs = json::array(
-      {model::to_json(cli::sample::running()),
-       waiting(cli::sample::queued(), "calm-otter-2xyz", "the next one; 1 slot is wanted, none is free")});
+  json jobs =
+      json::array({model::to_json(cli::sample::running()),
+                   waiting(cli::sample::queued(), "calm-otter-2xyz", "the next one; 1 slot is wanted, none is free")});
 
   json gpus = json::array();
 
@@ -43,22 +43,20 @@ struct Node {
   }
   std::string usage() const {
     const auto cpu = static_cast<std::int64_t>(cpu_seconds * 1e6);
-    return json{{"time", to_rfc3339(cli::sample::noon() + std::chrono::seconds(seconds))},
-                {"monotonic_us", 5'000'000 + seconds * 1'000'000},
-                {"machine",
-                 {{"cpus", 4},
-                  {"cpu_us", cpu},
-                  {"memory_bytes", 24ULL << 30},
-                  {"memory_available_bytes", 20ULL << 30}}},
-                {"jobs",
-                 {{{"id", "quick-lynx-9abc"},
-                   {"launch", 1},
-                   {"cpu_us", cpu},
-                   {"memory_bytes", 1536ULL << 20},
-                   {"memory_peak_bytes", 1600ULL << 20},
-                   {"memory_limit_bytes", 4ULL << 30},
-                   {"processes", 3},
-                   {"log_bytes", 1000}}}}}
+    return json{
+        {"time", to_rfc3339(cli::sample::noon() + std::chrono::seconds(seconds))},
+        {"monotonic_us", 5'000'000 + seconds * 1'000'000},
+        {"machine",
+         {{"cpus", 4}, {"cpu_us", cpu}, {"memory_bytes", 24ULL << 30}, {"memory_available_bytes", 20ULL << 30}}},
+        {"jobs",
+         {{{"id", "quick-lynx-9abc"},
+           {"launch", 1},
+           {"cpu_us", cpu},
+           {"memory_bytes", 1536ULL << 20},
+           {"memory_peak_bytes", 1600ULL << 20},
+           {"memory_limit_bytes", 4ULL << 30},
+           {"processes", 3},
+           {"log_bytes", 1000}}}}}
         .dump();
   }
   Reading reading() const { return reading_from_json(status(), json{{"jobs", jobs}}.dump(), usage()); }

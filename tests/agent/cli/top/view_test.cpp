@@ -32,8 +32,7 @@ bool shows(const top::Model& model, const std::string& text, Size size = {}) {
 top::sample::Node many(int number) {
   top::sample::Node node;
   for (int i = 0; i < number; ++i)
-    node.jobs.push_back(
-        top::sample::waiting(cli::sample::queued(), "job-" + std::to_string(100 + i), "later"));
+    node.jobs.push_back(top::sample::waiting(cli::sample::queued(), "job-" + std::to_string(100 + i), "later"));
   return node;
 }
 
@@ -70,8 +69,10 @@ TEST_CASE("each GPU has a line where the screen is tall enough: who has it, or w
     {"label":"GPU 0","memory_bytes":85899345920,"used_bytes":44023414784,"utilisation":91,"jobs":["a-1","b-2"]},
     {"label":"GPU 1 MIG 1g.10gb","memory_bytes":10334765056,"used_bytes":null,"utilisation":null,"jobs":[],
      "withheld":"Xid 79"}])");
-  CHECK(shows(with(node), "free\nGPU 0               91%    41G/80G  a-1, b-2\n"
-                          "GPU 1 MIG 1g.10gb             9.6G  withheld: Xid 79\n\nRUNNING", {80, 16}));
+  CHECK(shows(with(node),
+              "free\nGPU 0               91%    41G/80G  a-1, b-2\n"
+              "GPU 1 MIG 1g.10gb             9.6G  withheld: Xid 79\n\nRUNNING",
+              {80, 16}));
   CHECK_FALSE(shows(with(node), "GPU 0", {80, 12}));
 }
 
