@@ -136,8 +136,11 @@ Submission parse_submission(std::string_view text) {
 
 std::string accepted(const std::vector<store::Submitted>& submitted) {
   json jobs = json::array();
-  for (const auto& [job, existed] : submitted)
-    jobs.push_back({{"id", job.id}, {"sequence", job.sequence}, {"state", model::name(job.state)}, {"known", existed}});
+  for (const auto& one : submitted) {
+    const auto& job = one.job;
+    jobs.push_back(
+        {{"id", job.id}, {"sequence", job.sequence}, {"state", model::name(job.state)}, {"known", one.existed}});
+  }
   return json{{"jobs", std::move(jobs)}}.dump();
 }
 

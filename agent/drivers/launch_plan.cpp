@@ -205,17 +205,17 @@ os::Limits errand_limits(const model::JobRequest& request) {
   return limits;
 }
 
-model::Ending ending_of(const shim::Ended& ended, const model::Job& job) {
+model::Ending ending_of(const shim::Ended& ended, const model::JobRequest& request, const std::string& canceled_by) {
   if (ended.stopped_because == shim::kStoppedTimedOut)
-    return model::TimedOut{job.request.timeout.value_or(std::chrono::milliseconds(0))};
-  if (ended.stopped_because == shim::kStoppedCanceled) return model::Canceled{job.canceled_by};
+    return model::TimedOut{request.timeout.value_or(std::chrono::milliseconds(0))};
+  if (ended.stopped_because == shim::kStoppedCanceled) return model::Canceled{canceled_by};
   if (ended.stopped_because == shim::kStoppedDrain) return model::Preempted{model::Preempted::Cause::drain};
   if (ended.stopped_because == shim::kStoppedShutdown) return model::Preempted{model::Preempted::Cause::shutdown};
   if (const auto* not_started = std::get_if<shim::NotStarted>(&ended.outcome))
     return model::StartFailed{not_started->exit_code, not_started->reason};
   const auto& exit = std::get<os::Exit>(ended.outcome);
   if (ended.out_of_memory_kills > 0 && was_killed(exit))
-    return model::OutOfMemory{job.request.resources.memory, ended.peak_memory};
+    return model::OutOfMemory{request.resources.memory, ended.peak_memory};
   if (exit.signalled) return model::Signalled{exit.status};
   return model::Exited{exit.status};
 }

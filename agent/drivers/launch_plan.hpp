@@ -62,7 +62,8 @@ void set_secrets_apart(shim::Launch& launch, const model::JobRequest& request, c
 // Of what the agent does for the job's user apart from the job: the job's own where those are not too small for it.
 os::Limits errand_limits(const model::JobRequest& request);
 
-model::Ending ending_of(const shim::Ended& ended, const model::Job& job);
+// `canceled_by`: who asked for it, where somebody did.
+model::Ending ending_of(const shim::Ended& ended, const model::JobRequest& request, const std::string& canceled_by);
 model::Usage usage_of(const shim::Ended& ended);
 
 }  // namespace berth::drivers

@@ -1,8 +1,6 @@
 // What a job wrote into its output directories, stored before anything else of it goes.
 
-#include "agent/jobs/jobs.hpp"
-#include "runtime/async/attempt.hpp"
-#include "runtime/async/wait.hpp"
+#include "agent/jobs/runner.hpp"
 #include "runtime/base/text.hpp"
 
 namespace berth::jobs {
@@ -15,73 +13,75 @@ constexpr std::size_t kTold = 20;  // in the agent's remarks; the record names m
 }  // namespace
 
 // Nothing where somebody canceled it, be it before it began.
-Task<Jobs::MaybeCollected> Jobs::collect(model::Job job, int launch, std::stop_source stop) {
+Task<Runner::MaybeCollected> Runner::collect(std::stop_source stop) {
+  const auto& job = *job_;
+  const auto launch = attempt_->launch;
   MaybeCollected collected;
-  auto identity = co_await async::attempt(identity_of(job.uid));
-  const auto began = clock_.steady();
+  auto identity = co_await async::attempt(context_.identities.of(uid_));
+  const auto began = context_.clock.steady();
   async::Backoff pause(kFirstLook, kLongestLook);
   while (!identity && identity.error().lack() == Lack::names && !stop.stop_requested() &&
-         clock_.steady() - began < settings_.outage_patience) {
+         context_.clock.steady() - began < context_.settings.outage_patience) {
     co_await async::sleep_for(pause.next());
-    identity = co_await async::attempt(identity_of(job.uid));
+    identity = co_await async::attempt(context_.identities.of(uid_));
   }
   if (!identity) {  // the user is gone
     collected.emplace(identity.error());
     co_return collected;
   }
-  auto work = [&](const std::stop_token& token) { return directories_.collect(job, launch, *identity, token); };
+  auto work = [&](const std::stop_token& token) { return context_.directories.collect(job, launch, *identity, token); };
   try {
-    auto task = async::attempt(async::offload(lanes_.collecting, job.uid, work, stop));
+    auto task = async::attempt(async::offload(context_.lanes.collecting, uid_, work, stop));
     auto result = co_await std::move(task);
     collected.emplace(std::move(result));
   } catch (const Cancelled&) {
-    if (nursery_.stopping()) throw;
+    if (context_.nursery.stopping()) throw;
   }
   co_return collected;
 }
 
-Task<objects::Store::Pin> Jobs::gather_outputs(model::Job job, int launch, model::Attempt& attempt) {
-  if (!directories_.anything_to_collect(job, launch)) co_return objects::Store::Pin();
-  const auto allowed = co_await async::attempt(quota_.require_storage(job.uid, 0));  // one job's may be too much
+Task<objects::Store::Pin> Runner::gather_outputs() {
+  if (!context_.directories.anything_to_collect(*job_, attempt_->launch)) co_return objects::Store::Pin();
+  const auto allowed = co_await async::attempt(context_.quota.require_storage(uid_, 0));  // one job's may be too much
   if (!allowed) {
-    note_not_collected(job, allowed.error().describe(), attempt);
+    note_not_collected(allowed.error().describe());
     co_return objects::Store::Pin();
   }
   std::stop_source stop;
-  find(job.sequence)->collecting = stop;
-  auto outputs = co_await collect(job, launch, stop);
+  collecting_ = stop;
+  auto outputs = co_await collect(stop);
   if (outputs && !*outputs && outputs->error().code() == Code::no_space) {
     disk::Cleaning wanted;
-    const auto cleaned = co_await async::attempt(disk_.clean(std::move(wanted)));
-    if (cleaned) directories_.remark(job.id, "the disk was full; the outputs are stored after a cleaning");
-    outputs = co_await collect(job, launch, stop);
+    const auto cleaned = co_await async::attempt(context_.disk.clean(std::move(wanted)));
+    if (cleaned) context_.directories.remark(id_, "the disk was full; the outputs are stored after a cleaning");
+    outputs = co_await collect(stop);
   }
-  const auto live = find(job.sequence);
-  live->collecting.reset();
+  collecting_.reset();
   if (outputs && *outputs) {
-    attempt.outputs = (*outputs)->outputs;
-    attempt.outputs_size = (*outputs)->size;
-    note_left_out(job.id, (*outputs)->left_out, attempt);
+    attempt_->record.outputs = (*outputs)->outputs;
+    attempt_->record.outputs_size = (*outputs)->size;
+    note_left_out((*outputs)->left_out);
     co_return std::move((*outputs)->pin);
   }
-  const auto why = outputs ? outputs->error().describe() : "canceled by " + live->collecting_canceled_by;
-  note_not_collected(job, why, attempt);
+  note_not_collected(outputs ? outputs->error().describe() : "canceled by " + collecting_canceled_by_);
   co_return objects::Store::Pin();
 }
 
-void Jobs::note_left_out(const model::JobId& id, const snapshot::LeftOuts& left_out, model::Attempt& attempt) {
-  attempt.outputs_left_out.count = left_out.count();
+void Runner::note_left_out(const snapshot::LeftOuts& left_out) {
+  auto& told = attempt_->record.outputs_left_out;
+  told.count = left_out.count();
   for (const auto& [path, why] : left_out.named()) {
-    if (attempt.outputs_left_out.first.size() < kTold) directories_.remark(id, "outputs: " + path + " " + why);
-    attempt.outputs_left_out.first.push_back({path, why});
+    if (told.first.size() < kTold) context_.directories.remark(id_, "outputs: " + path + " " + why);
+    told.first.push_back({path, why});
   }
 }
 
-void Jobs::note_not_collected(const model::Job& job, const std::string& why, model::Attempt& attempt) {
-  directories_.remark(job.id, "outputs were not collected: " + why);
-  for (const auto& directory : drivers::output_directories(job)) {
-    ++attempt.outputs_left_out.count;
-    attempt.outputs_left_out.first.push_back({printable(directory), "was not collected: " + why});
+void Runner::note_not_collected(const std::string& why) {
+  context_.directories.remark(id_, "outputs were not collected: " + why);
+  auto& told = attempt_->record.outputs_left_out;
+  for (const auto& directory : drivers::output_directories(*job_)) {
+    ++told.count;
+    told.first.push_back({printable(directory), "was not collected: " + why});
   }
 }
 

@@ -1,40 +1,21 @@
 #include "agent/jobs/jobs.hpp"
 
 #include <algorithm>
+#include <limits>
 
-#include "agent/jobs/persist.hpp"
-#include "runtime/async/wait.hpp"
 #include "runtime/shim/client.hpp"
 
 namespace berth::jobs {
 namespace {
 
-// Of jobs that were submitted before the node filled it in.
-constexpr std::chrono::milliseconds kUnknownGrace{10'000};
-constexpr std::chrono::milliseconds kFirstReadPause{50};
-constexpr std::chrono::milliseconds kLongestReadPause{5'000};
-constexpr auto kIdentityKnownFor = std::chrono::seconds(5);
-
 bool asks_for_gpus(const store::NewJob& job) { return job.request.resources.gpus > 0; }
 
-Error no_job(Sequence sequence) { return {Code::not_found, "there is no job number " + std::to_string(sequence)}; }
-
-// An attempt that could not even be prepared has none.
-int last_launch(const model::Job& job) {
-  int last = 0;
-  for (const auto& attempt : job.attempts) last = std::max(last, attempt.launch);
-  return last;
+// A job without code and environment has nothing to prepare.
+bool needs_preparation(const model::JobRequest& request) {
+  return request.snapshot || request.environment.kind != model::EnvironmentRequest::Kind::none;
 }
 
-}  // namespace
-
-queue::Entry Jobs::queue_entry(const model::Job& job, bool ready) {
-  queue::Entry entry{job.sequence, job.request.resources, job.priority, job.held, ready, std::nullopt};
-  if (job.request.timeout) entry.limit = *job.request.timeout + job.request.stop.grace.value_or(kUnknownGrace);
-  return entry;
-}
-
-namespace {
+bool waits(model::State state) { return state == model::State::preparing || state == model::State::queued; }
 
 bool runs(model::State state) {
   return state == model::State::running || state == model::State::cancel_requested || state == model::State::finalizing;
@@ -42,40 +23,17 @@ bool runs(model::State state) {
 
 }  // namespace
 
-bool needs_preparation(const model::JobRequest& request) {
-  return request.snapshot || request.environment.kind != model::EnvironmentRequest::Kind::none;
+Jobs::Jobs(async::Executor executor, Settings settings, const Parts& parts, Log log)
+    : context_(executor, std::move(settings), parts, std::move(log)) {
+  context_.schedule = [this] { schedule(); };
+  context_.ended = [this](Runner& runner) { forget(runner); };
 }
 
-Jobs::Jobs(async::Executor executor, Settings settings, store::Store& store, drivers::JobDirectories& directories,
-           drivers::Drivers& drivers, environment::Environments& environments, disk::Manager& disk, disk::Quota& quota,
-           gpus::Gpus& gpus, async::Watcher& watcher, async::Pool& pool, const Clock& clock, Log log)
-    : executor_(executor),
-      settings_(std::move(settings)),
-      store_(store),
-      directories_(directories),
-      box_(settings_.secrets_key, store_.anything_sealed()),
-      environments_(
-          executor, environments, directories, [this](uid_t uid, std::uint64_t bytes) { return room_for(uid, bytes); },
-          {settings_.switch_user, settings_.defaults.path, settings_.cgroup_base, settings_.guard_environments}),
-      drivers_(drivers),
-      disk_(disk),
-      quota_(quota),
-      gpus_(gpus),
-      reserve_(disk.reserve()),
-      watcher_(watcher),
-      pool_(pool),
-      clock_(clock),
-      log_(std::move(log)),
-      queue_(settings_.capacity, settings_.patience),
-      nursery_(executor, [this](std::exception_ptr failure) {
-        log_.error("a job's task failed", kv("error", error_from(std::move(failure)).describe()));
-      }) {}
-
 Task<> Jobs::stop() {
-  co_await nursery_.stop_and_join();
-  for (auto* driver : drivers_.all()) co_await driver->stop();
-  co_await environments_.stop();
-  strip_the_last();
+  co_await context_.nursery.stop_and_join();
+  for (auto* driver : context_.drivers.all()) co_await driver->stop();
+  co_await context_.environments.stop();
+  co_await context_.leftovers.clear_the_last();
 }
 
 // Places that are taken by jobs on their way; given back when these are admitted, or refused.
@@ -103,310 +61,255 @@ Jobs::Places Jobs::places_for(const std::vector<store::NewJob>& jobs) {
   const auto has = places_.find(uid);
   const auto count = has == places_.end() ? 0 : has->second;
   try {
-    quota_.require_places(uid, count, jobs.size());
+    context_.quota.require_places(uid, count, jobs.size());
   } catch (const Error&) {
-    const auto known = [&](const store::NewJob& job) { return store_.knows_submission(job.request.submission_id); };
+    const auto known = [&](const store::NewJob& job) {
+      return context_.store.knows_submission(job.request.submission_id);
+    };
     if (!std::all_of(jobs.begin(), jobs.end(), known)) throw;
   }
   return Places(places_, uid, jobs.size());
 }
 
+// The place in the queue's order of a job that would start at once, taken while it is being submitted, so that its start
+// goes on record with it: one wait for the disk instead of two. It is given to the job, or back.
+class Jobs::Turn {
+ public:
+  // Takes one where the job would be the next to start. Devices are given to jobs that are on record only.
+  Turn(Context& context, Sequence key, store::NewJob& job) : context_(context), key_(key) {
+    const auto& request = job.request;
+    if (job.state != model::State::queued || request.held || request.resources.gpus > 0) return;
+    queue::Entry entry{key_, request.resources, request.priority, false, true, std::nullopt};
+    context_.queue.add(entry);
+    if (context_.queue.next(context_.clock.steady()) != key_) {
+      context_.queue.remove(key_);
+      return;
+    }
+    context_.queue.start(key_, context_.clock.steady());
+    taken_ = true;
+    intent_.boot_id = context_.settings.boot_id;
+    if (context_.drivers.of(request).hands_over_keys()) {
+      seal_.key = shim::new_key();
+      seal_.print = intent_.seal = shim::print_of(seal_.key);
+    }
+    job.start = intent_;
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  ~Turn() { give_back(); }
+
+  bool taken() const { return taken_; }
+  // The job's own now, whose start is on record.
+  void give_to(Runner& runner) {
+    give_back();
+    context_.queue.start(runner.sequence(), context_.clock.steady());
+    runner.begin_recorded(intent_, seal_);
+  }
+
+ private:
+  void give_back() {
+    if (std::exchange(taken_, false)) context_.queue.finish(key_);
+  }
+
+  Context& context_;
+  const Sequence key_;
+  bool taken_ = false;
+  store::StartIntent intent_;
+  shim::Seal seal_;
+};
+
 Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs, SubmittedSecrets secrets) {
   const auto places = places_for(jobs);
-  if (!jobs.empty()) co_await quota_.require_storage(jobs.front().uid, 0);
-  co_await disk_.make_room();
-  if (std::any_of(jobs.begin(), jobs.end(), asks_for_gpus)) co_await gpus_.look_if_none();
+  if (!jobs.empty()) co_await context_.quota.require_storage(jobs.front().uid, 0);
+  co_await context_.disk.make_room();
+  if (std::any_of(jobs.begin(), jobs.end(), asks_for_gpus)) co_await context_.gpus.look_if_none();
   for (auto& job : jobs) {
-    drivers::fill_in(job.request, settings_.defaults);
+    drivers::fill_in(job.request, context_.settings.defaults);
     drivers::check_credentials(job.request);
-    if (const auto reason = queue_.never_fits(job.request.resources))
+    if (const auto reason = context_.queue.never_fits(job.request.resources))
       throw Error(Code::invalid, "this job can never run here: it " + *reason,
                   "`berth status` shows what the node has");
     job.state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
   }
-  if (!secrets.empty()) co_await close_secrets(jobs, secrets);
-  auto written = co_await async::attempt(store_.submit(std::move(jobs)));
+  if (!secrets.empty()) co_await context_.secrets.close(jobs, secrets);
+  if (jobs.empty()) co_return std::vector<store::Submitted>();
+  Turn turn(context_, std::numeric_limits<Sequence>::max() - turns_++ % 1'000'000, jobs.front());
+  auto written = co_await async::attempt(context_.store.submit(std::move(jobs)));
   if (!written && !is_refused(written.error().code())) look_for_unknown();
   auto submitted = std::move(written).value();
-  for (const auto& [job, existed] : submitted) {
-    // One that was told to have failed may have come to the disk all the same: whoever sends it again gets it to run.
-    if (live_.contains(job.sequence) || model::is_final(job.state)) continue;
-    if (existed && job.state != model::State::queued && job.state != model::State::preparing) continue;
-    const bool ready = job.state == model::State::queued;
-    admit(job.sequence, job.id, job.uid, job.state, queue_entry(job, ready));
-    log_.info("job submitted", kv("job", job.id), kv("user", job.user));
-  }
+  for (auto& one : submitted) settle_submitted(one, turn);
   schedule();
   co_return submitted;
 }
 
-void Jobs::admit(Sequence sequence, model::JobId id, uid_t uid, model::State state, const queue::Entry& entry) {
-  auto& live = live_[sequence];
-  live.id = std::move(id);
-  live.uid = uid;
-  ++places_[uid];
-  live.state = state;
-  live.life = ++lives_;
-  queue_.add(entry);
+void Jobs::settle_submitted(store::Submitted& submitted, Turn& turn) {
+  const auto& job = submitted.job;
+  if (runners_.contains(job.sequence) || model::is_final(job.state)) return;
+  const bool begun = turn.taken() && !submitted.existed && job.state == model::State::running;
+  // One that was told to have failed may have come to the disk all the same: whoever sends it again gets it to run.
+  if (!begun && !waits(job.state)) return;
+  auto record = std::make_shared<const model::Job>(job);
+  auto& runner = admit(std::make_shared<Runner>(context_, std::move(record), submitted.request_bytes));
+  context_.log.info("job submitted", kv("job", job.id), kv("user", job.user));
+  runner.enter_queue();
+  if (begun) turn.give_to(runner);
+}
+
+Runner& Jobs::admit(RunnerPtr runner) {
+  auto& admitted = *runner;
+  ++places_[admitted.uid()];
+  runners_[admitted.sequence()] = std::move(runner);
   activity_.notify_all();
-  if (state == model::State::preparing) nursery_.spawn(prepare(sequence, live.life));
+  return admitted;
 }
 
-Jobs::Live* Jobs::find(Sequence sequence) {
-  const auto found = live_.find(sequence);
-  return found == live_.end() ? nullptr : &found->second;
+Jobs::RunnerPtr Jobs::find(Sequence job) const {
+  const auto found = runners_.find(job);
+  return found == runners_.end() ? nullptr : found->second;
 }
 
-void Jobs::enter(Sequence sequence, model::State state) {
-  auto* live = find(sequence);
-  if (live == nullptr) return;
-  live->state = state;
-  if (live->changed) live->changed->notify_all();
-}
-
-void Jobs::forget(Sequence sequence) {
-  const auto found = live_.find(sequence);
-  if (found == live_.end()) return;
-  const auto changed = std::move(found->second.changed);
-  if (const auto places = places_.find(found->second.uid); --places->second == 0) places_.erase(places);
-  live_.erase(found);
-  canceled_by_.erase(sequence);
-  environments_.release(sequence);
+void Jobs::forget(Runner& runner) {
+  ++(runner.state() == model::State::completed  ? ended_.completed
+     : runner.state() == model::State::canceled ? ended_.canceled
+                                                : ended_.failed);
+  if (const auto places = places_.find(runner.uid()); --places->second == 0) places_.erase(places);
+  runners_.erase(runner.sequence());
   activity_.notify_all();
-  if (changed) changed->notify_all();
 }
 
 void Jobs::schedule() {
-  if (nursery_.stopping()) return;
-  while (const auto next = queue_.next(clock_.steady())) {
-    auto& live = live_[*next];
-    live.gpus = queue_.start(*next, clock_.steady());
-    if (!live.gpus.empty()) gpus_.hold(live.id, live.gpus);
-    enter(*next, model::State::running);
-    const auto job = columns(*next);
-    const int attempt = job.attempts.empty() ? 1 : job.attempts.back().number + 1;
-    const int launch = last_launch(job) + 1;
-    nursery_.spawn(run(*next, attempt, launch));
+  if (context_.nursery.stopping()) return;
+  while (const auto next = context_.queue.next(context_.clock.steady())) {
+    auto devices = context_.queue.start(*next, context_.clock.steady());
+    runners_.at(*next)->begin(std::move(devices));
   }
 }
 
 void Jobs::take_devices(std::vector<queue::Device> devices) {
-  queue_.set_devices(std::move(devices));
+  context_.queue.set_devices(std::move(devices));
   schedule();
 }
 
-void Jobs::note_gpu_failure(const model::JobId& job, const model::GpuError& failure) {
-  directories_.remark(job, failure.gpu + ", which the job holds, failed: " + failure.reason);
+model::JobId Jobs::id_of(Sequence job) {
+  if (const auto runner = find(job)) return runner->id();
+  auto id = context_.store.id_of(job);
+  if (!id) throw Error(Code::not_found, "there is no job number " + std::to_string(job));
+  return std::move(*id);
 }
 
-Task<> Jobs::cancel(Sequence sequence, std::string by) {
-  auto* live = find(sequence);
-  if (live != nullptr && live->collecting) {  // it has ended; what is left is what it left
-    log_.info("collecting of outputs canceled", kv("job", live->id), kv("by", by));
-    live->collecting_canceled_by = by;
-    auto stop = *live->collecting;
-    stop.request_stop();
-    co_return;
-  }
-  if (live == nullptr || live->state == model::State::finalizing || live->stopping) co_return;
-  live->stopping = true;
-  canceled_by_[sequence] = by;
-  const bool waits = queue_.remove(sequence);
-  log_.info("job cancel requested", kv("job", live->id), kv("by", by));
-  environments_.abandon(sequence);
-  if (waits) {
-    model::Ending ending = model::Canceled{by};
-    co_await end(sequence, std::nullopt, std::move(ending));
-    schedule();
-    co_return;
-  }
-  enter(sequence, model::State::cancel_requested);
-  // The supervisor is asked first, so that a full disk keeps no job alive; should the agent die in between, the
-  // supervisor's ending tells of the cancellation.
-  co_await stop_supervisor(sequence, shim::kStoppedCanceled);
-  auto write = [&] { return store_.cancel_requested(sequence, by); };
-  const auto written = co_await async::attempt(persist(write, "a cancellation"));
-  if (!written && !is_final(sequence)) throw written.error();  // it may have ended before this was written
+Task<> Jobs::cancel(Sequence job, std::string by) {
+  if (const auto runner = find(job)) co_await runner->cancel(std::move(by));
 }
 
-Task<> Jobs::set_held(Sequence sequence, bool held, std::string by) {
-  const auto* live = find(sequence);
-  if (live == nullptr || !queue_.is_waiting(sequence))
+Task<> Jobs::set_held(Sequence job, bool held, std::string by) {
+  const auto runner = find(job);
+  if (!runner || !context_.queue.is_waiting(job))
     throw Error(Code::conflict,
-                columns(sequence).id + " does not wait any more, so it can not be " + (held ? "held" : "released"));
-  if (held) queue_.set_held(sequence, true);  // at once, lest it starts while this is written
-  co_await store_.set_held(sequence, held, std::move(by));
-  queue_.set_held(sequence, held);
+                id_of(job) + " does not wait any more, so it can not be " + (held ? "held" : "released"));
+  if (held) context_.queue.set_held(job, true);  // at once, lest it starts while this is written
+  co_await context_.store.set_held(job, held, std::move(by));
+  context_.queue.set_held(job, held);
+  runner->set_held(held);
   activity_.notify_all();
   schedule();
 }
 
-Task<> Jobs::set_priority(Sequence sequence, int priority, std::string by) {
+Task<> Jobs::set_priority(Sequence job, int priority, std::string by) {
   if (priority < model::kMinPriority || priority > model::kMaxPriority)
     throw Error(Code::invalid, "priority must be from " + std::to_string(model::kMinPriority) + " to " +
                                    std::to_string(model::kMaxPriority));
-  if (!queue_.is_waiting(sequence))
-    throw Error(Code::conflict, columns(sequence).id + " does not wait any more: its priority has no effect");
-  co_await store_.set_priority(sequence, priority, std::move(by));
-  queue_.set_priority(sequence, priority);
+  const auto runner = find(job);
+  if (!runner || !context_.queue.is_waiting(job))
+    throw Error(Code::conflict, id_of(job) + " does not wait any more: its priority has no effect");
+  co_await context_.store.set_priority(job, priority, std::move(by));
+  context_.queue.set_priority(job, priority);
+  runner->set_priority(priority);
   schedule();
 }
 
 Task<> Jobs::retry(Sequence sequence, std::string by) {
   if (!is_final(sequence))
-    throw Error(Code::conflict, columns(sequence).id + " has not ended yet", "cancel it first, or wait");
-  const auto whole = co_await read(sequence);
-  auto job = *whole;
+    throw Error(Code::conflict, id_of(sequence) + " has not ended yet", "cancel it first, or wait");
+  auto read = co_await context_.store.read(sequence);
+  if (!read) throw Error(Code::not_found, "there is no job number " + std::to_string(sequence));
+  auto job = std::move(*read);
   const auto has = places_.find(job.uid);
-  quota_.require_places(job.uid, has == places_.end() ? 0 : has->second, 1);
-  co_await disk_.make_room();
-  while (!swept_drivers_ || unswept_.contains(job.id)) co_await swept_now_.wait();
-  const auto state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
-  co_await store_.reopen(sequence, state, std::move(by));
-  const auto now = columns(sequence);
-  job.priority = now.priority;
-  job.held = now.held;
-  admit(sequence, job.id, job.uid, state, queue_entry(job, state == model::State::queued));
-  log_.info("job retried", kv("job", job.id));
+  context_.quota.require_places(job.uid, has == places_.end() ? 0 : has->second, 1);
+  co_await context_.disk.make_room();
+  co_await context_.leftovers.swept(job.id);
+  job.state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
+  co_await context_.store.reopen(sequence, job.state, std::move(by));
+  if (const auto now = context_.store.columns(sequence)) {
+    job.priority = now->priority;
+    job.held = now->held;
+    job.canceled_by = now->canceled_by;
+  }
+  job.ending.reset();
+  job.finished.reset();
+  const auto bytes = context_.store.request_bytes(sequence);
+  context_.log.info("job retried", kv("job", job.id));
+  auto record = std::make_shared<const model::Job>(std::move(job));
+  admit(std::make_shared<Runner>(context_, std::move(record), bytes)).enter_queue();
   schedule();
 }
 
 Task<> Jobs::set_drained(bool drained) {
-  if (drained) queue_.set_drained(true);
-  co_await store_.set_drained(drained);
-  queue_.set_drained(drained);
-  log_.info(drained ? "node drained" : "node resumed");
+  if (drained) context_.queue.set_drained(true);
+  co_await context_.store.set_drained(drained);
+  context_.queue.set_drained(drained);
+  context_.log.info(drained ? "node drained" : "node resumed");
   schedule();
 }
 
 Task<> Jobs::preempt_all(model::Preempted::Cause cause) {
-  queue_.set_drained(true);
+  context_.queue.set_drained(true);
   const auto* reason = cause == model::Preempted::Cause::drain ? shim::kStoppedDrain : shim::kStoppedShutdown;
-  std::vector<Sequence> running;
-  for (const auto& [sequence, live] : live_)
-    if (runs(live.state)) running.push_back(sequence);
-  log_.info("running jobs are asked to stop", kv("reason", reason),
-            kv("jobs", static_cast<std::uint64_t>(running.size())));
-  for (const auto sequence : running) {
-    while (find(sequence) != nullptr && find(sequence)->state == model::State::running && find(sequence)->launch == 0)
-      co_await next_change(sequence);  // it is about to start, and can be told only then
-    if (find(sequence) != nullptr && !find(sequence)->stopping) co_await stop_supervisor(sequence, reason);
+  std::vector<RunnerPtr> running;
+  for (const auto& [sequence, runner] : runners_)
+    if (runs(runner->state())) running.push_back(runner);
+  context_.log.info("running jobs are asked to stop", kv("reason", reason),
+                    kv("jobs", static_cast<std::uint64_t>(running.size())));
+  for (const auto& runner : running) {
+    while (!runner->ended() && runner->state() == model::State::running && runner->launch() == 0)
+      co_await runner->next_change();  // it is about to start, and can be told only then
+    if (!runner->ended() && !runner->stopping()) co_await runner->stop_supervisor(reason);
   }
-  for (const auto sequence : running)
-    while (find(sequence) != nullptr && runs(find(sequence)->state)) co_await next_change(sequence);
+  for (const auto& runner : running)
+    while (!runner->ended() && runs(runner->state())) co_await runner->next_change();
 }
 
 bool Jobs::idle() const {
-  return live_.size() == queue_.waiting() && !queue_.any_released() && preparing_ == 0 && !environments_.any_waits();
+  return runners_.size() == context_.queue.waiting() && !context_.queue.any_released() && context_.preparing == 0 &&
+         !context_.environments.any_waits();
 }
 
-Task<> Jobs::next_change(Sequence sequence) {
-  auto* live = find(sequence);
-  if (live == nullptr) co_return;
-  if (!live->changed) live->changed = std::make_shared<async::Event>();
-  const auto changed = live->changed;  // outlives the job's entry
-  co_await changed->wait();
+Task<> Jobs::wait_until_final(Sequence job) {
+  while (const auto runner = find(job)) co_await runner->next_change();
 }
 
-Task<> Jobs::wait_until_final(Sequence sequence) {
-  while (!is_final(sequence)) co_await next_change(sequence);
-}
-
-Task<int> Jobs::wait_for_launch(Sequence sequence, int at_least) {
-  while (const auto* live = find(sequence)) {
-    if (live->launch > 0 && live->launch >= at_least) co_return live->launch;
-    co_await next_change(sequence);
+Task<int> Jobs::wait_for_launch(Sequence job, int at_least) {
+  while (const auto runner = find(job)) {
+    if (runner->launch() > 0 && runner->launch() >= at_least) co_return runner->launch();
+    co_await runner->next_change();
   }
   co_return 0;
 }
 
-bool Jobs::is_over(Sequence sequence, int launch) {
-  const auto* live = find(sequence);
-  if (live == nullptr || live->launch > launch) return true;
-  return live->state != model::State::running && live->state != model::State::cancel_requested;
-}
-
-Task<> Jobs::wait_until_over(Sequence sequence, int launch) {
-  while (!is_over(sequence, launch)) co_await next_change(sequence);
-}
-
-void Jobs::complete(model::Job& job) const {
-  const auto found = live_.find(job.sequence);
-  if (found == live_.end()) return;
-  const auto& live = found->second;
-  if (!model::is_final(job.state)) job.state = live.state;
-  if (live.started && !job.attempts.empty() && !job.attempts.back().started) job.attempts.back().started = live.started;
-}
-
-std::optional<std::string> Jobs::why_waiting(Sequence sequence) const {
-  if (const auto live = live_.find(sequence); live != live_.end())
-    if (auto words = why_out(live->second)) return words;
-  if (auto words = environments_.words(sequence, clock_.now())) return words;
-  const auto waiting = queue_.why(sequence, clock_.steady());
-  if (waiting.reason == queue::Waiting::Reason::not_waiting) return std::nullopt;
-  return queue::to_words(waiting, [&](Sequence other) {
-    const auto found = live_.find(other);
-    return found == live_.end() ? std::string("a job that just ended") : found->second.id;
-  });
-}
-
-Counts Jobs::counts() const {
-  auto counts = ended_;
-  for (const auto& [sequence, live] : live_) {
-    switch (live.state) {
-      case model::State::preparing:
-        ++counts.preparing;
-        break;
-      case model::State::queued:
-        ++counts.queued;
-        break;
-      case model::State::finalizing:
-        ++counts.finalizing;
-        break;
-      default:
-        ++counts.running;
-    }
-  }
-  return counts;
-}
-
-Task<os::Identity> Jobs::identity_of(uid_t uid) {
-  const auto known = identities_.find(uid);
-  if (known != identities_.end() && clock_.steady() < known->second.until) co_return known->second.identity;
-  auto look = [uid](const std::stop_token&) { return os::identity_of(uid); };
-  auto found = co_await async::attempt(async::offload(lanes_.names, uid, look));
-  if (!found) {
-    const auto before = identities_.find(uid);  // better than nothing while nobody can be asked
-    if (before == identities_.end()) throw found.error();
-    co_return before->second.identity;
-  }
-  if (!*found)
-    throw Error(Code::not_found, "the user with the number " + std::to_string(uid) + " does not exist any more");
-  identities_.insert_or_assign(uid, KnownIdentity{**found, clock_.steady() + kIdentityKnownFor});
-  co_return std::move(**found);
-}
-
-Task<std::string> Jobs::user_name(uid_t uid) {
-  auto identity = co_await async::attempt(identity_of(uid));
-  co_return identity ? std::move(identity->name) : std::to_string(uid);
-}
-
-model::Job Jobs::columns(Sequence sequence) {
-  auto job = store_.columns(sequence);
-  if (!job) throw no_job(sequence);
-  return std::move(*job);
-}
-
-// That there is no thread for it at the moment is no job's failure.
-Task<std::shared_ptr<const model::Job>> Jobs::read(Sequence sequence) {
-  async::Backoff pause(kFirstReadPause, kLongestReadPause);
+Task<> Jobs::wait_until_over(Sequence job, int launch) {
   for (;;) {
-    auto job = co_await async::attempt(store_.read(sequence));
-    if (job && !*job) throw no_job(sequence);
-    if (job) co_return std::make_shared<const model::Job>(std::move(**job));
-    if (job.error().code() != Code::unavailable) throw job.error();
-    co_await async::sleep_for(pause.next());
+    const auto runner = find(job);
+    if (!runner || runner->is_over(launch)) co_return;
+    co_await runner->next_change();
   }
+}
+
+Task<Masks::Kept> Jobs::mask_of(Sequence job, uid_t reader) {
+  return context_.masks.of(job, reader, [this, job, reader] { return context_.secrets.values_of(job, reader); });
+}
+
+Task<Masks::Kept> Jobs::mask_of(Digest environment, uid_t reader) {
+  auto values = co_await context_.secrets.values_of(environment, reader);
+  co_return co_await context_.masks.make(std::move(values), reader);
 }
 
 }  // namespace berth::jobs

@@ -1,24 +1,29 @@
-// What jobs bring along as secret: stored sealed with their record, opened for as long as they are prepared and
-// started, gone with the record.
+#include "agent/jobs/secrets.hpp"
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "agent/jobs/jobs.hpp"
 #include "runtime/base/json.hpp"
 #include "runtime/os/file.hpp"
 
 namespace berth::jobs {
 namespace {
 
+using async::Task;
+
 constexpr std::size_t kRequestsAtOnce = 500;
 constexpr const char* kRegistries = "registry_credentials";
 
+[[noreturn]] void refuse_lost() {
+  throw Error(Code::not_found, "what the job brought along as secret is not here any more", "submit it again");
+}
+
 }  // namespace
 
-// A repeated submission with the same secrets is the same request by its mark.
-Task<> Jobs::close_secrets(std::vector<store::NewJob>& jobs, const SubmittedSecrets& secrets) {
+Secrets::Secrets(secrets::KeyPlace key, store::Store& store, Masks& masks, async::Pool& pool)
+    : box_(std::move(key), store.anything_sealed()), store_(store), masks_(masks), pool_(pool) {}
+
+Task<> Secrets::close(std::vector<store::NewJob>& jobs, const SubmittedSecrets& secrets) {
   auto close = [&] {
     for (std::size_t i = 0; i < jobs.size() && i < secrets.size(); ++i) {
       if (secrets[i].empty()) continue;
@@ -30,15 +35,7 @@ Task<> Jobs::close_secrets(std::vector<store::NewJob>& jobs, const SubmittedSecr
   co_await async::offload(pool_, close);
 }
 
-namespace {
-
-[[noreturn]] void refuse_lost() {
-  throw Error(Code::not_found, "what the job brought along as secret is not here any more", "submit it again");
-}
-
-}  // namespace
-
-Task<model::JobSecrets> Jobs::secrets_of(const model::Job& job) {
+Task<model::JobSecrets> Secrets::of(const model::Job& job) {
   model::JobSecrets secrets;
   if (!model::has_secrets(job.request)) co_return secrets;
   const auto sealed = store_.sealed(job.sequence);
@@ -50,8 +47,7 @@ Task<model::JobSecrets> Jobs::secrets_of(const model::Job& job) {
   co_return secrets;
 }
 
-// As much as that may be, it is read and opened in a lane of who wants to know.
-Task<Masks::Values> Jobs::values_of(Sequence job, uid_t reader) {
+Task<Masks::Values> Secrets::values_of(store::Sequence job, uid_t reader) {
   Masks::Values values;
   const auto whole = co_await store_.read(job);
   if (!whole || !model::has_secrets(whole->request)) co_return values;
@@ -65,7 +61,7 @@ Task<Masks::Values> Jobs::values_of(Sequence job, uid_t reader) {
   co_return values;
 }
 
-Task<Masks::Values> Jobs::values_of(Digest environment, uid_t reader) {
+Task<Masks::Values> Secrets::values_of(Digest environment, uid_t reader) {
   std::set<std::string> all;
   std::size_t bytes = 0;
   const store::Viewer viewer{reader, reader == 0};
@@ -87,15 +83,6 @@ Task<Masks::Values> Jobs::values_of(Digest environment, uid_t reader) {
     if (bytes > model::kMostMasked) break;  // it is refused for that
   }
   co_return Masks::Values{all.begin(), all.end()};
-}
-
-Task<Masks::Kept> Jobs::mask_of(Sequence job, uid_t reader) {
-  return masks_.of(job, reader, [this, job, reader] { return values_of(job, reader); });
-}
-
-Task<Masks::Kept> Jobs::mask_of(Digest environment, uid_t reader) {
-  auto values = co_await values_of(environment, reader);
-  co_return co_await masks_.make(std::move(values), reader);
 }
 
 namespace {
@@ -121,10 +108,9 @@ std::optional<model::JobSecrets> take_from(nlohmann::json& request, const std::s
 
 }  // namespace
 
-// Once, after an upgrade from a version that stored them within requests, and credentials for registries in files.
-Task<> Jobs::set_old_secrets_apart() {
+Task<> Secrets::set_old_apart(std::string old_credentials) {
   if (store_.secrets_apart()) co_return;
-  Sequence last = 0;
+  store::Sequence last = 0;
   for (;;) {
     const auto requests = store_.requests_after(last, kRequestsAtOnce);
     if (requests.empty()) break;
@@ -133,7 +119,7 @@ Task<> Jobs::set_old_secrets_apart() {
     auto take = [&] {
       for (const auto& stored : requests) {
         auto request = json_or_null(stored.json);
-        const auto secrets = take_from(request, settings_.old_credentials);
+        const auto secrets = take_from(request, old_credentials);
         if (!secrets) continue;
         auto closed = box_.close(request.value("submission_id", ""), *secrets);
         request["secrets_mark"] = std::move(closed.mark);
@@ -143,7 +129,7 @@ Task<> Jobs::set_old_secrets_apart() {
     co_await async::offload(pool_, take);
     if (!changed.empty()) co_await store_.set_apart(std::move(changed));
   }
-  auto remove = [&] { os::remove_tree(settings_.old_credentials); };
+  auto remove = [&] { os::remove_tree(old_credentials); };
   co_await async::offload(pool_, remove);
   co_await store_.set_secrets_apart();
 }

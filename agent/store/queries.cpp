@@ -102,6 +102,8 @@ LiveJob live_row(const db::Statement& row) {
   job.environment = optional_digest_column(row, 16);
   job.gpus = texts_column(row, 17);
   job.seal = row.text(18);
+  job.last_launch = static_cast<int>(row.integer(19));
+  job.canceled_by = row.text(20);
   return job;
 }
 
@@ -298,7 +300,8 @@ std::vector<LiveJob> live(db::Connection& db) {
       "SELECT job.sequence, id, uid, state, priority, held, cpu_milli, memory, job.gpus, slots, gpu_memory, "
       "timeout_ms, "
       "grace_ms,"
-      " attempt, ifnull(launch, 0), ifnull(boot_id, ''), environment, ifnull(attempt.gpus, '[]'), ifnull(seal, '')"
+      " attempt, ifnull(launch, 0), ifnull(boot_id, ''), environment, ifnull(attempt.gpus, '[]'), ifnull(seal, ''),"
+      " (SELECT ifnull(max(launch), 0) FROM attempt WHERE attempt.sequence = job.sequence), canceled_by"
       " FROM job LEFT JOIN attempt ON attempt.sequence = job.sequence AND number = job.attempt"
       " WHERE finished IS NULL ORDER BY job.sequence");
   while (rows.step()) jobs.push_back(live_row(rows));

@@ -25,6 +25,16 @@ namespace berth::store {
 
 using Sequence = std::int64_t;
 
+// An attempt that is about to start: written before the shim is.
+struct StartIntent {
+  Sequence sequence = 0;
+  int attempt = 1;
+  int launch = 1;  // of the job, counted over all attempts: the directory of the shim's files
+  std::string boot_id;
+  std::vector<std::string> gpus{};  // that it is given: UUIDs
+  std::string seal{};               // the print of the launch's key; "" without
+};
+
 struct NewJob {
   model::JobRequest request;
   uid_t uid = 0;
@@ -32,6 +42,7 @@ struct NewJob {
   bool reads_jobs = false;  // its user may read everybody's jobs (Viewer)
   model::State state = model::State::preparing;  // or queued, where there is nothing to prepare
   std::string sealed{};                          // its secrets; "" for none
+  std::optional<StartIntent> start{};  // of one that is to start at once: on record in the same step, as its first
 };
 
 // Who refers to stored content by its digest. A digest is no secret, its content is: he may refer to what he sent and
@@ -44,22 +55,13 @@ struct Viewer {
 struct Submitted {
   model::Job job;
   bool existed = false;  // its submission id was known: nothing was stored
+  std::uint64_t request_bytes = 0;
 };
 
 // What preparing a job came to.
 struct Prepared {
   std::string environment_record;      // JSON
   std::optional<Digest> environment;  // of one that was built
-};
-
-// An attempt that is about to start: written before the shim is.
-struct StartIntent {
-  Sequence sequence = 0;
-  int attempt = 1;
-  int launch = 1;  // of the job, counted over all attempts: the directory of the shim's files
-  std::string boot_id;
-  std::vector<std::string> gpus{};  // that it is given: UUIDs
-  std::string seal{};               // the print of the launch's key; "" without
 };
 
 struct Final {
@@ -82,11 +84,13 @@ struct LiveJob {
   std::optional<std::chrono::milliseconds> timeout;
   std::chrono::milliseconds grace{};
   int attempt = 0;      // the number of the last attempt; 0 before the first
-  int launch = 0;       // its last launch; 0 before the first
+  int launch = 0;       // of that attempt; 0 before the first
+  int last_launch = 0;  // of all attempts
   std::string boot_id;  // of the launch
   std::optional<Digest> environment;
   std::vector<std::string> gpus;  // of the launch
   std::string seal;               // of the launch
+  std::string canceled_by;        // "" for nobody
 };
 
 // A launch that is over.

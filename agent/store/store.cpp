@@ -7,6 +7,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <cstring>
 
+#include "runtime/async/wait.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/os/random.hpp"
 
@@ -16,6 +17,9 @@ namespace {
 using db::Durable;
 
 constexpr auto kReopenPause = std::chrono::seconds(1);
+constexpr std::chrono::milliseconds kSyncPause{100};  // for others to share it
+constexpr std::chrono::milliseconds kFirstSyncPause{500};
+constexpr std::chrono::milliseconds kLongestSyncPause{30'000};
 
 // Every way to open it ends here, so that each failure tells what becomes of the jobs.
 template <class F>
@@ -192,9 +196,48 @@ Task<> Store::ended(Sequence sequence, model::Attempt attempt) {
   });
 }
 
-Task<> Store::finalized(Final final) {
-  return write(Durable::yes,
+Task<> Store::finalized(Final final, Durable durable) {
+  return write(durable,
                [this, final = std::move(final)](db::Connection& db) { store::finalized(db, {clock_.now()}, final); });
+}
+
+Task<> Store::sync() { return commit(Durable::yes, [](db::Connection& db) { db.sync(); }); }
+
+Task<> Store::synced() {
+  async::Backoff pause(kFirstSyncPause, kLongestSyncPause);
+  for (;;) {
+    auto round = next_sync_;
+    if (round) {
+      co_await round->over.wait();
+      if (round->done) co_return;
+      continue;  // whoever led it was stopped, or failed
+    }
+    round = next_sync_ = std::make_shared<SyncRound>();
+    const bool done = co_await lead(std::move(round));
+    if (done) co_return;
+    co_await async::sleep_for(pause.next());
+  }
+}
+
+// Those who come while it waits are in it.
+Task<bool> Store::lead(std::shared_ptr<SyncRound> round) {
+  const auto act = [this, round]() -> Task<> {
+    co_await async::sleep_for(kSyncPause);
+    next_sync_.reset();
+    co_await sync();
+    round->done = true;
+  };
+  std::exception_ptr stopped;
+  try {
+    co_await act();
+  } catch (const Error&) {  // commit() has told
+  } catch (...) {
+    stopped = std::current_exception();
+  }
+  if (next_sync_ == round) next_sync_.reset();
+  round->over.notify_all();
+  if (stopped) std::rethrow_exception(stopped);
+  co_return round->done;
 }
 
 Task<> Store::cancel_requested(Sequence sequence, std::string by) {

@@ -39,7 +39,8 @@ class Store {
   Task<> prepared(Sequence sequence, Prepared prepared);
   Task<> start_intent(StartIntent intent);
   Task<> ended(Sequence sequence, model::Attempt attempt);
-  Task<> finalized(Final final);
+  // Durable::no: where what it tells is safe elsewhere until it is (synced()).
+  Task<> finalized(Final final, db::Durable durable = db::Durable::yes);
   Task<> cancel_requested(Sequence sequence, std::string by);
   Task<> postpone(Sequence sequence);
   Task<> requeue(Sequence sequence, model::Attempt attempt, model::State to);
@@ -107,6 +108,11 @@ class Store {
   // Returns once something may have been written since.
   Task<> next_write(std::uint64_t since);
 
+  // All that was written before is on disk when it returns.
+  Task<> sync();
+  // The same, tried again until it works; all who ask within a moment share one sync.
+  Task<> synced();
+
   // Why nothing can be written, as far as that is known; nothing while all is well.
   std::optional<std::string> trouble();
 
@@ -136,6 +142,12 @@ class Store {
   std::optional<db::Connection> reader_;  // made again when it is needed
   std::uint64_t writes_ = 0;
   async::Event written_;
+  struct SyncRound {
+    bool done = false;
+    async::Event over;
+  };
+  Task<bool> lead(std::shared_ptr<SyncRound> round);
+  std::shared_ptr<SyncRound> next_sync_;  // that others may still join
   Steady renewed_{};
   std::optional<std::string> trouble_;
   std::mutex lists_mutex_;

@@ -19,7 +19,7 @@ std::optional<Submitted> known(db::Connection& db, const NewJob& wanted) {
   if (job->uid != wanted.uid || job->request != wanted.request)
     throw Error(Code::conflict, "the submission id " + wanted.request.submission_id + " belongs to another request",
                 "a repeated submission must be the same request; a new one needs a new id");
-  return Submitted{std::move(*job), true};
+  return Submitted{std::move(*job), true, 0};
 }
 
 model::JobId free_name(db::Connection& db, const Random& random) {
@@ -38,7 +38,7 @@ void check_content(db::Connection& db, const char* what, Upload::Kind kind, cons
     throw Error(Code::not_found, std::string(what) + " " + digest->brief() + " is not here", "send it before the job");
 }
 
-Job insert(db::Connection& db, Newcomers& newcomers, const NewJob& wanted, Instant now, const Random& random) {
+Submitted insert(db::Connection& db, Newcomers& newcomers, const NewJob& wanted, Instant now, const Random& random) {
   const auto& request = wanted.request;
   check_content(db, "snapshot", Upload::Kind::snapshot, request.snapshot, wanted);
   check_content(db, "diff", Upload::Kind::diff, request.diff, wanted);
@@ -65,7 +65,14 @@ Job insert(db::Connection& db, Newcomers& newcomers, const NewJob& wanted, Insta
   if (!wanted.sealed.empty())
     db.run("INSERT INTO secret (sequence, sealed) VALUES (?, ?)", job.sequence,
            db::Bytes(reinterpret_cast<const std::uint8_t*>(wanted.sealed.data()), wanted.sealed.size()));
-  return job;
+  return {std::move(job), false, text.size()};
+}
+
+// Its first attempt.
+void begin(db::Connection& db, Instant now, StartIntent intent, Job& job) {
+  intent.sequence = job.sequence;
+  start_intent(db, {now}, intent);
+  job.state = model::State::running;
 }
 
 }  // namespace
@@ -82,10 +89,12 @@ std::vector<Submitted> submit(db::Connection& db, const std::vector<NewJob>& job
       if (auto old = known(db, wanted)) {
         result.push_back(std::move(*old));
       } else {
-        result.push_back({insert(db, newcomers, wanted, now, random), false});
+        result.push_back(insert(db, newcomers, wanted, now, random));
       }
     }
   });
+  for (std::size_t i = 0; i < jobs.size(); ++i)
+    if (jobs[i].start && !result[i].existed) begin(db, now, *jobs[i].start, result[i].job);
   return result;
 }
 

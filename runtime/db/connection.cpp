@@ -295,6 +295,15 @@ void Connection::set_durable(Durable durable) {
   execute(durable == Durable::yes ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
 }
 
+void Connection::sync() {
+  sqlite3_file* log = nullptr;
+  if (sqlite3_file_control(impl_->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) != SQLITE_OK || log == nullptr ||
+      log->pMethods == nullptr)
+    return;  // nothing was written yet
+  if (log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) != SQLITE_OK)
+    throw Error(Code::io, "the log of the database " + impl_->path + " cannot be brought to disk");
+}
+
 void Connection::check_files() const {
   auto wrong = impl_->file.look(impl_->file.size);
   const auto counts = impl_->log_pages > 0 ? kLogHeader + impl_->log_pages * (kFrameHeader + impl_->page) : 0;

@@ -125,6 +125,8 @@ class Connection {
   // by a power failure (NORMAL). Only between transactions. Everything committed before a durable commit is
   // durable too.
   void set_durable(Durable durable);
+  // All that was committed before is on disk when it returns, within a transaction too.
+  void sync();
   // Code::unavailable, with the remedy, where the database or its log is not the file any more that was opened, or
   // has lost a part: SQLite itself goes on writing into what nobody finds again. A few microseconds.
   void check_files() const;

@@ -52,12 +52,22 @@ auto read_contract(const std::string& path, Parse parse) -> std::optional<declty
 std::optional<Started> read_started(const std::string& directory) {
   return read_contract(join(directory, kStartedFile), started_from_text);
 }
-std::optional<Ended> read_ended(const std::string& directory, const Seal& seal) {
+std::optional<Ended> read_ended(const std::string& directory, const Seal& seal, const char* file = kEndingFile) {
   const auto read = [&](std::string_view text) {
     if (seal.known() && !is_genuine(text, seal)) throw Error(Code::corrupt, "it is not what the supervisor wrote");
     return ended_from_text(text);
   };
-  return read_contract(join(directory, kEndingFile), read);
+  return read_contract(join(directory, file), read);
+}
+
+// What a supervisor that is no more had written whole, and synced, before it could give it its name, or before that name
+// came to the disk. Anything else there is not an ending yet.
+std::optional<Ended> read_unnamed(const std::string& directory, const Seal& seal) {
+  try {
+    return read_ended(directory, seal, kEndingReserve);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
 }
 
 void check(const Launch& launch) {
@@ -110,6 +120,7 @@ Running running(std::optional<Started> started) {
 // be missing or torn.
 Condition after_reboot(const std::string& directory, const Seal& seal) {
   if (auto ended = read_ended(directory, seal)) return Over{std::move(*ended)};
+  if (auto ended = read_unnamed(directory, seal)) return Over{std::move(*ended)};
   try {
     return Lost{read_started(directory), true};
   } catch (const Error&) {
@@ -272,6 +283,10 @@ Condition inspect(const std::string& directory, const std::string& launched_in_b
   if (auto ended = read_ended(directory, seal)) return Over{std::move(*ended)};
   auto started = read_started(directory);
   if (!claim) return running(std::move(started));
+  if (auto ended = read_unnamed(directory, seal)) {
+    os::write_all_at(claim->file(), kRevoked, 0);
+    return Over{std::move(*ended)};
+  }
   if (started) {
     const bool rebooted = started->boot_id != os::boot_id();
     return Lost{std::move(started), rebooted};

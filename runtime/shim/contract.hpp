@@ -13,8 +13,10 @@
 //   stop-reason  by the shim, for the job, before it is asked to stop: the reason on the first line, the grace in
 //                seconds on the second. Its path is in the job's environment as BERTH_STOP_REASON.
 //   log          the job's standard output and error; log.index its (offset, time) index (runtime/logs)
-//   ending.json  by the shim, written atomically and synced, when the whole tree is gone (Ended)
-//   ending.part  the disk space for it, taken before the job starts, so that a full disk does not lose the ending
+//   ending.json  by the shim when the whole tree is gone (Ended): synced as ending.part, then renamed
+//   ending.part  the disk space for it, taken before the job starts, so that a full disk does not lose the ending. Where
+//                nobody holds the claim, a whole ending here counts like ending.json: the name may not have come to
+//                the disk
 //   upper, overlay-work, tree, tmp   the job's tree, where the launch asks for an overlay
 //   environment/upper, environment/work   what the job changes of its environment (Protection)
 //

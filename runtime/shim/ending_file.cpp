@@ -25,7 +25,6 @@ void pause_for(std::chrono::milliseconds pause) {
 }
 
 // A job of the same user may have put a directory there, which a file does not replace.
-
 void clear_the_way(const std::string& path) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) os::remove_tree(path);
@@ -63,6 +62,8 @@ void EndingFile::write(const Ended& ended) {
   }
 }
 
+// One wait for the disk: the file is there by its first name already, and whoever finds it by that name alone after the
+// machine went down reads it there (client.cpp).
 void EndingFile::try_write(const std::string& text) {
   const auto part = os::join(directory_, kEndingReserve);
   const auto path = os::join(directory_, kEndingFile);
@@ -83,7 +84,6 @@ void EndingFile::try_write(const std::string& text) {
     if (errno == ENOENT) file_.reset();  // somebody took it away: it is written anew
     throw_errno("put in place", path);
   }
-  os::sync_directory(directory_);
 }
 
 }  // namespace berth::shim

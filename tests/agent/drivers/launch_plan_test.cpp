@@ -211,16 +211,16 @@ TEST_CASE("an end for want of memory is told as such, unless it succeeded or was
   shim::Ended ended;
   ended.outcome = os::Exit{true, SIGKILL};
   ended.peak_memory = 1_GiB;
-  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::Signalled{SIGKILL}));
+  CHECK(drivers::ending_of(ended, asked.request, asked.canceled_by) == model::Ending(model::Signalled{SIGKILL}));
   ended.out_of_memory_kills = 1;
-  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::OutOfMemory{2_GiB, 1_GiB}));
+  CHECK(drivers::ending_of(ended, asked.request, asked.canceled_by) == model::Ending(model::OutOfMemory{2_GiB, 1_GiB}));
   ended.outcome = os::Exit{false, 1};
-  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::OutOfMemory{2_GiB, 1_GiB}));
+  CHECK(drivers::ending_of(ended, asked.request, asked.canceled_by) == model::Ending(model::OutOfMemory{2_GiB, 1_GiB}));
   ended.outcome = os::Exit{false, 0};
-  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::Exited{0}));
+  CHECK(drivers::ending_of(ended, asked.request, asked.canceled_by) == model::Ending(model::Exited{0}));
   ended.outcome = os::Exit{true, SIGKILL};
   ended.stopped_because = shim::kStoppedShutdown;
-  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::Preempted{model::Preempted::Cause::shutdown}));
+  CHECK(drivers::ending_of(ended, asked.request, asked.canceled_by) == model::Ending(model::Preempted{model::Preempted::Cause::shutdown}));
 }
 
 TEST_CASE("endings: a stop by Berth wins over the signal it was done with") {
@@ -229,16 +229,16 @@ TEST_CASE("endings: a stop by Berth wins over the signal it was done with") {
   asked.request.timeout = std::chrono::seconds(9);
   shim::Ended ended;
   ended.outcome = os::Exit{true, 15};
-  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::Signalled{15}));
+  CHECK(drivers::ending_of(ended, asked.request, asked.canceled_by) == model::Ending(model::Signalled{15}));
   ended.stopped_because = "canceled";
-  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::Canceled{"ada"}));
+  CHECK(drivers::ending_of(ended, asked.request, asked.canceled_by) == model::Ending(model::Canceled{"ada"}));
   ended.stopped_because = "timed_out";
-  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::TimedOut{std::chrono::seconds(9)}));
+  CHECK(drivers::ending_of(ended, asked.request, asked.canceled_by) == model::Ending(model::TimedOut{std::chrono::seconds(9)}));
   ended.stopped_because.clear();
   ended.outcome = os::Exit{false, 3};
-  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::Exited{3}));
+  CHECK(drivers::ending_of(ended, asked.request, asked.canceled_by) == model::Ending(model::Exited{3}));
   ended.outcome = shim::NotStarted{127, "no such command"};
-  CHECK(drivers::ending_of(ended, asked) == model::Ending(model::StartFailed{127, "no such command"}));
+  CHECK(drivers::ending_of(ended, asked.request, asked.canceled_by) == model::Ending(model::StartFailed{127, "no such command"}));
 }
 
 TEST_CASE("what is secret of a launch is apart from it") {

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "runtime/async/attempt.hpp"
 #include "runtime/async/cleanup.hpp"
 #include "runtime/async/run.hpp"
 #include "runtime/async/wait.hpp"
@@ -44,8 +45,9 @@ class Site {
       limits.high = 100;
       disk::Manager disk(executor, limits, std::move(parts), system_clock(), Log());
       disk::Quota quota(executor, {}, site.directory.path(), false, records);
-      jobs::Jobs jobs(executor, site.settings(), records, site.directories, site.drivers, environments, disk, quota,
-                      gpus, watcher, site.pool, system_clock(), Log());
+      const jobs::Parts node{records, site.directories, site.drivers, environments, disk,
+                             quota,   gpus,             watcher,      site.pool,    system_clock()};
+      jobs::Jobs jobs(executor, site.settings(), node, Log());
       const auto work = [](jobs::Jobs& of, const std::function<async::Task<>(jobs::Jobs&)>& what) -> async::Task<> {
         co_await of.recover();
         co_await what(of);
@@ -123,6 +125,57 @@ TEST_CASE("a job is started with its command, and its ending is recorded as its 
     CHECK(site.ending(job) == model::Ending(model::Exited{3}));
     co_await until([&] { return site.driver->cleaned.size() == 1; });
     CHECK(site.driver->settled == 1);
+  });
+}
+
+TEST_CASE("a job that starts at once is on record as started when its submission is answered, and runs once") {
+  Site site;
+  site.run([&](jobs::Jobs& jobs) -> async::Task<> {
+    const auto first = co_await site.submit(jobs);
+    CHECK(site.job(first).state == model::State::running);
+    REQUIRE(site.job(first).attempts.size() == 1);
+    const auto events = co_await site.store->events({.after = 0});
+    REQUIRE(events.events.size() == 2);
+    CHECK(events.events[0].what == model::Event::What::submitted);
+    CHECK(events.events[1].what == model::Event::What::started);
+    const auto second = co_await site.submit(jobs);
+    const auto third = co_await site.submit(jobs);  // both places are taken
+    CHECK(site.job(second).state == model::State::running);
+    CHECK(site.job(third).state == model::State::queued);
+    CHECK(jobs.queue().running() == 2);
+    co_await until([&] { return site.driver->launched.size() == 2; });
+    while (!site.driver->launched.empty() && !jobs.idle()) {
+      for (auto& launch : site.driver->launched)
+        if (launch.claim) site.driver->end(launch, 0);
+      co_await until([&] {
+        return jobs.idle() || std::ranges::any_of(site.driver->launched, [](auto& one) { return one.claim.has_value(); });
+      });
+    }
+    CHECK(site.driver->launched.size() == 3);
+    CHECK(jobs.queue().used().slots == 0);
+  });
+}
+
+TEST_CASE("a submission that is refused gives its place back") {
+  Site site;
+  site.run([&](jobs::Jobs& jobs) -> async::Task<> {
+    for (int i = 0; i < 3; ++i) {
+      store::NewJob job;
+      job.uid = ::geteuid();
+      job.user = "ann";
+      job.request.submission_id = std::string(32, 'a');
+      job.request.command = {"train", std::to_string(i)};  // another request by the same id
+      job.request.working_directory = "/";
+      std::vector<store::NewJob> all;
+      all.push_back(std::move(job));
+      const auto made = co_await async::attempt(jobs.submit(std::move(all)));
+      CHECK(made.has_value() == (i == 0));
+    }
+    CHECK(jobs.queue().running() == 1);
+    CHECK(jobs.queue().used().slots == 1);
+    co_await until([&] { return site.driver->launched.size() == 1; });
+    site.driver->end(site.driver->last(), 0);
+    co_await until([&] { return jobs.idle(); });
   });
 }
 

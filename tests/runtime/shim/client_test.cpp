@@ -124,6 +124,26 @@ TEST_CASE("an ending from before a reboot is still the ending") {
   CHECK(std::get<os::Exit>(std::get<Over>(condition).ended.outcome).status == 9);
 }
 
+TEST_CASE("an ending whose name has not come to the disk is the ending all the same, once nobody supervises the job") {
+  ShimJob job(shell("exit 9"));
+  job.run();
+  REQUIRE(::rename(job.file(kEndingFile).c_str(), job.file(kEndingReserve).c_str()) == 0);
+  std::optional<Reboot> reboot;
+  bool whole = true;
+  SUBCASE("after a reboot") { reboot.emplace(); }
+  SUBCASE("its supervisor was killed just then") {}
+  SUBCASE("but not one that is torn") {
+    reboot.emplace();
+    const auto text = os::read_file(job.file(kEndingReserve));
+    os::write_file(job.file(kEndingReserve), text.substr(0, text.size() / 2), 0600, os::Durable::no);
+    whole = false;
+  }
+  const auto condition = inspect(job.directory);
+  REQUIRE(std::holds_alternative<Over>(condition) == whole);
+  if (whole) CHECK(std::get<os::Exit>(std::get<Over>(condition).ended.outcome).status == 9);
+  if (!reboot) CHECK(os::read_file(job.file(kClaimFile)).starts_with(kRevoked));
+}
+
 TEST_CASE("a shim program that is not there is an error of the launch") {
   ShimJob job({"true"});
   CHECK_THROWS_AS(launch("/no/such/shim", job.directory, job.launch), Error);
