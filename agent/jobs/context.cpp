@@ -22,10 +22,9 @@ Context::Context(async::Executor executor, Settings node_settings, const Parts& 
       log(std::move(agent_log)),
       secrets(settings.secrets_key, store, masks, pool),
       identities(lanes, clock),
-      environments(
-          executor, parts.environments, directories,
-          [this](uid_t uid, std::uint64_t bytes) { return room_for(uid, bytes); },
-          {settings.switch_user, settings.defaults.path, settings.cgroup_base, settings.guard_environments}),
+      environments(executor, parts.environments, directories,
+                   [this](uid_t uid, std::uint64_t bytes) { return room_for(uid, bytes); },
+                   {settings.switch_user, settings.defaults.path, settings.cgroup_base, settings.guard_environments}),
       queue(settings.capacity, settings.patience),
       nursery(executor,
               [this](std::exception_ptr failure) {

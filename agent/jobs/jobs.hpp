@@ -121,9 +121,9 @@ class Jobs {
   Task<> take_unknown();
 
   Context context_;
-  std::unordered_map<Sequence, RunnerPtr> runners_;        // of live jobs
-  std::unordered_map<uid_t, std::size_t> places_;          // how many of them each user has, those being submitted included
-  Sequence turns_ = 0;                                     // taken ahead of their jobs
+  std::unordered_map<Sequence, RunnerPtr> runners_;  // of live jobs
+  std::unordered_map<uid_t, std::size_t> places_;  // how many of them each user has, those being submitted included
+  Sequence turns_ = 0;  // taken ahead of their jobs
   Counts ended_;
   bool taking_unknown_ = false;
   async::Event activity_;

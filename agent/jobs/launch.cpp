@@ -137,8 +137,8 @@ void Runner::note_failure(Stage stage, const Error& error) {
   context_.log.error("job goes on, but not everything about it can be done now", kv("job", id_),
                      kv("error", error.describe()));
   if (stage == Stage::looking)
-    context_.directories.remark(
-        id_, "the agent cannot read what became of the job, and tries again: " + error.describe());
+    context_.directories.remark(id_,
+                                "the agent cannot read what became of the job, and tries again: " + error.describe());
 }
 
 // What was prepared is there no more, where that is what failed.
@@ -191,12 +191,14 @@ Task<> Runner::fill_launch(int launch, PreparedLaunch& prepared) {
   prepared.without_secrets = true;
   prepared.secrets = co_await context_.secrets.of(*prepared.job);
   prepared.without_secrets = false;
+  prepared.whole = prepared.job;
   auto complete = [&] {
-    prepared.whole = *prepared.job;
-    model::put_back(prepared.whole.request, prepared.secrets);
+    auto whole = *prepared.job;
+    model::put_back(whole.request, prepared.secrets);
+    prepared.whole = std::make_shared<const model::Job>(std::move(whole));
   };
-  co_await async::offload(context_.pool, complete);
-  const auto& job = prepared.whole;
+  if (!prepared.secrets.empty()) co_await async::offload(context_.pool, complete);
+  const auto& job = *prepared.whole;
   auto make = [&] { prepared.site = context_.directories.make(job, launch, identity); };
   auto make_copy = [&](const std::stop_token&) { make(); };
   auto measure = [&](const std::stop_token&) { return context_.directories.bytes_of(*job.request.snapshot); };
@@ -219,8 +221,8 @@ Task<> Runner::fill_launch(int launch, PreparedLaunch& prepared) {
     }
     prepared.environment = std::move(*ready);
   }
-  co_await context_.drivers.of(job.request).prepare(launch_id(launch), job, prepared.environment, identity,
-                                                    prepared.site);
+  co_await context_.drivers.of(job.request)
+      .prepare(launch_id(launch), job, prepared.environment, identity, prepared.site);
 }
 
 // From the launcher's call on there may be a supervisor, whatever comes of the call.
@@ -229,13 +231,17 @@ Task<Came> Runner::start() {
   const auto identity = co_await context_.identities.of(uid_);
   shim::Launch plan;
   auto make_plan = [&] {
-    plan = drivers::plan_launch(prepared->whole, attempt_->number, prepared->site, prepared->environment, identity,
+    plan = drivers::plan_launch(*prepared->whole, attempt_->number, prepared->site, prepared->environment, identity,
                                 context_.settings.switch_user, context_.settings.defaults);
     if (!prepared->secrets.empty())
-      drivers::set_secrets_apart(plan, prepared->whole.request, job_->request.command, prepared->site,
+      drivers::set_secrets_apart(plan, prepared->whole->request, job_->request.command, prepared->site,
                                  prepared->secrets);
   };
-  auto made = co_await async::attempt(async::offload(context_.pool, make_plan));
+  const auto plan_somewhere = [&]() -> Task<> {
+    if (large_) co_return co_await async::offload(context_.pool, make_plan);
+    make_plan();
+  };
+  auto made = co_await async::attempt(plan_somewhere());
   if (!made) {  // which may repeat what is secret of docker_args
     const auto hidden = co_await context_.masks.hide(made.error(), prepared->secrets, uid_);
     throw hidden;
@@ -344,7 +350,7 @@ Task<Came> Runner::look_at_files() {
 // Of a launch whose claim somebody holds, though no supervisor is known yet.
 Task<Came> Runner::adopt(shim::Running running) {
   if (attempt_->supervisor) co_return held_by_another("was killed");  // ours, which has ended
-  if (!running.started) co_return Came::running;                      // it will within moments
+  if (!running.started) co_return Came::running;  // it will within moments
   if (!running.shim) {
     auto found = co_await async::attempt(attempt_->driver->recover(launch_id(attempt_->launch)));
     if (!found) co_return Came::running;  // that cannot be told now, or it has ended this very moment

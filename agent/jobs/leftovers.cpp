@@ -162,8 +162,7 @@ Task<> Leftovers::sweep_directory(model::JobId id) {
     if (!supervised) removal = context_.directories.strip_up_to(id, launch, stop);
   };
   const auto done = co_await async::attempt(async::offload(context_.lanes.removing, owner, sweep));
-  if (!done)
-    context_.log.warn("what an ended job left stays", kv("job", id), kv("error", done.error().describe()));
+  if (!done) context_.log.warn("what an ended job left stays", kv("job", id), kv("error", done.error().describe()));
   if (supervised)
     context_.log.warn("a job runs without a record and is left alone; nobody collects what becomes of it",
                       kv("job", id));

@@ -51,8 +51,8 @@ class Leftovers {
 
   Context& context_;
   std::list<std::pair<model::JobId, int>> stripping_;  // launches whose directories are being cleared
-  bool swept_drivers_ = false;                         // what jobs of an earlier agent left with them is gone
-  std::set<model::JobId> unswept_;                     // ended jobs of which an earlier agent may have left something
+  bool swept_drivers_ = false;  // what jobs of an earlier agent left with them is gone
+  std::set<model::JobId> unswept_;  // ended jobs of which an earlier agent may have left something
   async::Event swept_now_;
 };
 

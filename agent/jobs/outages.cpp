@@ -62,7 +62,9 @@ Task<bool> Runner::postpone(Error error) {
   const auto outage = outage_;
   co_await context_.persist([this] { return context_.store.postpone(sequence_); }, "a wait");
   if (stopping_) co_return false;
-  auto discard = [this, launch = attempt_->launch](const std::stop_token&) { context_.directories.discard(id_, launch); };
+  auto discard = [this, launch = attempt_->launch](const std::stop_token&) {
+    context_.directories.discard(id_, launch);
+  };
   co_await async::offload(context_.lanes.removing, uid_, discard);
   model::Attempt nothing;
   co_await give_back_gpus(nothing);
@@ -87,8 +89,9 @@ Task<> Runner::start_again(std::shared_ptr<Outage> outage) {
 
 std::optional<std::string> Runner::why_out() const {
   if (!outage_ || launched_ != 0) return std::nullopt;
-  const auto since = std::max(std::chrono::seconds(1), std::chrono::duration_cast<std::chrono::seconds>(
-                                                           context_.clock.steady() - outage_->began));
+  const auto since =
+      std::max(std::chrono::seconds(1),
+               std::chrono::duration_cast<std::chrono::seconds>(context_.clock.steady() - outage_->began));
   return "waits for " + outage_->what + ": " + outage_->why + "; since " + to_rfc3339(outage_->since) + ", for " +
          to_words(since) + " so far, and for " + to_words(context_.settings.outage_patience) + " at most";
 }

@@ -27,8 +27,7 @@ Task<> Jobs::recover() {
   if (!begun)
     context_.log.error("events may get numbers of events that were lost", kv("error", begun.error().describe()));
   const auto apart = co_await async::attempt(context_.secrets.set_old_apart(context_.settings.old_credentials));
-  if (!apart)
-    context_.log.error("secrets of earlier jobs are not sealed yet", kv("error", apart.error().describe()));
+  if (!apart) context_.log.error("secrets of earlier jobs are not sealed yet", kv("error", apart.error().describe()));
   gpus::Gpus::Listener listener;
   listener.changed = [this](std::vector<queue::Device> devices) { take_devices(std::move(devices)); };
   listener.failed = [this](const model::JobId& job, const model::GpuError& failure) {
@@ -39,8 +38,7 @@ Task<> Jobs::recover() {
   std::set<std::string> groups;
   const auto jobs = context_.store.live();
   for (const auto& job : jobs) {
-    if (job.environment)
-      co_await context_.environments.hold_again(job.sequence, *job.environment, !waits(job.state));
+    if (job.environment) co_await context_.environments.hold_again(job.sequence, *job.environment, !waits(job.state));
     take_up(job);
     if (waits(job.state)) ++waiting;
     groups.insert(drivers::group_name(job.id, job.launch));
@@ -75,8 +73,7 @@ Task<> Jobs::take_unknown() {
       co_await context_.store.settle(std::move(none));  // once something can be written again, what is there stays
       for (const auto& job : context_.store.live()) {
         if (runners_.contains(job.sequence)) continue;
-        context_.log.warn("a submission that was told to have failed is on disk; its job is taken",
-                          kv("job", job.id));
+        context_.log.warn("a submission that was told to have failed is on disk; its job is taken", kv("job", job.id));
         take_up(job);
       }
     };

@@ -55,13 +55,15 @@ Runner::Runner(Context& context, std::shared_ptr<const model::Job> job, std::uin
       priority_(job->priority),
       held_(job->held),
       attempts_(job->attempts.empty() ? 0 : job->attempts.back().number),
-      launches_(last_launch(*job)) {
-  counted_ = bytes <= kLongestKept && context_.kept < kMostKept;
+      launches_(last_launch(*job)),
+      large_(bytes > kLongestKept) {
+  counted_ = !large_ && context_.kept < kMostKept;
   if (!counted_) return;
   ++context_.kept;
   job_ = std::move(job);
 }
 
+// How long it is nobody has looked.
 Runner::Runner(Context& context, const store::LiveJob& job)
     : context_(context),
       sequence_(job.sequence),
@@ -75,7 +77,8 @@ Runner::Runner(Context& context, const store::LiveJob& job)
       stopping_(job.state == model::State::cancel_requested),
       canceled_by_(job.canceled_by),
       attempts_(job.attempt),
-      launches_(job.last_launch) {}
+      launches_(job.last_launch),
+      large_(true) {}
 
 Runner::~Runner() {
   if (counted_) --context_.kept;
@@ -136,9 +139,7 @@ void Runner::leave_launch() {
   started_.reset();
 }
 
-std::optional<std::string> Runner::canceler() const {
-  return stopping_ ? std::optional(canceled_by_) : std::nullopt;
-}
+std::optional<std::string> Runner::canceler() const { return stopping_ ? std::optional(canceled_by_) : std::nullopt; }
 
 Task<> Runner::cancel(std::string by) {
   if (collecting_) {  // it has ended; what is left is what it left

@@ -73,7 +73,7 @@ class Runner : public std::enable_shared_from_this<Runner> {
   // Where a launch happens and what with; made while the intent to launch is being written.
   struct PreparedLaunch {
     std::shared_ptr<const model::Job> job;
-    model::Job whole;  // with its secrets where they belong
+    std::shared_ptr<const model::Job> whole;  // with its secrets where they belong; the same where it has none
     drivers::Site site;
     environment::Ready environment;
     model::JobSecrets secrets;
@@ -166,23 +166,24 @@ class Runner : public std::enable_shared_from_this<Runner> {
   int priority_;
   bool held_;
   bool ended_ = false;
-  bool stopping_ = false;      // canceled: whoever works on it leaves it alone or stops it
+  bool stopping_ = false;  // canceled: whoever works on it leaves it alone or stops it
   std::string canceled_by_;
-  int attempts_ = 0;           // how many there have been
-  int launches_ = 0;           // likewise, of all attempts
+  int attempts_ = 0;  // how many there have been
+  int launches_ = 0;  // likewise, of all attempts
   std::shared_ptr<const model::Job> job_;  // its record
-  bool counted_ = false;       // among those that are kept while they wait
-  std::unique_ptr<Attempt> attempt_;       // under way
+  bool counted_ = false;  // among those that are kept while they wait
+  const bool large_;  // its request: nothing is made of it on the loop
+  std::unique_ptr<Attempt> attempt_;  // under way
 
   int launched_ = 0;
   bool asked_to_stop_ = false;  // its supervisor, by this agent
   std::optional<Instant> started_;
   std::shared_ptr<os::Fd> supervisor_;  // of the launch
-  std::vector<std::string> gpus_;       // that it holds
+  std::vector<std::string> gpus_;  // that it holds
   std::optional<std::stop_source> collecting_;  // of its outputs, at this moment
   std::string collecting_canceled_by_;
   std::shared_ptr<async::Event> changed_;  // made when somebody waits
-  std::shared_ptr<Outage> outage_;         // what it waits for, or is just trying again
+  std::shared_ptr<Outage> outage_;  // what it waits for, or is just trying again
 };
 
 // What drive() goes its way with.
@@ -191,18 +192,19 @@ struct Runner::Attempt {
   int launch = 0;
   drivers::Driver* driver = nullptr;  // of its kind of job
   Stage stage = Stage::intending;
-  int tries = 1;         // launches of this attempt
+  int tries = 1;  // launches of this attempt
   bool adopted = false;  // another agent launched it, and may have died at any point
-  bool recorded = false; // its intent is on record already
-  std::string boot_id;   // in which it was launched
-  shim::Seal seal;       // of its ending
+  bool recorded = false;  // its intent is on record already
+  std::string boot_id;  // in which it was launched
+  shim::Seal seal;  // of its ending
   std::shared_ptr<PreparedLaunch> prepared;
   std::shared_ptr<os::Fd> supervisor;  // readable when it has ended
   std::unique_ptr<async::Watcher::Watch> watch;
-  async::Backoff pause{std::chrono::milliseconds(5), std::chrono::milliseconds(1000)};  // where nobody can be waited for
+  async::Backoff pause{std::chrono::milliseconds(5),
+                       std::chrono::milliseconds(1000)};  // where nobody can be waited for
   std::optional<Steady> unwatched_since;  // somebody holds the claim who is not its supervisor
-  bool seen_started = false;              // by its files; whoever removes them later does not undo it
-  unsigned unreadable = 0;                // how often its files could not be read
+  bool seen_started = false;  // by its files; whoever removes them later does not undo it
+  unsigned unreadable = 0;  // how often its files could not be read
   bool told = false;
   Evidence evidence;
   model::Attempt record;

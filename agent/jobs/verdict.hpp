@@ -25,7 +25,7 @@ struct Evidence {
   shim::Condition condition = shim::NeverRan{};
   std::string changed;  // how its records were changed, so that nothing can be read from them; "" where they were not
   std::optional<model::Lost::Cause> lost{};  // what the driver knows of a launch that ended without a word
-  bool may_be_asked = false;                 // to stop: by this agent, or by one before it
+  bool may_be_asked = false;  // to stop: by this agent, or by one before it
   std::optional<std::string> canceled_by{};  // by whom; nothing where nobody did
   std::optional<Failure> failure{};
   std::optional<model::GpuError> gpu{};  // that a GPU it held failed while it did

@@ -201,7 +201,9 @@ Task<> Store::finalized(Final final, Durable durable) {
                [this, final = std::move(final)](db::Connection& db) { store::finalized(db, {clock_.now()}, final); });
 }
 
-Task<> Store::sync() { return commit(Durable::yes, [](db::Connection& db) { db.sync(); }); }
+Task<> Store::sync() {
+  return commit(Durable::yes, [](db::Connection& db) { db.sync(); });
+}
 
 Task<> Store::synced() {
   async::Backoff pause(kFirstSyncPause, kLongestSyncPause);

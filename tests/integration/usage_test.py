@@ -34,7 +34,7 @@ class UsageTest(BerthTest):
     def test_memory_processes_and_log_are_told(self):
         agent = self.start_agent()
         job = agent.submit("/usr/bin/python3", "-c", HOG)
-        eventually(lambda: b"ready" in agent.log_of(job), "the job has its memory")
+        eventually(lambda: b"ready\n" in agent.log_of(job), "the job has its memory")
         use = self.use_of(agent, job)
         self.assertGreater(use["memory_bytes"], 60 << 20)
         self.assertLess(use["memory_bytes"], 1 << 30)

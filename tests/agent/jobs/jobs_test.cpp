@@ -45,8 +45,8 @@ class Site {
       limits.high = 100;
       disk::Manager disk(executor, limits, std::move(parts), system_clock(), Log());
       disk::Quota quota(executor, {}, site.directory.path(), false, records);
-      const jobs::Parts node{records, site.directories, site.drivers, environments, disk,
-                             quota,   gpus,             watcher,      site.pool,    system_clock()};
+      const jobs::Parts node{records, site.directories, site.drivers, environments,  disk, quota,
+                             gpus,    watcher,          site.pool,    system_clock()};
       jobs::Jobs jobs(executor, site.settings(), node, Log());
       const auto work = [](jobs::Jobs& of, const std::function<async::Task<>(jobs::Jobs&)>& what) -> async::Task<> {
         co_await of.recover();
@@ -148,7 +148,8 @@ TEST_CASE("a job that starts at once is on record as started when its submission
       for (auto& launch : site.driver->launched)
         if (launch.claim) site.driver->end(launch, 0);
       co_await until([&] {
-        return jobs.idle() || std::ranges::any_of(site.driver->launched, [](auto& one) { return one.claim.has_value(); });
+        return jobs.idle() ||
+               std::ranges::any_of(site.driver->launched, [](auto& one) { return one.claim.has_value(); });
       });
     }
     CHECK(site.driver->launched.size() == 3);

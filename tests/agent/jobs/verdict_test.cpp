@@ -36,7 +36,9 @@ Evidence failed(Failure::Of of, Error error = Error(Code::io, "it broke")) {
   return evidence;
 }
 
-model::Ending ending(const Evidence& evidence, const model::Job& of = job()) { return jobs::judge(of, evidence).ending; }
+model::Ending ending(const Evidence& evidence, const model::Job& of = job()) {
+  return jobs::judge(of, evidence).ending;
+}
 
 }  // namespace
 
@@ -98,7 +100,8 @@ TEST_CASE("what never ran was canceled, or tells what failed") {
 
 TEST_CASE("a GPU that failed ended the job, unless the job ended well or was stopped") {
   const model::GpuError fault{"GPU 3", "GPU-1", 79, "it fell off the bus"};
-  for (const auto& [outcome, its_gpus] : {std::pair{os::Exit{.status = 0}, false}, {os::Exit{.status = 1}, true},
+  for (const auto& [outcome, its_gpus] : {std::pair{os::Exit{.status = 0}, false},
+                                          {os::Exit{.status = 1}, true},
                                           {os::Exit{.signalled = true, .status = SIGABRT}, true}}) {
     auto evidence = over(ended(outcome));
     evidence.gpu = fault;
