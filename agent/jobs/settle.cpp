@@ -30,7 +30,8 @@ Task<Came> Runner::settle() {
 Task<> Runner::release() {
   auto& attempt = *attempt_;
   auto& evidence = attempt.evidence;
-  if (auto failed = co_await give_back_gpus(attempt.record)) evidence.gpu = std::move(failed);
+  auto failed = co_await give_back_gpus(attempt.record);
+  if (failed) evidence.gpu = std::move(failed);
   evidence.canceled_by = canceler();
   evidence.may_be_asked = attempt.adopted || asked_to_stop_;
   auto verdict = judge(*job_, evidence);

@@ -3,7 +3,7 @@
 // The agent's memory for its event loop: records.hpp's transitions as tasks. Each is one transaction on the
 // writer's thread; those that wait at the same time share one sync. What was promised to somebody outside
 // (submissions, start intents, endings, cancellations, settings) is on disk when its task returns; the rest
-// at the next such sync.
+// at the next such sync, which synced() waits for. So is an ending that its supervisor has on disk as well.
 //
 // A write that has begun cannot be stopped: a stop of the caller takes effect when it is done. The store
 // outlives all its tasks. Look-ups by name or number are quick, since they read columns alone, and run at once on the

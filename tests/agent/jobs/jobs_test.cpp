@@ -134,7 +134,9 @@ TEST_CASE("a job that starts at once is on record as started when its submission
     const auto first = co_await site.submit(jobs);
     CHECK(site.job(first).state == model::State::running);
     REQUIRE(site.job(first).attempts.size() == 1);
-    const auto events = co_await site.store->events({.after = 0});
+    store::EventQuery from_the_first;
+    from_the_first.after = 0;
+    const auto events = co_await site.store->events(from_the_first);
     REQUIRE(events.events.size() == 2);
     CHECK(events.events[0].what == model::Event::What::submitted);
     CHECK(events.events[1].what == model::Event::What::started);
