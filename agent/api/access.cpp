@@ -4,44 +4,54 @@
 
 namespace berth::api {
 
-uid_t Access::submitter(const http::Peer& peer) const {
-  if (switch_user_) return peer.uid;
-  if (peer.uid != agent_ && peer.uid != 0)
+using model::Principal;
+using model::Role;
+
+Principal Access::principal(const http::Peer& peer) const {
+  const auto* local = std::get_if<http::LocalPeer>(&peer);
+  if (local == nullptr)
+    throw Error(Code::denied, "this agent serves users of its own machine only", "run `berth` on that machine");
+  if (switch_user_)
+    return Principal::local_user(local->uid, local->uid, {local->uid == 0 ? Role::administrator : Role::submitter});
+  if (local->uid != agent_ && local->uid != 0)
     throw Error(Code::denied, "this agent serves another user only", "start your own with `berthd --user`");
-  return agent_;
+  return Principal::local_user(local->uid, agent_, {Role::administrator});
 }
 
-store::Viewer Access::viewer(const http::Peer& peer) const { return {submitter(peer), may_read_all(peer)}; }
-
-bool Access::may_read_all(const http::Peer& peer) const {
-  return others_may_read_ || peer.uid == 0 || (!switch_user_ && peer.uid == agent_);
+uid_t Access::submitter(const Principal& who) const {
+  if (who.account() && who.has(Role::submitter)) return *who.account();
+  throw Error(Code::denied, "you may not have jobs on this node", "ask who runs it for an account");
 }
 
-bool Access::may_read(const http::Peer& peer, const model::Job& job) const {
-  return others_may_read_ || owns(peer, job);
+store::Viewer Access::viewer(const Principal& who) const { return {submitter(who), may_read_all(who)}; }
+
+bool Access::may_read_all(const Principal& who) const { return others_may_read_ || who.has(Role::reader); }
+
+bool Access::may_read(const Principal& who, const model::Job& job) const {
+  return may_read_all(who) || who.owns(job.uid);
 }
 
-bool Access::may_see(const http::Peer& peer, const std::optional<uid_t>& owner) const {
-  return !owner || owns(peer, *owner);
+bool Access::may_see(const Principal& who, const std::optional<uid_t>& owner) const {
+  return !owner || who.owns(*owner);
 }
 
-Access::Sight Access::sight(const http::Peer& peer, uid_t owner) const {
-  if (owns(peer, owner)) return Sight::whole;
-  return others_may_read_ ? Sight::readable : Sight::outline;
+Access::Sight Access::sight(const Principal& who, uid_t owner) const {
+  if (who.owns(owner)) return Sight::whole;
+  return may_read_all(who) ? Sight::readable : Sight::outline;
 }
 
-void Access::require_control(const http::Peer& peer, const model::Job& job) const {
-  if (owns(peer, job)) return;
+void Access::require_control(const Principal& who, const model::Job& job) const {
+  if (who.owns(job.uid)) return;
   throw Error(Code::denied, job.id + " belongs to " + job.user, "only its owner and root may change it");
 }
 
-void Access::require_content(const http::Peer& peer, const model::Job& job) const {
-  if (may_read(peer, job)) return;
+void Access::require_content(const Principal& who, const model::Job& job) const {
+  if (may_read(who, job)) return;
   throw Error(Code::denied, job.id + " belongs to " + job.user, "only its owner and root may read its log and files");
 }
 
-void Access::require_node(const http::Peer& peer) const {
-  if (peer.uid == 0 || (!switch_user_ && peer.uid == agent_)) return;
+void Access::require_node(const Principal& who) const {
+  if (who.has(Role::administrator)) return;
   throw Error(Code::denied, "only root may change the whole node", "run it with sudo");
 }
 

@@ -7,8 +7,9 @@
 #include <optional>
 
 #include "agent/model/job.hpp"
+#include "agent/model/principal.hpp"
 #include "agent/store/records.hpp"
-#include "runtime/http/request.hpp"
+#include "runtime/http/peer.hpp"
 
 namespace berth::api {
 
@@ -19,32 +20,33 @@ class Access {
   Access(uid_t agent, bool switch_user, bool others_may_read)
       : agent_(agent), switch_user_(switch_user), others_may_read_(others_may_read) {}
 
-  // Whose job a submission by this peer is. Code::denied for who may not submit at all.
-  uid_t submitter(const http::Peer& peer) const;
-  // The same, as who refers to stored content by its digest.
-  store::Viewer viewer(const http::Peer& peer) const;
-  // Whether all that is on the node is shown: to who runs it, and where everybody may read.
-  bool may_read_all(const http::Peer& peer) const;
-  // What is `owner`'s alone, or everybody's where there is none: to all others it is not there.
-  bool may_see(const http::Peer& peer, const std::optional<uid_t>& owner) const;
-  // Whether the content of a job is shown: its log, files, command.
-  bool may_read(const http::Peer& peer, const model::Job& job) const;
+  // Who is at the other end: the only place where a principal is made of a connection. Code::denied for who is not
+  // served at all.
+  model::Principal principal(const http::Peer& peer) const;
 
-  // What of a job a peer is shown: all of it, all but the values of its variables (where others may read), or what
+  // Whose job a submission is. Code::denied for who may not submit.
+  uid_t submitter(const model::Principal& who) const;
+  // The same, as who refers to stored content by its digest.
+  store::Viewer viewer(const model::Principal& who) const;
+  // Whether all that is on the node is shown: to who runs it, and where everybody may read.
+  bool may_read_all(const model::Principal& who) const;
+  // What is `owner`'s alone, or everybody's where there is none: to all others it is not there.
+  bool may_see(const model::Principal& who, const std::optional<uid_t>& owner) const;
+  // Whether the content of a job is shown: its log, files, command.
+  bool may_read(const model::Principal& who, const model::Job& job) const;
+
+  // What of a job somebody is shown: all of it, all but the values of its variables (where others may read), or what
   // everybody sees of the queue.
   enum class Sight { whole, readable, outline };
-  Sight sight(const http::Peer& peer, uid_t owner) const;
-  Sight sight(const http::Peer& peer, const model::Job& job) const { return sight(peer, job.uid); }
+  Sight sight(const model::Principal& who, uid_t owner) const;
+  Sight sight(const model::Principal& who, const model::Job& job) const { return sight(who, job.uid); }
 
   // All throw Code::denied, naming the job and its owner.
-  void require_control(const http::Peer& peer, const model::Job& job) const;
-  void require_content(const http::Peer& peer, const model::Job& job) const;
-  void require_node(const http::Peer& peer) const;
+  void require_control(const model::Principal& who, const model::Job& job) const;
+  void require_content(const model::Principal& who, const model::Job& job) const;
+  void require_node(const model::Principal& who) const;
 
  private:
-  bool owns(const http::Peer& peer, uid_t owner) const { return peer.uid == 0 || peer.uid == owner; }
-  bool owns(const http::Peer& peer, const model::Job& job) const { return owns(peer, job.uid); }
-
   uid_t agent_;
   bool switch_user_;
   bool others_may_read_;

@@ -26,6 +26,7 @@ namespace {
 using environment::Entry;
 using http::Request;
 using http::Response;
+using model::Principal;
 using nlohmann::json;
 
 constexpr std::size_t kLeastDigits = 4;  // of a digest's beginning
@@ -35,9 +36,9 @@ constexpr std::size_t kParsedOnLoop = 64U << 10;  // larger bodies are parsed on
 constexpr auto kLookAgain = std::chrono::milliseconds(100);
 
 // An environment may be shared: to who sees not all of the node it is used as far as his own jobs use it.
-async::Task<std::vector<Entry>> as_used_by(Services& services, const http::Peer peer, std::vector<Entry> entries) {
-  if (services.access.may_read_all(peer)) co_return entries;
-  const auto uses = co_await services.store.environments_of(peer.uid);
+async::Task<std::vector<Entry>> as_used_by(Services& services, const Principal who, std::vector<Entry> entries) {
+  if (services.access.may_read_all(who)) co_return entries;
+  const auto uses = co_await services.store.environments_of(services.access.submitter(who));
   for (auto& entry : entries) {
     if (entry.owner) continue;
     const auto use = uses.find(entry.digest);
@@ -67,20 +68,20 @@ json build_json(const environment::Waiting::Build& build) {
 }
 
 // An environment tells what somebody works with: it is shown to those whose jobs were given it, or who asked for it.
-bool is_shown(const Services& services, const http::Peer& peer, const Digest& environment,
+bool is_shown(const Services& services, const Principal& who, const Digest& environment,
               const std::optional<uid_t>& owner) {
-  return services.access.may_see(peer, owner) &&
-         (services.access.may_read_all(peer) ||
-          services.store.had_environment(environment, services.access.submitter(peer)));
+  return services.access.may_see(who, owner) &&
+         (services.access.may_read_all(who) ||
+          services.store.had_environment(environment, services.access.submitter(who)));
 }
 
-// By the beginning of its digest, of those that the peer may see.
-async::Task<Entry> resolve(Services& services, const http::Peer peer, const std::string wanted) {
+// By the beginning of its digest, of those that somebody may see.
+async::Task<Entry> resolve(Services& services, const Principal who, const std::string wanted) {
   auto all = co_await services.environments.list();
-  const auto entries = co_await as_used_by(services, peer, std::move(all));
+  const auto entries = co_await as_used_by(services, who, std::move(all));
   std::vector<Entry> found;
   for (const auto& entry : entries)
-    if (entry.digest.hex().starts_with(wanted) && is_shown(services, peer, entry.digest, entry.owner))
+    if (entry.digest.hex().starts_with(wanted) && is_shown(services, who, entry.digest, entry.owner))
       found.push_back(entry);
   if (wanted.size() < kLeastDigits || found.empty())
     throw Error(Code::not_found, "there is no environment '" + printable(wanted) + "'",
@@ -92,29 +93,28 @@ async::Task<Entry> resolve(Services& services, const http::Peer peer, const std:
   co_return std::move(found.front());
 }
 
-async::Task<Response> list(Services& services, Request& request) {
-  const auto uid = services.access.submitter(request.peer);
-  const bool all = services.access.may_read_all(request.peer);
+async::Task<Response> list(Services& services, const Principal& who, Request& request) {
+  const auto uid = services.access.submitter(who);
+  const bool all = services.access.may_read_all(who);
   json environments = json::array();
   auto listed = co_await services.environments.list();
-  const auto entries = co_await as_used_by(services, request.peer, std::move(listed));
+  const auto entries = co_await as_used_by(services, who, std::move(listed));
   for (const auto& entry : entries)
-    if (is_shown(services, request.peer, entry.digest, entry.owner)) environments.push_back(entry_json(entry));
+    if (is_shown(services, who, entry.digest, entry.owner)) environments.push_back(entry_json(entry));
   json building = json::array();
   for (const auto& build : services.environments.building())
-    if (services.access.may_see(request.peer, build.owner) && (all || build.wanted_by.contains(uid)))
+    if (services.access.may_see(who, build.owner) && (all || build.wanted_by.contains(uid)))
       building.push_back(build_json(build));
   co_return Response::json(json{{"environments", std::move(environments)}, {"building", std::move(building)}}.dump());
 }
 
-async::Task<Response> show(Services& services, Request& request) {
-  services.access.submitter(request.peer);
-  const auto entry = co_await resolve(services, request.peer, request.parameter("digest"));
+async::Task<Response> show(Services& services, const Principal& who, Request& request) {
+  const auto entry = co_await resolve(services, who, request.parameter("digest"));
   auto out = entry_json(entry);
   const auto record = co_await services.environments.show(entry.digest);
   out["record"] = json_or_null(record);
   out["lock"] = out["record"].is_object() ? out["record"].value("lock", json()) : json();
-  const auto viewer = services.access.viewer(request.peer);
+  const auto viewer = services.access.viewer(who);
   const auto jobs = co_await services.store.jobs_in(entry.digest, viewer);
   out["jobs"] = json::array();
   for (const auto job : jobs)
@@ -122,23 +122,22 @@ async::Task<Response> show(Services& services, Request& request) {
   co_return Response::json(out.dump());
 }
 
-async::Task<Response> read_log(Services& services, Request& request) {
-  services.access.submitter(request.peer);
-  const auto entry = co_await resolve(services, request.peer, request.parameter("digest"));
+async::Task<Response> read_log(Services& services, const Principal& who, Request& request) {
+  const auto entry = co_await resolve(services, who, request.parameter("digest"));
   if (!os::exists(entry.log)) co_return Response::text("");
   const auto index = entry.log + ".index";
   LogWriter writer = [log = entry.log, index](LogSink& out) { return send_log(out, log, index, 0, 0); };
-  const auto share = co_await services.shares.take(request.peer.uid);
-  auto mask = co_await services.jobs.mask_of(entry.digest, request.peer.uid);
+  const auto share = co_await services.shares.take(who.limit_key());
+  auto mask = co_await services.jobs.mask_of(entry.digest, who);
   if (!mask->empty())
     writer =
-        masked(std::move(writer), std::move(mask), "", MaskingLane{services.jobs.masks().lanes(), request.peer.uid});
+        masked(std::move(writer), std::move(mask), "", MaskingLane{services.jobs.masks().lanes(), who.limit_key()});
   co_return log_response(LogForm::text, std::move(writer));
 }
 
-async::Task<Response> remove(Services& services, Request& request) {
-  services.access.require_node(request.peer);
-  const auto entry = co_await resolve(services, request.peer, request.parameter("digest"));
+async::Task<Response> remove(Services& services, const Principal& who, Request& request) {
+  services.access.require_node(who);
+  const auto entry = co_await resolve(services, who, request.parameter("digest"));
   co_await services.environments.remove(entry.digest);
   co_return Response::empty();
 }
@@ -212,16 +211,17 @@ Wanted parse_wanted(std::string_view text) {
   return wanted;
 }
 
-async::Task<std::shared_ptr<const Wanted>> wanted_by(Services& services, Request& request) {
+async::Task<std::shared_ptr<const Wanted>> wanted_by(Services& services, const Principal& who, Request& request) {
   const auto text = co_await request.read_body(kLargestRequest);
   auto parse = [&] { return std::make_shared<const Wanted>(parse_wanted(text)); };
   if (text.size() <= kParsedOnLoop) co_return parse();
-  const auto share = co_await services.shares.take(request.peer.uid);
+  const auto share = co_await services.shares.take(who.limit_key());
   co_return co_await async::offload(services.pool, parse);
 }
 
 async::Task<> send_build(http::Stream& out, Services& services, environment::Spec spec, environment::Context context,
-                         uid_t uid, std::shared_ptr<const Wanted> wanted, jobs::Masks::Kept mask) {
+                         Principal who, std::shared_ptr<const Wanted> wanted, jobs::Masks::Kept mask) {
+  const auto uid = services.access.submitter(who);
   constexpr std::string_view kNothing;
   co_await out.write(kNothing);
   Making making(uid);
@@ -237,7 +237,7 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
     making.outcome = co_await async::attempt(std::move(ensuring));
   };
   auto& masks = services.jobs.masks();
-  const MaskingLane lane{masks.lanes(), uid};
+  const MaskingLane lane{masks.lanes(), who.limit_key()};
   auto both = [&](async::Nursery& nursery) -> async::Task<> {
     nursery.spawn(make());
     co_await send_output(out, making, *mask, lane);
@@ -249,7 +249,7 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
     co_await services.store.note_environment((**making.outcome).ready.digest, uid);
   json last;
   if (const auto& made = *making.outcome; !made) {
-    const auto error = co_await masks.hide(made.error(), wanted->secrets, uid);
+    const auto error = co_await masks.hide(made.error(), wanted->secrets, who.limit_key());
     last = json_or_null(http::to_json(error));
   } else {
     last = line_of("environment", {{"digest", (*made).ready.digest.hex()},
@@ -270,31 +270,31 @@ async::Task<std::shared_ptr<const drivers::BuildDirectory>> context_of(Services&
 }
 
 // Makes an environment before a job needs it. Its output line by line, then what it came to.
-async::Task<Response> build(Services& services, Request& request) {
-  const auto uid = services.access.submitter(request.peer);
-  const auto wanted = co_await wanted_by(services, request);
+async::Task<Response> build(Services& services, const Principal& who, Request& request) {
+  const auto uid = services.access.submitter(who);
+  const auto wanted = co_await wanted_by(services, who, request);
   auto values = wanted->values;
-  const auto mask = co_await services.jobs.masks().make(std::move(values), uid);
+  const auto mask = co_await services.jobs.masks().make(std::move(values), who);
   environment::Context context;
   context.identity = services.node.machine_agent ? os::identity_of(uid) : std::nullopt;
   co_await services.disk.make_room();
   std::shared_ptr<const drivers::BuildDirectory> directory;
-  const auto viewer = services.access.viewer(request.peer);
+  const auto viewer = services.access.viewer(who);
   if (wanted->environment.context) directory = co_await context_of(services, *wanted->environment.context, viewer);
   auto spec = jobs::spec_of(wanted->environment, directory);
-  co_return Response::stream("application/x-ndjson", [&services, spec, context, uid, wanted, mask](http::Stream& out) {
-    return send_build(out, services, spec, context, uid, wanted, mask);
+  co_return Response::stream("application/x-ndjson", [&services, spec, context, who, wanted, mask](http::Stream& out) {
+    return send_build(out, services, spec, context, who, wanted, mask);
   });
 }
 
 }  // namespace
 
 void add_environment_routes(http::Router& router, Services& services) {
-  router.add("GET", "/v1/environments", [&](Request& request) { return list(services, request); });
-  router.add("POST", "/v1/environments", [&](Request& request) { return build(services, request); });
-  router.add("GET", "/v1/environments/{digest}", [&](Request& request) { return show(services, request); });
-  router.add("GET", "/v1/environments/{digest}/log", [&](Request& request) { return read_log(services, request); });
-  router.add("DELETE", "/v1/environments/{digest}", [&](Request& request) { return remove(services, request); });
+  add_route(router, services, "GET", "/v1/environments", list);
+  add_route(router, services, "POST", "/v1/environments", build);
+  add_route(router, services, "GET", "/v1/environments/{digest}", show);
+  add_route(router, services, "GET", "/v1/environments/{digest}/log", read_log);
+  add_route(router, services, "DELETE", "/v1/environments/{digest}", remove);
 }
 
 }  // namespace berth::api

@@ -12,6 +12,7 @@ namespace {
 
 using http::Request;
 using http::Response;
+using model::Principal;
 using nlohmann::json;
 using std::chrono::milliseconds;
 
@@ -24,15 +25,14 @@ constexpr milliseconds kGathering{20};  // so that no reader asks for each event
 constexpr milliseconds kPause{1000};    // of a reader who is not told when to look
 
 struct Asked {
-  http::Peer peer;
-  store::EventQuery query;
+  Principal who;
+  store::EventQuery query{};
   milliseconds wait{};
 };
 
-Asked asked(const Services& services, const Request& request) {
-  Asked asked;
-  asked.peer = request.peer;
-  const auto uid = services.access.submitter(request.peer);
+Asked asked(const Services& services, const Principal& who, const Request& request) {
+  Asked asked{who};
+  const auto uid = services.access.submitter(who);
   if (flag(request, "mine")) asked.query.uid = uid;
   asked.query.after = whole_number(request, "after");
   asked.query.limit = static_cast<std::size_t>(whole_number(request, "limit").value_or(kPage));
@@ -46,20 +46,20 @@ Asked asked(const Services& services, const Request& request) {
 }
 
 // In the turn of its reader.
-async::Task<store::EventPage> read(Services& services, const uid_t reader, const store::EventQuery query) {
+async::Task<store::EventPage> read(Services& services, const model::LimitKey reader, const store::EventQuery query) {
   const auto share = co_await services.shares.take(reader);
   co_return co_await services.store.events(query);
 }
 
 // What was written up to `seen` has been looked at.
 async::Task<> wait_for_events(Services& services, Asked asked, std::uint64_t seen, store::EventPage& page) {
-  const auto told = services.event_waits.take(asked.peer.uid);
+  const auto told = services.event_waits.take(asked.who.limit_key());
   while (page.events.empty()) {
     if (told) co_await services.store.next_write(seen);
     co_await async::sleep_for(told ? kGathering : kPause);
     asked.query.after = page.last;
     seen = services.store.writes();
-    page = co_await read(services, asked.peer.uid, asked.query);
+    page = co_await read(services, asked.who.limit_key(), asked.query);
   }
 }
 
@@ -70,13 +70,13 @@ json missing_of(const store::EventPage& page) {
 }
 
 // A few at a time, which lets others in between.
-async::Task<> send_events(http::Stream& out, const Services& services, http::Peer peer, store::EventPage& page) {
+async::Task<> send_events(http::Stream& out, const Services& services, Principal who, store::EventPage& page) {
   std::string text =
       R"({"next":)" + std::to_string(page.last) + R"(,"missing":)" + missing_of(page).dump() + R"(,"events":[)";
   std::size_t told = 0;
   for (const auto& event : page.events) {
     if (told > 0) text += ',';
-    text += event_for(peer, services.access, event).dump(-1, ' ', false, json::error_handler_t::replace);
+    text += event_for(who, services.access, event).dump(-1, ' ', false, json::error_handler_t::replace);
     if (++told % kRows != 0) continue;
     co_await out.write(text);
     text.clear();
@@ -91,14 +91,14 @@ async::Task<> answer(http::Stream& out, Services& services, Asked asked, std::ui
     auto limit = async::sleep_for(asked.wait);
     co_await async::run_until(std::move(waiting), std::move(limit));
   }
-  co_await send_events(out, services, asked.peer, page);
+  co_await send_events(out, services, asked.who, page);
 }
 
 // A stream, so that it ends at once when the client goes away or the agent stops.
-async::Task<Response> events(Services& services, Request& request) {
-  const auto wanted = asked(services, request);
+async::Task<Response> events(Services& services, const Principal& who, Request& request) {
+  const auto wanted = asked(services, who, request);
   const auto seen = services.store.writes();
-  auto page = co_await read(services, wanted.peer.uid, wanted.query);
+  auto page = co_await read(services, wanted.who.limit_key(), wanted.query);
   const auto send = [&services, wanted, seen, page = std::move(page)](http::Stream& out) {
     return answer(out, services, wanted, seen, page);
   };
@@ -108,7 +108,7 @@ async::Task<Response> events(Services& services, Request& request) {
 }  // namespace
 
 void add_event_routes(http::Router& router, Services& services) {
-  router.add("GET", "/v1/events", [&](Request& request) { return events(services, request); });
+  add_route(router, services, "GET", "/v1/events", events);
 }
 
 }  // namespace berth::api

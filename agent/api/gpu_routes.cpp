@@ -13,13 +13,13 @@ namespace {
 
 using http::Request;
 using http::Response;
+using model::Principal;
 using nlohmann::json;
 
 constexpr std::size_t kLongestReason = 200;
 
 // As they are at this moment: a driver that was installed since the last look is found.
-async::Task<Response> list(Services& services, Request& request) {
-  services.access.submitter(request.peer);
+async::Task<Response> list(Services& services, const Principal& /*who*/, Request& /*request*/) {
   auto& gpus = services.jobs.gpus();
   co_await gpus.look_in_time();
   co_return Response::json(json{{"gpus", gpus_json(gpus.ledger())}, {"nvidia", nvidia_json(gpus.ledger())}}.dump());
@@ -42,18 +42,18 @@ Response answer(Services& services, const std::string& uuid) {
   return Response::json(json{{"gpus", std::move(meant)}, {"nvidia", nvidia_json(ledger)}}.dump());
 }
 
-async::Task<Response> drain(Services& services, Request& request) {
-  services.access.require_node(request.peer);
+async::Task<Response> drain(Services& services, const Principal& who, Request& request) {
+  services.access.require_node(who);
   const auto text = co_await request.read_body(ByteSize(1 << 16));
   gpus::Record::Drained said;
-  said.by = co_await services.jobs.user_name(request.peer.uid);
+  said.by = co_await services.jobs.name_of(who);
   said.reason = reason_from(text.empty() ? json::object() : model::parse_json(text));
   const auto uuid = co_await services.jobs.gpus().drain(std::string(request.parameter("gpu")), std::move(said));
   co_return answer(services, uuid);
 }
 
-async::Task<Response> resume(Services& services, Request& request) {
-  services.access.require_node(request.peer);
+async::Task<Response> resume(Services& services, const Principal& who, Request& request) {
+  services.access.require_node(who);
   const auto uuid = co_await services.jobs.gpus().resume(std::string(request.parameter("gpu")));
   co_return answer(services, uuid);
 }
@@ -61,13 +61,11 @@ async::Task<Response> resume(Services& services, Request& request) {
 }  // namespace
 
 void add_gpu_routes(http::Router& router, Services& services) {
-  router.add("GET", "/v1/gpus", [&](Request& request) { return list(services, request); });
+  add_route(router, services, "GET", "/v1/gpus", list);
   for (const auto* name : {"drain", "withhold"})  // its older name
-    router.add("POST", std::string("/v1/gpus/{gpu}/") + name,
-               [&](Request& request) { return drain(services, request); });
+    add_route(router, services, "POST", std::string("/v1/gpus/{gpu}/") + name, drain);
   for (const auto* name : {"resume", "forgive"})
-    router.add("POST", std::string("/v1/gpus/{gpu}/") + name,
-               [&](Request& request) { return resume(services, request); });
+    add_route(router, services, "POST", std::string("/v1/gpus/{gpu}/") + name, resume);
 }
 
 }  // namespace berth::api

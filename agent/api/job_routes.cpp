@@ -18,6 +18,7 @@ namespace {
 
 using http::Request;
 using http::Response;
+using model::Principal;
 using nlohmann::json;
 
 constexpr ByteSize kLargestSubmission = 32_MiB;
@@ -32,32 +33,32 @@ constexpr std::size_t kRows = 50;               // of a list that are worked on 
 constexpr std::size_t kExplained = 200;         // jobs of a list whose waiting is told
 
 // Reading and writing a large record takes as long as many small ones: that is the pool's, in its user's turn.
-async::Task<Response> large_response(Services& services, const http::Peer peer, const store::Sequence sequence) {
-  const auto share = co_await services.shares.take(peer.uid);
+async::Task<Response> large_response(Services& services, const Principal who, const store::Sequence sequence) {
+  const auto share = co_await services.shares.take(who.limit_key());
   auto job = co_await services.store.read(sequence);
   if (!job) throw Error(Code::not_found, "the job was forgotten meanwhile");
   services.jobs.complete(*job);
-  const auto shown = shown_to(peer, services.access, services.jobs, *job);
+  const auto shown = shown_to(who, services.access, services.jobs, *job);
   auto write = [&] { return shown.dump(); };
   auto text = co_await async::offload(services.pool, write);
   co_return Response::json(std::move(text));
 }
 
-async::Task<Response> job_response(Services& services, const http::Peer peer, const store::Sequence sequence) {
+async::Task<Response> job_response(Services& services, const Principal who, const store::Sequence sequence) {
   if (services.store.request_bytes(sequence) > kParsedOnLoop)
-    co_return co_await large_response(services, peer, sequence);
+    co_return co_await large_response(services, who, sequence);
   auto job = co_await services.store.read(sequence);
   if (!job) throw Error(Code::not_found, "the job was forgotten meanwhile");
   services.jobs.complete(*job);
-  co_return Response::json(shown_to(peer, services.access, services.jobs, *job).dump());
+  co_return Response::json(shown_to(who, services.access, services.jobs, *job).dump());
 }
 
-// What the peer may see of a job whose columns are here.
-async::Task<Response> show(Services& services, Request& request) {
-  const auto job = services.resolve(request);
-  if (services.access.sight(request.peer, job) == Access::Sight::outline)
-    co_return Response::json(shown_to(request.peer, services.access, services.jobs, job).dump());
-  co_return co_await job_response(services, request.peer, job.sequence);
+// What somebody may see of a job whose columns are here.
+async::Task<Response> show(Services& services, const Principal& who, Request& request) {
+  const auto job = services.resolve(who, request);
+  if (services.access.sight(who, job) == Access::Sight::outline)
+    co_return Response::json(shown_to(who, services.access, services.jobs, job).dump());
+  co_return co_await job_response(services, who, job.sequence);
 }
 
 // Gives freed memory back to the machine when it goes out of scope.
@@ -144,8 +145,8 @@ std::string accepted(const std::vector<store::Submitted>& submitted) {
   return json{{"jobs", std::move(jobs)}}.dump();
 }
 
-async::Task<Response> submit(Services& services, Request& request) {
-  const auto viewer = services.access.viewer(request.peer);
+async::Task<Response> submit(Services& services, const Principal& who, Request& request) {
+  const auto viewer = services.access.viewer(who);
   const auto uid = viewer.uid;
   auto text = co_await request.read_body(kLargestSubmission);
   Submission submission;
@@ -156,7 +157,7 @@ async::Task<Response> submit(Services& services, Request& request) {
     submission = parse_submission(unread);
   };
   if (text.size() > kParsedOnLoop) {
-    const auto share = co_await services.shares.take(request.peer.uid);
+    const auto share = co_await services.shares.take(who.limit_key());
     co_await async::offload(services.pool, parse);
   } else {
     parse();
@@ -190,7 +191,7 @@ std::size_t limit_of(const Request& request) {
 
 // A few rows at a time: a list costs no more memory than these, lets everybody else in between, and is not computed
 // further when its reader has gone.
-async::Task<> send_rows(http::Stream& out, Services& services, http::Peer peer, std::vector<store::Sequence> sequences,
+async::Task<> send_rows(http::Stream& out, Services& services, Principal who, std::vector<store::Sequence> sequences,
                         json next) {
   std::string text = R"({"next":)" + next.dump() + R"(,"jobs":[)";
   std::size_t told = 0;
@@ -200,14 +201,14 @@ async::Task<> send_rows(http::Stream& out, Services& services, http::Peer peer, 
     std::vector<store::Sequence> some(first, first + static_cast<std::ptrdiff_t>(count));
     std::vector<store::ListedJob> rows;
     {
-      const auto share = co_await services.shares.take(peer.uid);
+      const auto share = co_await services.shares.take(who.limit_key());
       rows = co_await services.store.listed(std::move(some));
     }
     for (auto& row : rows) {
       services.jobs.complete(row.job);
       if (told > 0) text += ',';
       const auto explain = told++ < kExplained ? Explain::yes : Explain::no;
-      text += row_for(peer, services.access, services.jobs, row, explain).dump();
+      text += row_for(who, services.access, services.jobs, row, explain).dump();
     }
     co_await out.write(text);
     text.clear();
@@ -216,26 +217,26 @@ async::Task<> send_rows(http::Stream& out, Services& services, http::Peer peer, 
   co_await out.write(text);
 }
 
-Response rows(Services& services, const Request& request, std::vector<store::Sequence> sequences, json next) {
-  auto send = [&services, peer = request.peer, sequences = std::move(sequences),
-               next = std::move(next)](http::Stream& out) { return send_rows(out, services, peer, sequences, next); };
+Response rows(Services& services, const Principal& who, std::vector<store::Sequence> sequences, json next) {
+  auto send = [&services, who, sequences = std::move(sequences), next = std::move(next)](http::Stream& out) {
+    return send_rows(out, services, who, sequences, next);
+  };
   return Response::stream("application/json", std::move(send));
 }
 
 // The live jobs as the queue has them, from its front.
-Response list_in_queue_order(Services& services, const Request& request) {
-  services.access.submitter(request.peer);
+Response list_in_queue_order(Services& services, const Principal& who, const Request& request) {
   for (const auto* other : {"all", "before", "mine"})
     if (request.query_value(other))
       throw Error(Code::invalid, std::string("query parameter '") + other + "' does not go with order=queue");
-  return rows(services, request, services.jobs.in_order(limit_of(request)), nullptr);
+  return rows(services, who, services.jobs.in_order(limit_of(request)), nullptr);
 }
 
-async::Task<Response> list(Services& services, Request& request) {
+async::Task<Response> list(Services& services, const Principal& who, Request& request) {
   const auto order = request.query_value("order").value_or("submission");
-  if (order == "queue") co_return list_in_queue_order(services, request);
+  if (order == "queue") co_return list_in_queue_order(services, who, request);
   if (order != "submission") throw Error(Code::invalid, "query parameter 'order' must be submission or queue");
-  const auto uid = services.access.submitter(request.peer);
+  const auto uid = services.access.submitter(who);
   const auto limit = limit_of(request);
   store::Filter filter;
   filter.limit = limit + 1;  // whether there is a next page
@@ -246,7 +247,7 @@ async::Task<Response> list(Services& services, Request& request) {
                      model::State::cancel_requested};
   std::vector<store::Sequence> sequences;
   {
-    const auto share = co_await services.shares.take(request.peer.uid);
+    const auto share = co_await services.shares.take(who.limit_key());
     sequences = co_await services.store.list(std::move(filter));
   }
   json next;
@@ -255,28 +256,36 @@ async::Task<Response> list(Services& services, Request& request) {
     next = sequences.back();
   }
   std::reverse(sequences.begin(), sequences.end());
-  co_return rows(services, request, std::move(sequences), std::move(next));
+  co_return rows(services, who, std::move(sequences), std::move(next));
 }
 
-async::Task<Response> cancel(Services& services, Request& request) {
-  const auto job = services.resolve(request);
-  services.access.require_control(request.peer, job);
-  auto by = co_await services.jobs.user_name(request.peer.uid);
+async::Task<Response> cancel(Services& services, const Principal& who, Request& request) {
+  const auto job = services.resolve(who, request);
+  services.access.require_control(who, job);
+  auto by = co_await services.jobs.name_of(who);
   co_await services.jobs.cancel(job.sequence, std::move(by));
-  co_return co_await job_response(services, request.peer, job.sequence);
+  co_return co_await job_response(services, who, job.sequence);
 }
 
-async::Task<Response> set_held(Services& services, Request& request, bool held) {
-  const auto job = services.resolve(request);
-  services.access.require_control(request.peer, job);
-  auto by = co_await services.jobs.user_name(request.peer.uid);
+async::Task<Response> set_held(Services& services, const Principal& who, Request& request, bool held) {
+  const auto job = services.resolve(who, request);
+  services.access.require_control(who, job);
+  auto by = co_await services.jobs.name_of(who);
   co_await services.jobs.set_held(job.sequence, held, std::move(by));
-  co_return co_await job_response(services, request.peer, job.sequence);
+  co_return co_await job_response(services, who, job.sequence);
 }
 
-async::Task<Response> set_priority(Services& services, Request& request) {
-  const auto job = services.resolve(request);
-  services.access.require_control(request.peer, job);
+async::Task<Response> hold(Services& services, const Principal& who, Request& request) {
+  return set_held(services, who, request, true);
+}
+
+async::Task<Response> release(Services& services, const Principal& who, Request& request) {
+  return set_held(services, who, request, false);
+}
+
+async::Task<Response> set_priority(Services& services, const Principal& who, Request& request) {
+  const auto job = services.resolve(who, request);
+  services.access.require_control(who, job);
   const auto body = model::parse_json(co_await request.read_body(ByteSize(1 << 16)));
   if (!body.is_object() || body.size() != 1 || !body.contains("priority") || !body["priority"].is_number_integer())
     throw Error(Code::invalid, "the body must be {\"priority\": N} with a whole number");
@@ -284,20 +293,20 @@ async::Task<Response> set_priority(Services& services, Request& request) {
   if (priority < model::kMinPriority || priority > model::kMaxPriority)
     throw Error(Code::invalid, "'priority' must be a whole number from " + std::to_string(model::kMinPriority) +
                                    " to " + std::to_string(model::kMaxPriority));
-  auto by = co_await services.jobs.user_name(request.peer.uid);
+  auto by = co_await services.jobs.name_of(who);
   co_await services.jobs.set_priority(job.sequence, static_cast<int>(priority), std::move(by));
-  co_return co_await job_response(services, request.peer, job.sequence);
+  co_return co_await job_response(services, who, job.sequence);
 }
 
-async::Task<Response> retry(Services& services, Request& request) {
-  const auto job = services.resolve(request);
-  services.access.require_control(request.peer, job);
-  auto by = co_await services.jobs.user_name(request.peer.uid);
+async::Task<Response> retry(Services& services, const Principal& who, Request& request) {
+  const auto job = services.resolve(who, request);
+  services.access.require_control(who, job);
+  auto by = co_await services.jobs.name_of(who);
   co_await services.jobs.retry(job.sequence, std::move(by));
-  co_return co_await job_response(services, request.peer, job.sequence);
+  co_return co_await job_response(services, who, job.sequence);
 }
 
-async::Task<> send_when_final(http::Stream& out, Services& services, http::Peer peer, store::Sequence sequence,
+async::Task<> send_when_final(http::Stream& out, Services& services, Principal who, store::Sequence sequence,
                               std::optional<std::int64_t> timeout_ms) {
   auto ended = services.jobs.wait_until_final(sequence);
   if (timeout_ms) {
@@ -306,16 +315,16 @@ async::Task<> send_when_final(http::Stream& out, Services& services, http::Peer 
   } else {
     co_await std::move(ended);
   }
-  const auto response = co_await job_response(services, peer, sequence);
+  const auto response = co_await job_response(services, who, sequence);
   co_await out.write(response.body());
 }
 
 // A stream, so that it ends at once when the client goes away or the agent stops.
-async::Task<Response> wait(Services& services, Request& request) {
-  const auto job = services.resolve(request);
+async::Task<Response> wait(Services& services, const Principal& who, Request& request) {
+  const auto job = services.resolve(who, request);
   const auto timeout = whole_number(request, "timeout_ms");
-  const auto answer = [&services, peer = request.peer, sequence = job.sequence, timeout](http::Stream& out) {
-    return send_when_final(out, services, peer, sequence, timeout);
+  const auto answer = [&services, who, sequence = job.sequence, timeout](http::Stream& out) {
+    return send_when_final(out, services, who, sequence, timeout);
   };
   co_return Response::stream("application/json", answer);
 }
@@ -323,15 +332,15 @@ async::Task<Response> wait(Services& services, Request& request) {
 }  // namespace
 
 void add_job_routes(http::Router& router, Services& services) {
-  router.add("POST", "/v1/jobs", [&](Request& request) { return submit(services, request); });
-  router.add("GET", "/v1/jobs", [&](Request& request) { return list(services, request); });
-  router.add("GET", "/v1/jobs/{id}", [&](Request& request) { return show(services, request); });
-  router.add("POST", "/v1/jobs/{id}/cancel", [&](Request& request) { return cancel(services, request); });
-  router.add("POST", "/v1/jobs/{id}/hold", [&](Request& request) { return set_held(services, request, true); });
-  router.add("POST", "/v1/jobs/{id}/release", [&](Request& request) { return set_held(services, request, false); });
-  router.add("POST", "/v1/jobs/{id}/priority", [&](Request& request) { return set_priority(services, request); });
-  router.add("POST", "/v1/jobs/{id}/retry", [&](Request& request) { return retry(services, request); });
-  router.add("GET", "/v1/jobs/{id}/wait", [&](Request& request) { return wait(services, request); });
+  add_route(router, services, "POST", "/v1/jobs", submit);
+  add_route(router, services, "GET", "/v1/jobs", list);
+  add_route(router, services, "GET", "/v1/jobs/{id}", show);
+  add_route(router, services, "POST", "/v1/jobs/{id}/cancel", cancel);
+  add_route(router, services, "POST", "/v1/jobs/{id}/hold", hold);
+  add_route(router, services, "POST", "/v1/jobs/{id}/release", release);
+  add_route(router, services, "POST", "/v1/jobs/{id}/priority", set_priority);
+  add_route(router, services, "POST", "/v1/jobs/{id}/retry", retry);
+  add_route(router, services, "GET", "/v1/jobs/{id}/wait", wait);
 }
 
 }  // namespace berth::api

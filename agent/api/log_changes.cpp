@@ -15,7 +15,7 @@ constexpr std::chrono::milliseconds kLongestPause{1000};
 
 }  // namespace
 
-std::unique_ptr<WatchAllowance::Lease> WatchAllowance::take(uid_t reader) {
+std::unique_ptr<WatchAllowance::Lease> WatchAllowance::take(model::LimitKey reader) {
   auto& taken = taken_[reader];
   if (taken >= kMostPerReader) return nullptr;
   ++taken;
@@ -27,7 +27,8 @@ WatchAllowance::Lease::~Lease() {
   if (--found->second == 0) allowance_.taken_.erase(found);
 }
 
-LogChanges::LogChanges(async::Watcher& watcher, WatchAllowance& allowance, uid_t reader, const std::string& log)
+LogChanges::LogChanges(async::Watcher& watcher, WatchAllowance& allowance, model::LimitKey reader,
+                       const std::string& log)
     : lease_(allowance.take(reader)), pause_(kFirstPause) {
   if (!lease_) return;
   try {

@@ -14,6 +14,7 @@ namespace {
 
 using http::Request;
 using http::Response;
+using model::Principal;
 
 struct LogPlace {
   std::string log;
@@ -68,7 +69,7 @@ struct Start {
 };
 
 // Searching a long log takes time, which is the pool's.
-async::Task<Start> start_of(Services& services, const Request& request, const LogPlace place) {
+async::Task<Start> start_of(Services& services, const Principal& who, const Request& request, const LogPlace place) {
   if (const auto offset = whole_number(request, "offset")) co_return Start{static_cast<std::uint64_t>(*offset), false};
   const auto lines = whole_number(request, "tail");
   const auto since = request.query_value("since");
@@ -80,7 +81,7 @@ async::Task<Start> start_of(Services& services, const Request& request, const Lo
     const auto offset = lines ? reader.tail(static_cast<std::uint64_t>(*lines)) : reader.since(*time);
     return Start{offset, reader.gave_up()};
   };
-  const auto share = co_await services.shares.take(request.peer.uid);
+  const auto share = co_await services.shares.take(who.limit_key());
   co_return co_await async::offload(services.pool, search);
 }
 
@@ -95,13 +96,14 @@ void refuse_removed(const model::Job& job, const LogPlace& place) {
 }
 
 // Nothing where its owner wants all of it.
-async::Task<std::shared_ptr<const logs::Mask>> mask_for(Services& services, Request& request, const model::Job& job) {
+async::Task<std::shared_ptr<const logs::Mask>> mask_for(Services& services, const Principal& who, Request& request,
+                                                        const model::Job& job) {
   if (request.query_value("masked") && !flag(request, "masked")) {
-    services.access.require_control(request.peer, job);
+    services.access.require_control(who, job);
     co_return nullptr;
   }
-  const auto share = co_await services.shares.take(request.peer.uid);
-  auto mask = co_await async::attempt(services.jobs.mask_of(job.sequence, request.peer.uid));
+  const auto share = co_await services.shares.take(who.limit_key());
+  auto mask = co_await async::attempt(services.jobs.mask_of(job.sequence, who));
   if (mask) co_return std::move(*mask);
   auto error = mask.error();
   error.add_context("hiding them in its log; its owner reads it as it is with `berth logs --no-mask`");
@@ -109,13 +111,13 @@ async::Task<std::shared_ptr<const logs::Mask>> mask_for(Services& services, Requ
 }
 
 // What reads the log as it is wanted; nothing where there is none.
-LogWriter writer_of(Services& services, const Request& request, const model::Job& job, const LogPlace& place,
-                    std::uint64_t offset) {
+LogWriter writer_of(Services& services, const Principal& who, const Request& request, const model::Job& job,
+                    const LogPlace& place, std::uint64_t offset) {
   if (flag(request, "follow") && place.latest && !services.jobs.is_final(job.sequence)) {
     Following what;
     what.job = job.sequence;
     what.id = job.id;
-    what.reader = request.peer.uid;
+    what.reader = who.limit_key();
     what.launch = place.launch;
     what.offset = offset;
     if (const auto attempt = whole_number(request, "attempt")) what.attempt = static_cast<int>(*attempt);
@@ -125,21 +127,21 @@ LogWriter writer_of(Services& services, const Request& request, const model::Job
   return [place, offset](LogSink& out) { return send_log(out, place.log, place.index, place.attempt, offset); };
 }
 
-async::Task<Response> read_log(Services& services, Request& request) {
-  const auto job = services.resolve(request);
-  services.access.require_content(request.peer, job);
+async::Task<Response> read_log(Services& services, const Principal& who, Request& request) {
+  const auto job = services.resolve(who, request);
+  services.access.require_content(who, job);
   const auto place = place_of(services, request, job);
-  const auto start = co_await start_of(services, request, place);
+  const auto start = co_await start_of(services, who, request, place);
   const auto form = log_form(request);
-  auto writer = writer_of(services, request, job, place, start.offset);
+  auto writer = writer_of(services, who, request, job, place, start.offset);
   if (!writer) {
     refuse_removed(job, place);
     co_return no_log_response(form).set("Berth-Log-Offset", "0");
   }
-  auto mask = co_await mask_for(services, request, job);
+  auto mask = co_await mask_for(services, who, request, job);
   if (mask && !mask->empty()) {
     auto before = log_before(place.log, start.offset, *mask);
-    const MaskingLane lane{services.jobs.masks().lanes(), request.peer.uid};
+    const MaskingLane lane{services.jobs.masks().lanes(), who.limit_key()};
     writer = masked(std::move(writer), std::move(mask), std::move(before), lane);
   }
   auto response = log_response(form, std::move(writer));
@@ -150,9 +152,9 @@ async::Task<Response> read_log(Services& services, Request& request) {
   co_return response;
 }
 
-async::Task<Response> read_index(Services& services, Request& request) {
-  const auto job = services.resolve(request);
-  services.access.require_content(request.peer, job);
+async::Task<Response> read_index(Services& services, const Principal& who, Request& request) {
+  const auto job = services.resolve(who, request);
+  services.access.require_content(who, job);
   const auto place = place_of(services, request, job);
   if (!os::exists(place.log)) refuse_removed(job, place);
   auto read = [&] {
@@ -163,7 +165,7 @@ async::Task<Response> read_index(Services& services, Request& request) {
     }
     return text.empty() ? std::string("[]") : text + "]";
   };
-  const auto share = co_await services.shares.take(request.peer.uid);
+  const auto share = co_await services.shares.take(who.limit_key());
   auto entries = co_await async::offload(services.pool, read);
   co_return Response::json(R"({"entries":)" + std::move(entries) + "}");
 }
@@ -171,8 +173,8 @@ async::Task<Response> read_index(Services& services, Request& request) {
 }  // namespace
 
 void add_log_routes(http::Router& router, Services& services) {
-  router.add("GET", "/v1/jobs/{id}/log", [&](Request& request) { return read_log(services, request); });
-  router.add("GET", "/v1/jobs/{id}/log/index", [&](Request& request) { return read_index(services, request); });
+  add_route(router, services, "GET", "/v1/jobs/{id}/log", read_log);
+  add_route(router, services, "GET", "/v1/jobs/{id}/log/index", read_index);
 }
 
 }  // namespace berth::api

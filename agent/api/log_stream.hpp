@@ -20,7 +20,7 @@ async::Task<> send_log(LogSink& out, const std::string& log, const std::string& 
 struct Following {
   store::Sequence job = 0;
   model::JobId id;
-  uid_t reader = 0;
+  model::LimitKey reader = 0;
   int launch = 0;  // the first one; where there is none of at least this number yet, it is waited for
   std::optional<int>
       attempt;  // ends with this one; else with the job, with the logs of later attempts after the first's

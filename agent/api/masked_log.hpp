@@ -2,12 +2,11 @@
 
 // A log as its readers may see it: with the secrets of its job hidden, byte for byte as long as it is.
 
-#include <sys/types.h>
-
 #include <memory>
 #include <string>
 
 #include "agent/api/log_sink.hpp"
+#include "agent/model/principal.hpp"
 #include "runtime/async/lanes.hpp"
 #include "runtime/logs/mask.hpp"
 
@@ -16,7 +15,7 @@ namespace berth::api {
 // Where and for whom logs are masked: small pieces at once, others in a lane of the reader.
 struct MaskingLane {
   async::Lanes& lanes;
-  uid_t reader;
+  model::LimitKey reader;
 };
 
 // The next piece of a stream, masked.

@@ -13,14 +13,24 @@ namespace {
 
 using http::Request;
 using http::Response;
+using model::Principal;
 using nlohmann::json;
 
 Response status(const Services& services) {
   return Response::json(status_json(services.node, services.jobs, services.disk.use(), services.clock.now()).dump());
 }
 
-async::Task<Response> drain(Services& services, Request& request) {
-  services.access.require_node(request.peer);
+async::Task<Response> show_status(Services& services, const Principal& /*who*/, Request& /*request*/) {
+  co_return status(services);
+}
+
+async::Task<Response> metrics(Services& services, const Principal& /*who*/, Request& /*request*/) {
+  auto text = metrics_text(services.node, services.jobs, services.disk.use());
+  co_return Response::with_type("text/plain; version=0.0.4", std::move(text));
+}
+
+async::Task<Response> drain(Services& services, const Principal& who, Request& request) {
+  services.access.require_node(who);
   const auto text = co_await request.read_body(ByteSize(1 << 16));
   const auto body = text.empty() ? json::object() : model::parse_json(text);
   const bool stop = body.is_object() && body.value("stop", json(false)) == json(true);
@@ -29,8 +39,8 @@ async::Task<Response> drain(Services& services, Request& request) {
   co_return status(services);
 }
 
-async::Task<Response> resume(Services& services, Request& request) {
-  services.access.require_node(request.peer);
+async::Task<Response> resume(Services& services, const Principal& who, Request& request) {
+  services.access.require_node(who);
   co_await services.jobs.set_drained(false);
   co_return status(services);
 }
@@ -42,8 +52,8 @@ ByteSize free_from(const json& body) {
   return ByteSize(body["free_bytes"].get<std::uint64_t>());
 }
 
-async::Task<Response> collect_garbage(Services& services, Request& request) {
-  services.access.require_node(request.peer);
+async::Task<Response> collect_garbage(Services& services, const Principal& who, Request& request) {
+  services.access.require_node(who);
   const auto text = co_await request.read_body(ByteSize(1 << 16));
   const auto body = text.empty() ? json::object() : model::parse_json(text);
   disk::Cleaning wanted;
@@ -55,20 +65,18 @@ async::Task<Response> collect_garbage(Services& services, Request& request) {
   co_return Response::json(report_json(report, dry_run).dump());
 }
 
-async::Task<Response> usage(Services& services, Request& request) {
-  services.access.submitter(request.peer);
+async::Task<Response> usage(Services& services, const Principal& who, Request& /*request*/) {
   std::vector<RunningJob> running;
   for (const auto& [id, launch] : services.jobs.running())
     running.push_back({id, launch, services.directories.directory(id, launch)});
   auto read = [&] { return usage_json(running, services.clock); };
-  const auto share = co_await services.shares.take(request.peer.uid);
+  const auto share = co_await services.shares.take(who.limit_key());
   const auto answer = co_await async::offload(services.pool, read);
   co_return Response::json(answer.dump());
 }
 
-async::Task<Response> doctor(Services& services, Request& request) {
-  services.access.submitter(request.peer);
-  const auto share = co_await services.shares.take(request.peer.uid);
+async::Task<Response> doctor(Services& services, const Principal& who, Request& /*request*/) {
+  const auto share = co_await services.shares.take(who.limit_key());
   auto answer = co_await doctor_json(services);
   co_return Response::json(answer.dump());
 }
@@ -76,20 +84,13 @@ async::Task<Response> doctor(Services& services, Request& request) {
 }  // namespace
 
 void add_node_routes(http::Router& router, Services& services) {
-  router.add("GET", "/v1/status", [&](Request& request) -> async::Task<Response> {
-    services.access.submitter(request.peer);
-    co_return status(services);
-  });
-  router.add("GET", "/v1/usage", [&](Request& request) { return usage(services, request); });
-  router.add("GET", "/v1/doctor", [&](Request& request) { return doctor(services, request); });
-  router.add("GET", "/metrics", [&](Request& request) -> async::Task<Response> {
-    services.access.submitter(request.peer);
-    auto text = metrics_text(services.node, services.jobs, services.disk.use());
-    co_return Response::with_type("text/plain; version=0.0.4", std::move(text));
-  });
-  router.add("POST", "/v1/drain", [&](Request& request) { return drain(services, request); });
-  router.add("POST", "/v1/resume", [&](Request& request) { return resume(services, request); });
-  router.add("POST", "/v1/gc", [&](Request& request) { return collect_garbage(services, request); });
+  add_route(router, services, "GET", "/v1/status", show_status);
+  add_route(router, services, "GET", "/v1/usage", usage);
+  add_route(router, services, "GET", "/v1/doctor", doctor);
+  add_route(router, services, "GET", "/metrics", metrics);
+  add_route(router, services, "POST", "/v1/drain", drain);
+  add_route(router, services, "POST", "/v1/resume", resume);
+  add_route(router, services, "POST", "/v1/gc", collect_garbage);
 }
 
 }  // namespace berth::api

@@ -18,6 +18,7 @@ namespace {
 
 using http::Request;
 using http::Response;
+using model::Principal;
 using nlohmann::json;
 
 constexpr ByteSize kLargestDiff = 32_MiB;
@@ -56,8 +57,8 @@ async::Task<disk::Transit::Charge> spool_pack(Services& services, Request& reque
   co_return charge;
 }
 
-async::Task<Response> take_pack(Services& services, Request& request) {
-  const auto viewer = services.access.viewer(request.peer);
+async::Task<Response> take_pack(Services& services, const Principal& who, Request& request) {
+  const auto viewer = services.access.viewer(who);
   co_await services.quota.require_storage(viewer.uid, 0);
   auto file = nameless_file(services.incoming);
   auto charge = co_await spool_pack(services, request, viewer.uid, file);
@@ -84,9 +85,9 @@ async::Task<Response> take_pack(Services& services, Request& request) {
   co_return Response::json(upload_json(upload).dump(), 201);
 }
 
-async::Task<Response> show_snapshot(Services& services, Request& request) {
+async::Task<Response> show_snapshot(Services& services, const Principal& who, Request& request) {
   const auto digest = digest_parameter(request);
-  const auto upload = services.store.find_upload(digest, services.access.submitter(request.peer));
+  const auto upload = services.store.find_upload(digest, services.access.submitter(who));
   if (!upload) throw Error(Code::not_found, "snapshot " + digest.brief() + " is not here");
   co_return Response::json(upload_json(*upload).dump());
 }
@@ -119,10 +120,10 @@ std::uint64_t most_of_pack(const objects::Store& store, const Digest& snapshot) 
 }
 
 // Charged before it is written; it waits until others of the reader's have gone.
-async::Task<> make_pack(Services& services, const Digest digest, uid_t reader, Outgoing& outgoing) {
+async::Task<> make_pack(Services& services, const Digest digest, const Principal reader, Outgoing& outgoing) {
   auto measure = [&](const std::stop_token&) { return most_of_pack(services.objects, digest); };
-  const auto most = co_await async::offload(services.transfers, reader, measure);
-  outgoing.charge = co_await services.quota.copy(reader, most);
+  const auto most = co_await async::offload(services.transfers, reader.limit_key(), measure);
+  outgoing.charge = co_await services.quota.copy(services.access.submitter(reader), most);
   co_await services.disk.make_room(ByteSize(most));
   std::uint64_t written = 0;
   auto write = [&](const std::stop_token& stop) {
@@ -136,11 +137,11 @@ async::Task<> make_pack(Services& services, const Digest digest, uid_t reader, O
       os::write_all(outgoing.file, bytes);
     });
   };
-  co_await async::offload(services.transfers, reader, write);
+  co_await async::offload(services.transfers, reader.limit_key(), write);
   outgoing.charge.set(written);
 }
 
-async::Task<> stream_pack(http::Stream& out, Services& services, Digest digest, uid_t reader) {
+async::Task<> stream_pack(http::Stream& out, Services& services, Digest digest, Principal reader) {
   const auto pin = services.objects.pin({digest, true});
   Outgoing outgoing;
   co_await make_pack(services, digest, reader, outgoing);
@@ -148,7 +149,7 @@ async::Task<> stream_pack(http::Stream& out, Services& services, Digest digest, 
 }
 
 // Nothing of it is made for who has gone, or waits for long.
-Response send_pack(Services& services, const Digest digest, uid_t reader) {
+Response send_pack(Services& services, const Digest digest, const Principal& reader) {
   auto response = Response::stream("application/x-berth-pack", [&services, digest, reader](http::Stream& out) {
     return stream_pack(out, services, digest, reader);
   });
@@ -178,28 +179,28 @@ std::string why_none(const model::Attempt* attempt) {
   return why;
 }
 
-async::Task<Response> send_outputs(Services& services, Request& request) {
-  const auto job = services.resolve(request);
-  services.access.require_content(request.peer, job);
+async::Task<Response> send_outputs(Services& services, const Principal& who, Request& request) {
+  const auto job = services.resolve(who, request);
+  services.access.require_content(who, job);
   const auto* attempt = attempt_of(job, whole_number(request, "attempt"));
   if (attempt != nullptr && !attempt->outputs) refuse_removed(job, *attempt);
   if (attempt == nullptr || !attempt->outputs)
     throw Error(Code::not_found, job.id + " has no outputs",
                 services.jobs.is_final(job.sequence) ? why_none(attempt) : "they are collected when it has ended");
-  co_return send_pack(services, *attempt->outputs, request.peer.uid);
+  co_return send_pack(services, *attempt->outputs, who);
 }
 
-async::Task<Response> send_code(Services& services, Request& request) {
-  const auto job = services.resolve(request);
-  services.access.require_content(request.peer, job);
+async::Task<Response> send_code(Services& services, const Principal& who, Request& request) {
+  const auto job = services.resolve(who, request);
+  services.access.require_content(who, job);
   if (!job.request.snapshot)
     throw Error(Code::not_found, job.id + " has no code snapshot", "it was submitted with --no-code");
-  co_return send_pack(services, *job.request.snapshot, request.peer.uid);
+  co_return send_pack(services, *job.request.snapshot, who);
 }
 
-async::Task<Response> send_diff(Services& services, Request& request) {
-  const auto job = services.resolve(request);
-  services.access.require_content(request.peer, job);
+async::Task<Response> send_diff(Services& services, const Principal& who, Request& request) {
+  const auto job = services.resolve(who, request);
+  services.access.require_content(who, job);
   if (!job.request.diff)
     throw Error(Code::not_found, job.id + " has no diff", "its code was not in a git work tree, or had no changes");
   auto read = [&] { return services.objects.read(*job.request.diff); };
@@ -207,8 +208,8 @@ async::Task<Response> send_diff(Services& services, Request& request) {
   co_return Response::text(std::move(diff));
 }
 
-async::Task<Response> take_diff(Services& services, Request& request) {
-  const auto uid = services.access.submitter(request.peer);
+async::Task<Response> take_diff(Services& services, const Principal& who, Request& request) {
+  const auto uid = services.access.submitter(who);
   co_await services.quota.require_storage(uid, request.body.length().value_or(0));
   co_await services.disk.make_room();
   const auto diff = co_await request.read_body(kLargestDiff);
@@ -238,12 +239,12 @@ async::Task<Response> take_diff(Services& services, Request& request) {
 }  // namespace
 
 void add_snapshot_routes(http::Router& router, Services& services) {
-  router.add("POST", "/v1/snapshots", [&](Request& request) { return take_pack(services, request); });
-  router.add("GET", "/v1/snapshots/{digest}", [&](Request& request) { return show_snapshot(services, request); });
-  router.add("POST", "/v1/diffs", [&](Request& request) { return take_diff(services, request); });
-  router.add("GET", "/v1/jobs/{id}/outputs", [&](Request& request) { return send_outputs(services, request); });
-  router.add("GET", "/v1/jobs/{id}/code", [&](Request& request) { return send_code(services, request); });
-  router.add("GET", "/v1/jobs/{id}/diff", [&](Request& request) { return send_diff(services, request); });
+  add_route(router, services, "POST", "/v1/snapshots", take_pack);
+  add_route(router, services, "GET", "/v1/snapshots/{digest}", show_snapshot);
+  add_route(router, services, "POST", "/v1/diffs", take_diff);
+  add_route(router, services, "GET", "/v1/jobs/{id}/outputs", send_outputs);
+  add_route(router, services, "GET", "/v1/jobs/{id}/code", send_code);
+  add_route(router, services, "GET", "/v1/jobs/{id}/diff", send_diff);
 }
 
 }  // namespace berth::api

@@ -22,8 +22,8 @@ void explain_waiting(json& out, Sight sight, const jobs::Jobs& jobs, const model
 
 }  // namespace
 
-json shown_to(const http::Peer& peer, const Access& access, const jobs::Jobs& jobs, const model::Job& job) {
-  const auto sight = access.sight(peer, job);
+json shown_to(const model::Principal& who, const Access& access, const jobs::Jobs& jobs, const model::Job& job) {
+  const auto sight = access.sight(who, job);
   auto out = sight == Sight::outline ? model::outline_json(job, model::Reasons::no) : model::to_json(job);
   if (sight == Sight::readable) {
     out["environment_variables"] = json::object();
@@ -33,10 +33,10 @@ json shown_to(const http::Peer& peer, const Access& access, const jobs::Jobs& jo
   return out;
 }
 
-json row_for(const http::Peer& peer, const Access& access, const jobs::Jobs& jobs, const store::ListedJob& listed,
+json row_for(const model::Principal& who, const Access& access, const jobs::Jobs& jobs, const store::ListedJob& listed,
              Explain explain) {
   const auto& job = listed.job;
-  const auto sight = access.sight(peer, job);
+  const auto sight = access.sight(who, job);
   const bool outline = sight == Sight::outline;
   auto out = model::outline_json(job, outline ? model::Reasons::no : model::Reasons::yes);
   if (!outline) {
@@ -48,8 +48,8 @@ json row_for(const http::Peer& peer, const Access& access, const jobs::Jobs& job
   return out;
 }
 
-json event_for(const http::Peer& peer, const Access& access, const model::Event& event) {
-  const bool outline = access.sight(peer, event.uid) == Sight::outline;
+json event_for(const model::Principal& who, const Access& access, const model::Event& event) {
+  const bool outline = access.sight(who, event.uid) == Sight::outline;
   return model::to_json(outline ? model::in_outline(event) : event);
 }
 

@@ -215,8 +215,11 @@ class Agent {
   http::Limits limits() const {
     http::Limits limits;
     limits.connections = config_.max_connections;
-    limits.connections_per_user = config_.max_connections_per_user;
-    limits.trusted = [agent = ::geteuid()](uid_t user) { return user == 0 || user == agent; };
+    limits.connections_per_source = config_.max_connections_per_user;
+    limits.trusted = [agent = ::geteuid()](const http::Peer& peer) {
+      const auto* local = std::get_if<http::LocalPeer>(&peer);
+      return local != nullptr && (local->uid == 0 || local->uid == agent);
+    };
     return limits;
   }
 

@@ -303,13 +303,18 @@ Task<> Jobs::wait_until_over(Sequence job, int launch) {
   }
 }
 
-Task<Masks::Kept> Jobs::mask_of(Sequence job, uid_t reader) {
+Task<std::string> Jobs::name_of(model::Principal who) {
+  if (auto name = who.name()) co_return std::move(*name);
+  co_return co_await user_name(*who.uid());
+}
+
+Task<Masks::Kept> Jobs::mask_of(Sequence job, model::Principal reader) {
   return context_.masks.of(job, reader, [this, job, reader] { return context_.secrets.values_of(job, reader); });
 }
 
-Task<Masks::Kept> Jobs::mask_of(Digest environment, uid_t reader) {
+Task<Masks::Kept> Jobs::mask_of(Digest environment, model::Principal reader) {
   auto values = co_await context_.secrets.values_of(environment, reader);
-  co_return co_await context_.masks.make(std::move(values), reader);
+  co_return co_await context_.masks.make(std::move(values), std::move(reader));
 }
 
 }  // namespace berth::jobs

@@ -71,6 +71,8 @@ class Jobs {
   Counts counts() const;
   // What the user databases call him; the number as text where they cannot be asked, or know none.
   Task<std::string> user_name(uid_t uid) { return context_.identities.name_of(uid); }
+  // What a record says of who did something.
+  Task<std::string> name_of(model::Principal who);
   // At most so many live jobs: those that run or finalize, oldest first, then the waiting ones in the order in which
   // the queue considers them, the held ones last.
   std::vector<Sequence> in_order(std::size_t most) const;
@@ -81,10 +83,10 @@ class Jobs {
   // The jobs that have a supervisor, oldest first.
   std::vector<RunningLaunch> running() const;
   // What its readers must not see of a job's logs.
-  Task<Masks::Kept> mask_of(Sequence job, uid_t reader);
-  // The same of an environment's build: what the reader's own jobs brought along for it, to root all of them. What
-  // others brought along hides nothing, or he could try what it is.
-  Task<Masks::Kept> mask_of(Digest environment, uid_t reader);
+  Task<Masks::Kept> mask_of(Sequence job, model::Principal reader);
+  // The same of an environment's build: what the reader's own jobs brought along for it, to an administrator all of
+  // them. What others brought along hides nothing, or he could try what it is.
+  Task<Masks::Kept> mask_of(Digest environment, model::Principal reader);
   Masks& masks() { return context_.masks; }
 
   // As of JobEnvironments, for what is made before a job needs it.

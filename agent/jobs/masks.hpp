@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/jobs/secret_masks.hpp"
+#include "agent/model/principal.hpp"
 #include "runtime/async/lanes.hpp"
 #include "runtime/async/shares.hpp"
 
@@ -25,20 +26,20 @@ class Masks {
 
   // The mask of a job, made of what `open` comes to unless somebody has it. Code::unavailable where the reader, or all
   // together, have as many as there may be; root gets in.
-  async::Task<Kept> of(std::int64_t job, uid_t reader, std::function<async::Task<Values>()> open);
-  async::Task<Kept> make(Values values, uid_t reader);
+  async::Task<Kept> of(std::int64_t job, model::Principal reader, std::function<async::Task<Values>()> open);
+  async::Task<Kept> make(Values values, model::Principal reader);
   // The same error with none of the secrets in its words; without its words where they cannot be masked.
-  async::Task<Error> hide(Error error, const model::JobSecrets& secrets, uid_t owner);
+  async::Task<Error> hide(Error error, const model::JobSecrets& secrets, async::Lanes::Owner owner);
 
   async::Lanes& lanes() { return lanes_; }
 
  private:
   // Of memory, by reader; outlives the masks.
   struct Ledger {
-    std::map<uid_t, std::size_t> bytes;
+    std::map<model::LimitKey, std::size_t> bytes;
     std::size_t in_all = 0;  // but root's
-    void add(uid_t reader, std::size_t bytes);
-    void subtract(uid_t reader, std::size_t bytes);
+    void add(const model::Principal& reader, std::size_t more);
+    void subtract(const model::Principal& reader, std::size_t less);
   };
   struct Charged;
   struct Entry {
@@ -46,7 +47,7 @@ class Masks {
     async::Shares making{1};
   };
 
-  void check_room(uid_t reader, std::size_t bytes) const;
+  void check_room(const model::Principal& reader, std::size_t bytes) const;
 
   async::Lanes lanes_{{1, 2}};
   std::shared_ptr<Ledger> ledger_ = std::make_shared<Ledger>();

@@ -47,7 +47,7 @@ Task<model::JobSecrets> Secrets::of(const model::Job& job) {
   co_return secrets;
 }
 
-Task<Masks::Values> Secrets::values_of(store::Sequence job, uid_t reader) {
+Task<Masks::Values> Secrets::values_of(store::Sequence job, model::Principal reader) {
   Masks::Values values;
   const auto whole = co_await store_.read(job);
   if (!whole || !model::has_secrets(whole->request)) co_return values;
@@ -57,14 +57,15 @@ Task<Masks::Values> Secrets::values_of(store::Sequence job, uid_t reader) {
   auto open = [&](const std::stop_token&) {
     values = model::values_to_mask(box_.open(whole->request.submission_id, *sealed));
   };
-  co_await async::offload(masks_.lanes(), reader, open);
+  co_await async::offload(masks_.lanes(), reader.limit_key(), open);
   co_return values;
 }
 
-Task<Masks::Values> Secrets::values_of(Digest environment, uid_t reader) {
+Task<Masks::Values> Secrets::values_of(Digest environment, model::Principal reader) {
   std::set<std::string> all;
   std::size_t bytes = 0;
-  const store::Viewer viewer{reader, reader == 0};
+  if (!reader.account()) co_return Masks::Values{};  // who has no jobs here brought nothing along
+  const store::Viewer viewer{*reader.account(), reader.has(model::Role::administrator)};
   const auto jobs = co_await store_.jobs_in(environment, viewer);
   for (const auto job : jobs) {
     const auto whole = co_await store_.read(job);
@@ -79,7 +80,7 @@ Task<Masks::Values> Secrets::values_of(Digest environment, uid_t reader) {
         if (all.insert(std::move(value)).second) bytes += length;
       }
     };
-    co_await async::offload(masks_.lanes(), reader, open);
+    co_await async::offload(masks_.lanes(), reader.limit_key(), open);
     if (bytes > model::kMostMasked) break;  // it is refused for that
   }
   co_return Masks::Values{all.begin(), all.end()};

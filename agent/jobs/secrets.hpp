@@ -28,8 +28,8 @@ class Secrets {
   async::Task<model::JobSecrets> of(const model::Job& job);
 
   // What readers of a job's logs, or of an environment's build, must not see; read and opened in their lanes.
-  async::Task<Masks::Values> values_of(store::Sequence job, uid_t reader);
-  async::Task<Masks::Values> values_of(Digest environment, uid_t reader);
+  async::Task<Masks::Values> values_of(store::Sequence job, model::Principal reader);
+  async::Task<Masks::Values> values_of(Digest environment, model::Principal reader);
 
   // Once, after an upgrade from a version that stored them within requests, and credentials for registries in files
   // of `old_credentials`.

@@ -12,20 +12,20 @@ constexpr std::uint64_t kSmall = 64U << 10;
 void MemoryBudget::Share::take(std::uint64_t bytes) {
   small_ += bytes;
   if (small_ <= kSmall) return;
-  auto& user = budget_.users_[user_];
-  if (user + bytes > budget_.per_user_) {
-    if (user == 0) budget_.users_.erase(user_);
+  auto& own = budget_.sources_[source_];
+  if (own + bytes > budget_.per_source_) {
+    if (own == 0) budget_.sources_.erase(source_);
     throw Error(Code::unavailable,
-                "your requests under way would take more than " + to_text(ByteSize(budget_.per_user_)) + " of memory",
+                "your requests under way would take more than " + to_text(ByteSize(budget_.per_source_)) + " of memory",
                 "try again when one of them is done");
   }
   if (budget_.all_ + bytes > budget_.in_all_) {
-    if (user == 0) budget_.users_.erase(user_);
+    if (own == 0) budget_.sources_.erase(source_);
     throw Error(Code::unavailable,
                 "all requests under way would take more than " + to_text(ByteSize(budget_.in_all_)) + " of memory",
                 "try again in a moment");
   }
-  user += bytes;
+  own += bytes;
   budget_.all_ += bytes;
   taken_ += bytes;
 }
@@ -33,9 +33,9 @@ void MemoryBudget::Share::take(std::uint64_t bytes) {
 void MemoryBudget::Share::give_back() {
   if (taken_ == 0) return;
   budget_.all_ -= taken_;
-  const auto found = budget_.users_.find(user_);
+  const auto found = budget_.sources_.find(source_);
   found->second -= taken_;
-  if (found->second == 0) budget_.users_.erase(found);
+  if (found->second == 0) budget_.sources_.erase(found);
   taken_ = small_ = 0;
 }
 

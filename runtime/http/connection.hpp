@@ -1,48 +1,53 @@
 #pragma once
 
-// One accepted unix socket, as the session uses it.
+// One accepted connection, as the session uses it: over a unix socket (unix_connection.hpp) or over TLS
+// (tls_connection.hpp).
 
-#include <boost/asio/local/stream_protocol.hpp>
-#include <initializer_list>
+#include <functional>
+#include <memory>
 #include <span>
 #include <string_view>
-#include <vector>
 
 #include "runtime/async/task.hpp"
-#include "runtime/http/request.hpp"
+#include "runtime/http/peer.hpp"
+#include "runtime/os/fd.hpp"
 
 namespace berth::http {
 
 class Connection {
  public:
-  using Socket = boost::asio::local::stream_protocol::socket;
+  virtual ~Connection() = default;
 
-  explicit Connection(Socket socket);
+  // What it tells of a certificate is known once it is open.
+  virtual Peer peer() const = 0;
 
-  Peer peer() const;
+  // Whether open() has work to do before anything can be read or sent.
+  virtual bool must_open() const { return false; }
+  // Agrees with the client on how to talk. Throws Error and is broken where there is no agreement; Cancelled after
+  // cancel().
+  virtual async::Task<> open() { co_return; }
 
   // 0 when the client sends nothing more. Throws Cancelled after cancel().
-  async::Task<std::size_t> read_some(std::span<char> buffer);
-  // Sends what the kernel takes at once and removes it from the pieces; throws Error(Code::unavailable) when
-  // the client is gone.
-  void send_some(std::span<std::string_view> pieces);
-  async::Task<> readable();
-  async::Task<> writable();
-  // Until the client has closed the connection. One that has only finished sending is still there.
-  async::Task<> gone();
-  bool broken() const { return broken_; }
+  virtual async::Task<std::size_t> read_some(std::span<char> buffer) = 0;
+  // Sends what the kernel takes at once and removes from the pieces what needs no further call; true when all of it has
+  // gone. Throws Error(Code::unavailable) when the client is gone.
+  virtual bool send_some(std::span<std::string_view> pieces) = 0;
+  // Until read_some() has something to give, or the end.
+  virtual async::Task<> readable() = 0;
+  virtual async::Task<> writable() = 0;
+  // Until the client has closed the connection.
+  virtual async::Task<> gone() = 0;
+  virtual bool broken() const = 0;
   // Whether something has arrived that was not read yet.
-  bool has_input();
+  virtual bool has_input() = 0;
 
-  void cancel();     // what waits throws Cancelled
-  void end_input();  // a read returns what is there, then 0
-  void end_output();
-
- private:
-  bool hung_up();
-
-  Socket socket_;
-  bool broken_ = false;
+  virtual void cancel() = 0;  // what waits throws Cancelled
+  virtual void end_input() = 0;  // a read returns what is there, then 0
+  virtual void end_output() = 0;
 };
+
+// What an accepted socket, which does not block, becomes. Throws Error for a client that has gone already.
+using MakeConnection = std::function<std::unique_ptr<Connection>(const async::Executor&, os::Fd accepted)>;
+std::unique_ptr<Connection> make_unix_connection(const async::Executor& executor, os::Fd accepted);
 
 }  // namespace berth::http

@@ -2,8 +2,6 @@
 
 // A request as a handler sees it. Its body is not read until the handler asks for it.
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -15,6 +13,7 @@
 #include "runtime/base/units.hpp"
 #include "runtime/http/allowance.hpp"
 #include "runtime/http/headers.hpp"
+#include "runtime/http/peer.hpp"
 #include "runtime/http/target.hpp"
 #include "runtime/os/fd.hpp"
 
@@ -23,13 +22,6 @@ class Pool;
 }
 
 namespace berth::http {
-
-// Who is at the other end of the socket, as the kernel tells (SO_PEERCRED).
-struct Peer {
-  pid_t pid = 0;
-  uid_t uid = static_cast<uid_t>(-1);
-  gid_t gid = static_cast<gid_t>(-1);
-};
 
 // The bytes after the header. The first read answers "Expect: 100-continue". A read that makes no progress
 // for the server's body_time throws Error(Code::timeout), as do reads that waited so long for a few kilobytes together;

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -32,37 +32,48 @@ namespace berth::http {
 namespace asio = boost::asio;
 namespace {
 
-using Protocol = asio::local::stream_protocol;
-using asio::basic_socket_acceptor;
-
 constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 // In one turn of the loop. To accept is cheap, and brings those to their turn who stand behind many of another's.
 constexpr std::size_t kAcceptedAtOnce = 64;
 constexpr std::size_t kAdmittedAtOnce = 4;
 constexpr std::chrono::milliseconds kWithoutDescriptors{100};
 
+// What accept() tells of a connection that has failed already (accept(2)).
+bool is_of_connection(int error_number) {
+  for (const int each :
+       {EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH})
+    if (error_number == each) return true;
+  return false;
+}
+
 }  // namespace
+
+bool is_root(const Peer& peer) {
+  const auto* local = std::get_if<LocalPeer>(&peer);
+  return local != nullptr && local->uid == 0;
+}
 
 class Server::State : public SessionHost {
  public:
-  State(async::Executor executor, os::Fd listener, const Router& router, Limits limits, OnFailure on_failure)
+  State(async::Executor executor, os::Fd listener, const Router& router, Limits limits, OnFailure on_failure,
+        MakeConnection make_connection)
       : router_(router),
         limits_(std::move(limits)),
-        memory_(limits_.memory_per_user, limits_.memory),
-        shares_(limits_.requests_per_user),
+        memory_(limits_.memory_per_source, limits_.memory),
+        shares_(limits_.requests_per_source),
         on_failure_(std::move(on_failure)),
+        make_connection_(std::move(make_connection)),
+        executor_(executor),
         timer_(executor),
-        acceptor_(executor, Protocol(), listener.get()),
-        nursery_(executor, [this](std::exception_ptr failure) { report(std::move(failure)); }) {
-    listener.release();  // the acceptor closes it
-  }
+        listener_(executor, listener.release()),
+        nursery_(executor, [this](std::exception_ptr failure) { report(std::move(failure)); }) {}
 
   async::Task<> run() { co_await async::with_cleanup(accept_all(), drain()); }
 
   void stop() {
     stopping_ = true;
     boost::system::error_code ignored;
-    acceptor_.close(ignored);
+    listener_.close(ignored);
     for (auto* session : sessions_) session->stop();
   }
 
@@ -72,9 +83,9 @@ class Server::State : public SessionHost {
   const Limits& limits() const override { return limits_; }
   void report(std::exception_ptr failure) override { on_failure_(std::move(failure)); }
   MemoryBudget& memory() override { return memory_; }
-  async::Task<async::Shares::Share> share(uid_t user) override {
-    if (limits_.trusted(user)) co_return async::Shares::Share();
-    co_return co_await shares_.take(user);
+  async::Task<async::Shares::Share> share(const Peer& peer) override {
+    if (limits_.trusted(peer)) co_return async::Shares::Share();
+    co_return co_await shares_.take(source_of(peer).value);
   }
 
   // One timer for all sessions, set for the earliest time limit only while there is one.
@@ -88,21 +99,21 @@ class Server::State : public SessionHost {
   }
 
  private:
-  // A connection's place, among all and among its user's, for as long as it is served.
+  // A connection's place, among all and among its source's, for as long as it is served.
   class Place {
    public:
-    Place(std::map<uid_t, std::size_t>& taken, uid_t user) : taken_(&taken), user_(user) { ++taken[user]; }
-    Place(Place&& other) noexcept : taken_(std::exchange(other.taken_, nullptr)), user_(other.user_) {}
+    Place(std::map<Source, std::size_t>& taken, Source source) : taken_(&taken), source_(source) { ++taken[source]; }
+    Place(Place&& other) noexcept : taken_(std::exchange(other.taken_, nullptr)), source_(other.source_) {}
     Place& operator=(Place&&) = delete;
     ~Place() {
       if (taken_ == nullptr) return;
-      const auto found = taken_->find(user_);
+      const auto found = taken_->find(source_);
       if (--found->second == 0) taken_->erase(found);
     }
 
    private:
-    std::map<uid_t, std::size_t>* taken_;
-    uid_t user_;
+    std::map<Source, std::size_t>* taken_;
+    Source source_;
   };
 
   async::Task<> accept_all() {
@@ -120,7 +131,7 @@ class Server::State : public SessionHost {
   }
 
   async::Task<> somebody_comes() {
-    const auto [failure] = co_await acceptor_.async_wait(asio::socket_base::wait_read, kToken);
+    const auto [failure] = co_await listener_.async_wait(asio::posix::descriptor_base::wait_read, kToken);
     if (!failure || stopping_) co_return;
     if (failure == asio::error::operation_aborted) throw Cancelled();
     report(std::make_exception_ptr(errno_error(failure.value(), "wait for", "connections")));
@@ -130,38 +141,36 @@ class Server::State : public SessionHost {
   // As many as there are, up to a bound; false where the machine lacks what they need.
   bool accept_some() {
     for (std::size_t accepted = 0; accepted < kAcceptedAtOnce && arrivals_.size() < limits_.connections; ++accepted) {
-      os::Fd descriptor(::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-      boost::system::error_code failure(descriptor ? 0 : errno, boost::system::system_category());
-      Protocol::socket socket(acceptor_.get_executor());
-      if (!failure) socket.assign(Protocol(), descriptor.get(), failure);
-      if (failure == asio::error::would_block) return true;
-      if (failure == asio::error::interrupted || failure == asio::error::connection_aborted) continue;
-      if (failure) {
-        report(std::make_exception_ptr(errno_error(failure.value(), "accept", "a connection")));
+      os::Fd socket(::accept4(listener_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      if (!socket && (errno == EAGAIN || errno == EWOULDBLOCK)) return true;
+      if (!socket && is_of_connection(errno)) continue;
+      if (!socket) {
+        report(std::make_exception_ptr(errno_error(errno, "accept", "a connection")));
         return false;
       }
-      descriptor.release();
-      receive(Connection(std::move(socket)));
+      receive(std::move(socket));
     }
     return true;
   }
 
-  void receive(Connection connection) {
-    uid_t user = 0;
+  void receive(os::Fd socket) {
+    std::unique_ptr<Connection> connection;
     try {
-      user = connection.peer().uid;
+      connection = make_connection_(executor_, std::move(socket));
     } catch (const Error&) {
       return;  // gone already
     }
-    if (!limits_.trusted(user) && arrivals_.of(user) >= limits_.connections_per_user)
-      return refuse(connection, too_many(arrivals_.of(user)));
-    arrivals_.add(user, std::move(connection));
+    const auto peer = connection->peer();
+    const auto source = source_of(peer);
+    if (!limits_.trusted(peer) && arrivals_.of(source) >= limits_.connections_per_source)
+      return refuse(*connection, too_many(arrivals_.of(source)));
+    arrivals_.add(source, std::move(connection));
   }
 
-  void admit(std::pair<uid_t, Connection> arrival) {
-    auto& [user, connection] = arrival;
-    if (const auto refusal = make_place_for(user)) return refuse(connection, *refusal);
-    nursery_.spawn(serve(std::move(connection), Place(places_, user)));
+  void admit(std::pair<Source, std::unique_ptr<Connection>> arrival) {
+    auto& [source, connection] = arrival;
+    if (const auto refusal = make_place_for(connection->peer())) return refuse(*connection, *refusal);
+    nursery_.spawn(serve(std::move(connection), Place(places_, source)));
   }
 
   struct Refusal {
@@ -175,11 +184,12 @@ class Server::State : public SessionHost {
   }
 
   // Why there is none.
-  std::optional<Refusal> make_place_for(uid_t user) {
-    const bool trusted = limits_.trusted(user);
-    const auto found = places_.find(user);
+  std::optional<Refusal> make_place_for(const Peer& peer) {
+    const bool trusted = limits_.trusted(peer);
+    const auto source = source_of(peer);
+    const auto found = places_.find(source);
     const auto own = found == places_.end() ? 0 : found->second;
-    if (!trusted && own >= limits_.connections_per_user && !close_idle(user)) return too_many(own);
+    if (!trusted && own >= limits_.connections_per_source && !close_idle(source)) return too_many(own);
     const auto reserved = trusted ? 0 : std::min(limits_.reserved_connections, limits_.connections / 2);
     if (nursery_.size() - leaving() >= limits_.connections - reserved && !close_idle(busiest_with_idle()))
       return Refusal{
@@ -193,26 +203,27 @@ class Server::State : public SessionHost {
         std::count_if(sessions_.begin(), sessions_.end(), [](const Session* session) { return session->leaving(); }));
   }
 
-  std::optional<uid_t> busiest_with_idle() const {
-    std::map<uid_t, std::size_t> idle;
+  std::optional<Source> busiest_with_idle() const {
+    std::map<Source, std::size_t> idle;
     for (const auto* session : sessions_)
-      if (session->idle()) ++idle[session->user()];
-    std::optional<uid_t> busiest;
-    for (const auto& [user, count] : idle)
-      if (!busiest || places_.at(user) > places_.at(*busiest)) busiest = user;
+      if (session->idle()) ++idle[session->source()];
+    std::optional<Source> busiest;
+    for (const auto& [source, count] : idle)
+      if (!busiest || places_.at(source) > places_.at(*busiest)) busiest = source;
     return busiest;
   }
 
-  // Of the user's idle connections the oldest.
-  bool close_idle(std::optional<uid_t> user) {
-    if (!user) return false;
+  // Of the source's idle connections the oldest.
+  bool close_idle(std::optional<Source> source) {
+    if (!source) return false;
     for (auto* session : sessions_)
-      if (session->user() == *user && session->leave()) return true;
+      if (session->source() == *source && session->leave()) return true;
     return false;
   }
 
   // In one go, waiting for nothing: the answer fits into the socket's buffer.
   void refuse(Connection& connection, const Refusal& refusal) {
+    if (connection.must_open()) return;  // nothing can be told yet
     const auto body = to_json(refusal.error);
     const std::string head = "HTTP/1.1 " + std::to_string(refusal.status) + " " +
                              std::string(reason_phrase(refusal.status)) +
@@ -225,7 +236,7 @@ class Server::State : public SessionHost {
     }
   }
 
-  async::Task<> serve(Connection connection, Place place) {
+  async::Task<> serve(std::unique_ptr<Connection> connection, Place place) {
     const Place kept(std::move(place));
     Session session(*this, std::move(connection));
     const auto self = sessions_.insert(sessions_.end(), &session);
@@ -262,20 +273,23 @@ class Server::State : public SessionHost {
   MemoryBudget memory_;
   async::Shares shares_;
   OnFailure on_failure_;
+  MakeConnection make_connection_;
+  async::Executor executor_;
   asio::steady_timer timer_;
   std::optional<Steady> wake_;
-  basic_socket_acceptor<Protocol> acceptor_;
-  Arrivals<Connection> arrivals_;
-  std::map<uid_t, std::size_t> places_;
+  asio::posix::stream_descriptor listener_;
+  Arrivals<std::unique_ptr<Connection>> arrivals_;
+  std::map<Source, std::size_t> places_;
   std::list<Session*> sessions_;  // the oldest first
   bool stopping_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for the timer's handler
   async::Nursery nursery_;
 };
 
-Server::Server(async::Executor executor, os::Fd listener, const Router& router, Limits limits, OnFailure on_failure)
-    : state_(std::make_unique<State>(std::move(executor), std::move(listener), router, limits, std::move(on_failure))) {
-}
+Server::Server(async::Executor executor, os::Fd listener, const Router& router, Limits limits, OnFailure on_failure,
+               MakeConnection make_connection)
+    : state_(std::make_unique<State>(std::move(executor), std::move(listener), router, std::move(limits),
+                                     std::move(on_failure), std::move(make_connection))) {}
 Server::~Server() = default;
 
 async::Task<> Server::run() { return state_->run(); }

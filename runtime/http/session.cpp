@@ -169,24 +169,25 @@ class Session::ChunkedStream : public Stream {
   bool begun_ = false;
 };
 
-Session::Session(SessionHost& host, Connection connection)
+Session::Session(SessionHost& host, std::unique_ptr<Connection> connection)
     : host_(host),
       connection_(std::move(connection)),
-      peer_(connection_.peer()),
+      peer_(connection_->peer()),
+      source_(source_of(peer_)),
       parser_(host.limits().header, host.limits().fields),
       buffer_(kSmallBuffer, '\0') {}
 
 void Session::stop() {
   stopping_ = true;
-  if (idle_) connection_.end_input();
-  if (streaming_) connection_.cancel();
+  if (idle_) connection_->end_input();
+  if (streaming_) connection_->cancel();
 }
 
 bool Session::leave() {
-  if (!idle() || connection_.has_input()) return false;
+  if (!idle() || connection_->has_input()) return false;
   leaving_ = true;
   stopping_ = true;
-  connection_.end_input();
+  connection_->end_input();
   return true;
 }
 
@@ -194,12 +195,13 @@ std::optional<Steady> Session::expire(Steady now) {
   if (!due_ || *due_ > now) return due_;
   due_.reset();
   late_ = true;
-  connection_.cancel();
+  connection_->cancel();
   return std::nullopt;
 }
 
 async::Task<> Session::serve() {
   try {
+    if (connection_->must_open()) co_await this->open();
     bool open = true;
     while (open) {
       open = co_await next_request();
@@ -208,8 +210,24 @@ async::Task<> Session::serve() {
       if (open && !unread().empty()) co_await boost::asio::post(boost::asio::use_awaitable);
     }
   } catch (const Error&) {
-    if (!connection_.broken() && !late_) throw;  // a client that left or fell silent is nobody's failure
+    if (!connection_->broken() && !late_) throw;  // a client that left or fell silent is nobody's failure
   }
+}
+
+// For as long as it is not open it counts as idle: it gives way to others.
+async::Task<> Session::open() {
+  set_due(host_.limits().handshake_time);
+  idle_ = true;
+  try {
+    co_await connection_->open();
+  } catch (const Cancelled&) {
+    due_.reset();
+    if (!late_) throw;
+    throw Error(Code::timeout, "the client did not say in time how to talk");
+  }
+  idle_ = false;
+  due_.reset();
+  peer_ = connection_->peer();
 }
 
 // Reads a request's header; what is wrong with it is answered here and ends the connection. False: no more
@@ -219,7 +237,7 @@ async::Task<bool> Session::next_request() {
   try {
     co_return co_await read_head();
   } catch (const Error& error) {
-    if (connection_.broken()) throw;
+    if (connection_->broken()) throw;
     if (late_ && !parser_.begun()) co_return false;  // it was idle for too long
     const int status = late_ ? 408 : error.code() == Code::too_large ? 431 : http_status(error.code());
     refusal = with_status(error, status);
@@ -273,10 +291,10 @@ async::Task<bool> Session::answer() {
   request.path = std::move(head.target);
   request.headers = std::move(head.headers);
   request.peer = peer_;
-  MemoryBudget::Share memory(host_.memory(), peer_.uid);
-  if (!host_.limits().trusted(peer_.uid)) request.memory = &memory;
+  MemoryBudget::Share memory(host_.memory(), source_);
+  if (!host_.limits().trusted(peer_)) request.memory = &memory;
   const Response response = co_await respond(request);
-  if (connection_.broken()) co_return false;
+  if (connection_->broken()) co_return false;
   if (response.writer() && request.method != "HEAD") co_return co_await send_stream(request, response, body);
   co_return co_await send(request, response, body);
 }
@@ -290,7 +308,7 @@ async::Task<Response> Session::respond(Request& request) {
     auto match = host_.router().find(request.method, target.segments);
     if (match.handler != nullptr) {
       request.parameters = std::move(match.parameters);
-      const auto share = co_await host_.share(peer_.uid);
+      const auto share = co_await host_.share(peer_);
       auto response = co_await (*match.handler)(request);
       // What it was read into is gone; the answer stays until the client has taken it.
       if (request.memory != nullptr) {
@@ -356,7 +374,7 @@ async::Task<bool> Session::send_stream(const Request& request, const Response& r
   streaming_ = true;
   try {
     if (stopping_) throw Cancelled();
-    client_gone = co_await async::run_until(response.writer()(stream), connection_.gone());
+    client_gone = co_await async::run_until(response.writer()(stream), connection_->gone());
   } catch (...) {
     failure = std::current_exception();
   }
@@ -364,7 +382,7 @@ async::Task<bool> Session::send_stream(const Request& request, const Response& r
 
   const auto state = co_await async::this_coro::cancellation_state;
   if (state.cancelled() != boost::asio::cancellation_type::none) throw Cancelled();
-  if (client_gone || connection_.broken() || late_) co_return false;
+  if (client_gone || connection_->broken() || late_) co_return false;
   if (!failure) {
     co_await stream.finish();
     co_return keep && !stopping_;
@@ -381,7 +399,7 @@ async::Task<bool> Session::send_stream(const Request& request, const Response& r
 // Reads on a little after a refusal that leaves input unread, so that a client which is still sending gets to
 // see the answer.
 async::Task<> Session::linger() {
-  connection_.end_output();
+  connection_->end_output();
   std::string scrap(kLargeBuffer, '\0');
   const auto end = std::chrono::steady_clock::now() + kLingerTime;
   for (std::size_t dropped = 0; dropped < kLingerBytes;) {
@@ -398,7 +416,7 @@ async::Task<std::size_t> Session::receive(std::span<char> buffer, std::chrono::m
   set_due(limit);
   std::size_t n = 0;
   try {
-    n = co_await connection_.read_some(buffer);
+    n = co_await connection_->read_some(buffer);
   } catch (const Cancelled&) {
     due_.reset();
     if (!late_) throw;
@@ -411,7 +429,7 @@ async::Task<std::size_t> Session::receive(std::span<char> buffer, std::chrono::m
 async::Task<> Session::until_readable(std::chrono::milliseconds limit) {
   set_due(limit);
   try {
-    co_await connection_.readable();
+    co_await connection_->readable();
   } catch (const Cancelled&) {
     due_.reset();
     if (!late_) throw;
@@ -440,16 +458,14 @@ void Session::take(std::size_t n) {
 }
 
 async::Task<> Session::flush(std::span<std::string_view> pieces, std::chrono::milliseconds limit, Limit of) {
-  auto sent = [&] { return std::ranges::all_of(pieces, [](std::string_view piece) { return piece.empty(); }); };
   std::optional<Steady> end;
   while (true) {
-    connection_.send_some(pieces);
-    if (sent()) co_return;
+    if (connection_->send_some(pieces)) co_return;
     if (!end) end = std::chrono::steady_clock::now() + limit;
     set_due(limit);
     if (due_ && of == Limit::all) due_ = *end;
     try {
-      co_await connection_.writable();
+      co_await connection_->writable();
     } catch (const Cancelled&) {
       due_.reset();
       if (!late_) throw;

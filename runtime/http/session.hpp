@@ -1,8 +1,9 @@
 #pragma once
 
-// One connection from its first request to its last: reads a request, has it answered, and again.
+// One connection from its first request to its last, over any transport: reads a request, has it answered, and again.
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,15 +27,15 @@ class SessionHost {
   virtual const Limits& limits() const = 0;
   virtual void report(std::exception_ptr failure) = 0;
   virtual MemoryBudget& memory() = 0;
-  // A user's share of the requests that are answered at a time.
-  virtual async::Task<async::Shares::Share> share(uid_t user) = 0;
+  // A client's share of the requests that are answered at a time, of what his source may have.
+  virtual async::Task<async::Shares::Share> share(const Peer& peer) = 0;
   // Sees to it that expire() is called once `due` has passed, if the session still waits then.
   virtual void watch(Steady due) = 0;
 };
 
 class Session {
  public:
-  Session(SessionHost& host, Connection connection);
+  Session(SessionHost& host, std::unique_ptr<Connection> connection);
 
   // Until the connection ends.
   async::Task<> serve();
@@ -43,7 +44,7 @@ class Session {
   void stop();
   // Ends an idle connection; false when it is none any more, because a request has arrived.
   bool leave();
-  uid_t user() const { return peer_.uid; }
+  Source source() const { return source_; }
   bool idle() const { return idle_ && !leaving_; }
   bool leaving() const { return leaving_; }
   // Ends the wait whose time is up; the next due time if it is not up yet.
@@ -53,6 +54,7 @@ class Session {
   class RequestBody;
   class ChunkedStream;
 
+  async::Task<> open();
   async::Task<bool> next_request();
   async::Task<bool> read_head();
   async::Task<bool> answer();
@@ -75,8 +77,9 @@ class Session {
   void take(std::size_t n);
 
   SessionHost& host_;
-  Connection connection_;
+  const std::unique_ptr<Connection> connection_;
   Peer peer_;
+  const Source source_;
   RequestParser parser_;
   std::string buffer_;  // received and not yet used: [begin_, end_)
   std::size_t begin_ = 0;

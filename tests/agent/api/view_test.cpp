@@ -13,11 +13,8 @@ using api::Access;
 
 namespace {
 
-http::Peer user(uid_t uid) {
-  http::Peer peer;
-  peer.uid = uid;
-  return peer;
-}
+// At a machine's agent, which serves everybody.
+model::Principal user(uid_t uid) { return Access(0, true, false).principal(http::LocalPeer{1, uid, uid}); }
 
 model::Job job_with_secrets() {
   model::Job job;

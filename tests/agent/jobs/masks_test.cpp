@@ -26,6 +26,8 @@ Masks::Values large(int number) {
   return values;
 }
 
+model::Principal user(uid_t uid) { return model::Principal::local_user(uid, uid, {}); }
+
 }  // namespace
 
 TEST_CASE("all readers of a job have one mask, which is made once and kept while there are any") {
@@ -37,7 +39,7 @@ TEST_CASE("all readers of a job have one mask, which is made once and kept while
       co_return Masks::Values{"secret-1"};
     };
     std::vector<Masks::Kept> kept;
-    auto read = [&](uid_t reader) -> Task<> { kept.push_back(co_await masks.of(7, reader, open)); };
+    auto read = [&](uid_t reader) -> Task<> { kept.push_back(co_await masks.of(7, user(reader), open)); };
     auto all = [&](async::Nursery& nursery) -> Task<> {
       for (uid_t reader = 0; reader < 20; ++reader) nursery.spawn(read(reader));
       co_return;
@@ -60,7 +62,7 @@ TEST_CASE("what masks take of memory is bounded for each reader and in all, and 
     std::vector<Masks::Kept> kept;
     const auto fill = [&](uid_t reader) -> Task<std::size_t> {
       for (int i = 0;; ++i) {
-        auto making = masks.make(large(i), reader);
+        auto making = masks.make(large(i), user(reader));
         auto made = co_await async::attempt(std::move(making));
         if (!made) {
           CHECK(made.error().code() == Code::unavailable);

@@ -51,9 +51,9 @@ namespace {
 Limits few(std::size_t connections, std::size_t per_user) {
   Limits limits;
   limits.connections = connections;
-  limits.connections_per_user = per_user;
+  limits.connections_per_source = per_user;
   limits.reserved_connections = 1;
-  limits.trusted = [](uid_t) { return false; };
+  limits.trusted = [](const Peer&) { return false; };
   return limits;
 }
 
@@ -116,7 +116,7 @@ TEST_CASE("when all places are taken an idle connection makes room, else who com
 TEST_CASE("who is trusted has places of his own") {
   auto limits = few(4, 2);
   auto trusted = std::make_shared<std::atomic<bool>>(false);
-  limits.trusted = [trusted](uid_t) { return trusted->load(); };
+  limits.trusted = [trusted](const Peer&) { return trusted->load(); };
   limits.reserved_connections = 2;
   TestServer server(hang, limits);
   std::vector<std::unique_ptr<RawSocket>> busy;
@@ -143,7 +143,7 @@ TEST_CASE("a connection that is idle for too long is closed without a word") {
 
 TEST_CASE("what one user's requests keep in memory is bounded, and given back") {
   auto limits = few(100, 100);
-  limits.memory_per_user = ByteSize(1 << 20);
+  limits.memory_per_source = ByteSize(1 << 20);
   TestServer server(
       [](Router& router) {
         ping(router);
@@ -245,17 +245,17 @@ TEST_CASE("users who arrive take turns, each in the order of arrival") {
   Arrivals<int> arrivals;
   CHECK(arrivals.empty());
   CHECK(!arrivals.next());
-  for (const int guest : {1, 2, 3}) arrivals.add(1000, guest);
-  arrivals.add(1002, 4);
-  arrivals.add(1001, 5);
+  for (const int guest : {1, 2, 3}) arrivals.add(Source{1000}, guest);
+  arrivals.add(Source{1002}, 4);
+  arrivals.add(Source{1001}, 5);
   CHECK(arrivals.size() == 5);
-  CHECK(arrivals.of(1000) == 3);
+  CHECK(arrivals.of(Source{1000}) == 3);
   std::vector<int> order{arrivals.next()->second};
-  arrivals.add(1002, 6);
+  arrivals.add(Source{1002}, 6);
   while (const auto next = arrivals.next()) order.push_back(next->second);
   CHECK(order == std::vector{1, 5, 4, 2, 6, 3});
   CHECK(arrivals.empty());
-  CHECK(arrivals.of(1000) == 0);
+  CHECK(arrivals.of(Source{1000}) == 0);
 }
 
 TEST_CASE("an idle server with open connections has no wake-ups") {

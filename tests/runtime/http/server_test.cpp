@@ -31,8 +31,9 @@ void routes(Router& router) {
     co_return Response::text(text);
   });
   router.add("GET", "/peer", [](Request& request) -> async::Task<Response> {
-    co_return Response::text(std::to_string(request.peer.pid) + " " + std::to_string(request.peer.uid) + " " +
-                             std::to_string(request.peer.gid));
+    const auto& peer = std::get<LocalPeer>(request.peer);
+    co_return Response::text(std::to_string(peer.pid) + " " + std::to_string(peer.uid) + " " +
+                             std::to_string(peer.gid));
   });
   router.add("GET", "/conflict", [](Request&) -> async::Task<Response> {
     Error error(Code::conflict, "the job has ended", "look at it with berth show");

@@ -1,4 +1,4 @@
-#include "runtime/http/connection.hpp"
+#include "runtime/http/unix_connection.hpp"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -20,19 +20,25 @@ namespace {
 
 constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 
-}  // namespace
-
-Connection::Connection(Socket socket) : socket_(std::move(socket)) {}
-
-Peer Connection::peer() const {
+LocalPeer credentials_of(const os::Fd& socket) {
   ucred credentials{};
   socklen_t size = sizeof credentials;
-  const int fd = const_cast<Socket&>(socket_).native_handle();
-  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) throw_errno("identify", "a client");
-  return Peer{credentials.pid, credentials.uid, credentials.gid};
+  if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
+    throw_errno("identify", "a client");
+  return {credentials.pid, credentials.uid, credentials.gid};
 }
 
-async::Task<std::size_t> Connection::read_some(std::span<char> buffer) {
+}  // namespace
+
+UnixConnection::UnixConnection(const async::Executor& executor, os::Fd accepted)
+    : socket_(executor), peer_(credentials_of(accepted)) {
+  boost::system::error_code failure;
+  socket_.assign(asio::local::stream_protocol(), accepted.get(), failure);
+  async::check(failure, "accept", "a connection");
+  accepted.release();
+}
+
+async::Task<std::size_t> UnixConnection::read_some(std::span<char> buffer) {
   const auto into = asio::buffer(buffer.data(), buffer.size());
   const auto [failure, n] = co_await socket_.async_read_some(into, kToken);
   if (failure == asio::error::eof || failure == asio::error::connection_reset) co_return 0;
@@ -40,21 +46,21 @@ async::Task<std::size_t> Connection::read_some(std::span<char> buffer) {
   co_return n;
 }
 
-void Connection::send_some(std::span<std::string_view> pieces) {
+bool UnixConnection::send_some(std::span<std::string_view> pieces) {
   while (true) {
     std::array<iovec, 4> vectors;
     std::size_t count = 0;
     for (const auto& piece : pieces)
       if (!piece.empty() && count < vectors.size())
         vectors[count++] = iovec{const_cast<char*>(piece.data()), piece.size()};
-    if (count == 0) return;
+    if (count == 0) return true;
     msghdr message{};
     message.msg_iov = vectors.data();
     message.msg_iovlen = count;
     const auto n = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0) {
       if (errno == EINTR) continue;
-      if (errno == EAGAIN) return;
+      if (errno == EAGAIN) return false;
       broken_ = true;
       throw_errno("answer", "a client");
     }
@@ -67,27 +73,27 @@ void Connection::send_some(std::span<std::string_view> pieces) {
   }
 }
 
-async::Task<> Connection::readable() {
+async::Task<> UnixConnection::readable() {
   const auto [failure] = co_await socket_.async_wait(Socket::wait_read, kToken);
   async::check(failure, "read from", "a client");
 }
 
-async::Task<> Connection::writable() {
+async::Task<> UnixConnection::writable() {
   const auto [failure] = co_await socket_.async_wait(Socket::wait_write, kToken);
   async::check(failure, "write to", "a client");
 }
 
-bool Connection::hung_up() {
+bool UnixConnection::hung_up() {
   pollfd state{socket_.native_handle(), 0, 0};
   return ::poll(&state, 1, 0) > 0;  // only POLLHUP and POLLERR are reported
 }
 
-bool Connection::has_input() {
+bool UnixConnection::has_input() {
   char byte = 0;
   return ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-async::Task<> Connection::gone() {
+async::Task<> UnixConnection::gone() {
   // The end of input and a pipelined request both make the socket readable for good; from then on only a
   // hang-up is waited for.
   auto what = Socket::wait_read;
@@ -100,19 +106,23 @@ async::Task<> Connection::gone() {
   broken_ = true;
 }
 
-void Connection::cancel() {
+void UnixConnection::cancel() {
   boost::system::error_code ignored;
   socket_.cancel(ignored);
 }
 
-void Connection::end_input() {
+void UnixConnection::end_input() {
   boost::system::error_code ignored;
   socket_.shutdown(Socket::shutdown_receive, ignored);
 }
 
-void Connection::end_output() {
+void UnixConnection::end_output() {
   boost::system::error_code ignored;
   socket_.shutdown(Socket::shutdown_send, ignored);
+}
+
+std::unique_ptr<Connection> make_unix_connection(const async::Executor& executor, os::Fd accepted) {
+  return std::make_unique<UnixConnection>(executor, std::move(accepted));
 }
 
 }  // namespace berth::http
