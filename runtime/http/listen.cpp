@@ -1,5 +1,7 @@
 #include "runtime/http/listen.hpp"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -67,6 +69,41 @@ os::Fd listen_unix(const std::string& path, unsigned mode, std::optional<gid_t> 
   if (::chmod(path.c_str(), mode) != 0) throw_errno("change the mode of", printable(path));
   if (::listen(socket.get(), SOMAXCONN) != 0) throw_errno("listen on", printable(path));
   return socket;
+}
+
+os::Fd listen_tcp(const std::string& address, std::uint16_t port) {
+  sockaddr_in6 version6{};
+  version6.sin6_family = AF_INET6;
+  version6.sin6_port = htons(port);
+  sockaddr_in version4{};
+  version4.sin_family = AF_INET;
+  version4.sin_port = htons(port);
+  const bool is_6 = ::inet_pton(AF_INET6, address.c_str(), &version6.sin6_addr) == 1;
+  if (!is_6 && ::inet_pton(AF_INET, address.c_str(), &version4.sin_addr) != 1)
+    throw Error(Code::invalid, "'" + printable(address) + "' is not a numeric address", "such as 192.0.2.7, or ::");
+  os::Fd socket(::socket(is_6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) throw_errno("make", "a socket");
+  const int on = 1;
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);  // what a server before it left in TIME_WAIT
+  const auto* where =
+      is_6 ? reinterpret_cast<const sockaddr*>(&version6) : reinterpret_cast<const sockaddr*>(&version4);
+  const auto name = printable(address) + " port " + std::to_string(port);
+  if (::bind(socket.get(), where, is_6 ? sizeof version6 : sizeof version4) != 0 ||
+      ::listen(socket.get(), SOMAXCONN) != 0) {
+    if (errno == EADDRINUSE)
+      throw Error(Code::conflict, "another program listens on " + name, "stop it first, or choose another port");
+    throw_errno("listen on", name);
+  }
+  return socket;
+}
+
+std::uint16_t port_of(const os::Fd& listener) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
+    throw_errno("look at", "a listening socket");
+  // Both versions have it in the same place.
+  return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
 }
 
 }  // namespace berth::http

@@ -1,47 +1,37 @@
 #include "runtime/http/tls.hpp"
 
-#include <arpa/inet.h>
-
-#include <array>
 #include <cerrno>
 #include <vector>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
-#include "runtime/http/tls_module.hpp"
-#include "runtime/os/module.hpp"
+#include "runtime/http/tls_engine.hpp"
 
 namespace berth::http {
 namespace {
 
 constexpr std::size_t kBlock = 32 << 10;
 
-// An agent that asks no registry has no need of OpenSSL.
-const BerthTlsModule& module() {
-  static const auto* const loaded =
-      reinterpret_cast<const BerthTlsModule* (*)()>(os::load_module("berth_tls", "berth_tls_1"))();
-  return *loaded;
-}
-
-bool is_address(const std::string& host) {
-  std::array<unsigned char, sizeof(in6_addr)> parsed;
-  return ::inet_pton(AF_INET, host.c_str(), parsed.data()) == 1 ||
-         ::inet_pton(AF_INET6, host.c_str(), parsed.data()) == 1;
-}
-
 // TLS works on memory only; the bytes go through the socket's own stream, which never raises SIGPIPE.
 class TlsWire : public Wire {
  public:
-  TlsWire(std::unique_ptr<Wire> wire, const std::string& host) : wire_(std::move(wire)), host_(host), tls_(open(host)) {
+  TlsWire(std::unique_ptr<Wire> wire, const std::string& host, const TlsFiles& files)
+      : wire_(std::move(wire)), host_(host), tls_(tls_to(tls_client(files).get(), host)) {
     handshake();
   }
+  ~TlsWire() override {
+    tls_module().end(tls_.get());
+    if (wire_->writable_within(std::chrono::milliseconds(0))) flush();
+  }
+  TlsWire(const TlsWire&) = delete;
+  TlsWire& operator=(const TlsWire&) = delete;
 
   ssize_t send(std::string_view head, std::string_view body) override {
     const auto part = head.empty() ? body : head;
     if (part.empty()) return 0;
     while (true) {
       std::size_t done = 0;
-      const auto step = module().write(tls_.get(), part.data(), part.size(), &done);
+      const auto step = tls_module().write(tls_.get(), part.data(), part.size(), &done);
       if (!flush()) return -1;
       if (step == berth_tls_done) return static_cast<ssize_t>(done);
       if (const auto got = more(step); got <= 0) return lost(got);
@@ -51,7 +41,7 @@ class TlsWire : public Wire {
   ssize_t receive(std::span<char> buffer) override {
     while (true) {
       std::size_t done = 0;
-      const auto step = module().read(tls_.get(), buffer.data(), buffer.size(), &done);
+      const auto step = tls_module().read(tls_.get(), buffer.data(), buffer.size(), &done);
       if (!flush()) return -1;
       if (step == berth_tls_done) return static_cast<ssize_t>(done);
       if (step == berth_tls_closed) return 0;
@@ -60,26 +50,14 @@ class TlsWire : public Wire {
   }
 
   bool readable_within(std::chrono::milliseconds time) override {
-    return module().pending(tls_.get()) || wire_->readable_within(time);
+    return tls_module().pending(tls_.get()) || wire_->readable_within(time);
   }
   bool writable_within(std::chrono::milliseconds time) override { return wire_->writable_within(time); }
 
  private:
-  struct Close {
-    void operator()(BerthTls* tls) const { module().close(tls); }
-  };
-  using Tls = std::unique_ptr<BerthTls, Close>;
-
-  static Tls open(const std::string& host) {
-    std::array<char, 256> failure{};
-    Tls tls(module().open(host.c_str(), is_address(host), failure.data(), failure.size()));
-    if (!tls) throw Error(Code::internal, std::string("cannot set up TLS (") + failure.data() + ")");
-    return tls;
-  }
-
   void handshake() {
     while (true) {
-      const auto step = module().handshake(tls_.get());
+      const auto step = tls_module().handshake(tls_.get());
       if (!flush()) throw_errno("send to", printable(host_));
       if (step == berth_tls_done) return;
       if (step != berth_tls_wants_input) refuse(step);
@@ -91,7 +69,7 @@ class TlsWire : public Wire {
   }
 
   [[noreturn]] void refuse(BerthTlsStep step) {
-    const std::string failure = module().failure(tls_.get());
+    const std::string failure = tls_module().failure(tls_.get());
     if (step == berth_tls_distrusts)
       throw Error(Code::denied, "the certificate of " + printable(host_) + " is not good: " + failure,
                   "install its authority's certificate on this machine (update-ca-certificates), or check the name");
@@ -103,7 +81,7 @@ class TlsWire : public Wire {
   bool flush() {
     std::vector<char> block(kBlock);
     std::size_t n = 0;
-    while ((n = module().output(tls_.get(), block.data(), block.size())) > 0) {
+    while ((n = tls_module().output(tls_.get(), block.data(), block.size())) > 0) {
       std::string_view rest(block.data(), n);
       while (!rest.empty()) {
         const auto sent = wire_->send(rest, {});
@@ -118,11 +96,11 @@ class TlsWire : public Wire {
   // Feeds TLS from the wire: as receive().
   ssize_t more(BerthTlsStep step) {
     const auto broken = "the TLS connection with " + printable(host_) + " broke: ";
-    if (step != berth_tls_wants_input) throw Error(Code::io, broken + module().failure(tls_.get()));
+    if (step != berth_tls_wants_input) throw Error(Code::io, broken + tls_module().failure(tls_.get()));
     std::vector<char> block(kBlock);
     ssize_t n = 0;
     while ((n = wire_->receive(block)) < 0 && errno == EINTR) continue;
-    if (n > 0 && !module().input(tls_.get(), block.data(), static_cast<std::size_t>(n)))
+    if (n > 0 && !tls_module().input(tls_.get(), block.data(), static_cast<std::size_t>(n)))
       throw Error(Code::io, broken + "no memory");
     return n;
   }
@@ -139,8 +117,9 @@ class TlsWire : public Wire {
 
 }  // namespace
 
-std::unique_ptr<Wire> connect_tls(const std::string& host, std::uint16_t port, const Patience& patience) {
-  return std::make_unique<TlsWire>(connect_tcp(host, port, patience), host);
+std::unique_ptr<Wire> connect_tls(const std::string& host, std::uint16_t port, const Patience& patience,
+                                  const TlsFiles& files) {
+  return std::make_unique<TlsWire>(connect_tcp(host, port, patience), host, files);
 }
 
 }  // namespace berth::http

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstring>
 #include <fstream>
+#include <optional>
 
 #include "runtime/async/nursery.hpp"
 #include "runtime/async/run.hpp"
@@ -19,25 +20,34 @@ namespace berth::http::test {
 
 using namespace std::chrono_literals;
 
-TestServer::TestServer(const Routes& routes, Limits limits) : limits_(limits), stop_(os::make_pipe()) {
+TestServer::TestServer(const Routes& routes, Limits limits, TlsServer* tls)
+    : limits_(std::move(limits)), tls_(tls), stop_(os::make_pipe()) {
   routes(router_);
   std::atomic<bool> ready = false;
   thread_ = std::thread([this, &ready] {
     thread_id_ = ::gettid();
     async::run_to_end([](TestServer& self, std::atomic<bool>& listening) -> async::Task<> {
-      auto listener = listen_unix(self.path(), 0600);
+      const auto executor = co_await async::this_coro::executor;
+      const auto fail = [&self](std::exception_ptr) { ++self.failures_; };
+      Server server(executor, listen_unix(self.path(), 0600), self.router_, self.limits_, fail);
+      std::optional<Server> remote;
+      if (self.tls_ != nullptr) {
+        auto listener = listen_tcp("127.0.0.1", 0);
+        self.tls_port_ = port_of(listener);
+        remote.emplace(executor, std::move(listener), self.router_, self.limits_, fail, self.tls_->connections());
+      }
       listening = true;
-      Server server(co_await async::this_coro::executor, std::move(listener), self.router_, self.limits_,
-                    [&self](std::exception_ptr) { ++self.failures_; });
       self.router_.add("GET", "/connections", [&](Request&) -> async::Task<Response> {
-        self.connections_ = server.connections();
+        self.connections_ = server.connections() + (remote ? remote->connections() : 0);
         co_return Response::empty();
       });
       async::Nursery nursery(co_await async::this_coro::executor,
                              [](std::exception_ptr failure) { std::rethrow_exception(failure); });
       nursery.spawn(server.run());
+      if (remote) nursery.spawn(remote->run());
       co_await async::readable(self.stop_.read.get());
       server.stop();
+      if (remote) remote->stop();
       co_await nursery.join();
     }(*this, ready));
   });

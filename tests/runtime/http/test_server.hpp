@@ -1,7 +1,7 @@
 #pragma once
 
-// A server on a thread of its own, for tests that talk to it through a real socket; and a socket that sends
-// raw bytes.
+// A server on a thread of its own, for tests that talk to it through a real socket (and, where one is wanted, a second
+// one that serves the same routes over TLS); and a socket that sends raw bytes.
 
 #include <sys/types.h>
 
@@ -14,6 +14,7 @@
 
 #include "runtime/http/client.hpp"
 #include "runtime/http/server.hpp"
+#include "runtime/http/tls_connection.hpp"
 #include "runtime/os/file.hpp"
 
 namespace berth::http::test {
@@ -21,10 +22,11 @@ namespace berth::http::test {
 class TestServer {
  public:
   using Routes = std::function<void(Router&)>;
-  explicit TestServer(const Routes& routes, Limits limits = {});
+  explicit TestServer(const Routes& routes, Limits limits = {}, TlsServer* tls = nullptr);
   ~TestServer() { stop(); }
 
   std::string path() const { return directory_ / "berth.sock"; }
+  std::uint16_t tls_port() const { return tls_port_; }  // of 127.0.0.1
   Client client() const { return Client(path()); }
   void begin_stop();  // asks only
   void stop();        // and waits
@@ -33,11 +35,11 @@ class TestServer {
   long voluntary_switches() const;                          // of the server's thread so far
 
  private:
-  async::Task<> serve();
-
   os::TempDir directory_;
   Router router_;
   Limits limits_;
+  TlsServer* tls_;
+  std::atomic<std::uint16_t> tls_port_ = 0;
   os::Pipe stop_;
   std::atomic<int> failures_ = 0;
   std::atomic<std::size_t> connections_ = 0;
@@ -49,6 +51,7 @@ class TestServer {
 class RawSocket {
  public:
   explicit RawSocket(const std::string& path);
+  explicit RawSocket(os::Fd connected) : socket_(std::move(connected)) {}
   bool send(std::string_view bytes);  // false when the server has hung up
   // Until `text` has appeared, or the connection ended.
   std::string read_until(std::string_view text);
