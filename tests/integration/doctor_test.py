@@ -79,7 +79,7 @@ class DoctorTest(BerthTest):
         agent.restart()
         eventually(lambda: self.level(agent, "leftovers", expect=None) == "ok", "they are gone")
 
-    @unittest.skipUnless(CGROUP2, "SKIPPED: no cgroup2 hierarchy can be written")
+    @unittest.skipUnless(CGROUP2, "no cgroup2 hierarchy can be written")
     def test_control_groups_that_ended_jobs_left_are_told(self):
         agent = self.start_agent()
         group = f"{agent.cgroup}/gone-job-1"
@@ -122,7 +122,7 @@ class DoctorTest(BerthTest):
         self.assertIn(job, versions["what"])
         self.assertIn("which is fine", versions["what"])
 
-    @unittest.skipUnless(os.geteuid() == 0, "SKIPPED: a machine's agent needs root")
+    @unittest.skipUnless(os.geteuid() == 0, "a machine's agent needs root")
     def test_a_user_outside_the_group_learns_how_to_get_in(self):
         stranger = pwd.getpwnam("daemon")
         group = next(entry for entry in grp.getgrall() if entry.gr_name in ("nogroup", "nobody"))

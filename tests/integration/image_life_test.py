@@ -203,7 +203,7 @@ class ImageLifeTest(EngineTest):
 
     def test_the_engines_disk_has_watermarks_of_its_own(self):
         if not self.own_disk:
-            self.skipTest("SKIPPED: no file system for the engine's own")
+            self.skipTest("no file system for the engine's own")
         agent = self.image_agent("disk_high: 85%\ndisk_low: 80%")
         old, kept = [self.make(agent, "--dockerfile", self.context(name, 40 * MIB))[0] for name in ("old", "kept")]
         disk = agent.get("/v1/status")["disk"]
@@ -293,7 +293,7 @@ class ImageLifeTest(EngineTest):
 
     def test_a_full_disk_of_the_engine_is_told(self):
         if not self.own_disk:
-            self.skipTest("SKIPPED: no file system for the engine's own")
+            self.skipTest("no file system for the engine's own")
         agent = self.image_agent("outage_patience: 1s")
         with self.filled(6 * MIB):
             for job in (self.submit(agent, "true", image=self.layers),

@@ -75,7 +75,7 @@ class Screen:
         return self.tmux("display-message", "-p", "#{cursor_flag} #{alternate_on}").strip() == "1 0"
 
 
-@unittest.skipUnless(TMUX, "SKIPPED: there is no tmux")
+@unittest.skipUnless(TMUX, "there is no tmux")
 class TopTest(BerthTest):
     config = "max_parallel: 1"
 
@@ -208,7 +208,7 @@ class TopTest(BerthTest):
         screen.type("q")
         screen.shows("prompt>")
 
-    @unittest.skipUnless(os.geteuid() == 0, "SKIPPED: a machine's agent needs root")
+    @unittest.skipUnless(os.geteuid() == 0, "a machine's agent needs root")
     def test_others_jobs_are_seen_but_not_their_logs(self):
         group = next(entry for entry in grp.getgrall() if entry.gr_name in ("nogroup", "nobody"))
         stranger = pwd.getpwnam("daemon")

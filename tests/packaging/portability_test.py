@@ -7,7 +7,11 @@ import tempfile
 import unittest
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
+
+import harness
+from harness import ROOT
+
 HOLDS = "libc6 (>= 2.35), libssl3 (>= 3.0.0) | libssl3t64 (>= 3.0.0), default-dbus-system-bus | dbus-system-bus"
 
 
@@ -93,4 +97,4 @@ class PortabilityTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=0)
+    harness.main()

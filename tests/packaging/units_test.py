@@ -9,6 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
+import harness
 from harness import BIN, ROOT
 
 UNITS = ("berthd.service", "berthd.socket", "berth.slice")
@@ -49,4 +50,4 @@ class UnitsTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    harness.main()

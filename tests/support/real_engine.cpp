@@ -52,6 +52,7 @@ class Helper {
   }
 
   std::optional<RealEngine> engine;
+  std::string missing;  // why there is none
 
  private:
   nlohmann::json answer() {
@@ -69,7 +70,7 @@ class Helper {
 
   void take(const nlohmann::json& facts) {
     if (facts.contains("missing")) {
-      std::fprintf(stderr, "SKIPPED: tests with a real engine: %s\n", facts["missing"].get<std::string>().c_str());
+      missing = facts["missing"];
       return;
     }
     engine = RealEngine{facts["socket"],      facts["namespace"],  facts["user"],   facts["password"],
@@ -111,6 +112,10 @@ REGISTER_LISTENER("real_engine", 1, TakeDown);
 const RealEngine* real_engine() {
   if (!helper()) helper() = std::make_unique<Helper>();
   return helper()->engine ? &*helper()->engine : nullptr;
+}
+
+std::string what_engine_lacks() {
+  return "a container engine (" + (helper() ? helper()->missing : std::string("none was asked for")) + ")";
 }
 
 std::vector<std::string> labelled(const Engine& engine, const std::string& kind, const std::string& label) {

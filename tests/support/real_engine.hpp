@@ -29,8 +29,10 @@ struct RealEngine {
   }
 };
 
-// Nothing where there can be none; said on standard error once.
+// Nothing where there can be none.
 const RealEngine* real_engine();
+// What a case needs that has none: "a container engine (…)".
+std::string what_engine_lacks();
 
 // What of a kind ("image", "container", running or not, "volume") carries the label "name=value", as the engine's own
 // program lists it: ids, of volumes names.

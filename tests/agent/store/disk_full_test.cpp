@@ -5,6 +5,7 @@
 
 #include "runtime/db/writer.hpp"
 #include "tests/agent/store/fixture.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 using namespace berth::store;
@@ -14,10 +15,7 @@ namespace {
 // A small file system of its own; nothing where this user may not mount one.
 class SmallDisk {
  public:
-  SmallDisk() {
-    mounted_ = ::mount("tmpfs", directory_.path().c_str(), "tmpfs", 0, "size=2m") == 0;
-    if (!mounted_) MESSAGE("SKIPPED: a full disk, which needs the right to mount a tmpfs");
-  }
+  SmallDisk() { mounted_ = ::mount("tmpfs", directory_.path().c_str(), "tmpfs", 0, "size=2m") == 0; }
   SmallDisk(const SmallDisk&) = delete;
   SmallDisk& operator=(const SmallDisk&) = delete;
   ~SmallDisk() {
@@ -63,7 +61,7 @@ std::optional<Error> submit_one(db::Writer& writer, int number) {
 
 TEST_CASE("on a full disk a submission is refused, nothing is half written, and work goes on with room again") {
   const SmallDisk disk;
-  if (!disk.mounted()) return;
+  SKIP_UNLESS(disk.mounted(), "the right to mount a tmpfs");
   const auto path = disk / "agent.db";
   {
     auto connection = db::Connection::open(path);

@@ -11,6 +11,7 @@
 #include "runtime/async/wait.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 using namespace std::chrono_literals;
@@ -137,7 +138,8 @@ TEST_CASE("the end of a tool counts, not that of what it left running") {
   ::kill(std::stoi(finished.output), SIGKILL);
 }
 
-TEST_CASE("a tool runs as the user asked for" * doctest::skip(::geteuid() != 0)) {
+TEST_CASE("a tool runs as the user asked for") {
+  SKIP_UNLESS(::geteuid() == 0, "root");
   auto program = shell("id -u; id -g; id -G");
   program.identity = os::identity_of(65534);
   REQUIRE(program.identity);

@@ -7,6 +7,7 @@
 #include "runtime/os/file.hpp"
 #include "tests/runtime/docker/failure.hpp"
 #include "tests/support/real_engine.hpp"
+#include "tests/support/skip.hpp"
 
 namespace berth::docker {
 namespace {
@@ -45,7 +46,7 @@ struct Build {
 
 TEST_CASE("a directory is built, labelled and tagged, and what it ignores is not in the image") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   Build build(*real);
   build.file("secret", "s");
   build.file("run.sh", "#!/bin/sh\necho ran", 0755);
@@ -67,7 +68,7 @@ TEST_CASE("a directory is built, labelled and tagged, and what it ignores is not
 
 TEST_CASE("a base image and generated files make an image too, and the second time at once") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   Build build(*real);
   const std::map<std::string, std::string> files = {
       {"Dockerfile", "FROM berth-test/base:1\nCOPY environment.yml /\nRUN cat /environment.yml\n"},
@@ -87,7 +88,7 @@ TEST_CASE(
     "a step that fails, a file that is no Dockerfile and a base that is not there are told in the engine's "
     "words") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   Build build(*real);
   build.file("Dockerfile", "FROM berth-test/base:1\nRUN echo the last words >&2; exit 3\n");
   const auto step = failure_of([&] { build.run(); });
@@ -105,7 +106,7 @@ TEST_CASE(
 
 TEST_CASE("a build's base image may be a private one") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   Build build(*real);
   const auto base = real->image("basic", "base:1");
   build.file("Dockerfile", "FROM " + base.text() + "\nRUN echo built\n");
@@ -118,7 +119,7 @@ TEST_CASE("a build's base image may be a private one") {
 
 TEST_CASE("a build that is stopped stops its step") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   Build build(*real);
   build.file("Dockerfile", "FROM berth-test/base:1\nRUN echo begun; sleep 1000\n");
   std::stop_source stop;

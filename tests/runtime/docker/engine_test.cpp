@@ -13,6 +13,7 @@
 #include "runtime/os/file.hpp"
 #include "tests/runtime/docker/failure.hpp"
 #include "tests/support/real_engine.hpp"
+#include "tests/support/skip.hpp"
 
 namespace berth::docker {
 namespace {
@@ -109,7 +110,7 @@ TEST_CASE("an engine that hangs is given up when we are told to stop") {
 
 TEST_CASE("the engine tells its version") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   const auto version = real->engine().version();
   CHECK(!version.name.empty());
   CHECK(version.api.starts_with("1."));
@@ -122,7 +123,7 @@ TEST_CASE("the engine tells its version") {
 
 TEST_CASE("an image is looked at, tagged, listed by label and removed") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   const auto engine = real->engine();
   const auto layers = engine.image("berth-test/layers:1");
   CHECK(layers.id.starts_with("sha256:"));
@@ -144,7 +145,7 @@ TEST_CASE("an image is looked at, tagged, listed by label and removed") {
 
 TEST_CASE("a container runs, ends with its code, and carries its labels") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   const auto engine = real->engine();
   auto spec = shell("exit 7");
   spec.name = "berth-test-one";
@@ -166,7 +167,7 @@ TEST_CASE("a container runs, ends with its code, and carries its labels") {
 
 TEST_CASE("a running container has a process of this machine, and can be killed") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   const auto engine = real->engine();
   Running container(engine, shell("exec sleep 1000"));
   CHECK(!engine.kill(container.id));
@@ -182,7 +183,7 @@ TEST_CASE("a running container has a process of this machine, and can be killed"
 
 TEST_CASE("a container over its memory is killed and the engine says so") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   const auto engine = real->engine();
   auto spec = shell("exec dd if=/dev/zero of=/dev/null bs=200M count=1");
   spec.memory = 32_MiB;
@@ -194,7 +195,7 @@ TEST_CASE("a container over its memory is killed and the engine says so") {
 
 TEST_CASE("what the spec asks for is what the container sees") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   const auto engine = real->engine();
   ContainerSpec spec;
   spec.environment = {"GREETING=hello there"};
@@ -228,7 +229,7 @@ TEST_CASE("what the spec asks for is what the container sees") {
 
 TEST_CASE("a mount of what is not there, an image that is not here, and a GPU without a driver are told") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   const auto engine = real->engine();
   auto absent = shell("true");
   absent.binds = {{"/nowhere/at/all", "/x", false}};
@@ -248,7 +249,7 @@ TEST_CASE("a mount of what is not there, an image that is not here, and a GPU wi
 
 TEST_CASE("an overlay volume shows its layers, keeps them, and goes by its label") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   const auto engine = real->engine();
   const os::TempDir place;
   for (const char* name : {"lower", "upper", "work"}) os::make_directories(place / name);

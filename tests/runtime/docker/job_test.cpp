@@ -14,6 +14,7 @@
 #include "runtime/shim/client.hpp"
 #include "tests/runtime/docker/failure.hpp"
 #include "tests/support/real_engine.hpp"
+#include "tests/support/skip.hpp"
 
 namespace berth::docker {
 namespace {
@@ -115,7 +116,7 @@ class ImageJob {
 
 TEST_CASE("a job in an image runs as its user, in its tree, with log and ending read from outside") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   ImageJob job(*real, "id -u; id -g; pwd; sh train.sh; echo result > out; ls /proc | grep -c '^[0-9]'; exit 5");
   job.start();
   const auto ended = job.ended();
@@ -135,7 +136,7 @@ TEST_CASE("a job in an image runs as its user, in its tree, with log and ending 
 
 TEST_CASE("a running job in an image is seen from outside, and stops when asked") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   ImageJob job(*real, "trap 'echo asked; exit 9' TERM; echo begun; while true; do sleep 0.1; done");
   job.start();
   job.await_log("begun");
@@ -163,7 +164,7 @@ TEST_CASE("a running job in an image is seen from outside, and stops when asked"
 
 TEST_CASE("a job in an image that does not stop is killed by its supervisor") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   ImageJob job(*real, "trap '' TERM; echo begun; (trap '' TERM; sleep 1000) & while true; do sleep 0.1; done");
   job.start();
   job.await_log("begun");
@@ -179,7 +180,7 @@ TEST_CASE("a job in an image that does not stop is killed by its supervisor") {
 
 TEST_CASE("a container that is killed from outside leaves a job that is lost, with nothing of it running") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   ImageJob job(*real, "echo begun; sleep 1000");
   job.start();
   job.await_log("begun");
@@ -193,7 +194,7 @@ TEST_CASE("a container that is killed from outside leaves a job that is lost, wi
 
 TEST_CASE("an engine that is restarted, or crashes, takes its jobs along, and the truth is told") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   for (const std::string signal : {"SIGTERM", "SIGKILL"}) {
     INFO(signal);
     ImageJob job(*real, "echo begun; sleep 1000");
@@ -210,7 +211,7 @@ TEST_CASE("an engine that is restarted, or crashes, takes its jobs along, and th
 
 TEST_CASE("a job in an image over its memory is killed, and the container goes on to tell") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   ImageJob job(*real, "dd if=/dev/zero of=/dev/null bs=600M count=1; echo \"ended with $?\"");
   job.start();
   const auto ended = job.ended();
@@ -223,7 +224,7 @@ TEST_CASE("a job in an image over its memory is killed, and the container goes o
 
 TEST_CASE("a container that was made and never started is a job that never ran") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   ImageJob job(*real, "true");
   CHECK(std::holds_alternative<shim::NeverRan>(job.condition()));
   job.start();  // revoked by that question: the supervisor leaves

@@ -6,6 +6,7 @@
 #include "runtime/docker/engine.hpp"
 #include "tests/runtime/docker/failure.hpp"
 #include "tests/support/real_engine.hpp"
+#include "tests/support/skip.hpp"
 
 namespace berth::docker {
 namespace {
@@ -42,7 +43,7 @@ struct Pull {
 
 TEST_CASE("an image comes from a registry, and its log can be read") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   Pull pull(*real);
   const auto reference = real->image("plain", "layers:1");
   const auto image = pull.run(reference);
@@ -62,7 +63,7 @@ TEST_CASE("an image comes from a registry, and its log can be read") {
 
 TEST_CASE("an image comes by its digest, exactly") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   Pull pull(*real);
   const auto reference = real->image("plain", "layers:1").with_digest(real->digests.at("amd64"));
   const auto image = pull.run(reference);
@@ -78,7 +79,7 @@ TEST_CASE("an image comes by its digest, exactly") {
 
 TEST_CASE("an image that is not there, or for another machine, is told") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   Pull pull(*real);
   const auto missing = failure_of([&] { pull.run(real->image("plain", "layers:none")); });
   CHECK(missing.code() == Code::not_found);
@@ -94,7 +95,7 @@ TEST_CASE("an image that is not there, or for another machine, is told") {
 
 TEST_CASE("a private image needs the right credentials") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   for (const std::string registry : {"basic", "token"}) {
     Pull pull(*real);
     const auto image = real->image(registry, "base:1");
@@ -109,7 +110,7 @@ TEST_CASE("a private image needs the right credentials") {
 
 TEST_CASE("a registry that is not there, or dies in the middle, is told as such") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   Pull pull(*real);
   const auto absent = failure_of([&] { pull.run(parse_reference("127.0.0.1:1/x:1")); });
   CHECK(absent.code() == Code::unavailable);
@@ -122,7 +123,7 @@ TEST_CASE("a registry that is not there, or dies in the middle, is told as such"
 
 TEST_CASE("a pull that is stopped leaves no image") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   Pull pull(*real);
   const auto reference = real->image("plain", "layers:1");
   std::stop_source stop;

@@ -8,6 +8,7 @@
 #include "runtime/docker/engine.hpp"
 #include "tests/runtime/docker/failure.hpp"
 #include "tests/support/real_engine.hpp"
+#include "tests/support/skip.hpp"
 
 namespace berth::docker {
 namespace {
@@ -26,7 +27,7 @@ RemoteImage ask(const test::RealEngine& real, const Reference& image, const Cred
 
 TEST_CASE("a registry tells an image's digest, variables and size without a pull") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   const auto image = ask(*real, real->image("plain", "layers:1"));
   CHECK(image.digest == real->digests.at("amd64"));
   CHECK(image.index_digest == image.digest);
@@ -40,7 +41,7 @@ TEST_CASE("a registry tells an image's digest, variables and size without a pull
 
 TEST_CASE("of a list the image for this machine is chosen") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   const auto multi = real->image("plain", "layers:multi");
   const auto image = ask(*real, multi);
   CHECK(image.digest == real->digests.at("amd64"));
@@ -57,7 +58,7 @@ TEST_CASE("of a list the image for this machine is chosen") {
 
 TEST_CASE("what the registry says is the image that a pull fetches") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   const auto remote = ask(*real, real->image("plain", "base:1"));
   const auto engine = real->engine();
   const auto image = engine.pull(remote.pinned, {}, [](std::string_view) {});
@@ -68,7 +69,7 @@ TEST_CASE("what the registry says is the image that a pull fetches") {
 
 TEST_CASE("an image that is not there is told") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   CHECK(code_of([&] { ask(*real, real->image("plain", "layers:none")); }) == Code::not_found);
   CHECK(code_of([&] { ask(*real, real->image("plain", "none:1")); }) == Code::not_found);
   CHECK(code_of([&] { ask(*real, parse_reference("127.0.0.1:1/x:1")); }) == Code::unavailable);
@@ -79,7 +80,7 @@ TEST_CASE("an image that is not there is told") {
 
 TEST_CASE("a registry with a password, or with a token server, wants the right ones") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   for (const std::string registry : {"basic", "token"}) {
     INFO(registry);
     const auto image = real->image(registry, "layers:1");
@@ -95,14 +96,14 @@ TEST_CASE("a registry with a password, or with a token server, wants the right o
 
 TEST_CASE("a redirect to another server is followed without the credentials") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   const auto image = ask(*real, real->image("redirecting", "layers:1"), real->credentials());
   CHECK(image.variable("CUDA_VERSION") == "12.4.1");
 }
 
 TEST_CASE("over TLS the certificate must be good, and for this name") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   const auto image = real->image("tls", "layers:1");
   ::unsetenv("SSL_CERT_FILE");
   const auto unknown = failure_of([&] { ask(*real, image); });
@@ -120,7 +121,7 @@ TEST_CASE("over TLS the certificate must be good, and for this name") {
 
 TEST_CASE("asking is given up when we are told to stop") {
   const auto* real = test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, test::what_engine_lacks());
   RegistryOptions options;
   std::stop_source stop;
   stop.request_stop();

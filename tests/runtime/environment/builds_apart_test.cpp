@@ -10,6 +10,7 @@
 #include "held_builds.hpp"
 #include "runtime/os/child.hpp"
 #include "runtime/os/sandbox.hpp"
+#include "tests/support/skip.hpp"
 
 namespace environment = berth::environment;
 namespace os = berth::os;
@@ -27,9 +28,7 @@ constexpr uid_t kBob = 1'900'200'002;
 
 bool can_be_tested() {
   const os::TempDir place;
-  if (::geteuid() == 0 && os::why_no_sandbox(environment::build_identity_of(kFirst), place.path()).empty()) return true;
-  MESSAGE("skipped: needs root, and namespaces");
-  return false;
+  return ::geteuid() == 0 && os::why_no_sandbox(environment::build_identity_of(kFirst), place.path()).empty();
 }
 
 environment::BuildSettings settings_of(const Place& place) {
@@ -72,7 +71,7 @@ Task<Leased> made(Agent& agent, Recipe recipe) {
 }  // namespace
 
 TEST_CASE("each user has a cache that only his own builds use; what is for all is made with none") {
-  if (!can_be_tested()) return;
+  SKIP_UNLESS(can_be_tested(), "root, and namespaces");
   const Place place;
   const std::string plant =
       "[ -e $CACHE/planted ] && echo found >$PREFIX/found || echo clean >$PREFIX/found\n"
@@ -96,7 +95,7 @@ TEST_CASE("each user has a cache that only his own builds use; what is for all i
 
 TEST_CASE(
     "a user's downloads go while none of his builds runs, whatever builds of others do, and the next begins anew") {
-  if (!can_be_tested()) return;
+  SKIP_UNLESS(can_be_tested(), "root, and namespaces");
   const Place place;
   const auto settings = settings_of(place);
   const std::string fetch =
@@ -140,7 +139,7 @@ TEST_CASE(
 }
 
 TEST_CASE("downloads that cannot be counted, and what an earlier agent set aside, are not kept") {
-  if (!can_be_tested()) return;
+  SKIP_UNLESS(can_be_tested(), "root, and namespaces");
   const Place place;
   const auto settings = settings_of(place);
   const auto cache = settings.directory + "/cache/";
@@ -161,7 +160,7 @@ TEST_CASE("downloads that cannot be counted, and what an earlier agent set aside
 
 TEST_CASE(
     "what is a user's alone can be entered by that user, what is for all by everybody, and nothing can be listed") {
-  if (!can_be_tested()) return;
+  SKIP_UNLESS(can_be_tested(), "root, and namespaces");
   const Place place;
   const auto settings = settings_of(place);
   with_agent(settings, [&](Agent& agent) -> Task<> {
@@ -179,7 +178,7 @@ TEST_CASE(
 }
 
 TEST_CASE("a build that is adopted keeps its user from those that begin, and nothing of it is left") {
-  if (!can_be_tested()) return;
+  SKIP_UNLESS(can_be_tested(), "root, and namespaces");
   const Place place;
   const auto settings = settings_of(place);
   const auto held = noting(place, "held", std::nullopt,
@@ -209,7 +208,7 @@ TEST_CASE("a build that is adopted keeps its user from those that begin, and not
 }
 
 TEST_CASE("a build in a sandbox is stopped at its time limit") {
-  if (!can_be_tested()) return;
+  SKIP_UNLESS(can_be_tested(), "root, and namespaces");
   const Place place;
   auto settings = settings_of(place);
   settings.time_limit = std::chrono::seconds(2);
@@ -222,7 +221,7 @@ TEST_CASE("a build in a sandbox is stopped at its time limit") {
 }
 
 TEST_CASE("builds of one user that do not end leave a place to another") {
-  if (!can_be_tested()) return;
+  SKIP_UNLESS(can_be_tested(), "root, and namespaces");
   const Place place;
   auto settings = settings_of(place);
   settings.at_once = 2;

@@ -12,6 +12,7 @@
 #include "held_builds.hpp"
 #include "runtime/environment/builds.hpp"
 #include "runtime/os/attempt_count.hpp"
+#include "tests/support/skip.hpp"
 
 namespace environment = berth::environment;
 namespace os = berth::os;
@@ -270,10 +271,7 @@ TEST_CASE("an environment whose interpreter is gone is built again") {
 }
 
 TEST_CASE("a full disk is told as such, before a build and in the middle of one") {
-  if (::geteuid() != 0) {
-    MESSAGE("skipped: a small disk needs root");
-    return;
-  }
+  SKIP_UNLESS(::geteuid() == 0, "root, who mounts a small disk");
   const Place place;
   const auto disk = place.scratch / "disk";
   os::make_directories(disk, 0755);

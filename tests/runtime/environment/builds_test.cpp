@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "held_builds.hpp"
+#include "tests/support/skip.hpp"
 
 namespace environment = berth::environment;
 namespace os = berth::os;
@@ -184,10 +185,7 @@ TEST_CASE("the tools' downloads are counted, and can be dropped while nothing is
 
 TEST_CASE("a build runs in a control group of its own, which is gone afterwards") {
   const auto base = os::find_cgroup_base({});
-  if (!base) {
-    MESSAGE("skipped: needs a writable cgroup2 directory");
-    return;
-  }
+  SKIP_UNLESS(base, "a writable cgroup2 directory");
   const Place place;
   auto settings = place.settings();
   settings.cgroup_base = *base + "/berth-test-builds-" + std::to_string(::getpid());
@@ -206,10 +204,7 @@ TEST_CASE("a build runs in a control group of its own, which is gone afterwards"
 }
 
 TEST_CASE("what was built belongs to the agent alone, without rights that its builder gave it") {
-  if (!build_user()) {
-    MESSAGE("skipped: needs root");
-    return;
-  }
+  SKIP_UNLESS(build_user(), "root");
   const Place place;
   const auto recipe =
       toy("sealed",

@@ -12,6 +12,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/spawn.hpp"
+#include "tests/support/skip.hpp"
 
 namespace environment = berth::environment;
 namespace os = berth::os;
@@ -68,14 +69,7 @@ std::vector<std::string> packages(const environment::Ready& ready) {
   return nlohmann::json::parse(ready.record).at("packages").get<std::vector<std::string>>();
 }
 
-std::optional<os::Identity> nobody() {
-  auto identity = os::identity_of(65534);
-  if (::geteuid() != 0 || !identity) {
-    MESSAGE("skipped: acting as another user needs root");
-    return std::nullopt;
-  }
-  return identity;
-}
+std::optional<os::Identity> nobody() { return ::geteuid() == 0 ? os::identity_of(65534) : std::nullopt; }
 
 }  // namespace
 
@@ -218,7 +212,7 @@ TEST_CASE("a failed look is not remembered") {
 
 TEST_CASE("the interpreter runs as the job's user") {
   const auto identity = nobody();
-  if (!identity) return;
+  SKIP_UNLESS(identity, "root, who acts as others");
   const os::TempDir directory;
   ::chmod(directory.path().c_str(), 0755);
   const auto wrapper =
@@ -230,7 +224,7 @@ TEST_CASE("the interpreter runs as the job's user") {
 
 TEST_CASE("an interpreter that the job's user may not run is told so, and PATH is searched further") {
   const auto identity = nobody();
-  if (!identity) return;
+  SKIP_UNLESS(identity, "root, who acts as others");
   const os::TempDir directory;  // closed to others
   script(directory, "python3", "#!/bin/sh\nexec /usr/bin/python3 \"$@\"\n");
   Environments environments;
@@ -242,7 +236,7 @@ TEST_CASE("an interpreter that the job's user may not run is told so, and PATH i
 
 TEST_CASE("what one user may run is not taken as another's answer") {
   const auto identity = nobody();
-  if (!identity) return;
+  SKIP_UNLESS(identity, "root, who acts as others");
   const os::TempDir directory;
   run({kPython, "-m", "venv", "--without-pip", directory / "venv"});
   age(directory / "venv");

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "images_site.hpp"
+#include "tests/support/skip.hpp"
 
 namespace environment = berth::environment;
 namespace docker = berth::docker;
@@ -17,7 +18,7 @@ using nlohmann::json;
 
 TEST_CASE("a build that nobody waits for any more is stopped") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   with_images(site.settings, [&](Images& images) -> Task<> {
     async::Nursery jobs(co_await async::this_coro::executor, nullptr);
@@ -47,7 +48,7 @@ TEST_CASE("a build that nobody waits for any more is stopped") {
 
 TEST_CASE("an image is built of a Dockerfile, once for the same contents") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   const std::string dockerfile = "FROM berth-test/base:1\nCOPY data /data\nRUN echo hello from the build\n";
   const auto one = site.context("one", dockerfile);
@@ -100,7 +101,7 @@ TEST_CASE("an image is built of a Dockerfile, once for the same contents") {
 
 TEST_CASE("a Dockerfile that fails tells which step did") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   with_images(site.settings, [&](Images& images) -> Task<> {
     const auto failing = site.context("fails", "FROM berth-test/base:1\nRUN echo almost; exit 7\n");
@@ -134,7 +135,7 @@ TEST_CASE("a Dockerfile that fails tells which step did") {
 
 TEST_CASE("what a killed agent had begun to build is found by the name that it had written down") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   berth::Digest digest;
   const auto one = site.context("one", "FROM berth-test/base:1\nCOPY data /data\n");
@@ -165,7 +166,7 @@ TEST_CASE("what a killed agent had begun to build is found by the name that it h
 
 TEST_CASE("what one user of a shared node built is another user's by no name") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   ImageUse one;
   one.user = 1001;
@@ -206,7 +207,7 @@ TEST_CASE("what one user of a shared node built is another user's by no name") {
 
 TEST_CASE("a private image is reached through a Dockerfile by no spelling") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   ImageUse own;
   own.user = 1001;
@@ -254,7 +255,7 @@ TEST_CASE("a private image is reached through a Dockerfile by no spelling") {
 
 TEST_CASE("a build that takes too long ends") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   site.settings.time_limit = std::chrono::milliseconds(1500);
   with_images(site.settings, [&](Images& images) -> Task<> {

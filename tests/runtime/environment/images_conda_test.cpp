@@ -7,6 +7,7 @@
 #include "conda_builds.hpp"
 #include "images_site.hpp"
 #include "runtime/os/spawn.hpp"
+#include "tests/support/skip.hpp"
 
 namespace environment = berth::environment;
 namespace docker = berth::docker;
@@ -61,7 +62,7 @@ std::string command_in(const docker::test::RealEngine& real, const Leased& lease
 
 TEST_CASE("a conda environment is built within an image, once, and can be used there") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   const auto base = import(*real, "berth-test/conda:1", true);
   const auto spec = file(
@@ -114,7 +115,7 @@ TEST_CASE("a conda environment is built within an image, once, and can be used t
 
 TEST_CASE("an image whose build had credentials keeps nothing but the environment") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   const auto base = import(*real, "berth-test/conda:1", true);
   auto settings = with_channel(site.settings);
@@ -136,7 +137,7 @@ TEST_CASE("an image whose build had credentials keeps nothing but the environmen
 
 TEST_CASE("a conda environment that cannot be had within an image tells the solver's own words") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   const auto base = import(*real, "berth-test/conda:1", true);
   const auto bare = import(*real, "berth-test/bare:1", false);

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "images_site.hpp"
+#include "tests/support/skip.hpp"
 
 namespace environment = berth::environment;
 namespace docker = berth::docker;
@@ -17,7 +18,7 @@ using nlohmann::json;
 
 TEST_CASE("what a killed agent had begun to pull is found by the next one") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   const auto reference = real->image("plain", "layers:1");
   const auto pinned = reference.name() + "@" + real->digests.at("amd64");
@@ -42,7 +43,7 @@ TEST_CASE("what a killed agent had begun to pull is found by the next one") {
 
 TEST_CASE("an image that came with a job's own credentials is only for those whom its registry lets have it") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   bool everywhere = true;
   SUBCASE("where the registry is asked") {}
@@ -103,7 +104,7 @@ TEST_CASE("an image that came with a job's own credentials is only for those who
 
 TEST_CASE("an image that is open to all stays so when a job brings credentials for it") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   ImageUse own;
   own.credentials[real->registries.at("plain")] = real->credentials();
@@ -122,7 +123,7 @@ TEST_CASE("an image that is open to all stays so when a job brings credentials f
 
 TEST_CASE("what somebody has removed from the engine is no longer leased, and is forgotten at the next start") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   berth::Digest digest;
   with_images(site.settings, [&](Images& images) -> Task<> {
@@ -150,7 +151,7 @@ TEST_CASE("what somebody has removed from the engine is no longer leased, and is
 
 TEST_CASE("what a container has, or another image is built upon, is not removed and keeps its names") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   const auto engine = real->engine();
   const auto name = site.name_of("plain", "layers:1");
@@ -207,7 +208,7 @@ TEST_CASE("what a container has, or another image is built upon, is not removed 
 
 TEST_CASE("what a killed agent had begun to pull with a job's own credentials is private for the next one, too") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   const auto reference = real->image("basic", "layers:1");
   const auto pinned = reference.name() + "@" + real->digests.at("amd64");

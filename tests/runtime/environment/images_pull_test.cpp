@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "images_site.hpp"
+#include "tests/support/skip.hpp"
 
 namespace environment = berth::environment;
 namespace docker = berth::docker;
@@ -34,7 +35,7 @@ int count_of(const std::string& text, const std::string& words) {
 
 TEST_CASE("an image is pulled once, and is there at once the next time, without a word to the registry") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   with_images(site.settings, [&](Images& images) -> Task<> {
     Waiting waiting;
@@ -95,7 +96,7 @@ TEST_CASE("an image is pulled once, and is there at once the next time, without 
 
 TEST_CASE("ten who want the same image at the same time share one pull, and see its output") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   with_images(site.settings, [&](Images& images) -> Task<> {
     async::Nursery jobs(co_await async::this_coro::executor, nullptr);
@@ -115,7 +116,7 @@ TEST_CASE("ten who want the same image at the same time share one pull, and see 
 
 TEST_CASE("an image that Berth did not pull is used and left alone") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   with_images(site.settings, [&](Images& images) -> Task<> {
     Waiting waiting;
@@ -137,7 +138,7 @@ TEST_CASE("an image that Berth did not pull is used and left alone") {
 
 TEST_CASE("why an image cannot be had is told") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   with_images(site.settings, [&](Images& images) -> Task<> {
     auto error = co_await failure(images, site.spec("plain", "layers:nosuch"));
@@ -178,7 +179,7 @@ TEST_CASE("why an image cannot be had is told") {
 
 TEST_CASE("a registry that only the engine can reach is left to it") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   site.network.reset();
   ImageUse use;
@@ -204,7 +205,7 @@ TEST_CASE("a registry that only the engine can reach is left to it") {
 
 TEST_CASE("a registry is asked each time where the node wants that, and what is unchanged is not pulled again") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   site.settings.pull = environment::PullPolicy::always;
   with_images(site.settings, [&](Images& images) -> Task<> {
@@ -226,7 +227,7 @@ TEST_CASE("a registry is asked each time where the node wants that, and what is 
 
 TEST_CASE("a registry that dies in the middle of a pull leaves its log, and nothing else") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   with_images(site.settings, [&](Images& images) -> Task<> {
     Waiting waiting;
@@ -245,7 +246,7 @@ TEST_CASE("a registry that dies in the middle of a pull leaves its log, and noth
 
 TEST_CASE("an image for a newer driver is refused within a second and before any layer travels") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   with_images(with_driver(site.settings), [&](Images& images) -> Task<> {
     // The registry's image is of CUDA 12.4, by its configuration; 12.2 runs it by minor-version compatibility, but the
@@ -270,7 +271,7 @@ TEST_CASE("an image for a newer driver is refused within a second and before any
 
 TEST_CASE("a pull that nobody waits for any more is stopped, and one whose agent ends is forgotten") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   // A registry that dies is tried again for some seconds.
   const auto begun = [](const Waiting& waiting) {

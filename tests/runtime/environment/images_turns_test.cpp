@@ -8,6 +8,7 @@
 #include <list>
 
 #include "images_site.hpp"
+#include "tests/support/skip.hpp"
 
 namespace environment = berth::environment;
 namespace docker = berth::docker;
@@ -91,7 +92,7 @@ class MuteServer {
 
 TEST_CASE("images of one user that never come to be keep no other user waiting") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   SUBCASE("one at a time") { site.settings.at_once = 1; }
   SUBCASE("two at a time") { site.settings.at_once = 2; }
@@ -127,7 +128,7 @@ TEST_CASE("images of one user that never come to be keep no other user waiting")
 
 TEST_CASE("registries that never answer one user keep no other user waiting") {
   const auto* real = docker::test::real_engine();
-  if (real == nullptr) return;
+  SKIP_UNLESS(real != nullptr, docker::test::what_engine_lacks());
   Site site(*real);
   const MuteServer mute;
   site.settings.insecure_registries = {mute.name()};

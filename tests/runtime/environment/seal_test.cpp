@@ -11,6 +11,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
+#include "tests/support/skip.hpp"
 
 namespace berth::environment {
 namespace {
@@ -112,8 +113,8 @@ TEST_CASE("a tree too deep is refused") {
   CHECK_THROWS_WITH_AS(seal(tree, std::nullopt), doctest::Contains("nested more than 128 deep"), Error);
 }
 
-TEST_CASE("what the builder owns is taken over, links too, and what others own is refused" *
-          doctest::skip(::geteuid() != 0)) {
+TEST_CASE("what the builder owns is taken over, links too, and what others own is refused") {
+  SKIP_UNLESS(::geteuid() == 0, "root");
   constexpr uid_t kBuilder = 64'000;
   const Linked linked({"a"});
   write(linked.at("b"), "own");

@@ -10,6 +10,7 @@
 #include "runtime/environment/environment.hpp"
 #include "runtime/environment/user_text.hpp"
 #include "runtime/os/spawn.hpp"
+#include "tests/support/skip.hpp"
 
 namespace environment = berth::environment;
 namespace os = berth::os;
@@ -111,7 +112,6 @@ std::optional<std::string> find_uv(const std::string& copy) {
       run({"/bin/cp", "-L", place, copy});
       return copy;
     }
-  MESSAGE("skipped: no uv on PATH, nor named by UV");
   return std::nullopt;
 }
 
@@ -304,7 +304,7 @@ TEST_CASE("what pip says of a requirement that cannot be met is what the error s
 TEST_CASE("uv builds an environment, and another from the files that it has") {
   const Place place;
   const auto uv = find_uv(place.scratch / "uv");
-  if (!uv) return;
+  SKIP_UNLESS(uv, "uv, on PATH or named by UV");
   const auto settings = settings_in(place.scratch / "environments");
   auto node = place.node();
   node.uv = *uv;
@@ -331,10 +331,7 @@ TEST_CASE("uv builds an environment, and another from the files that it has") {
 
 TEST_CASE("packages come from a real index") {
   const char* index = std::getenv("BERTH_TEST_PACKAGE_INDEX");
-  if (index == nullptr) {
-    MESSAGE("skipped: BERTH_TEST_PACKAGE_INDEX names no index, such as https://pypi.org/simple");
-    return;
-  }
+  SKIP_UNLESS(index != nullptr, "a package index, named by BERTH_TEST_PACKAGE_INDEX");
   const Place place;
   NodePython node;
   node.interpreters = {kPython};

@@ -10,6 +10,7 @@
 #include "runtime/git/provenance.hpp"
 #include "runtime/os/file.hpp"
 #include "tests/runtime/git/repositories.hpp"
+#include "tests/support/skip.hpp"
 
 namespace git = berth::git;
 namespace os = berth::os;
@@ -173,10 +174,7 @@ TEST_CASE("an index that nobody can read leaves the content to be compared") {
 }
 
 TEST_CASE("a repository of another user is unknown, because it is not asked") {
-  if (::geteuid() != 0) {
-    MESSAGE("skipped: giving files to another user needs root");
-    return;
-  }
+  SKIP_UNLESS(::geteuid() == 0, "root, who gives files away");
   const Workshop shop;
   shop.sh(".", "chown -R 65534:65534 r");
   CHECK(shop.state("r").starts_with("unknown, because the repository belongs to another user"));

@@ -8,6 +8,7 @@
 
 #include "runtime/os/file.hpp"
 #include "tests/runtime/git/repositories.hpp"
+#include "tests/support/skip.hpp"
 
 namespace git = berth::git;
 namespace os = berth::os;
@@ -295,10 +296,7 @@ TEST_CASE("a shallow clone is read and remarked") {
 }
 
 TEST_CASE("a repository of another user is not read, and the remark tells the remedy") {
-  if (::geteuid() != 0) {
-    MESSAGE("skipped: giving files to another user needs root");
-    return;
-  }
+  SKIP_UNLESS(::geteuid() == 0, "root, who gives files away");
   const Workshop shop;
   shop.make_repository("r");
   shop.sh(".", "chown -R 65534:65534 r");

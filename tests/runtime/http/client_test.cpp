@@ -12,6 +12,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/http/listen.hpp"
 #include "tests/runtime/http/test_server.hpp"
+#include "tests/support/skip.hpp"
 
 namespace berth::http {
 namespace {
@@ -83,10 +84,7 @@ TEST_CASE("an agent that is not there is told with what to do") {
 }
 
 TEST_CASE("a socket that is not open to the user names the group") {
-  if (::geteuid() != 0) {
-    MESSAGE("skipped: needs root");
-    return;
-  }
+  SKIP_UNLESS(::geteuid() == 0, "root");
   const os::TempDir directory;
   ::chmod(directory.path().c_str(), 0755);
   const auto listener = listen_unix(directory / "a.sock", 0660, 0);

@@ -5,6 +5,7 @@
 
 #include "runtime/base/error.hpp"
 #include "tests/runtime/http/test_server.hpp"
+#include "tests/support/skip.hpp"
 
 namespace berth::http {
 namespace {
@@ -21,11 +22,9 @@ std::string output_of(const std::string& command) {
 }  // namespace
 
 TEST_CASE("curl works over the socket") {
-  if (output_of("curl --version").find("unix-sockets") == std::string::npos &&
-      output_of("curl --version").find("UnixSockets") == std::string::npos) {
-    MESSAGE("skipped: no curl with unix sockets");
-    return;
-  }
+  const auto features = output_of("curl --version");
+  SKIP_UNLESS(features.find("unix-sockets") != std::string::npos || features.find("UnixSockets") != std::string::npos,
+              "curl with unix sockets");
   test::TestServer server([](Router& router) {
     router.add("GET", "/ping", [](Request&) -> async::Task<Response> { co_return Response::json("{}"); });
     router.add("POST", "/size", [](Request& request) -> async::Task<Response> {

@@ -17,6 +17,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
+#include "tests/support/skip.hpp"
 
 namespace berth::os {
 namespace {
@@ -142,7 +143,7 @@ TEST_CASE("a fifo does not hang whoever opens it, nor does a directory pass for 
 }
 
 TEST_CASE("another's file is told from one's own") {
-  if (::geteuid() != 0) return;
+  SKIP_UNLESS(::geteuid() == 0, "root");
   Place place;
   const auto path = place.inside + "/started.json";
   write_file(path, "forged", 0644, Durable::no);

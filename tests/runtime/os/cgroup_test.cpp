@@ -10,19 +10,17 @@
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/spawn.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 
 namespace {
 
-// A group for one test; nothing, said aloud, where no cgroup2 hierarchy can be written.
+// A group for one test; nothing where no cgroup2 hierarchy can be written.
 struct Group {
   Group() {
     base = os::find_cgroup_base("");
-    if (base)
-      group = os::Cgroup::make(*base, "berth-test-" + std::to_string(::getpid()));
-    else
-      MESSAGE("skipped: no cgroup2 hierarchy can be written here");
+    if (base) group = os::Cgroup::make(*base, "berth-test-" + std::to_string(::getpid()));
   }
   ~Group() {
     if (!group || !os::exists(group->path())) return;
@@ -47,7 +45,7 @@ struct Group {
 
 TEST_CASE("killing a group ends a whole tree, however it forked") {
   const Group test;
-  if (!test.group) return;
+  SKIP_UNLESS(test.group, "a writable cgroup2 directory");
   auto pipe = os::make_pipe();
   const auto child = os::spawn({.arguments = {"/bin/sh", "-c", "read go; setsid sleep 1000 & sleep 1000 & wait"},
                                 .environment = {"PATH=/usr/bin:/bin"},
@@ -66,7 +64,7 @@ TEST_CASE("killing a group ends a whole tree, however it forked") {
 
 TEST_CASE("a process can be born in a group") {
   const Group test;
-  if (!test.group) return;
+  SKIP_UNLESS(test.group, "a writable cgroup2 directory");
   const auto child = os::spawn({.arguments = {"/bin/sleep", "1000"}, .cgroup = test.group->directory().get()});
   const auto members = os::read_file(test.group->path() + "/cgroup.procs");
   CHECK(members == std::to_string(child.id.pid) + "\n");
@@ -76,7 +74,7 @@ TEST_CASE("a process can be born in a group") {
 
 TEST_CASE("a group that was killed before can be born into, and left for a fresh one") {
   const Group test;
-  if (!test.group) return;
+  SKIP_UNLESS(test.group, "a writable cgroup2 directory");
   test.group->kill();
   const auto child = os::spawn({.arguments = {"/bin/sleep", "1000"}, .cgroup = test.group->directory().get()});
   CHECK(os::read_file(test.group->path() + "/cgroup.procs") == std::to_string(child.id.pid) + "\n");
@@ -102,7 +100,7 @@ TEST_CASE("a group that was killed before can be born into, and left for a fresh
 
 TEST_CASE("a group is found by its path until it is removed") {
   const Group test;
-  if (!test.group) return;
+  SKIP_UNLESS(test.group, "a writable cgroup2 directory");
   CHECK(os::Cgroup::open(test.group->path()));
   const auto again = os::Cgroup::make(*test.base, os::name_of(test.group->path()));
   CHECK(again.path() == test.group->path());
@@ -113,7 +111,7 @@ TEST_CASE("a group is found by its path until it is removed") {
 
 TEST_CASE("a group counts the CPU of its ended processes where the kernel tells") {
   const Group test;
-  if (!test.group) return;
+  SKIP_UNLESS(test.group, "a writable cgroup2 directory");
   const auto child = os::spawn({.arguments = {"/bin/sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"},
                                 .cgroup = test.group->directory().get()});
   os::reap(child.pidfd);

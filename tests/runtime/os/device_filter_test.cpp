@@ -9,6 +9,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 using os::DeviceRules;
@@ -57,18 +58,18 @@ bool allows_char(const DeviceRules& rules, unsigned major_number, unsigned minor
   return allowed(os::device_program(rules), BPF_DEVCG_DEV_CHAR, major_number, minor_number);
 }
 
-// A group that is removed again; nothing, said aloud, where groups or filters cannot be had.
-std::optional<os::Cgroup> filtered_group(const DeviceRules& rules) {
+// A group that is to be removed again; nothing where groups or filters cannot be had, and why.
+std::optional<os::Cgroup> filtered_group(const DeviceRules& rules, std::string& lack) {
   const auto base = os::find_cgroup_base("");
   if (!base || ::geteuid() != 0) {
-    MESSAGE("skipped: needs root and a cgroup2 hierarchy that can be written");
+    lack = "root, and a writable cgroup2 directory";
     return std::nullopt;
   }
   auto group = os::Cgroup::make(*base, "berth-test-devices-" + std::to_string(::getpid()));
   try {
     os::attach_device_filter(group, rules);
   } catch (const Error& error) {
-    MESSAGE("skipped: " << error.describe());
+    lack = "device filters (" + error.describe() + ")";
     group.remove();
     return std::nullopt;
   }
@@ -106,8 +107,9 @@ TEST_CASE("a device program allows the listed minors of its majors, and everythi
 
 TEST_CASE("processes of a group with a device filter cannot open other devices of that major") {
   // 1:3 is /dev/null, 1:5 /dev/zero, 1:9 /dev/urandom; 5:0 is another major.
-  const auto group = filtered_group({{1, {3, 9}}});
-  if (!group) return;
+  std::string lack;
+  const auto group = filtered_group({{1, {3, 9}}}, lack);
+  SKIP_UNLESS(group, lack);
   CHECK(openable(*group, {"/dev/null", "/dev/zero", "/dev/urandom"}) == 0b101);
   CHECK(group->remove());
 }

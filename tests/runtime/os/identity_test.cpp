@@ -12,6 +12,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 
@@ -32,10 +33,7 @@ TEST_CASE("groups are found by name") {
 }
 
 TEST_CASE("acting as a user, the kernel checks that user's rights, in this thread alone") {
-  if (::geteuid() != 0) {
-    MESSAGE("skipped: acting as another user needs root");
-    return;
-  }
+  SKIP_UNLESS(::geteuid() == 0, "root, who acts as others");
   const os::TempDir directory;  // mode 0700
   os::write_file(directory / "secret", "x", 0600, os::Durable::no);
   std::latch acting(1);
@@ -55,10 +53,7 @@ TEST_CASE("acting as a user, the kernel checks that user's rights, in this threa
 }
 
 TEST_CASE("files made while acting as a user belong to that user") {
-  if (::geteuid() != 0) {
-    MESSAGE("skipped: acting as another user needs root");
-    return;
-  }
+  SKIP_UNLESS(::geteuid() == 0, "root, who acts as others");
   const os::TempDir directory;
   ::chmod(directory.path().c_str(), 0777);
   {

@@ -6,15 +6,13 @@
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
 #include "tests/runtime/os/in_child.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 
 TEST_CASE("an overlay shows the lower layer, keeps it as it is, and nobody else sees the mount") {
   const os::TempDir directory;
-  if (!os::overlay_works(directory.path())) {
-    MESSAGE("skipped: overlays cannot be mounted here");
-    return;
-  }
+  SKIP_UNLESS(os::overlay_works(directory.path()), "overlays");
   // Characters that mean something in the mount's options.
   const os::Overlay overlay{
       {directory / "top", directory / "lo,w:e\\r"}, directory / "upper", directory / "work", directory / "target"};

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "runtime/os/spawn.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 
@@ -22,8 +23,8 @@ std::string niceness_of_a_program() {
 
 }  // namespace
 
-TEST_CASE("a thread is prompt alone: programs that it starts, and threads that say so, are as usual" *
-          doctest::skip(::geteuid() != 0)) {
+TEST_CASE("a thread is prompt alone: programs that it starts, and threads that say so, are as usual") {
+  SKIP_UNLESS(::geteuid() == 0, "root");
   const int usual = niceness();
   std::thread([&] {
     os::be_prompt();

@@ -9,6 +9,7 @@
 #include "runtime/os/file.hpp"
 #include "runtime/os/mount.hpp"
 #include "tests/runtime/os/in_child.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 
@@ -28,6 +29,8 @@ uid_t owner_of(const std::string& path) {
   return info.st_uid;
 }
 
+constexpr const char* kSuchMounts = "mounts of this kind";
+
 struct Place {
   os::TempDir directory;
   std::string shared = directory / "shared";
@@ -39,17 +42,13 @@ struct Place {
     os::make_directories(own);
     write(shared + "/file");
   }
-  bool skip(bool there) const {
-    if (!there) MESSAGE("skipped: mounts of this kind cannot be made here");
-    return !there;
-  }
 };
 
 }  // namespace
 
 TEST_CASE("what is protected cannot be written, but for what is a process' own, and only there") {
   const Place place;
-  if (place.skip(place.possible.read_only)) return;
+  SKIP_UNLESS(place.possible.read_only, kSuchMounts);
   CHECK(os::in_child([&] {
     os::enter_private_mounts();
     os::protect({place.shared, place.directory / "not there"}, {place.own});
@@ -63,7 +62,7 @@ TEST_CASE("what is protected cannot be written, but for what is a process' own, 
 
 TEST_CASE("an overlay on what is protected stays writable, and what it lies on does not") {
   const Place place;
-  if (place.skip(place.possible.read_only && place.possible.layers)) return;
+  SKIP_UNLESS(place.possible.read_only && place.possible.layers, kSuchMounts);
   const os::Overlay overlay{{place.shared}, place.directory / "upper", place.directory / "work", place.shared};
   for (const auto& path : {overlay.upper, overlay.work}) os::make_directories(path);
   CHECK(os::in_child([&] {
@@ -79,7 +78,7 @@ TEST_CASE("an overlay on what is protected stays writable, and what it lies on d
 
 TEST_CASE("in a layer for another user what is root's is his, and on disk it is root's still") {
   const Place place;
-  if (place.skip(place.possible.owned)) return;
+  SKIP_UNLESS(place.possible.owned, kSuchMounts);
   const os::Overlay overlay{{place.shared}, place.directory / "upper", place.directory / "work", place.shared};
   for (const auto& path : {overlay.upper, overlay.work}) os::make_directories(path);
   REQUIRE(::chown(overlay.upper.c_str(), 65534, 65534) == 0);

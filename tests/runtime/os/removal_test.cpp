@@ -11,6 +11,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/os/fd.hpp"
 #include "runtime/os/file.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 
@@ -76,15 +77,16 @@ TEST_CASE("directories that their owner closed are removed, at every depth") {
 }
 
 TEST_CASE("a mount below is neither entered nor a reason to keep the rest") {
-  if (::geteuid() != 0) return;
+  SKIP_UNLESS(::geteuid() == 0, "root, who mounts");
   const os::TempDir directory;
   os::make_directories(directory / "elsewhere");
   touch(directory / "elsewhere/kept");
   os::make_directories(directory / "tree/mount");
   os::make_directories(directory / "tree/a/b");
   touch(directory / "tree/z");
-  if (::mount((directory / "elsewhere").c_str(), (directory / "tree/mount").c_str(), nullptr, MS_BIND, nullptr) != 0)
-    return;
+  const bool mounted =
+      ::mount((directory / "elsewhere").c_str(), (directory / "tree/mount").c_str(), nullptr, MS_BIND, nullptr) == 0;
+  SKIP_UNLESS(mounted, "the right to mount");
   const auto removal = os::remove_what_can_be(directory / "tree");
   CHECK(removal.left == 1);
   CHECK(removal.first_failure.starts_with("cannot remove mount: "));

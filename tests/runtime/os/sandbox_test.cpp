@@ -14,6 +14,7 @@
 #include "runtime/os/child.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/process.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 
@@ -70,18 +71,17 @@ class Place {
   os::TempDir root_;
 };
 
-bool works() {
+// "" where there can be one.
+std::string what_lacks() {
   const os::TempDir place;
   const auto reason = os::why_no_sandbox(somebody(), place.path());
-  if (reason.empty()) return true;
-  MESSAGE("skipped: ", reason);
-  return false;
+  return reason.empty() ? "" : "sandboxes (" + reason + ")";
 }
 
 }  // namespace
 
 TEST_CASE("a program in a sandbox sees the system, its own directory and what it was given") {
-  if (!works()) return;
+  SKIP_UNLESS(what_lacks().empty(), what_lacks());
   const Place place;
   CHECK(place.run("echo mine >file; grep -q mine file; test -x /usr/bin/env; test -r /etc/passwd; : </dev/null") == 0);
   CHECK(os::read_file(place / "own/file") == "mine\n");
@@ -98,7 +98,7 @@ TEST_CASE("a program in a sandbox sees the system, its own directory and what it
 }
 
 TEST_CASE("a program in a sandbox sees no other processes, and none outlives its first one") {
-  if (!works()) return;
+  SKIP_UNLESS(what_lacks().empty(), what_lacks());
   const Place place;
   CHECK(place.run("test $$ = 1; test \"$(ls /proc | grep -c '^[0-9]')\" -lt 10; ! kill -0 " +
                   std::to_string(::getpid()) + " 2>/dev/null") == 0);
@@ -110,14 +110,14 @@ TEST_CASE("a program in a sandbox sees no other processes, and none outlives its
 }
 
 TEST_CASE("who waits for a program in a sandbox ends as it does") {
-  if (!works()) return;
+  SKIP_UNLESS(what_lacks().empty(), what_lacks());
   const Place place;
   CHECK(place.run("exit 7") == 7);
   CHECK(place.run("sh -c 'kill -9 $$' || exit $?") == 137);
 }
 
 TEST_CASE("a program in a sandbox has no capabilities and cannot get any") {
-  if (!works()) return;
+  SKIP_UNLESS(what_lacks().empty(), what_lacks());
   const Place place;
   CHECK(place.run("grep -q '^CapEff:.0000000000000000$' /proc/self/status; grep -q '^CapPrm:.0000000000000000$' "
                   "/proc/self/status") == 0);
@@ -127,7 +127,7 @@ TEST_CASE("a program in a sandbox has no capabilities and cannot get any") {
 
 TEST_CASE("what a build user left running is killed, and nothing else") {
   const auto who = somebody();
-  if (!who) return;
+  SKIP_UNLESS(who, "root");
   const pid_t pid = ::fork();
   if (pid == 0) {
     if (!os::become(*who)) ::_exit(1);

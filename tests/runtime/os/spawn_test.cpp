@@ -10,6 +10,7 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 
@@ -96,10 +97,7 @@ TEST_CASE("a program runs in the directory, session and files asked for") {
 
 TEST_CASE("a program runs as the user asked for, with that user's groups") {
   const auto nobody = os::identity_of(65534);
-  if (::geteuid() != 0 || !nobody) {
-    MESSAGE("skipped: becoming another user needs root");
-    return;
-  }
+  SKIP_UNLESS(::geteuid() == 0 && nobody, "root, who becomes others");
   CHECK(shell("id -u; id -g; id -G", {.identity = nobody}).output == "65534\n65534\n65534\n");
   const os::TempDir directory;
   const auto error =

@@ -7,6 +7,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/os/lock.hpp"
 #include "tests/runtime/shim/shim_job.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 using namespace berth::shim;
@@ -60,7 +61,7 @@ TEST_CASE("a job whose shim was killed is lost, and what it left behind can be k
   bool grouped = false;
   SUBCASE("by its mark") {}
   SUBCASE("by control group") { grouped = true; }
-  if (grouped && !cgroup_base()) return;
+  SKIP_UNLESS(!grouped || cgroup_base(), kGroups);
   ShimJob job({});
   job.launch.command = {program("daemonize"), job.scratch("pid"), "stay"};
   if (grouped) job.use_cgroup();

@@ -5,6 +5,7 @@
 
 #include "runtime/base/error.hpp"
 #include "tests/runtime/shim/shim_job.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 using namespace berth::shim;
@@ -27,7 +28,8 @@ class SmallDisk {
 
 }  // namespace
 
-TEST_CASE("the ending is written on a disk without a free byte" * doctest::skip(no_root())) {
+TEST_CASE("the ending is written on a disk without a free byte") {
+  SKIP_UNLESS(is_root(), "root");
   const SmallDisk disk("size=1m");
   ShimJob job({}, disk.path());
   job.launch.command = {program("fill_disk"), job.scratch("filler")};
@@ -37,8 +39,8 @@ TEST_CASE("the ending is written on a disk without a free byte" * doctest::skip(
   CHECK(ended.log_bytes == job.log().size());
 }
 
-TEST_CASE("a job is not started where its ending has no room, and that is told once there is some" *
-          doctest::skip(no_root())) {
+TEST_CASE("a job is not started where its ending has no room, and that is told once there is some") {
+  SKIP_UNLESS(is_root(), "root");
   const SmallDisk disk("size=1m");
   ShimJob job(shell("echo ran"), disk.path());
   os::make_directories(job.directory);

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "tests/runtime/shim/shim_job.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 using namespace berth::shim;
@@ -45,7 +46,8 @@ TEST_CASE("processor time and memory of the whole tree are counted, orphans incl
   CHECK(ended.peak_memory > 100_KiB);
 }
 
-TEST_CASE("in a control group the same is told" * doctest::skip(no_cgroup())) {
+TEST_CASE("in a control group the same is told") {
+  SKIP_UNLESS(cgroup_base(), kGroups);
   ShimJob job(shell("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; cat /proc/self/cgroup; exit 4"));
   job.use_cgroup();
   const auto ended = job.run();
@@ -56,7 +58,8 @@ TEST_CASE("in a control group the same is told" * doctest::skip(no_cgroup())) {
   CHECK(started_from_text(os::read_file(job.file(kStartedFile))).cgroup == job.launch.cgroup);
 }
 
-TEST_CASE("the shim lives in a group beside the job's" * doctest::skip(no_cgroup())) {
+TEST_CASE("the shim lives in a group beside the job's") {
+  SKIP_UNLESS(cgroup_base(), kGroups);
   ShimJob job(shell("echo up; exec sleep 100"));
   job.use_cgroup();
   job.start();
@@ -78,7 +81,7 @@ TEST_CASE("a daemon left behind is killed when the command ends") {
   bool grouped = false;
   SUBCASE("by descent") {}
   SUBCASE("by control group") { grouped = true; }
-  if (grouped && !cgroup_base()) return;
+  SKIP_UNLESS(!grouped || cgroup_base(), kGroups);
   ShimJob job({});
   job.launch.command = {program("daemonize"), job.scratch("pid")};
   if (grouped) job.use_cgroup();
@@ -90,7 +93,8 @@ TEST_CASE("a daemon left behind is killed when the command ends") {
   CHECK(job.log() == "daemon is up\n");
 }
 
-TEST_CASE("the shim takes little memory" * doctest::skip(BERTH_SANITIZED)) {
+TEST_CASE("the shim takes little memory") {
+  SKIP_UNLESS(!BERTH_SANITIZED, "a build without sanitizers");
   ShimJob job(shell("echo up; exec sleep 100"));
   job.start();
   job.await_log("up");

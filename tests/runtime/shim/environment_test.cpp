@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "tests/runtime/shim/shim_job.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 using namespace berth::shim;
@@ -31,7 +32,8 @@ TEST_CASE("bytes that are not UTF-8 survive in arguments and environment") {
   CHECK(job.log() == "\xff\xfe|\x80z");
 }
 
-TEST_CASE("a tree that is mounted already is made the user's" * doctest::skip(no_root())) {
+TEST_CASE("a tree that is mounted already is made the user's") {
+  SKIP_UNLESS(is_root(), "root");
   ShimJob job({"sh", "-c", "echo made >made; cat made"});
   const auto tree = job.file("tree");
   os::make_directories(tree, 0700);
@@ -58,7 +60,8 @@ TEST_CASE("a working directory that is a file is told") {
   CHECK(not_started(job.run()).reason == "the working directory /etc/passwd is not a directory");
 }
 
-TEST_CASE("a job of another user has nothing of root" * doctest::skip(no_root())) {
+TEST_CASE("a job of another user has nothing of root") {
+  SKIP_UNLESS(is_root(), "root");
   ShimJob job({program("print_identity"), "/etc/shadow"});
   job.launch.identity = nobody();
   job.launch.identity->groups = {65534, 12345};
@@ -73,8 +76,8 @@ TEST_CASE("a job of another user has nothing of root" * doctest::skip(no_root())
         "read Permission denied\ndescriptors 0\n");
 }
 
-TEST_CASE("a working directory closed to the job's user is told with the directory that closes it" *
-          doctest::skip(no_root())) {
+TEST_CASE("a working directory closed to the job's user is told with the directory that closes it") {
+  SKIP_UNLESS(is_root(), "root");
   ShimJob job({"true"});
   const os::TempDir closed;
   os::make_directories(closed / "inner");
@@ -87,7 +90,8 @@ TEST_CASE("a working directory closed to the job's user is told with the directo
                              "; check its owner and mode");
 }
 
-TEST_CASE("an overlay is the job's own writable view of a tree that stays as it is" * doctest::skip(no_root())) {
+TEST_CASE("an overlay is the job's own writable view of a tree that stays as it is") {
+  SKIP_UNLESS(is_root(), "root");
   const os::TempDir lower;
   ::chmod(lower.path().c_str(), 0755);
   os::write_file(lower / "code.txt", "original\n", 0644, os::Durable::no);
@@ -106,7 +110,8 @@ TEST_CASE("an overlay is the job's own writable view of a tree that stays as it 
   CHECK_FALSE(os::exists(job.file("tree/code.txt")));  // the mount was the job's alone
 }
 
-TEST_CASE("an overlay that cannot be mounted is told" * doctest::skip(no_root())) {
+TEST_CASE("an overlay that cannot be mounted is told") {
+  SKIP_UNLESS(is_root(), "root");
   ShimJob job({"true"});
   job.launch.overlay = os::Overlay{{"/no/such/layer"}, job.file("upper"), job.file("overlay-work"), job.file("tree")};
   const auto reason = not_started(job.run());

@@ -7,6 +7,7 @@
 
 #include "runtime/os/mount.hpp"
 #include "tests/runtime/shim/shim_job.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 using namespace berth::shim;
@@ -21,8 +22,8 @@ bool exited_well(const Ended& ended) {
 
 }  // namespace
 
-TEST_CASE("a temporary directory of a given size is full when that is used, and nobody else sees it" *
-          doctest::skip(no_root())) {
+TEST_CASE("a temporary directory of a given size is full when that is used, and nobody else sees it") {
+  SKIP_UNLESS(is_root(), "root");
   ShimJob job(
       shell("cd \"$T\"; stat -f -c %T .; head -c 900K /dev/zero > a && echo fits; "
             "head -c 900K /dev/zero > b || echo full; stat -c '%u %a' ."));
@@ -38,7 +39,8 @@ TEST_CASE("a temporary directory of a given size is full when that is used, and 
   CHECK_FALSE(os::exists(path + "/a"));
 }
 
-TEST_CASE("without network there is a loopback device that works, and nothing else" * doctest::skip(no_root())) {
+TEST_CASE("without network there is a loopback device that works, and nothing else") {
+  SKIP_UNLESS(is_root(), "root");
   ShimJob job({"python3", "-c",
                "import os, socket\n"
                "print(sorted(os.listdir('/proc/self/net/dev_snmp6') if os.path.exists('/proc/self/net/dev_snmp6') else "
@@ -64,8 +66,8 @@ TEST_CASE("core dumps are off unless they are asked for") {
   CHECK((asked.log() == "0\n") == (ours.rlim_max == 0));
 }
 
-TEST_CASE("a job does not inherit the agent's many descriptors, nor its safety from the out-of-memory killer" *
-          doctest::skip(no_root())) {
+TEST_CASE("a job does not inherit the agent's many descriptors, nor its safety from the out-of-memory killer") {
+  SKIP_UNLESS(is_root(), "root");
   ShimJob job(shell("ulimit -n; cat /proc/self/oom_score_adj"));
   CHECK(exited_well(job.run()));
   rlimit ours{};
@@ -89,7 +91,8 @@ TEST_CASE("a job is as urgent as its launch says") {
   CHECK(std::stoi(nicer.log()) == std::stoi(usual.log()) + 3);
 }
 
-TEST_CASE("a limit that its group's controllers do not know is left out" * doctest::skip(no_cgroup())) {
+TEST_CASE("a limit that its group's controllers do not know is left out") {
+  SKIP_UNLESS(cgroup_base(), kGroups);
   ShimJob job({"true"});
   job.use_cgroup();
   job.launch.limits.memory = (1_GiB).bytes();
@@ -111,8 +114,8 @@ TEST_CASE("a job that is asked to stop can read why, and how long it has") {
   CHECK(std::get<os::Exit>(ended.outcome).status == 3);
 }
 
-TEST_CASE("the reason is told before a time limit's signal as well, and can be read by the job's user" *
-          doctest::skip(no_root())) {
+TEST_CASE("the reason is told before a time limit's signal as well, and can be read by the job's user") {
+  SKIP_UNLESS(is_root(), "root");
   ShimJob job(shell("trap 'cat \"$BERTH_STOP_REASON\"; exit 0' TERM; while :; do sleep 0.02; done"));
   os::make_directories(job.directory, 0711);
   ::chmod(os::parent_of(job.directory).c_str(), 0711);

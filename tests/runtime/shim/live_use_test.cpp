@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "tests/runtime/shim/shim_job.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 using namespace berth::shim::test;
@@ -32,7 +33,7 @@ void check_use(ShimJob& job) {
 }  // namespace
 
 TEST_CASE("what a running job uses is told from its group") {
-  if (no_cgroup()) return;
+  SKIP_UNLESS(cgroup_base(), kGroups);
   ShimJob job(shell(kScript));
   job.use_cgroup();
   check_use(job);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "tests/runtime/shim/shim_job.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 using namespace berth::shim;
@@ -109,7 +110,8 @@ TEST_CASE("a program for another kind of machine") {
   CHECK(reason.reason == "./train: is a program for another kind of machine");
 }
 
-TEST_CASE("a program behind a directory that the job's user may not pass" * doctest::skip(no_root())) {
+TEST_CASE("a program behind a directory that the job's user may not pass") {
+  SKIP_UNLESS(is_root(), "root");
   ShimJob job({"true"});
   job.launch.identity = os::Identity{65534, 65534, {}, "nobody", "/", "/bin/sh"};
   job.launch.command = {job.scratch("train.sh")};

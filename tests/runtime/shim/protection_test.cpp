@@ -5,6 +5,7 @@
 
 #include "runtime/os/protection.hpp"
 #include "tests/runtime/shim/shim_job.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 using namespace berth::shim;
@@ -37,7 +38,6 @@ struct Node {
     job.launch.protection->environment = os::Overlay{{environment}, layer + "/upper", layer + "/work", environment};
     job.launch.protection->environment_owned = owner.has_value();
   }
-  bool skip(bool there) const { return skip_without(there, "mounts of this kind"); }
 };
 
 const auto* const kWrite =
@@ -48,7 +48,7 @@ const auto* const kWrite =
 
 TEST_CASE("a job writes only what is its own, and is not kept from running") {
   Node node(kWrite);
-  if (node.skip(node.possible.read_only)) return;
+  SKIP_UNLESS(node.possible.read_only, "mounts of this kind");
   CHECK(std::get<os::Exit>(node.job.run().outcome).status == 0);
   CHECK(node.job.log() == "built\nbuilt\n");
   CHECK(os::read_file(node.state + "/tmp/own") == "mine\n");
@@ -56,7 +56,7 @@ TEST_CASE("a job writes only what is its own, and is not kept from running") {
 
 TEST_CASE("what a job changes of its environment is in its layer") {
   Node node(kWrite);
-  if (node.skip(node.possible.layers && node.possible.read_only)) return;
+  SKIP_UNLESS(node.possible.layers && node.possible.read_only, "mounts of this kind");
   node.add_layer(std::nullopt);
   node.job.run();
   CHECK(node.job.log() == "environment/built\nbuilt\nbuilt\nmine\n");
@@ -64,10 +64,10 @@ TEST_CASE("what a job changes of its environment is in its layer") {
   CHECK(os::read_file(node.job.file("environment/upper/built")) == "built\nmine\n");
 }
 
-TEST_CASE("a user's job changes what root has built, in a layer, with one process as its limit" *
-          doctest::skip(no_root())) {
+TEST_CASE("a user's job changes what root has built, in a layer, with one process as its limit") {
+  SKIP_UNLESS(is_root(), "root");
   Node node("echo mine >> environment/built && read line < environment/built && echo $line");
-  if (node.skip(node.possible.owned)) return;
+  SKIP_UNLESS(node.possible.owned, "mounts of this kind");
   node.add_layer(nobody());
   if (cgroup_base()) {
     node.job.use_cgroup();
@@ -81,7 +81,7 @@ TEST_CASE("a user's job changes what root has built, in a layer, with one proces
 
 TEST_CASE("a layer that cannot be mounted is told, and the job does not run") {
   Node node("true");
-  if (node.skip(node.possible.layers)) return;
+  SKIP_UNLESS(node.possible.layers, "mounts of this kind");
   node.add_layer(std::nullopt);
   node.job.launch.protection->environment->lower = {"/no/such/layer"};
   const auto reason = std::get<NotStarted>(node.job.run().outcome);

@@ -34,16 +34,12 @@ inline void wait_until(const std::string& what, const std::function<bool()>& con
   }
 }
 
-inline bool skip_without(bool there, const char* what) {
-  if (!there) std::fprintf(stderr, "SKIPPED: a test that needs %s\n", what);
-  return !there;
-}
-inline bool no_root() { return skip_without(::geteuid() == 0, "root"); }
+inline bool is_root() { return ::geteuid() == 0; }
 inline const std::optional<std::string>& cgroup_base() {
   static const auto base = os::find_cgroup_base({});
   return base;
 }
-inline bool no_cgroup() { return skip_without(cgroup_base().has_value(), "a writable cgroup2 directory"); }
+inline constexpr const char* kGroups = "a writable cgroup2 directory";
 
 inline bool alive(pid_t pid) {
   const auto stat = os::read_file_if_exists("/proc/" + std::to_string(pid) + "/status");

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "tests/runtime/shim/shim_job.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 using namespace berth::shim;
@@ -75,7 +76,7 @@ TEST_CASE("what a dying shell leaves behind gets the signal and the rest of the 
   bool grouped = false;
   SUBCASE("by descent") {}
   SUBCASE("by control group") { grouped = true; }
-  if (grouped && !cgroup_base()) return;
+  SKIP_UNLESS(!grouped || cgroup_base(), kGroups);
   ShimJob job(
       shell("sh -c \"trap 'sleep 0.2; echo saved; exit' TERM; echo up; while :; do sleep 0.01; done\"; echo no"));
   if (grouped) job.use_cgroup();
@@ -92,7 +93,7 @@ TEST_CASE("a daemon with a session of its own goes with the job") {
   bool grouped = false;
   SUBCASE("by descent") {}
   SUBCASE("by control group") { grouped = true; }
-  if (grouped && !cgroup_base()) return;
+  SKIP_UNLESS(!grouped || cgroup_base(), kGroups);
   ShimJob job({});
   job.launch.command = {program("daemonize"), job.scratch("pid"), "stay"};
   if (grouped) job.use_cgroup();

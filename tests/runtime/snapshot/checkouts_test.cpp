@@ -9,6 +9,7 @@
 
 #include "runtime/objects/sha256.hpp"
 #include "tests/runtime/snapshot/trees.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 using namespace berth::snapshot;
@@ -17,11 +18,7 @@ namespace {
 
 const Owner kOwner{::getuid(), ::getgid()};
 
-bool can_mount() {
-  if (::geteuid() == 0) return true;
-  MESSAGE("skipped: only root makes overlay marks and mounts");
-  return false;
-}
+bool can_mount() { return ::geteuid() == 0; }
 
 struct Workshop {
   os::TempDir root;
@@ -74,7 +71,7 @@ TEST_CASE("a checkout is made once and shared") {
 }
 
 TEST_CASE("a small change makes a thin layer with little in it") {
-  if (!can_mount()) return;
+  SKIP_UNLESS(can_mount(), "root, who makes overlay marks and mounts");
   Workshop shop;
   for (unsigned i = 0; i < 200; ++i)
     put(shop.root.path(), "d" + std::to_string(i % 5) + "/" + std::to_string(i), objects::random_text(500, i));
@@ -110,7 +107,7 @@ TEST_CASE("a large change makes a full checkout again") {
 }
 
 TEST_CASE("whatever changes, an overlay of the layers shows exactly the snapshot") {
-  if (!can_mount()) return;
+  SKIP_UNLESS(can_mount(), "root, who makes overlay marks and mounts");
   Workshop shop;
   RandomTree tree(shop.root.path(), 17);
   for (unsigned i = 0; i < 300; ++i) put(shop.root.path(), "many/" + std::to_string(i), std::to_string(i));
@@ -127,7 +124,7 @@ TEST_CASE("whatever changes, an overlay of the layers shows exactly the snapshot
 }
 
 TEST_CASE("users do not share checkouts") {
-  if (!can_mount()) return;
+  SKIP_UNLESS(can_mount(), "root, who makes overlay marks and mounts");
   Workshop shop;
   put(shop.root.path(), "a", "1");
   const auto manifest = shop.snapshot();
@@ -169,7 +166,7 @@ TEST_CASE("after a reboot every checkout is made anew") {
 }
 
 TEST_CASE("what is idle goes oldest first, never what is leased, kept, or below something kept") {
-  if (!can_mount()) return;
+  SKIP_UNLESS(can_mount(), "root, who makes overlay marks and mounts");
   Workshop shop;
   for (int i = 0; i < 100; ++i) put(shop.root.path(), std::to_string(i), "x" + std::to_string(i));
   Checkouts checkouts(shop.checkouts());

@@ -11,6 +11,7 @@
 #include "runtime/snapshot/scan.hpp"
 #include "tests/runtime/snapshot/files_under.hpp"
 #include "tests/runtime/snapshot/trees.hpp"
+#include "tests/support/skip.hpp"
 
 namespace berth::snapshot {
 namespace {
@@ -182,7 +183,8 @@ TEST_CASE("over a limit the rest is told, and what fits is kept") {
 TEST_CASE("holes are not read: a sparse file of 900 GiB takes moments, and has the digest of its zeros") {
   Site site;
   put(site.tree, "outputs/sparse", "");
-  if (::truncate((site.tree + "/outputs/sparse").c_str(), 900LL << 30) != 0) return;  // the file system's limit
+  const bool made = ::truncate((site.tree + "/outputs/sparse").c_str(), 900LL << 30) == 0;
+  SKIP_UNLESS(made, "a file system that takes files of 900 GiB");
   const auto begin = std::chrono::steady_clock::now();
   const auto collection = site.collected();
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(60));

@@ -4,6 +4,7 @@
 
 #include "runtime/objects/sha256.hpp"
 #include "tests/runtime/snapshot/trees.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 using namespace berth::snapshot;
@@ -50,10 +51,7 @@ TEST_CASE("a restored tree is the tree, whatever the process's mask") {
 }
 
 TEST_CASE("a restored tree belongs to whom it is given") {
-  if (::geteuid() != 0) {
-    MESSAGE("skipped: only root gives files away");
-    return;
-  }
+  SKIP_UNLESS(::geteuid() == 0, "root, who gives files away");
   Example example;
   restore(example.store, example.manifest, example.node / "copy", {.owner = Owner{4321, 1234}});
   for (const auto* name : {"copy", "copy/d", "copy/d/file", "copy/link", "copy/large", "copy/empty"}) {
@@ -88,7 +86,7 @@ TEST_CASE("what does not fit is refused before anything is written") {
   builder.begin_directory("d");
   for (const auto* name : {"a", "b", "c", "d"}) builder.file(name, false, kLargestFile, Digest{});
   builder.end_directory();
-  if (os::space_of(node.path()).free > 4 * kLargestFile) return;  // a machine with a larger disk
+  SKIP_UNLESS(os::space_of(node.path()).free <= 4 * kLargestFile, "a smaller disk");
   CHECK(code_of([&] { restore(store, builder.finish(), node / "copy"); }) == Code::no_space);
   CHECK(contents_of(node / "copy").empty());
 }

@@ -12,6 +12,7 @@
 #include "runtime/snapshot/stat_cache.hpp"
 #include "tests/runtime/snapshot/files_under.hpp"
 #include "tests/runtime/snapshot/trees.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace berth;
 using namespace berth::snapshot;
@@ -232,10 +233,7 @@ TEST_CASE("a file that never rests is told, and left out where nobody can mend i
 }
 
 TEST_CASE("a file that cannot be read is told with the remedy") {
-  if (is_root()) {
-    MESSAGE("skipped: root reads everything");
-    return;
-  }
+  SKIP_UNLESS(!is_root(), "another user than root, who reads everything");
   const os::TempDir root;
   put(root.path(), "secret", "");
   ::chmod((root / "secret").c_str(), 0);
