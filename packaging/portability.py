@@ -35,8 +35,15 @@ def output_of(*command):
     return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True, timeout=60).stdout
 
 
+def compare(version, relation, other):
+    done = subprocess.run(["dpkg", "--compare-versions", version, relation, other], timeout=60)
+    if done.returncode not in (0, 1):  # it has not compared them
+        raise subprocess.CalledProcessError(done.returncode, done.args)
+    return done.returncode == 0
+
+
 def is_newer(version, other):
-    return subprocess.run(["dpkg", "--compare-versions", version, "gt", other], timeout=10).returncode == 0
+    return compare(version, "gt", other)
 
 
 def programs_in(folder):
@@ -68,8 +75,7 @@ def holds(alternative, release):
         return False
     if not relation:
         return True
-    return release[name] is not None and \
-        subprocess.run(["dpkg", "--compare-versions", release[name], relation, version], timeout=10).returncode == 0
+    return release[name] is not None and compare(release[name], relation, version)
 
 
 def wrong_with_dependencies(depends):
