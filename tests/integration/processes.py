@@ -11,6 +11,8 @@ import threading
 import time
 
 _PR_SET_CHILD_SUBREAPER = 36
+# A job that ignores SIGTERM and has children in other sessions.
+STUBBORN = "trap '' TERM; setsid sleep 300 & (setsid sleep 301 &); echo up; while :; do sleep 302; done"
 
 
 class Family:
