@@ -97,7 +97,7 @@ class BuildsLeftoversTest(BuildsCase):
         self.assertTrue((left / "symlink").is_symlink())
         self.assertFalse((left / "pipe").exists() or (left / "socket").exists())
         before = (left / "linked").read_bytes()
-        time.sleep(0.2)
+        time.sleep(0.2)  # in which it might be written to, of which there is no other sign
         self.assertEqual((left / "linked").read_bytes(), before)
         self.assertIn("the genuine leaves", self.module(self.victim, "leaves", "leaves==1.0")[0])
 

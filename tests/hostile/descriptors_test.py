@@ -115,8 +115,7 @@ class DescriptorsTest(BerthTest):
                 if 0 in closed:  # nothing to wait for
                     self.assertEqual(end_of(pid), 0)
                     continue
-                time.sleep(0.2)
-                self.assertEqual(standard_files(pid), self.expected(closed, str(output)))
+                eventually(lambda: standard_files(pid) == self.expected(closed, str(output)), "its standard files are open")
                 os.kill(pid, 9)
                 end_of(pid)
                 pid = start(closed, shim, "/no/such/directory", environment={}, output=str(output))

@@ -134,7 +134,7 @@ class EventsTest(HostileTest):
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/tmp")
         try:
             self.assertEqual(process.stdout.readline(), b"reading\n")
-            time.sleep(0.5)
+            time.sleep(0.5)  # so that they wait, and do not just come
             delays = []
             for _ in range(5):
                 after = self.agent.get("/v1/events", limit=1)["next"]

@@ -278,7 +278,7 @@ class IdentityTest(HostileTest):
         self.agent.kill()  # and the next agent goes on with it
         self.agent.start()
         eventually(lambda: self.told_stuck(jobs[0]) == 2, "the next agent's log tells of it")
-        time.sleep(2)
+        time.sleep(2)  # of tries that fail: that they are not told again has no other sign
         self.assertTrue(stuck.exists())
         let_go()
         self.nothing_left(*jobs)

@@ -72,7 +72,7 @@ class LogTest(HostileTest):
         job = self.script_of(self.victim, f"seq 100000; sleep 1; seq 100001 {LINES}")
         processes = [self.command("logs", "-f", job) for _ in range(3)]
         readers = [Reader(process.stdout) for process in processes]
-        time.sleep(0.3)
+        time.sleep(0.3)  # so that they have begun, mostly; it ends alike if they have not
         for process in processes:
             process.send_signal(signal.SIGSTOP)
         self.agent.wait(job)
@@ -103,7 +103,7 @@ class LogTest(HostileTest):
                                f"seq 100000; sleep 1; seq 100001 {LINES}; exit 1")
         reader = Reader(process.stdout, before=0.8, piece=50_000, pause=0.02)
         for _ in range(3):
-            time.sleep(0.6)
+            time.sleep(0.6)  # of the job's life before it is killed
             self.agent.kill()
             self.agent.start()
         self.ends(process, reader, 1, SEQUENCE * 2)

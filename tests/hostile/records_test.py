@@ -125,12 +125,14 @@ sys.exit(7)
         copier = harness.family.popen([*self.prefix, PYTHON, "-c", f"""
 import time
 until = time.monotonic() + 30
+print('looks', flush=True)
 while time.monotonic() < until:
     try: content = open({str(self.agent.launch_directory(first) / 'ending.json')!r}).read(); break
     except FileNotFoundError: pass
 else: raise SystemExit(1)
-open({str(kept)!r}, 'w').write(content)"""])
-        time.sleep(.5)
+open({str(kept)!r}, 'w').write(content)"""], stdout=subprocess.PIPE)
+        self.addCleanup(copier.stdout.close)
+        self.assertEqual(copier.stdout.readline(), b"looks\n")
         go.touch()
         self.agent.wait(first)
         try:
@@ -226,7 +228,7 @@ put('stop.json', json.dumps({'version': {'major': 1, 'minor': 2}, 'signal': 15, 
         job, go = self.job_until("sys.exit(7)")
         self.agent.kill()
         go.touch()
-        time.sleep(1)
+        eventually((self.agent.launch_directory(job) / "ending.json").exists, "it has ended")
         self.agent.start()
         self.assertEqual(self.agent.wait(job)["ending"], {"kind": "exited", "code": 7})
 
@@ -326,7 +328,7 @@ class FaultTest(HostileTest):
                         continue
                     if answer.status == 201:
                         acknowledged.append((fault, json.loads(answer.body)["jobs"][0]["id"]))
-                time.sleep(1)
+                time.sleep(1)  # of faults for what was taken: its second attempts begin in it
             finally:
                 tracer.send_signal(signal.SIGINT)
                 tracer.communicate()
@@ -397,6 +399,13 @@ class LostDatabaseTest(HostileTest):
         self.assertFalse(any(job in each["path"] for each in leftovers["cgroups"]))
         shutil.rmtree(self.agent.state / "jobs" / job)
 
+    def is_traced(self, thread):
+        try:
+            status = Path(f"/proc/{self.agent.pid}/task/{thread}/status").read_text()
+        except FileNotFoundError:  # it has ended
+            return True
+        return "TracerPid:\t0\n" not in status
+
     @unittest.skipUnless(shutil.which("strace"), "faults are injected with strace")
     def test_a_lock_that_could_not_be_given_back_stops_submissions_only_for_a_moment(self):
         self.start()
@@ -406,8 +415,7 @@ class LostDatabaseTest(HostileTest):
         tracer = subprocess.Popen(["strace", "-q", "-o", str(trace), "-e", "trace=fcntl", "-e",
                                    "inject=fcntl:error=ENOLCK:when=2+2", *threads], stderr=subprocess.DEVNULL)
         try:
-            eventually(trace.exists, "strace is there")
-            time.sleep(0.5)
+            eventually(lambda: all(self.is_traced(each) for each in os.listdir(f"/proc/{self.agent.pid}/task")), "strace is there")
             for _ in range(2):
                 self.request(self.victim, "POST", "/v1/jobs", self.agent.request_for("/bin/true"))
         finally:

@@ -303,7 +303,7 @@ class LostJobTest(BerthTest):
         ending = agent.launch_directory(job) / "ending.json"
         eventually(ending.exists, "the supervisor has written the ending")
         ended_at = ending.stat().st_mtime
-        time.sleep(1.2)
+        time.sleep(1.2)  # what its end must not be confused with: when it was found
         agent.start()
         ended = agent.wait(job)
         self.assertEqual((ended["state"], ended["exit_code"]), ("Failed", 7))

@@ -248,7 +248,7 @@ class DiskManagerTest(BerthTest):
         log = self.job_with_log(agent, 200_000)
         self.fill(os.statvfs(self.disk).f_bavail * os.statvfs(self.disk).f_frsize - 6 * MIB)
         last = self.job_with_log(agent, 1000)
-        time.sleep(0.5)
+        time.sleep(0.5)  # in which something might be removed, of which there is no other sign
         self.assertGreater(self.percent_used(), 90)
         for job in (coded, log, last):
             self.assertIsNone(agent.job(job)["log_removed"])

@@ -85,8 +85,7 @@ class EventsTest(BerthTest):
         self.assertEqual(answer, {"events": [], "missing": [], "next": after})
         got = []
         reader = threading.Thread(target=lambda: got.append((agent.get("/v1/events", after=after), time.monotonic())))
-        reader.start()
-        time.sleep(0.3)
+        agent.connected(reader.start)
         told = time.monotonic()
         job = agent.submit("true", held=True)
         reader.join(PATIENCE)
@@ -105,8 +104,7 @@ class EventsTest(BerthTest):
 
     def test_the_agent_stops_while_readers_wait(self):
         agent = self.start_agent()
-        reader = Command(agent, "events", "-f")
-        time.sleep(0.3)
+        reader = agent.connected(lambda: Command(agent, "events", "-f"))
         begun = time.monotonic()
         agent.restart()
         self.assertLess(time.monotonic() - begun, 5)

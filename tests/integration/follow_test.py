@@ -123,7 +123,7 @@ class FollowTest(BerthTest):
         agent = self.start_agent()
         job = agent.sh("echo begun", held=True)
         follower = Follower(agent, job)
-        time.sleep(0.2)
+        time.sleep(0.2)  # in which it might end, of which there is no other sign
         self.assertTrue(follower.is_alive())
         agent.act(job, "release")
         self.assertEqual(follower.content(), b"begun\n")
@@ -131,8 +131,7 @@ class FollowTest(BerthTest):
     def test_following_ends_with_a_job_that_never_ran(self):
         agent = self.start_agent()
         job = agent.sh("echo never", held=True)
-        follower = Follower(agent, job)
-        time.sleep(0.2)
+        follower = agent.connected(lambda: Follower(agent, job))
         agent.cancel(job)
         self.assertEqual(follower.content(), b"")
 
@@ -313,7 +312,7 @@ class ResumeTest(BerthTest):
         eventually(lambda: seen in follower.output(), f"{seen!r} has been printed")
         for end in restarts:
             getattr(agent, end)()
-            time.sleep(0.3)
+            time.sleep(0.3)  # of absence
             agent.start()
         (self.place / "work/go").touch()
         code, output, errors = follower.end()
@@ -388,7 +387,7 @@ class CommandLineTest(BerthTest):
             before = len(running.output())
             eventually(lambda: len(running.output()) > before + (1 << 20), "some of it has been printed")
             end()
-            time.sleep(0.3)
+            time.sleep(0.3)  # of absence
             agent.start()
         code, output, errors = running.end()
         self.assertEqual((code, digest(output)), (0, digest(numbered_lines(12))), errors)
@@ -397,8 +396,9 @@ class CommandLineTest(BerthTest):
         agent = self.start_agent()
         running = Command(agent, "run", "--no-code", "--", "sh", "-c", "echo one; sleep 1; echo two; exit 5")
         eventually(lambda: running.output() == b"one\n", "its first line has been printed")
+        directory = agent.launch_directory(agent.job("@last")["id"])
         agent.kill()
-        time.sleep(2)
+        eventually((directory / "ending.json").exists, "the job has ended")
         agent.start()
         code, output, errors = running.end()
         self.assertEqual((code, output), (5, b"one\ntwo\n"), errors)

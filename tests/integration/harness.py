@@ -307,6 +307,23 @@ class Agent(Client):
         """But for the object store's containers, which stay open once used."""
         return [target for target in processes.descriptors(self.pid) if not target.endswith(".objects")]
 
+    def sockets(self):
+        """Its sockets, each told from every other that was."""
+        found = set()
+        for descriptor in Path(f"/proc/{self.pid}/fd").iterdir():
+            try:
+                found.add(os.readlink(descriptor))
+            except FileNotFoundError:  # closed meanwhile
+                pass
+        return {target for target in found if target.startswith("socket:")}
+
+    def connected(self, begin):
+        """What begin() gives, which connects, once somebody has."""
+        before = self.sockets()
+        begun = begin()
+        eventually(lambda: self.sockets() - before, "somebody has connected")
+        return begun
+
 
 class BerthTest(unittest.TestCase):
     maxDiff = None

@@ -115,7 +115,7 @@ class OutageTest(EngineTest):
         try:
             job = self.submit(agent, "test -s /one", image=self.engine.name_of("plain", "layers:1"))
             self.await_waiting(agent, job, "waits for the registry: ")
-            time.sleep(1)
+            time.sleep(1)  # in which it might end, of which there is no other sign
             self.assertEqual(agent.job(job)["state"], "Preparing")
         finally:
             self.engine.start_registry("plain")

@@ -67,7 +67,7 @@ class OrderTest(BerthTest):
         agent = self.start_agent()
         agent.berth("drain")
         job = agent.sh("echo ran")
-        time.sleep(0.2)
+        time.sleep(0.2)  # in which it might start, of which there is no other sign
         shown = agent.job(job)
         self.assertEqual(shown["state"], "Queued")
         self.assertIn("drained", shown["waiting"])
@@ -141,7 +141,7 @@ class ParallelTest(BerthTest):
         self.assertEqual(agent.job(whole)["state"], "Queued")
         time.sleep(1.2)  # longer than the patience
         late = agent.sh("true", resources={"cpu_milli": 500})
-        time.sleep(0.3)
+        time.sleep(0.3)  # in which it might start
         shown = agent.job(late)
         self.assertEqual(shown["state"], "Queued")
         self.assertIn("reserved for " + whole, shown["waiting"])

@@ -94,13 +94,13 @@ class IdleTest(BerthTest):
         job = agent.sh("sleep 0.1")
         agent.wait(job)
         eventually(lambda: self.times() == 2, "it is idle again")
-        time.sleep(1)
+        time.sleep(1)  # three times as long: that it does not run again has no other sign
         self.assertEqual(self.times(), 2)
 
     def test_a_running_job_keeps_it_from_being_idle_and_a_held_one_does_not(self):
         agent = self.start_agent(config=self.config_for("400ms"))
         job = agent.sh("sleep 300")
-        time.sleep(1)
+        time.sleep(1)  # longer than it takes to be idle
         self.assertEqual(self.times(), 0)
         agent.sh("true", held=True)
         agent.cancel(job)

@@ -143,7 +143,7 @@ class GpuJobs(BerthTest):
                 self.assertEqual(facts["uuid"], uuid)
         self.pid = facts["pid"]
         self.machine.job_runs(uuid, self.pid)
-        time.sleep(5)  # for samples
+        time.sleep(5)  # for samples: what is measured
         shown = self.gpu(uuid)
         say("berth gpu ls", self.agent.berth("gpu", "ls").out.splitlines()[-1 if len(before) == 1 else 1])
         say("while it runs", json.dumps({key: shown[key] for key in ("used_bytes", "utilisation", "jobs", "withheld")}))

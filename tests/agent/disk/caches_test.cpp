@@ -11,6 +11,7 @@
 #include "runtime/objects/sha256.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/identity.hpp"
+#include "tests/support/tick.hpp"
 
 namespace async = berth::async;
 namespace environment = berth::environment;
@@ -32,7 +33,7 @@ void put_caches(const os::TempDir& place, environment::Builds& builds, std::init
   for (const auto uid : owners) {
     os::make_directories(cache_of(place, uid), 0700);
     os::write_file(cache_of(place, uid) + "/file", std::string(100'000, 'x'), 0600, os::Durable::no);
-    ::usleep(20'000);  // the kernel's clock ticks
+    berth::test::wait_for_tick();
     builds.downloads().begin(kBuild, uid);
     builds.downloads().end(kBuild);
   }

@@ -52,16 +52,16 @@ TEST_CASE("who finds no room waits for his own others, and for nobody else's") {
       nursery.spawn(take(1, 20));
       nursery.spawn(take(1, 5));
       nursery.spawn(take(1, 100));  // more than there may be: alone
-      co_await async::sleep_for(10ms);
+      co_await async::sleep_for(10ms);  // that nobody finds room has no other sign
       CHECK(done == 0);
       nursery.spawn(take(1, 4));
       nursery.spawn(take(2, 24));
       nursery.spawn(take(3, 100));
-      co_await async::sleep_for(10ms);
+      while (done < 3) co_await async::sleep_for(1ms);
+      co_await async::sleep_for(10ms);  // nor that no others do
       CHECK(done == 3);
       std::thread([&] { held.reset(); }).join();  // whoever gives it back
-      co_await async::sleep_for(50ms);
-      CHECK(done == 6);
+      while (done < 6) co_await async::sleep_for(1ms);
     };
     auto nobody = [](std::exception_ptr) {};
     co_await async::with_nursery(nobody, all);

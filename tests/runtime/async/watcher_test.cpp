@@ -96,7 +96,7 @@ TEST_CASE("a file's appearance is told when it comes, and at once where it is th
       told = true;
     });
     write(directory / "other");
-    co_await async::sleep_for(std::chrono::milliseconds(20));
+    co_await async::sleep_for(std::chrono::milliseconds(20));  // that nothing is told has no other sign
     CHECK(!told);
     write(directory / "wanted");
     co_await watcher.appearance(directory / "wanted");

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <functional>
 #include <thread>
 
 #include "runtime/docker/engine.hpp"
@@ -30,7 +31,11 @@ struct Build {
   std::string run(std::stop_token stop = {}) {
     return engine.build(
         BuildContext::of_directory(directory.path(), options.dockerfile), options,
-        [this](std::string_view line) { lines.emplace_back(line); }, std::move(stop));
+        [this](std::string_view line) {
+          lines.emplace_back(line);
+          if (on_line) on_line(line);
+        },
+        std::move(stop));
   }
   bool told(const std::string& words) const {
     return std::ranges::any_of(lines, [&](const auto& line) { return line.find(words) != std::string::npos; });
@@ -40,6 +45,7 @@ struct Build {
   BuildOptions options;
   os::TempDir directory;
   std::vector<std::string> lines;
+  std::function<void(std::string_view)> on_line;
 };
 
 }  // namespace
@@ -123,12 +129,10 @@ TEST_CASE("a build that is stopped stops its step") {
   Build build(*real);
   build.file("Dockerfile", "FROM berth-test/base:1\nRUN echo begun; sleep 1000\n");
   std::stop_source stop;
-  std::thread stopper([&] {
-    std::this_thread::sleep_for(1s);
-    stop.request_stop();
-  });
+  build.on_line = [&](std::string_view line) {
+    if (line == "begun" || line == "begun\n") stop.request_stop();
+  };
   CHECK_THROWS_AS(build.run(stop.get_token()), Cancelled);
-  stopper.join();
   CHECK(build.told("begun"));
   // Its containers carry the build's labels; with forcerm the engine removes them.
   bool gone = false;

@@ -88,16 +88,17 @@ TEST_CASE("an engine that hangs is given up when we are told to stop") {
   REQUIRE(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
   REQUIRE(::listen(listener.get(), 4) == 0);
   // The version is answered, everything after it is not.
+  std::stop_source stop;
   std::thread server([&] {
-    const os::Fd first(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    os::Fd first(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
     char request[1024];
     static_cast<void>(::recv(first.get(), request, sizeof request, 0));
     os::write_all(first, "HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n{\"ApiVersion\":\"1.41\"}");
-  });
-  std::stop_source stop;
-  std::thread stopper([&] {
-    std::this_thread::sleep_for(100ms);
+    first.reset();
+    const os::Fd second(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    static_cast<void>(::recv(second.get(), request, sizeof request, 0));
     stop.request_stop();
+    while (::recv(second.get(), request, sizeof request, 0) > 0) continue;  // until the client has gone
   });
   const auto began = std::chrono::steady_clock::now();
   CHECK_THROWS_AS(Engine(path).pull(
@@ -105,7 +106,6 @@ TEST_CASE("an engine that hangs is given up when we are told to stop") {
                   Cancelled);
   CHECK(std::chrono::steady_clock::now() - began < 2s);
   server.join();
-  stopper.join();
 }
 
 TEST_CASE("the engine tells its version") {

@@ -131,7 +131,7 @@ TEST_CASE("a pull that is stopped leaves no image") {
     if (line.find("downloading") != std::string_view::npos) stop.request_stop();
   };
   CHECK_THROWS_AS(pull.engine.pull(reference, {}, stop_soon, stop.get_token()), Cancelled);
-  std::this_thread::sleep_for(300ms);
+  std::this_thread::sleep_for(300ms);  // in which it might go on: that it does not has no other sign
   CHECK(!pull.engine.find_image(reference.text()));
 }
 

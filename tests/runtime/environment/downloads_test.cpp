@@ -11,6 +11,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/objects/sha256.hpp"
 #include "runtime/os/file.hpp"
+#include "tests/support/tick.hpp"
 
 namespace environment = berth::environment;
 namespace os = berth::os;
@@ -99,11 +100,11 @@ TEST_CASE("when downloads were used last is not what their owner says") {
   REQUIRE(::utimensat(AT_FDCWD, directory.c_str(), far, 0) == 0);
   const auto before = downloads.list().at(0).last_used;
   CHECK(before <= berth::system_clock().now());
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the kernel's clock ticks
+  berth::test::wait_for_tick();
   downloads.begin(kBuild, kAnn);
   const auto begun = downloads.list().at(0).last_used;
   CHECK(begun > before);
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  berth::test::wait_for_tick();
   downloads.end(kBuild);
   CHECK(downloads.list().at(0).last_used > begun);
 }

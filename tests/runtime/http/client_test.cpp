@@ -50,17 +50,20 @@ class Script {
               rest.remove_prefix(bar + 1);
             }
             socket_.reset();
+            ++closed_;
           }
         }) {}
   ~Script() { thread_.join(); }
   std::string path() const { return directory_ / "a.sock"; }
   int requests() const { return requests_; }
+  int closed() const { return closed_; }  // connections
 
  private:
   os::TempDir directory_;
   os::Fd listener_;
   os::Fd socket_;
   std::atomic<int> requests_ = 0;
+  std::atomic<int> closed_ = 0;
   std::thread thread_;
 };
 
@@ -111,7 +114,7 @@ TEST_CASE("a kept connection that was closed while idle is made anew") {
   Script script({kOk, kOk});
   Client client(script.path());
   CHECK(client.request("GET", "/").body == "ok");
-  std::this_thread::sleep_for(20ms);
+  CHECK(test::eventually([&] { return script.closed() == 1; }));
   CHECK(client.request("POST", "/").body == "ok");  // nothing was sent on the old one, so any method will do
   CHECK(script.requests() == 2);
 }

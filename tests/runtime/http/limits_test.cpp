@@ -131,7 +131,11 @@ TEST_CASE("a client that does not read its answer is cut off") {
   TestServer server(routes, impatient());
   RawSocket socket(server.path());
   socket.send("GET /large HTTP/1.1\r\n\r\n");
-  std::this_thread::sleep_for(150ms);
+  auto watcher = server.client();
+  CHECK(test::eventually([&] {
+    watcher.request("GET", "/connections");
+    return server.connections() == 1;  // the watcher's own
+  }));
   CHECK(socket.read_to_end().size() < 50'000'000);
   CHECK(server.failures() == 0);
 }
@@ -140,7 +144,7 @@ TEST_CASE("an idle connection has no time limit") {
   TestServer server(routes, impatient());
   RawSocket socket(server.path());
   for (int i = 0; i < 2; ++i) {
-    std::this_thread::sleep_for(100ms);
+    std::this_thread::sleep_for(100ms);  // longer than the limits; that nothing happens meanwhile has no other sign
     socket.send("GET /ping HTTP/1.1\r\n\r\n");
     CHECK(socket.read_until("{}").starts_with("HTTP/1.1 200 "));
   }

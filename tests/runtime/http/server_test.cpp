@@ -135,6 +135,7 @@ TEST_CASE("one connection serves many requests, also sent ahead") {
 TEST_CASE("bodies go in by length or in chunks, in whatever pieces they come") {
   TestServer server(routes);
   RawSocket socket(server.path());
+  // The pauses are so that the pieces arrive apart, mostly; the answer is the same if they do not.
   socket.send("POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel");
   std::this_thread::sleep_for(5ms);
   socket.send("lo\r\n6\r\n world\r");

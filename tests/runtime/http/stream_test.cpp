@@ -144,8 +144,8 @@ TEST_CASE("a follower ends with its client also after a pipelined request or the
       socket.send("GET /count/1 HTTP/1.1\r\n\r\n");
     else
       socket.finish_sending();
-    std::this_thread::sleep_for(10ms);
-    CHECK(fixture.followers.open == 1);  // still there
+    std::this_thread::sleep_for(10ms);  // in which it might end, of which there is no other sign
+    CHECK(fixture.followers.open == 1);
     socket.close();
     CHECK(eventually([&] { return fixture.followers.open == 0; }));
   }
@@ -159,7 +159,7 @@ TEST_CASE("a stream that its client does not read waits, and ends with the clien
     RawSocket socket(fixture.server.path());
     socket.send("GET /flood HTTP/1.1\r\n\r\n");
     socket.read_until("xxx");
-    std::this_thread::sleep_for(60ms);
+    std::this_thread::sleep_for(60ms);  // longer than the limit: that it does not end has no other sign
     CHECK(fixture.followers.open == 1);
   }
   CHECK(eventually([&] { return fixture.followers.ended == 1; }));

@@ -6,10 +6,12 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <atomic>
 #include <thread>
 
 #include "runtime/base/error.hpp"
 #include "runtime/http/client.hpp"
+#include "tests/runtime/http/test_server.hpp"
 
 namespace berth::http {
 namespace {
@@ -36,6 +38,14 @@ class Listener {
     const auto n = ::recv(connection.get(), request.data(), request.size(), 0);
     os::write_all(connection, answer);
     return std::string(request.data(), static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+  }
+
+  // A connection whose first request has come.
+  os::Fd take_request() {
+    os::Fd connection(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    std::array<char, 4096> request{};
+    static_cast<void>(::recv(connection.get(), request.data(), request.size(), 0));
+    return connection;
   }
 
   std::uint16_t port = 0;
@@ -122,16 +132,20 @@ TEST_CASE("a silent server is left after its patience, and at once when we are t
   }
 
   std::stop_source stop;
+  std::atomic<bool> stopped = false;
   Client::Options stoppable;
   stoppable.stop = stop.get_token();
   auto waiting = client_of(silent, stoppable);
   std::thread stopper([&] {
-    std::this_thread::sleep_for(50ms);
+    const auto given_up = silent.take_request();
+    const auto kept = silent.take_request();
+    const auto began = std::chrono::steady_clock::now();
     stop.request_stop();
+    CHECK(test::eventually([&] { return stopped.load(); }));
+    CHECK(std::chrono::steady_clock::now() - began < 1s);
   });
-  const auto began = std::chrono::steady_clock::now();
   CHECK_THROWS_AS(waiting.ask(question), Cancelled);
-  CHECK(std::chrono::steady_clock::now() - began < 1s);
+  stopped = true;
   stopper.join();
 }
 

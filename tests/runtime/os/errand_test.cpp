@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -102,13 +103,16 @@ TEST_CASE("an errand that hangs ends at its deadline, and sooner when it is stop
     os::Errand errand(base.ground, shell("trap '' TERM; sleep 1000"));
     CHECK_THROWS_AS(errand.run(1s, {}), Error);
   }
+  const os::TempDir directory;
+  ::chmod(directory.path().c_str(), 0777);
+  const auto begun = directory / "begun";
   std::stop_source stop;
   std::thread stopper([&] {
-    std::this_thread::sleep_for(100ms);
+    CHECK(within_seconds([&] { return os::exists(begun); }));
     stop.request_stop();
   });
   {
-    os::Errand errand(base.ground, shell("sleep 1000"));
+    os::Errand errand(base.ground, shell("echo >" + begun + "; sleep 1000"));
     CHECK_THROWS_AS(errand.run(300s, stop.get_token()), Cancelled);
   }
   stopper.join();

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <functional>
 
@@ -105,7 +106,7 @@ TEST_CASE("a program in a sandbox sees no other processes, and none outlives its
   CHECK(place.run("setsid sh -c 'while :; do echo >>beat; sleep 0.01; done' >/dev/null 2>&1 & while ! test -s beat; do "
                   ":; done") == 0);
   const auto size = os::read_file(place / "own/beat").size();
-  ::usleep(50'000);
+  ::usleep(50'000);  // many beats: that there are none has no other sign
   CHECK(os::read_file(place / "own/beat").size() == size);
 }
 
@@ -128,12 +129,16 @@ TEST_CASE("a program in a sandbox has no capabilities and cannot get any") {
 TEST_CASE("what a build user left running is killed, and nothing else") {
   const auto who = somebody();
   SKIP_UNLESS(who, "root");
+  auto ready = os::make_pipe();
   const pid_t pid = ::fork();
   if (pid == 0) {
     if (!os::become(*who)) ::_exit(1);
+    os::write_all(ready.write, "x");
     for (;;) ::pause();
   }
-  ::usleep(20'000);
+  ready.write.reset();
+  std::array<char, 1> told{};
+  CHECK(os::read_some(ready.read, told) == 1);
   os::kill_processes_of(who->uid);
   int status = 0;
   ::waitpid(pid, &status, 0);

@@ -40,7 +40,7 @@ TEST_CASE("a silent job wakes nobody") {
     return switches(job.shim->id.pid) == before;
   });
   const auto before = switches(job.shim->id.pid);
-  std::this_thread::sleep_for(std::chrono::milliseconds(800));
+  std::this_thread::sleep_for(std::chrono::milliseconds(800));  // what is measured
   CHECK(switches(job.shim->id.pid) == before);
   request_stop(job.directory, {kVersion, SIGKILL, {}, "canceled"});
   job.end();
