@@ -70,6 +70,29 @@ Task<> Builds::remove(Digest digest) {
   co_await async::offload(pool_, work);
 }
 
+Task<std::optional<Leased>> Builds::lease(Digest digest) {
+  auto look = [&] { return cache_.lease(digest); };
+  co_return co_await async::offload(pool_, look);
+}
+
+Task<std::optional<bool>> Builds::is_as_built(Digest digest) {
+  auto look = [&]() -> std::optional<bool> {
+    if (!cache_.is_published(digest)) return std::nullopt;
+    return cache_.is_as_built(digest);
+  };
+  co_return co_await async::offload(pool_, look);
+}
+
+Task<std::vector<Entry>> Builds::list() {
+  auto look = [&] { return cache_.list(); };
+  co_return co_await async::offload(pool_, look);
+}
+
+Task<std::string> Builds::show(Digest digest) {
+  auto look = [&] { return cache_.show(digest); };
+  co_return co_await async::offload(pool_, look);
+}
+
 Task<> Builds::drop_downloads(Downloads::Owner owner) {
   if (!recovered_)
     throw Error(Code::conflict, "it is not known yet which builds of an earlier agent go on", "try again in a moment");

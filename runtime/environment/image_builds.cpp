@@ -202,8 +202,8 @@ Found ImageBuilds::look_locked(const std::string& conda_lock, const Leased& base
 
 Found ImageBuilds::look_conda(const ImageConda& inside, const Leased& base, const ImageUse& use) const {
   const auto record = read_json(base.ready.record);
-  const Identity identity{kCondaKind,
-                          with_owner({{"kind", kCondaKind},
+  const Identity identity{kImageAndCondaKind,
+                          with_owner({{"kind", kImageAndCondaKind},
                                       {"form", kForm},
                                       {"image", base.ready.image},
                                       {"prefix", kImagePrefix},

@@ -9,6 +9,7 @@
 #include "runtime/async/wait.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/units.hpp"
+#include "runtime/environment/conda_recipe.hpp"
 #include "runtime/environment/image_choice.hpp"
 #include "runtime/environment/lock_text.hpp"
 #include "runtime/logs/appender.hpp"
@@ -52,7 +53,8 @@ ImageUse only_user(const ImageUse& use) {
 
 Json parse_lock(const std::string& text) {
   auto lock = read_lock(text);
-  if (!lock.is_object() || lock.value("kind", "") != "image" || !lock.contains("image") || !lock["image"].is_string())
+  if (!lock.is_object() || lock.value("kind", "") != kImageKind || !lock.contains("image") ||
+      !lock["image"].is_string())
     throw Error(Code::invalid, "this is not the lock of an image environment", "use what `berth env lock` printed");
   return lock;
 }
@@ -125,7 +127,7 @@ Task<Leased> Images::ensure(Spec spec, ImageUse use, Waiting& waiting) {
   if (auto* locked = std::get_if<Locked>(&spec))
     co_return co_await ensure_locked(std::move(locked->lock), use, waiting);
   if (auto* image = std::get_if<Image>(&spec)) {
-    if (image->conda && use.gpus) check_cuda(*image->conda, settings_);
+    if (image->conda && use.gpus) check_cuda(cuda_wanted(*image->conda), settings_);
     auto base = co_await ensure_image(image->reference, use, waiting);
     if (!image->conda) co_return base;
     co_return co_await ensure_conda(std::move(*image->conda), base, only_user(use), waiting);
@@ -210,6 +212,9 @@ Task<std::optional<Leased>> Images::lease_present(Digest digest) {
   auto work = [&] { return records_.lease_present(digest); };
   co_return co_await async::offload(lookers_, work);
 }
+
+// Whoever runs in a container writes into a layer of its own.
+Task<std::optional<bool>> Images::is_as_built(Digest) { co_return std::nullopt; }
 
 Task<std::vector<Entry>> Images::list() {
   auto work = [&] { return records_.list(); };

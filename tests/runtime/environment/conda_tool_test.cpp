@@ -129,7 +129,7 @@ TEST_CASE("the tool is asked once, and again after it changed") {
   auto node = node_at("");
   node.tool = path;
   Condas condas(node);
-  const Conda conda{"e.yml", {{"e.yml", "dependencies: [numpy]"}}};
+  const FromFiles conda{kCondaKind, "", "e.yml", {{"e.yml", "dependencies: [numpy]"}}};
   const auto first = condas.recipe(conda);
   CHECK(condas.recipe(conda).canonical == first.canonical);
   CHECK(os::read_file(directory / "asked").size() == 2);  // --version, info
