@@ -10,7 +10,7 @@
 #include <optional>
 #include <string>
 
-#include "runtime/os/errand.hpp"
+#include "runtime/async/errand.hpp"
 #include "runtime/async/task.hpp"
 #include "runtime/docker/credentials.hpp"
 #include "runtime/environment/ready.hpp"
@@ -24,7 +24,7 @@ namespace berth::environment {
 struct Context {
   std::optional<os::Identity> identity;  // the job's user; nothing: who this process is
   std::string path = "/usr/local/bin:/usr/bin:/bin";
-  os::ErrandGround ground{};  // in which interpreters are looked at
+  async::ErrandGround ground{};  // in which interpreters are looked at
   bool gpus = false;          // the job has some: an image must suit their driver
   std::map<std::string, docker::Credentials> credentials{};  // the job's own for registries of images
 };
