@@ -229,7 +229,7 @@ void JobEnvironments::abandon(std::int64_t job) {
 std::optional<std::string> JobEnvironments::words(std::int64_t job, Instant now) const {
   const auto found = waits_.find(job);
   if (found == waits_.end()) return std::nullopt;
-  auto words = found->second->words(now);
+  auto words = found->second->description(now);
   if (words.empty()) return std::nullopt;
   return words;
 }

@@ -17,13 +17,13 @@
 #include "runtime/async/watcher.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/base/result.hpp"
+#include "runtime/environment/build_directories.hpp"
 #include "runtime/environment/cache.hpp"
 #include "runtime/environment/places.hpp"
 #include "runtime/environment/recipe.hpp"
 #include "runtime/environment/single_flight.hpp"
 #include "runtime/environment/store.hpp"
 #include "runtime/environment/waiting.hpp"
-#include "runtime/environment/workshop.hpp"
 #include "runtime/shim/client.hpp"
 
 namespace berth::environment {
@@ -55,7 +55,7 @@ class Builds : public Store {
   async::Task<> remove(Digest digest) override;
 
   // What the tools keep of their downloads; what is in environments is none of it.
-  Downloads& downloads() { return workshop_.downloads(); }
+  Downloads& downloads() { return directories_.downloads(); }
   // Removes it. Code::conflict while a build uses it.
   async::Task<> drop_downloads(Downloads::Owner owner);
 
@@ -83,7 +83,7 @@ class Builds : public Store {
   BuildSettings settings_;
   Log log_;
   Cache cache_;
-  Workshop workshop_;
+  BuildDirectories directories_;
   async::Pool pool_{4};
   async::Watcher& watcher_;
   std::optional<shim::Launcher> launcher_;  // while anything is built

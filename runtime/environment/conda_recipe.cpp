@@ -133,7 +133,7 @@ std::string script_of(const CondaTool& tool, const NodeConda& node) {
   const auto cache = node.cache.empty() ? "\"$CACHE/conda\"" : shell_quoted(node.cache);
   std::string script = "tool=" + shell_quoted(tool.path) + "\nexport CONDA_PKGS_DIRS=" + cache + "\n";
   if (tool.kind == Kind::micromamba) script += "export MAMBA_ROOT_PREFIX=\"$PWD/root\"\n";
-  script += "echo " + shell_quoted("making the environment with " + tool.words()) + "\n";
+  script += "echo " + shell_quoted("making the environment with " + tool.name_and_version()) + "\n";
   const std::string create = "\"$tool\" create --yes --prefix \"$PREFIX\" \"$@\"";
   // See CondaTool::shares_cache. The lock goes with the process, however that ends.
   if (tool.shares_cache()) return script + "create() { " + create + "; }\n" + conda::kBuild;

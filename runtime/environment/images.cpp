@@ -63,7 +63,7 @@ Json parse_lock(const std::string& text) {
 
 struct Images::Eviction {
   std::vector<Digest> wanted;
-  Staying staying;  // those that are not gone yet
+  NotEvicted not_evicted;  // those that are not gone yet
   bool over = false;
   async::Event ended;
 };
@@ -236,12 +236,12 @@ Task<> Images::remove(Digest digest) {
 
 // --- room for others
 
-Task<Images::Staying> Images::evict(std::vector<Digest> digests, std::chrono::milliseconds patience) {
+Task<Images::NotEvicted> Images::evict(std::vector<Digest> digests, std::chrono::milliseconds patience) {
   const auto eviction = std::make_shared<Eviction>();
   const char* why = evicting_ ? "the container engine has not answered an earlier request to remove an image yet"
                               : "the container engine is slow to remove it";
-  for (const auto& digest : digests) eviction->staying[digest] = why;
-  if (evicting_) co_return eviction->staying;
+  for (const auto& digest : digests) eviction->not_evicted[digest] = why;
+  if (evicting_) co_return eviction->not_evicted;
   eviction->wanted = std::move(digests);
   evicting_ = true;
   nursery_.spawn(carry_out(eviction));
@@ -251,16 +251,16 @@ Task<Images::Staying> Images::evict(std::vector<Digest> digests, std::chrono::mi
   auto waiting = end();
   auto clock = async::sleep_for(patience);
   co_await async::run_until(std::move(waiting), std::move(clock));
-  co_return eviction->staying;
+  co_return eviction->not_evicted;
 }
 
 Task<> Images::carry_out(std::shared_ptr<Eviction> eviction) {
   for (const auto& digest : eviction->wanted) {
     const auto removed = co_await async::attempt(remove(digest));
     if (removed || removed.error().code() == Code::not_found)
-      eviction->staying.erase(digest);
+      eviction->not_evicted.erase(digest);
     else
-      eviction->staying[digest] = removed.error().message();
+      eviction->not_evicted[digest] = removed.error().message();
     if (!removed && removed.error().code() == Code::unavailable) break;
   }
   evicting_ = false;

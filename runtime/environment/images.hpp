@@ -66,8 +66,8 @@ class Images : public Store {
   std::string root_directory() const;
   // Removes them, one after the other, and waits no longer than `patience`: the engine goes on by itself with what it
   // is slow at, and until that is done nothing more is asked of it. Why each that is still there stays.
-  using Staying = std::map<Digest, std::string>;
-  async::Task<Staying> evict(std::vector<Digest> digests, std::chrono::milliseconds patience);
+  using NotEvicted = std::map<Digest, std::string>;
+  async::Task<NotEvicted> evict(std::vector<Digest> digests, std::chrono::milliseconds patience);
 
   // Asks what is being pulled and built to stop and waits for it. Needed before the end.
   async::Task<> stop();

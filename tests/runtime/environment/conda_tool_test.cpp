@@ -68,7 +68,7 @@ TEST_CASE("each tool is known by what it prints") {
     const auto found = recognise_conda_tool(row.name, row.version, kInfo);
     REQUIRE(found);
     CHECK(found->kind == row.kind);
-    CHECK(found->words() == row.words);
+    CHECK(found->name_and_version() == row.words);
     CHECK(found->platform == "linux-64");
     CHECK(found->shares_cache() == row.shares);
   }
