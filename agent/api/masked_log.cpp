@@ -23,7 +23,8 @@ class MaskedSink : public LogSink {
 
   async::Task<> take(model::LogFrame frame) override {
     if (frame.kind == model::LogFrame::Kind::left_out) {
-      co_await take_held();  // what began before the hole does not go on behind it
+      co_await take_held();
+      masking_.behind_hole();
       co_await out_.take(frame);
       co_return;
     }
@@ -68,7 +69,7 @@ async::Task<> write_masked(LogSink& out, LogWriter writer, std::shared_ptr<const
 }  // namespace
 
 async::Task<std::string> masked_piece(logs::Masking& masking, std::string_view bytes, MaskingLane lane) {
-  if (bytes.size() <= kAtOnce) co_return masking.feed(bytes);
+  if (bytes.size() <= kAtOnce && !masking.is_behind_hole()) co_return masking.feed(bytes);
   auto feed = [&](const std::stop_token&) { return masking.feed(bytes); };
   co_return co_await async::offload(lane.lanes, lane.reader, feed);
 }

@@ -158,8 +158,9 @@ class Agent {
         gpus_(executor, gpu_settings(config_, groups), store_, system_clock(), log_),
         image_settings_(image_settings(config_, [this] { return gpus_.machine(); })),
         images_(executor, image_settings_),
-        environments_(builds_,
-                      environment_kinds(config_, build_identity(options.machine_agent), images_, image_settings_)),
+        environments_(
+            environment_providers(config_, build_identity(options.machine_agent), builds_, images_, image_settings_),
+            {&builds_, &images_}),
         reserve_(os::join(config_.state_dir, "reserve"), config_.reserved_space),
         disk_(executor, config_.disk, disk_parts(), system_clock(), log_),
         quota_(executor, user_limits(config_), config_.state_dir, options.machine_agent, store_),

@@ -8,7 +8,10 @@
 #include "runtime/base/text.hpp"
 #include "runtime/environment/conda_recipe.hpp"
 #include "runtime/environment/conda_tool.hpp"
+#include "runtime/environment/host_provider.hpp"
 #include "runtime/environment/image_choice.hpp"
+#include "runtime/environment/image_provider.hpp"
+#include "runtime/environment/user_managed.hpp"
 #include "runtime/environment/venv.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/machine.hpp"
@@ -132,22 +135,24 @@ environment::ImageSettings image_settings(const Config& config, std::function<gp
   return settings;
 }
 
-environment::Kinds environment_kinds(const Config& config, std::optional<os::Identity> identity,
-                                     environment::Images& images, const environment::ImageSettings& image_settings) {
-  const auto venvs = std::make_shared<environment::Venvs>(node_python(config), identity);
-  const auto condas = std::make_shared<environment::Condas>(node_conda(config, identity));
-  environment::Kinds kinds;
-  kinds.shared = config.environments.shared;
-  kinds.venv = [venvs](const environment::Venv& venv) { return venvs->recipe(venv); };
-  kinds.locks["venv"] = [venvs](const std::string& lock) { return venvs->recipe_of_lock(lock); };
-  kinds.conda = [condas](const environment::Conda& conda) { return condas->recipe(conda); };
-  kinds.locks["conda"] = [condas](const std::string& lock) { return condas->recipe_of_lock(lock); };
-  kinds.images = &images;
-  kinds.check_cuda = [image_settings](const environment::Spec& spec) {
-    if (const auto* conda = std::get_if<environment::Conda>(&spec)) environment::check_cuda(*conda, image_settings);
-    if (const auto* venv = std::get_if<environment::Venv>(&spec)) environment::check_cuda(*venv, image_settings);
+environment::Providers environment_providers(const Config& config, std::optional<os::Identity> identity,
+                                             environment::Builds& builds, environment::Images& images,
+                                             const environment::ImageSettings& image_settings) {
+  environment::HostOptions options;
+  options.shared = config.environments.shared;
+  options.check_cuda = [image_settings](const std::vector<gpu::CudaRequirement>& wanted) {
+    environment::check_cuda(wanted, image_settings);
   };
-  return kinds;
+  environment::Providers providers;
+  const auto on_host = [&](std::unique_ptr<environment::Recipes> recipes) {
+    providers.add(std::make_unique<environment::HostProvider>(builds, options, std::move(recipes)));
+  };
+  providers.add(std::make_unique<environment::MachineProvider>());
+  providers.add(std::make_unique<environment::UserManagedProvider>());
+  providers.add(std::make_unique<environment::ImageProvider>(images));
+  on_host(std::make_unique<environment::Condas>(node_conda(config, identity)));
+  on_host(std::make_unique<environment::Venvs>(node_python(config), identity));
+  return providers;
 }
 
 }  // namespace berth::daemon

@@ -6,7 +6,9 @@
 #include <string>
 
 #include "agent/daemon/config.hpp"
-#include "runtime/environment/environment.hpp"
+#include "runtime/environment/builds.hpp"
+#include "runtime/environment/images.hpp"
+#include "runtime/environment/provider.hpp"
 
 namespace berth::daemon {
 
@@ -21,8 +23,10 @@ environment::BuildSettings build_settings(const Config& config, const std::strin
 // `machine` is called on threads.
 environment::ImageSettings image_settings(const Config& config, std::function<gpu::Machine()> machine);
 
-// How this node makes each kind; `images` outlives what comes of it.
-environment::Kinds environment_kinds(const Config& config, std::optional<os::Identity> identity,
-                                     environment::Images& images, const environment::ImageSettings& image_settings);
+// Every kind of environment that this node makes: a new one is registered here. What is given by reference outlives what
+// comes of it, but for the configuration.
+environment::Providers environment_providers(const Config& config, std::optional<os::Identity> identity,
+                                             environment::Builds& builds, environment::Images& images,
+                                             const environment::ImageSettings& image_settings);
 
 }  // namespace berth::daemon

@@ -28,7 +28,7 @@ class CheckoutsOfCode : public Reclaimable {
  public:
   explicit CheckoutsOfCode(snapshot::Checkouts& checkouts) : checkouts_(checkouts) {}
   std::string name() const override { return "checkouts"; }
-  std::string words() const override { return "checkouts of code"; }
+  std::string description() const override { return "checkouts of code"; }
   std::uint64_t held() const override { return checkouts_.usage(); }
 
   Survey survey(const SurveyContext& context) override {
@@ -83,7 +83,7 @@ class DownloadsOfBuilds : public Reclaimable {
  public:
   explicit DownloadsOfBuilds(environment::Builds& builds) : builds_(builds) {}
   std::string name() const override { return "downloads"; }
-  std::string words() const override { return "what builds of environments have downloaded"; }
+  std::string description() const override { return "what builds of environments have downloaded"; }
   std::uint64_t held() const override { return builds_.downloads().bytes(); }
 
   Survey survey(const SurveyContext& context) override {
@@ -127,7 +127,7 @@ class BuiltEnvironments : public Reclaimable {
  public:
   explicit BuiltEnvironments(environment::Builds& builds) : builds_(builds) {}
   std::string name() const override { return "environments"; }
-  std::string words() const override { return "environments"; }
+  std::string description() const override { return "environments"; }
   std::uint64_t held() const override { return builds_.cache().bytes(); }
 
   Survey survey(const SurveyContext&) override {

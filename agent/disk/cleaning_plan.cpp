@@ -170,7 +170,7 @@ std::string Manager::reason_to_spare(const Plan& plan, const std::string& kind) 
 std::vector<KindReport> Manager::kinds_of(const Plan& plan) const {
   std::vector<KindReport> kinds;
   for (std::size_t i = 0; i < kinds_.size(); ++i) {
-    KindReport kind{kinds_[i]->name(), kinds_[i]->words(), {}, {}, {}};
+    KindReport kind{kinds_[i]->name(), kinds_[i]->description(), {}, {}, {}};
     for (const auto& staying : plan.staying[i]) {
       kind.held.count += staying.count;
       kind.held.bytes += staying.bytes;

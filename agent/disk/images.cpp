@@ -85,7 +85,7 @@ class ImagesOfEngine : public Reclaimable {
   ImagesOfEngine(environment::Images& images, const std::string& state_dir, const Clock& clock)
       : images_(images), state_dir_(state_dir), clock_(clock) {}
   std::string name() const override { return "images"; }
-  std::string words() const override { return "container images that Berth pulled or built"; }
+  std::string description() const override { return "container images that Berth pulled or built"; }
 
   Survey survey(const SurveyContext&) override {
     const bool elsewhere = !image_disk(images_, state_dir_).shared;

@@ -52,7 +52,7 @@ class Reclaimable {
   virtual ~Reclaimable() = default;
   // Stable, for programs: "checkouts". And for people: "checkouts of code".
   virtual std::string name() const = 0;
-  virtual std::string words() const = 0;
+  virtual std::string description() const = 0;
   // Bytes of the state directory's disk, as far as nobody else counts them (the store of objects does). Quick.
   virtual std::uint64_t held() const { return 0; }
   // Blocks: for a thread of its own.

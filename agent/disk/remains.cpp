@@ -18,7 +18,7 @@ class UnusedUploads : public Reclaimable {
  public:
   explicit UnusedUploads(store::Store& store) : store_(store) {}
   std::string name() const override { return "uploads"; }
-  std::string words() const override { return "code that was sent, but that no job uses"; }
+  std::string description() const override { return "code that was sent, but that no job uses"; }
 
   Survey survey(const SurveyContext& context) override {
     Survey found;
@@ -135,7 +135,7 @@ class LogsOfJobs : public OfJobs {
   LogsOfJobs(store::Store& store, const JobFiles& files, const Clock& clock)
       : store_(store), files_(files), clock_(clock) {}
   std::string name() const override { return "logs"; }
-  std::string words() const override { return "logs of jobs"; }
+  std::string description() const override { return "logs of jobs"; }
 
   Survey survey(const SurveyContext& context) override {
     Sorter sorter(context);
@@ -165,7 +165,7 @@ class OutputsOfJobs : public OfJobs {
  public:
   OutputsOfJobs(store::Store& store, const Clock& clock) : store_(store), clock_(clock) {}
   std::string name() const override { return "outputs"; }
-  std::string words() const override { return "outputs of jobs"; }
+  std::string description() const override { return "outputs of jobs"; }
 
   Survey survey(const SurveyContext& context) override {
     Sorter sorter(context);
@@ -194,7 +194,7 @@ class RecordsOfJobs : public OfJobs {
  public:
   RecordsOfJobs(store::Store& store, const Clock& clock) : store_(store), clock_(clock) {}
   std::string name() const override { return "jobs"; }
-  std::string words() const override { return "records of jobs, with their code"; }
+  std::string description() const override { return "records of jobs, with their code"; }
 
   Survey survey(const SurveyContext& context) override {
     Sorter sorter(context);

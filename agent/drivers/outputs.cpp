@@ -9,9 +9,9 @@
 #include <cerrno>
 #include <functional>
 
+#include "runtime/async/errand.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
-#include "runtime/os/errand.hpp"
 
 namespace berth::drivers {
 namespace {
@@ -120,7 +120,7 @@ class Gathering {
   os::Fd request_;
   os::Pipe answer_;
   os::Pipe errors_;
-  os::Errand errand_;
+  async::Errand errand_;
   const os::Child* child_ = nullptr;  // its process
 };
 

@@ -1,5 +1,6 @@
 #include "agent/jobs/environments.hpp"
 
+#include "runtime/async/attempt.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/base/error.hpp"
@@ -27,13 +28,9 @@ environment::Spec spec_of(const model::EnvironmentRequest& request,
                           const std::shared_ptr<const drivers::BuildDirectory>& context) {
   switch (request.kind) {
     case Kind::none:
-      break;
+      return environment::None{};
     case Kind::user_managed:
       return environment::UserManaged{request.python};
-    case Kind::conda:
-      return environment::Conda{request.file, request.files};
-    case Kind::venv:
-      return environment::Venv{request.python, request.file, request.files};
     case Kind::image: {
       environment::Image image{request.image, std::nullopt};
       if (!request.file.empty()) image.conda = environment::Conda{request.file, request.files};
@@ -43,8 +40,9 @@ environment::Spec spec_of(const model::EnvironmentRequest& request,
       return environment::DockerBuild{context->path(), request.dockerfile, context};
     case Kind::lock:
       return environment::Locked{request.files.at(request.file)};
+    default:
+      return environment::FromFiles{std::string(name(request.kind)), request.python, request.file, request.files};
   }
-  return environment::None{};
 }
 
 // One wait, on record for as long as it lasts.
@@ -173,8 +171,8 @@ Task<Ready> JobEnvironments::for_launch(model::Job job, os::Identity identity,
   std::optional<environment::Leased> leased;
   if (job.environment) leased = co_await environments_.lease_present(*job.environment);
   if (leased && guards(leased->ready)) {
-    const bool as_built = co_await environments_.is_as_built(*job.environment);
-    if (!as_built) {
+    const auto as_built = co_await environments_.is_as_built(*job.environment);
+    if (as_built == false) {
       leased.reset();
       co_await retire(*job.environment);
     }
@@ -208,10 +206,10 @@ Task<> JobEnvironments::retire(Digest environment) {
 }
 
 Task<std::optional<bool>> JobEnvironments::was_changed(const model::Job& job) {
-  if (!options_.guard || !job.environment || model::in_container(job.request.environment)) co_return std::nullopt;
-  const auto as_built = co_await async::attempt(environments_.is_as_built(*job.environment));
-  if (!as_built) co_return std::nullopt;
-  co_return !*as_built;
+  if (!options_.guard || !job.environment) co_return std::nullopt;
+  const auto looked = co_await async::attempt(environments_.is_as_built(*job.environment));
+  if (!looked || !*looked) co_return std::nullopt;
+  co_return !**looked;
 }
 
 Task<> JobEnvironments::hold_again(std::int64_t job, Digest environment, bool launched) {
@@ -231,7 +229,7 @@ void JobEnvironments::abandon(std::int64_t job) {
 std::optional<std::string> JobEnvironments::words(std::int64_t job, Instant now) const {
   const auto found = waits_.find(job);
   if (found == waits_.end()) return std::nullopt;
-  auto words = found->second->words(now);
+  auto words = found->second->description(now);
   if (words.empty()) return std::nullopt;
   return words;
 }

@@ -69,7 +69,7 @@ class JobEnvironments {
   using WaitingPtr = std::shared_ptr<environment::Waiting>;
   class Wait;
 
-  struct Holding {
+  struct Held {
     environment::Lease lease;
     Digest environment;
     bool launched = false;
@@ -91,7 +91,7 @@ class JobEnvironments {
   std::shared_ptr<async::Nursery> removals_;  // until the stop
   async::Lanes contexts_{{1, 2}};  // directories of Dockerfiles, as large as their users sent them
   std::unordered_map<std::int64_t, WaitingPtr> waits_;
-  std::unordered_map<std::int64_t, Holding> leases_;
+  std::unordered_map<std::int64_t, Held> leases_;
 };
 
 }  // namespace berth::jobs

@@ -9,7 +9,7 @@
 
 #include "agent/drivers/host.hpp"
 #include "agent/jobs/context.hpp"
-#include "runtime/os/errand.hpp"
+#include "runtime/async/errand.hpp"
 
 namespace berth::jobs {
 namespace {
@@ -127,7 +127,7 @@ Task<> Leftovers::swept(model::JobId job) {
 Task<> Leftovers::sweep_all(std::vector<model::JobId> ended, std::set<std::string> groups) {
   const auto left_groups = groups_left(context_.settings.cgroup_base, groups);  // before anything is launched
   co_await context_.store.synced();
-  auto sweep_errands = [&](const std::stop_token&) { os::remove_left_errands(context_.settings.cgroup_base); };
+  auto sweep_errands = [&](const std::stop_token&) { async::remove_left_errands(context_.settings.cgroup_base); };
   co_await async::offload(context_.lanes.removing, kAgentsOwn, sweep_errands);
   for (const auto& [id, launch] : context_.store.past_launches(0))  // of jobs that go on
     if (const auto uid = context_.store.owner_of(id)) clear_attempt({id, *uid, launch});

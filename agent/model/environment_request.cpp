@@ -9,12 +9,29 @@
 namespace berth::model {
 namespace {
 
-constexpr std::array<std::string_view, 7> kNames{"none",  "user_managed", "conda", "venv",
-                                                 "image", "dockerfile",   "lock"};
+using Field = EnvironmentKind::Field;
+
+// By EnvironmentRequest::Kind.
+constexpr std::array<EnvironmentKind, 7> kKinds{{
+    {.name = "none"},
+    {.name = "user_managed", .python = Field::needed},
+    {.name = "conda", .file = Field::needed},
+    {.name = "venv", .python = Field::optional, .file = Field::needed},
+    {.name = "image", .file = Field::optional, .image = Field::needed, .in_container = true},
+    {.name = "dockerfile", .context = Field::needed, .in_container = true},
+    {.name = "lock", .file = Field::needed},
+}};
+constexpr auto kNames = [] {
+  std::array<std::string_view, kKinds.size()> names;
+  std::ranges::transform(kKinds, names.begin(), &EnvironmentKind::name);
+  return names;
+}();
 
 constexpr JsonBounds kLockBounds{.bytes = 1U << 20, .values = 100'000, .depth = 16};
 
 }  // namespace
+
+const EnvironmentKind& traits(EnvironmentRequest::Kind kind) { return kKinds.at(static_cast<std::size_t>(kind)); }
 
 std::string_view name(EnvironmentRequest::Kind kind) { return kNames[static_cast<std::size_t>(kind)]; }
 
@@ -33,9 +50,9 @@ bool is_lock_of_image(const EnvironmentRequest& environment) {
 }
 
 bool in_container(const EnvironmentRequest& environment) {
-  using enum EnvironmentRequest::Kind;
-  if (environment.kind == lock) return environment.of_image ? *environment.of_image : is_lock_of_image(environment);
-  return environment.kind == image || environment.kind == dockerfile;
+  if (environment.kind == EnvironmentRequest::Kind::lock)
+    return environment.of_image ? *environment.of_image : is_lock_of_image(environment);
+  return traits(environment.kind).in_container;
 }
 
 }  // namespace berth::model

@@ -38,7 +38,18 @@ struct EnvironmentRequest {
   friend bool operator==(const EnvironmentRequest&, const EnvironmentRequest&) = default;
 };
 
-// "none", "user_managed", "conda", "venv", "image", "dockerfile", "lock".
+// What a request of a kind has: a new kind is an enumerator above, and its row in environment_request.cpp.
+struct EnvironmentKind {
+  enum class Field { none, optional, needed };
+  std::string_view name;  // as requests have it; of what is made from files, as its provider is called too
+  Field python = Field::none;
+  Field file = Field::none;
+  Field image = Field::none;
+  Field context = Field::none;  // with the dockerfile in it
+  bool in_container = false;  // of a lock it says itself
+};
+const EnvironmentKind& traits(EnvironmentRequest::Kind kind);
+
 std::string_view name(EnvironmentRequest::Kind kind);
 std::optional<EnvironmentRequest::Kind> parse_environment_kind(std::string_view name);
 // Reads the lock: what it is of, it says itself.

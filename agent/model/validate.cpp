@@ -143,19 +143,18 @@ void check_python(const EnvironmentRequest& environment) {
 
 // Each kind has its own fields; one that it does not know was surely meant to do something.
 void check_fields(const EnvironmentRequest& environment) {
-  using enum EnvironmentRequest::Kind;
-  const auto kind = environment.kind;
-  const auto field = [&](const char* what, bool there, bool taken, bool needed) {
-    const auto words = "of kind '" + std::string(name(kind)) + "' ";
-    if (there && !taken) refuse("environment", words + "takes no '" + what + "'");
-    if (!there && needed) refuse("environment", words + "needs '" + what + "'");
+  using Field = EnvironmentKind::Field;
+  const auto& kind = traits(environment.kind);
+  const auto field = [&](const char* what, bool there, Field wanted) {
+    const auto words = "of kind '" + std::string(kind.name) + "' ";
+    if (there && wanted == Field::none) refuse("environment", words + "takes no '" + what + "'");
+    if (!there && wanted == Field::needed) refuse("environment", words + "needs '" + what + "'");
   };
-  const bool from_file = kind == conda || kind == venv || kind == lock;
-  field("python", !environment.python.empty(), kind == user_managed || kind == venv, kind == user_managed);
-  field("file", !environment.file.empty(), from_file || kind == image, from_file);
-  field("image", !environment.image.empty(), kind == image, kind == image);
-  field("context", environment.context.has_value(), kind == dockerfile, kind == dockerfile);
-  field("dockerfile", !environment.dockerfile.empty(), kind == dockerfile, kind == dockerfile);
+  field("python", !environment.python.empty(), kind.python);
+  field("file", !environment.file.empty(), kind.file);
+  field("image", !environment.image.empty(), kind.image);
+  field("context", environment.context.has_value(), kind.context);
+  field("dockerfile", !environment.dockerfile.empty(), kind.context);
 }
 
 }  // namespace

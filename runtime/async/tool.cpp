@@ -41,6 +41,8 @@ class Program {
     if (has_ended()) static_cast<void>(process_.detach());  // its number may be another's by now
   }
 
+  pid_t id() const { return process_.id(); }
+
   Task<> end() {
     const auto [failure, code] = co_await process_.async_wait(kToken);
     if (failure == asio::error::operation_aborted) throw Cancelled();
@@ -123,12 +125,13 @@ Error took_too_long(const std::string& program, std::chrono::milliseconds time) 
 
 }  // namespace
 
-Task<os::Finished> run_tool(os::SpawnOptions program, ToolBounds bounds) {
+Task<os::Finished> run_tool(os::SpawnOptions program, ToolBounds bounds, ToolStarted started) {
   const auto executor = co_await this_coro::executor;
   program.new_session = true;
   Output output(executor, program, &os::SpawnOptions::standard_output, bounds.output);
   Output errors(executor, program, &os::SpawnOptions::standard_error, bounds.output);
   Program running(executor, program);
+  if (started) started(running.id());
   output.close_other_end();
   errors.close_other_end();
   std::exception_ptr unread;  // what kept its output from being taken
@@ -147,8 +150,8 @@ Task<os::Finished> run_tool(os::SpawnOptions program, ToolBounds bounds) {
   co_return finished;
 }
 
-os::Finished run_tool_here(os::SpawnOptions program, ToolBounds bounds) {
-  return run_to_end(run_tool(std::move(program), bounds));
+os::Finished run_tool_here(os::SpawnOptions program, ToolBounds bounds, ToolStarted started) {
+  return run_to_end(run_tool(std::move(program), bounds, std::move(started)));
 }
 
 }  // namespace berth::async

@@ -4,7 +4,10 @@
 // own, a time, and an output that is bounded; when its caller is stopped, or its time is over, all of its session is
 // killed.
 
+#include <sys/types.h>
+
 #include <chrono>
+#include <functional>
 
 #include "runtime/async/task.hpp"
 #include "runtime/os/spawn.hpp"
@@ -18,9 +21,11 @@ struct ToolBounds {
 
 // `program`: as for os::spawn, but for its output and its session. Its own end counts, not that of its output: a child
 // that it left behind may hold the pipes for ever. Throws what os::spawn throws, and Code::timeout.
-Task<os::Finished> run_tool(os::SpawnOptions program, ToolBounds bounds);
+// `started` is told of its process, in case somebody else wants to end it sooner.
+using ToolStarted = std::function<void(pid_t)>;
+Task<os::Finished> run_tool(os::SpawnOptions program, ToolBounds bounds, ToolStarted started = {});
 
 // The same for a thread that may block, and has no loop.
-os::Finished run_tool_here(os::SpawnOptions program, ToolBounds bounds);
+os::Finished run_tool_here(os::SpawnOptions program, ToolBounds bounds, ToolStarted started = {});
 
 }  // namespace berth::async

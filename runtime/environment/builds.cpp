@@ -24,12 +24,12 @@ void report(std::exception_ptr failure) {
 Builds::Builds(async::Executor executor, async::Watcher& watcher, BuildSettings settings)
     : settings_(std::move(settings)),
       cache_(settings_.directory),
-      workshop_(settings_, cache_),
+      directories_(settings_, cache_),
       watcher_(watcher),
       nursery_(std::move(executor), report) {}
 
 Task<> Builds::stop() {
-  workshop_.downloads().stop();
+  directories_.downloads().stop();
   co_await nursery_.stop_and_join();
 }
 
@@ -59,7 +59,7 @@ void Builds::give_up(const Waiting::Build& build) {
   shim::Stop stop;
   stop.grace = settings_.stop_grace;
   stop.reason = shim::kStoppedCanceled;
-  shim::request_stop(workshop_.launch_directory(build.digest), stop);
+  shim::request_stop(directories_.launch_directory(build.digest), stop);
 }
 
 Task<> Builds::remove(Digest digest) {
@@ -68,6 +68,29 @@ Task<> Builds::remove(Digest digest) {
                 "cancel the jobs that wait for it, and its build ends");
   auto work = [&] { cache_.remove(digest); };
   co_await async::offload(pool_, work);
+}
+
+Task<std::optional<Leased>> Builds::lease(Digest digest) {
+  auto look = [&] { return cache_.lease(digest); };
+  co_return co_await async::offload(pool_, look);
+}
+
+Task<std::optional<bool>> Builds::is_as_built(Digest digest) {
+  auto look = [&]() -> std::optional<bool> {
+    if (!cache_.is_published(digest)) return std::nullopt;
+    return cache_.is_as_built(digest);
+  };
+  co_return co_await async::offload(pool_, look);
+}
+
+Task<std::vector<Entry>> Builds::list() {
+  auto look = [&] { return cache_.list(); };
+  co_return co_await async::offload(pool_, look);
+}
+
+Task<std::string> Builds::show(Digest digest) {
+  auto look = [&] { return cache_.show(digest); };
+  co_return co_await async::offload(pool_, look);
 }
 
 Task<> Builds::drop_downloads(Downloads::Owner owner) {
@@ -125,15 +148,15 @@ Task<Leased> Builds::build(Flying flight, Recipe recipe) {
   auto look = [&] { return cache_.lease(digest); };  // somebody's build may have ended since the caller looked
   auto leased = co_await async::offload(pool_, look);
   if (leased) co_return std::move(*leased);
-  auto prepare = [&] { return workshop_.prepare(digest, recipe); };
+  auto prepare = [&] { return directories_.prepare(digest, recipe); };
   const auto launch = co_await async::offload(pool_, prepare);
   if (flight->stopping) throw stopped();
-  const auto directory = workshop_.launch_directory(digest);
+  const auto directory = directories_.launch_directory(digest);
   if (!launcher_) launcher_.emplace(settings_.shim_program);
   const auto supervisor = launcher_->launch(directory, launch);
   flight->build->running = true;
   flight->build->since = system_clock().now();
-  flight->build->log = workshop_.log_file(digest);
+  flight->build->log = directories_.log_file(digest);
   log_.info("build started", kv("environment", digest.brief()), kv("what", recipe.words));
   flight->tell();
   co_await ended_or_gone(directory, supervisor.pidfd.get());
@@ -142,8 +165,8 @@ Task<Leased> Builds::build(Flying flight, Recipe recipe) {
 
 Task<Leased> Builds::settle_when_over(Flying flight) {
   const auto digest = flight->build->digest;
-  const auto condition = co_await outcome(workshop_.launch_directory(digest));
-  auto settle = [&] { return workshop_.settle(digest, condition); };
+  const auto condition = co_await outcome(directories_.launch_directory(digest));
+  auto settle = [&] { return directories_.settle(digest, condition); };
   co_return co_await async::offload(pool_, settle);
 }
 
@@ -166,7 +189,7 @@ Task<Leased> Builds::complete(Flying flight, Result<Leased> result) {
 
 Task<> Builds::clear_away(Waiting::Build& build) {
   const auto digest = build.digest;
-  auto clear = [&] { return workshop_.abandon(digest); };
+  auto clear = [&] { return directories_.abandon(digest); };
   auto cleared = co_await async::attempt(async::offload(pool_, clear));
   if (cleared)
     build.log = *cleared;
@@ -224,14 +247,14 @@ Task<> Builds::recover() {
 }
 
 Task<> Builds::adopt(Digest digest) {
-  const auto begun = workshop_.begun(digest);
+  const auto begun = directories_.begun(digest);
   bool goes_on = false;
   if (begun) {
-    const auto condition = shim::inspect(workshop_.launch_directory(digest));
+    const auto condition = shim::inspect(directories_.launch_directory(digest));
     goes_on = std::holds_alternative<shim::Running>(condition) || std::holds_alternative<shim::Over>(condition);
   }
   if (!goes_on) {
-    auto clear = [&] { return workshop_.abandon(digest); };
+    auto clear = [&] { return directories_.abandon(digest); };
     co_await async::offload(pool_, clear);
     co_return;
   }
@@ -240,10 +263,10 @@ Task<> Builds::adopt(Digest digest) {
   build.words = begun->words;
   build.owner = begun->owner;
   build.since = begun->since;
-  build.log = workshop_.log_file(digest);
+  build.log = directories_.log_file(digest);
   build.running = true;
   log_.info("build adopted", kv("environment", digest.brief()), kv("what", begun->words));
-  workshop_.adopt(digest, *begun);
+  directories_.adopt(digest, *begun);
   SingleFlight<Leased>::Work work = [this, user = begun->asker](Flying flight) { return go_on(flight, user); };
   flights_.begin(digest.hex(), std::move(build), work);
 }

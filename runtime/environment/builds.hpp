@@ -17,17 +17,18 @@
 #include "runtime/async/watcher.hpp"
 #include "runtime/base/log.hpp"
 #include "runtime/base/result.hpp"
+#include "runtime/environment/build_directories.hpp"
 #include "runtime/environment/cache.hpp"
 #include "runtime/environment/places.hpp"
 #include "runtime/environment/recipe.hpp"
 #include "runtime/environment/single_flight.hpp"
+#include "runtime/environment/store.hpp"
 #include "runtime/environment/waiting.hpp"
-#include "runtime/environment/workshop.hpp"
 #include "runtime/shim/client.hpp"
 
 namespace berth::environment {
 
-class Builds {
+class Builds : public Store {
  public:
   Builds(async::Executor executor, async::Watcher& watcher, BuildSettings settings);
   Builds(const Builds&) = delete;
@@ -45,16 +46,18 @@ class Builds {
   // when the caller abandoned the wait.
   async::Task<Leased> ensure(Recipe recipe, Waiting& waiting);
 
-  // Code::not_found; Code::conflict while it is leased or being built.
-  async::Task<> remove(Digest digest);
+  async::Task<std::optional<Leased>> lease(Digest digest) override;
+  async::Task<std::optional<Leased>> lease_present(Digest digest) override { return lease(digest); }
+  async::Task<std::optional<bool>> is_as_built(Digest digest) override;
+  async::Task<std::vector<Entry>> list() override;
+  std::vector<Waiting::Build> building() const override;
+  async::Task<std::string> show(Digest digest) override;
+  async::Task<> remove(Digest digest) override;
 
   // What the tools keep of their downloads; what is in environments is none of it.
-  Downloads& downloads() { return workshop_.downloads(); }
+  Downloads& downloads() { return directories_.downloads(); }
   // Removes it. Code::conflict while a build uses it.
   async::Task<> drop_downloads(Downloads::Owner owner);
-
-  // The builds that wait or run.
-  std::vector<Waiting::Build> building() const;
 
   // Leaves the running builds to the next agent. Needed before the end of every Builds.
   async::Task<> stop();
@@ -80,7 +83,7 @@ class Builds {
   BuildSettings settings_;
   Log log_;
   Cache cache_;
-  Workshop workshop_;
+  BuildDirectories directories_;
   async::Pool pool_{4};
   async::Watcher& watcher_;
   std::optional<shim::Launcher> launcher_;  // while anything is built

@@ -39,7 +39,7 @@ namespace {
 constexpr const char* kReadyFile = "ready.json";
 constexpr const char* kUsesFile = "uses";
 constexpr const char* kAsBuiltFile = "as-built";
-constexpr const char* kDoomed = "doomed";
+constexpr const char* kSetAside = "doomed";
 constexpr const char* kFailed = "failed";
 
 std::optional<Instant> time_of_change(const std::string& path) {
@@ -64,7 +64,7 @@ std::vector<std::string> names_in(const std::string& directory) {
 Cache::Cache(std::string directory) : directory_(std::move(directory)) {
   os::make_directories(directory_, 0711);
   if (::chmod(directory_.c_str(), 0711) != 0 && ::geteuid() == 0) throw_errno("protect", printable(directory_));
-  os::make_directories(join(directory_, kDoomed), 0700);
+  os::make_directories(join(directory_, kSetAside), 0700);
   os::make_directories(join(directory_, kFailed), 0700);
   os::make_directories(tools_cache(), 0755);
 }
@@ -246,12 +246,12 @@ void Cache::remove(const Digest& digest) {
 void Cache::clear(const Digest& digest) {
   const auto where = directory(digest);
   if (!os::exists(where)) return;
-  doom(digest);
-  os::remove_tree(join(join(directory_, kDoomed), digest.hex()));
+  set_aside(digest);
+  os::remove_tree(join(join(directory_, kSetAside), digest.hex()));
 }
 
 // Out of everybody's sight in one step. Who opens `uses` meanwhile finds no ready.json once he has its lock.
-void Cache::doom(const Digest& digest) {
+void Cache::set_aside(const Digest& digest) {
   const std::lock_guard changing(changing_);
   const std::lock_guard guard(mutex_);
   const auto alone = os::FileLock::try_acquire(join(directory(digest), kUsesFile));
@@ -260,15 +260,16 @@ void Cache::doom(const Digest& digest) {
                 "wait for the jobs that run in it, or cancel them");
   known_.erase(digest);
   os::remove_file(ready_file(digest));
-  const auto doomed = join(join(directory_, kDoomed), digest.hex());
-  os::remove_tree(doomed);
+  const auto aside = join(join(directory_, kSetAside), digest.hex());
+  os::remove_tree(aside);
   std::error_code failure;
-  std::filesystem::rename(directory(digest), doomed, failure);
+  std::filesystem::rename(directory(digest), aside, failure);
   if (failure) throw errno_error(failure.value(), "remove", printable(directory(digest)));
 }
 
 void Cache::sweep() {
-  for (const auto& name : names_in(join(directory_, kDoomed))) os::remove_tree(join(join(directory_, kDoomed), name));
+  for (const auto& name : names_in(join(directory_, kSetAside)))
+    os::remove_tree(join(join(directory_, kSetAside), name));
   for (const auto& digest : all()) {
     if (!is_published(digest)) continue;
     if (!can_be_read(digest))

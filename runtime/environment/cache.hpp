@@ -63,7 +63,7 @@ class Cache {
   std::string recipe_file(const Digest& digest) const;
   std::string tools_cache() const;
   std::string tools_cache_of(uid_t person) const;
-  // Only the build's, linkable into the prefix; part of made/, and so gone before that is sealed.
+  // Only the build's, linkable into the prefix; part of made/, and so gone before that is made immutable.
   std::string own_tools_cache(const Digest& digest) const;
   // Where the log of a failed build is kept; replaced by the next failure of the same environment.
   std::string failed_log(const Digest& digest) const;
@@ -119,7 +119,7 @@ class Cache {
   void remember(const Built& built);
   bool can_be_read(const Digest& digest);
   Entry current(const Known& known) const;
-  void doom(const Digest& digest);
+  void set_aside(const Digest& digest);
 
   std::string directory_;
   std::mutex changing_;  // held by who writes or removes a ready.json; taken before `mutex_`

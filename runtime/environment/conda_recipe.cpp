@@ -133,7 +133,7 @@ std::string script_of(const CondaTool& tool, const NodeConda& node) {
   const auto cache = node.cache.empty() ? "\"$CACHE/conda\"" : shell_quoted(node.cache);
   std::string script = "tool=" + shell_quoted(tool.path) + "\nexport CONDA_PKGS_DIRS=" + cache + "\n";
   if (tool.kind == Kind::micromamba) script += "export MAMBA_ROOT_PREFIX=\"$PWD/root\"\n";
-  script += "echo " + shell_quoted("making the environment with " + tool.words()) + "\n";
+  script += "echo " + shell_quoted("making the environment with " + tool.name_and_version()) + "\n";
   const std::string create = "\"$tool\" create --yes --prefix \"$PREFIX\" \"$@\"";
   // See CondaTool::shares_cache. The lock goes with the process, however that ends.
   if (tool.shares_cache()) return script + "create() { " + create + "; }\n" + conda::kBuild;
@@ -192,7 +192,7 @@ std::vector<std::string> inputs_of(const CondaTool& tool, const NodeConda& node,
 Recipe recipe_of(const CondaTool& tool, const NodeConda& node, const Requirements& pip,
                  const std::map<std::string, std::string>& variables, const std::vector<std::string>& arguments) {
   Recipe recipe;
-  recipe.kind = "conda";
+  recipe.kind = kCondaKind;
   recipe.script = script_of(tool, node);
   recipe.variables = variables_of(node);
   recipe.files = {
@@ -294,12 +294,9 @@ Recipe conda_recipe(const Conda& conda, const CondaTool& tool, const NodeConda& 
   for (const auto& dependency : dependencies) sources.push_back(dependency.channel);
   sources.insert(sources.end(), spec.pip.indexes.find_links.begin(), spec.pip.indexes.find_links.end());
   recipe.inputs = inputs_of(tool, node, sources);
-  Json canonical{{"kind", "conda"},
-                 {"form", kForm},
-                 {"platform", tool.platform},
-                 {"channels", without_credentials(channels)},
-                 {"dependencies", identity},
-                 {"options", node.options},
+  Json canonical{{"kind", kCondaKind},         {"form", kForm},
+                 {"platform", tool.platform},  {"channels", without_credentials(channels)},
+                 {"dependencies", identity},   {"options", node.options},
                  {"variables", spec.variables}};
   if (!spec.pip.empty())
     canonical["pip"] = {{"options", spec.pip.option_lines()},
@@ -338,12 +335,21 @@ Recipe locked_conda_recipe(const std::string& text, const CondaTool& tool, const
   recipe.words =
       "conda environment from a lock (" + std::to_string(packages.size() + pip.requirements.size()) + " packages)";
   const std::set<std::string> sorted(packages.begin(), packages.end());
-  recipe.canonical = Json{{"kind", "conda"},           {"form", kForm},
+  recipe.canonical = Json{{"kind", kCondaKind},        {"form", kForm},
                           {"platform", tool.platform}, {"explicit", sorted},
                           {"pip", pip.requirements},   {"pip_options", pip.option_lines()},
                           {"variables", variables},    {"sources", pip.empty() ? Json() : pip_sources(node)}}
                          .dump();
   return recipe;
+}
+
+std::vector<gpu::CudaRequirement> cuda_wanted(const Conda& conda) {
+  const auto spec = conda::parse_conda(conda);
+  std::vector<std::string> dependencies;
+  for (const auto& one : spec.dependencies) dependencies.push_back(one.text());
+  auto wanted = gpu::wanted_by_conda(dependencies);
+  for (auto& one : cuda_wanted(spec.pip)) wanted.push_back(std::move(one));
+  return wanted;
 }
 
 CondaTool Condas::tool() {

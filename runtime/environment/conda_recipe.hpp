@@ -15,6 +15,8 @@
 
 namespace berth::environment {
 
+inline constexpr const char* kCondaKind = "conda";
+
 // Code::invalid as parse_conda (conda_spec.hpp). `python` is added where the file does not ask for it, as is
 // `pip` where there is something for it.
 //
@@ -29,13 +31,20 @@ Recipe conda_recipe(const Conda& conda, const CondaTool& tool, const NodeConda& 
 // dependencies. Code::invalid for what is no such lock; Code::unsupported for one of another platform.
 Recipe locked_conda_recipe(const std::string& lock, const CondaTool& tool, const NodeConda& node);
 
+// What of CUDA its packages want. Code::invalid as parse_conda.
+std::vector<gpu::CudaRequirement> cuda_wanted(const Conda& conda);
+
 // The same with the tool found on this machine: blocks while it is looked for, which is once, and again after
 // it was changed or removed. Thread-safe.
-class Condas {
+class Condas : public Recipes {
  public:
   explicit Condas(NodeConda node) : node_(std::move(node)) {}
-  Recipe recipe(const Conda& conda) { return conda_recipe(conda, tool(), node_); }
-  Recipe recipe_of_lock(const std::string& lock) { return locked_conda_recipe(lock, tool(), node_); }
+  std::string kind() const override { return kCondaKind; }
+  Recipe recipe(const FromFiles& spec) override { return conda_recipe({spec.file, spec.files}, tool(), node_); }
+  Recipe recipe_of_lock(const std::string& lock) override { return locked_conda_recipe(lock, tool(), node_); }
+  std::vector<gpu::CudaRequirement> cuda(const FromFiles& spec) const override {
+    return cuda_wanted({spec.file, spec.files});
+  }
 
  private:
   CondaTool tool();

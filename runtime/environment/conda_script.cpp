@@ -189,8 +189,8 @@ if [ -s requirements.txt ]; then
   "$shell" ./activate.sh "$python" -m pip install "$@" --requirement requirements.txt
 fi
 
-clean "$shell" -c 'exec /usr/bin/env -0' >before
-clean "$shell" ./activate.sh /usr/bin/env -0 >after || true
+# As it is before and after, by one shell.
+clean "$shell" -c '/usr/bin/env -0 >before; set -- /usr/bin/env -0; . ./activate.sh >after' || true
 [ -s after ] || fail "activation failed: a script of $PREFIX/etc/conda/activate.d ended the shell"
 "$python" describe.py result
 )sh";

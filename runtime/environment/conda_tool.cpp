@@ -169,7 +169,7 @@ void check_version(const CondaTool& tool) {
   const auto wanted = least(tool.kind);
   if (tool.version >= wanted.version) return;
   throw Error(Code::unsupported,
-              tool.words() + " (" + printable(tool.path) + ") is too old; " + text_of(wanted.version) +
+              tool.name_and_version() + " (" + printable(tool.path) + ") is too old; " + text_of(wanted.version) +
                   " is the oldest that works: " + wanted.reason,
               "update it, or name another in the node's configuration");
 }
@@ -186,7 +186,7 @@ void check_version(const CondaTool& tool) {
 
 }  // namespace
 
-std::string CondaTool::words() const { return std::string(name_of(kind)) + " " + text_of(version); }
+std::string CondaTool::name_and_version() const { return std::string(name_of(kind)) + " " + text_of(version); }
 
 // conda has no locks on its package cache: "operations on the package cache are not safe to do in parallel"
 // (github.com/conda/conda/issues/8870, 5997, 13037). mamba and micromamba lock its files, but those

@@ -48,7 +48,7 @@ struct CondaTool {
   std::string platform;  // "linux-64": whose packages it installs
   Version version;
 
-  std::string words() const;  // "micromamba 2.0.5"
+  std::string name_and_version() const;  // "micromamba 2.0.5"
   // Whether several of them may use one package cache at a time.
   bool shares_cache() const;
 };

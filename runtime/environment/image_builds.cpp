@@ -6,9 +6,9 @@
 #include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/docker/context.hpp"
+#include "runtime/environment/build_failure.hpp"
 #include "runtime/environment/dockerfile.hpp"
 #include "runtime/environment/image_choice.hpp"
-#include "runtime/environment/last_words.hpp"
 #include "runtime/objects/sha256.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/random.hpp"
@@ -47,7 +47,7 @@ class Tail {
 };
 
 // The step's own last words say why; the engine says only which step it was.
-Error with_last_words(const Error& error, const std::string& words, const std::string& printed) {
+Error with_summary(const Error& error, const std::string& words, const std::string& printed) {
   if (error.code() != Code::invalid || error.message().find("returned a non-zero code") == std::string::npos)
     return error;
   shim::Ended ended;
@@ -172,7 +172,7 @@ Found ImageBuilds::look(const DockerBuild& build, const ImageUse& use, std::stop
       auto files = docker::BuildContext::of_directory(build.context, build.dockerfile);
       return finish(engine_.build(std::move(files), with, sink, std::move(ask)), known, known.labels);
     } catch (const Error& error) {
-      throw with_last_words(error, words, tail.text());
+      throw with_summary(error, words, tail.text());
     }
   };
   return plan;
@@ -202,8 +202,8 @@ Found ImageBuilds::look_locked(const std::string& conda_lock, const Leased& base
 
 Found ImageBuilds::look_conda(const ImageConda& inside, const Leased& base, const ImageUse& use) const {
   const auto record = read_json(base.ready.record);
-  const Identity identity{kCondaKind,
-                          with_owner({{"kind", kCondaKind},
+  const Identity identity{kImageAndCondaKind,
+                          with_owner({{"kind", kImageAndCondaKind},
                                       {"form", kForm},
                                       {"image", base.ready.image},
                                       {"prefix", kImagePrefix},
@@ -235,7 +235,7 @@ Leased ImageBuilds::make_conda(const ImageConda& inside, const std::string& base
   try {
     made = engine_.build(docker::BuildContext::of_files(inside.files), first, sink, stop);
   } catch (const Error& error) {
-    throw with_last_words(error, plan.words, tail.text());
+    throw with_summary(error, plan.words, tail.text());
   }
   auto last = options();
   last.labels = plan.labels;

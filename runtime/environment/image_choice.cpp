@@ -1,9 +1,6 @@
 #include "runtime/environment/image_choice.hpp"
 
 #include "runtime/base/error.hpp"
-#include "runtime/environment/conda_spec.hpp"
-#include "runtime/environment/venv.hpp"
-#include "runtime/gpu/wanted.hpp"
 
 namespace berth::environment {
 namespace {
@@ -51,14 +48,15 @@ gpu::Variables pairs_of(const std::vector<std::string>& environment) {
   return pairs;
 }
 
-// Where its packages come from tells as much as what they are.
-std::vector<std::string> pip_lines(const Requirements& wanted) {
-  auto lines = wanted.option_lines();
-  lines.insert(lines.end(), wanted.requirements.begin(), wanted.requirements.end());
-  return lines;
+}  // namespace
+
+std::string chosen_image(const std::string& asked, const ImageSettings& settings) {
+  if (asked == "cpu") return default_cpu_image(settings);
+  if (asked == "gpu") return default_gpu_image(settings);
+  return asked;
 }
 
-void refuse_mismatch(const std::vector<gpu::CudaRequirement>& wanted, const ImageSettings& settings) {
+void check_cuda(const std::vector<gpu::CudaRequirement>& wanted, const ImageSettings& settings) {
   if (wanted.empty()) return;
   const auto machine = machine_of(settings);
   const auto verdict = gpu::judge(wanted, machine, settings.gpu_images);
@@ -71,29 +69,8 @@ void refuse_mismatch(const std::vector<gpu::CudaRequirement>& wanted, const Imag
   throw Error(Code::unsupported, mismatch->what, std::move(hint));
 }
 
-}  // namespace
-
-std::string chosen_image(const std::string& asked, const ImageSettings& settings) {
-  if (asked == "cpu") return default_cpu_image(settings);
-  if (asked == "gpu") return default_gpu_image(settings);
-  return asked;
-}
-
 void check_cuda(const std::string& image, const std::vector<std::string>& environment, const ImageSettings& settings) {
-  if (const auto wanted = gpu::wanted_by_image(image, pairs_of(environment))) refuse_mismatch({*wanted}, settings);
-}
-
-void check_cuda(const Conda& conda, const ImageSettings& settings) {
-  const auto spec = conda::parse_conda(conda);
-  std::vector<std::string> dependencies;
-  for (const auto& one : spec.dependencies) dependencies.push_back(one.text());
-  for (const auto& wanted : {gpu::wanted_by_conda(dependencies), gpu::wanted_by_pip(pip_lines(spec.pip))})
-    refuse_mismatch(wanted, settings);
-}
-
-void check_cuda(const Venv& venv, const ImageSettings& settings) {
-  const auto wanted = gpu::wanted_by_pip(pip_lines(requirements_of(venv)));
-  refuse_mismatch(wanted, settings);
+  if (const auto wanted = gpu::wanted_by_image(image, pairs_of(environment))) check_cuda({*wanted}, settings);
 }
 
 std::string cuda_of(const std::vector<std::string>& environment) {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "runtime/environment/image_settings.hpp"
-#include "runtime/environment/spec.hpp"
+#include "runtime/gpu/wanted.hpp"
 
 namespace berth::environment {
 
@@ -14,13 +14,11 @@ namespace berth::environment {
 // default, or none that runs here.
 std::string chosen_image(const std::string& asked, const ImageSettings& settings);
 
-// What the image itself, and the conda environment that goes on top of it, want of CUDA, against the machine.
-// Code::unsupported with the driver that is needed and the newest configured image that would run.
-// `environment`: the image's, as NAME=VALUE.
+// What is wanted of CUDA, against the machine. Code::unsupported with the driver that is needed and the newest
+// configured image that would run.
+void check_cuda(const std::vector<gpu::CudaRequirement>& wanted, const ImageSettings& settings);
+// What the image itself wants. `environment`: the image's, as NAME=VALUE.
 void check_cuda(const std::string& image, const std::vector<std::string>& environment, const ImageSettings& settings);
-void check_cuda(const Conda& conda, const ImageSettings& settings);
-// The same for what a Venv's files name.
-void check_cuda(const Venv& venv, const ImageSettings& settings);
 
 // Which CUDA the image says that it has: "12.4.1"; "" for none.
 std::string cuda_of(const std::vector<std::string>& environment);

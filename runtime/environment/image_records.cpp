@@ -23,7 +23,6 @@ using os::join;
 
 constexpr const char* kIntentFile = "pull.json";
 constexpr const char* kRecoveringFile = "recovering";  // how often that was begun
-constexpr const char* kPulledKind = "image";
 constexpr const char* kOwnRepository = "berth/env";
 
 std::string label(const docker::Labels& labels, const char* name) {
@@ -113,7 +112,7 @@ Built built_from_pulled(const docker::Image& image, const docker::Reference& ref
   auto facts = facts_of(image, reference.text(), pinned);
   facts["names"] = {reference.text()};
   if (own) facts["private"] = {pinned.empty() ? reference.text() : pinned};
-  built.kind = kPulledKind;
+  built.kind = kImageKind;
   built.words = "image " + reference.familiar();
   built.canonical = Json{{"kind", "image"}, {"id", image.id}}.dump();
   built.digest = digest_of_image(image.id);
@@ -139,7 +138,7 @@ Built built_from_labels(const docker::Labels& labels, const docker::Image& image
   facts["kind"] = "image";
   if (const auto names = private_names_of_label(labels); !names.empty()) facts["private"] = names;
   built.facts = facts.dump();
-  if (built.kind == kCondaKind) {
+  if (built.kind == kImageAndCondaKind) {
     add_result(built, label(labels, kResultLabel), canonical.value("prefix", ""));
     built.lock = Json{{"kind", "image"}, {"image", label(labels, kBaseLabel)}, {"conda", read_json(built.lock)}}.dump();
   }
@@ -157,7 +156,7 @@ std::string ImageRecords::intent_file(const Digest& digest) const {
 
 std::optional<Built> ImageRecords::built_as(const std::string& image) {
   for (const auto& entry : cache_.list())
-    if (entry.image == image && entry.kind != kPulledKind) return built_from_text(cache_.show(entry.digest));
+    if (entry.image == image && entry.kind != kImageKind) return built_from_text(cache_.show(entry.digest));
   return std::nullopt;
 }
 

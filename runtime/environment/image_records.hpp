@@ -25,7 +25,7 @@ inline constexpr const char* kStateLabel = "io.berth.state";              // who
 inline constexpr const char* kKindLabel = "io.berth.kind";
 inline constexpr const char* kWordsLabel = "io.berth.words";
 inline constexpr const char* kCanonicalLabel = "io.berth.canonical";
-inline constexpr const char* kCondaKind = "image and conda";
+inline constexpr const char* kImageAndCondaKind = "image and conda";
 inline constexpr const char* kBaseLabel = "io.berth.base";      // the image below a conda environment
 inline constexpr const char* kResultLabel = "io.berth.result";  // of a conda environment within: recipe.hpp's result
 

@@ -9,6 +9,7 @@
 #include "runtime/async/wait.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/units.hpp"
+#include "runtime/environment/conda_recipe.hpp"
 #include "runtime/environment/image_choice.hpp"
 #include "runtime/environment/lock_text.hpp"
 #include "runtime/logs/appender.hpp"
@@ -52,7 +53,8 @@ ImageUse only_user(const ImageUse& use) {
 
 Json parse_lock(const std::string& text) {
   auto lock = read_lock(text);
-  if (!lock.is_object() || lock.value("kind", "") != "image" || !lock.contains("image") || !lock["image"].is_string())
+  if (!lock.is_object() || lock.value("kind", "") != kImageKind || !lock.contains("image") ||
+      !lock["image"].is_string())
     throw Error(Code::invalid, "this is not the lock of an image environment", "use what `berth env lock` printed");
   return lock;
 }
@@ -61,7 +63,7 @@ Json parse_lock(const std::string& text) {
 
 struct Images::Eviction {
   std::vector<Digest> wanted;
-  Staying staying;  // those that are not gone yet
+  NotEvicted not_evicted;  // those that are not gone yet
   bool over = false;
   async::Event ended;
 };
@@ -125,7 +127,7 @@ Task<Leased> Images::ensure(Spec spec, ImageUse use, Waiting& waiting) {
   if (auto* locked = std::get_if<Locked>(&spec))
     co_return co_await ensure_locked(std::move(locked->lock), use, waiting);
   if (auto* image = std::get_if<Image>(&spec)) {
-    if (image->conda && use.gpus) check_cuda(*image->conda, settings_);
+    if (image->conda && use.gpus) check_cuda(cuda_wanted(*image->conda), settings_);
     auto base = co_await ensure_image(image->reference, use, waiting);
     if (!image->conda) co_return base;
     co_return co_await ensure_conda(std::move(*image->conda), base, only_user(use), waiting);
@@ -211,6 +213,9 @@ Task<std::optional<Leased>> Images::lease_present(Digest digest) {
   co_return co_await async::offload(lookers_, work);
 }
 
+// Whoever runs in a container writes into a layer of its own.
+Task<std::optional<bool>> Images::is_as_built(Digest) { co_return std::nullopt; }
+
 Task<std::vector<Entry>> Images::list() {
   auto work = [&] { return records_.list(); };
   co_return co_await async::offload(readers_, work);
@@ -231,12 +236,12 @@ Task<> Images::remove(Digest digest) {
 
 // --- room for others
 
-Task<Images::Staying> Images::evict(std::vector<Digest> digests, std::chrono::milliseconds patience) {
+Task<Images::NotEvicted> Images::evict(std::vector<Digest> digests, std::chrono::milliseconds patience) {
   const auto eviction = std::make_shared<Eviction>();
   const char* why = evicting_ ? "the container engine has not answered an earlier request to remove an image yet"
                               : "the container engine is slow to remove it";
-  for (const auto& digest : digests) eviction->staying[digest] = why;
-  if (evicting_) co_return eviction->staying;
+  for (const auto& digest : digests) eviction->not_evicted[digest] = why;
+  if (evicting_) co_return eviction->not_evicted;
   eviction->wanted = std::move(digests);
   evicting_ = true;
   nursery_.spawn(carry_out(eviction));
@@ -246,16 +251,16 @@ Task<Images::Staying> Images::evict(std::vector<Digest> digests, std::chrono::mi
   auto waiting = end();
   auto clock = async::sleep_for(patience);
   co_await async::run_until(std::move(waiting), std::move(clock));
-  co_return eviction->staying;
+  co_return eviction->not_evicted;
 }
 
 Task<> Images::carry_out(std::shared_ptr<Eviction> eviction) {
   for (const auto& digest : eviction->wanted) {
     const auto removed = co_await async::attempt(remove(digest));
     if (removed || removed.error().code() == Code::not_found)
-      eviction->staying.erase(digest);
+      eviction->not_evicted.erase(digest);
     else
-      eviction->staying[digest] = removed.error().message();
+      eviction->not_evicted[digest] = removed.error().message();
     if (!removed && removed.error().code() == Code::unavailable) break;
   }
   evicting_ = false;

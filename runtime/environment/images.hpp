@@ -27,11 +27,12 @@
 #include "runtime/environment/image_settings.hpp"
 #include "runtime/environment/places.hpp"
 #include "runtime/environment/single_flight.hpp"
+#include "runtime/environment/store.hpp"
 #include "runtime/environment/waiting.hpp"
 
 namespace berth::environment {
 
-class Images {
+class Images : public Store {
  public:
   Images(async::Executor executor, ImageSettings settings);
   Images(const Images&) = delete;
@@ -45,18 +46,16 @@ class Images {
   // never removes. Throws an Error with the engine's or registry's own words and the remedy; Cancelled when the caller
   // abandoned the wait.
   async::Task<Leased> ensure(Spec spec, ImageUse use, Waiting& waiting);
-  // By Ready's digest, for a job that an earlier agent started; nothing where it is no image of Berth's. The engine is
-  // not asked.
-  async::Task<std::optional<Leased>> lease(Digest digest);
-  // For a job that is about to start: nothing, too, where somebody has removed it from the engine.
-  async::Task<std::optional<Leased>> lease_present(Digest digest);
 
-  // Only images that Berth pulled or built. Both by the records alone.
-  async::Task<std::vector<Entry>> list();
-  std::vector<Waiting::Build> building() const { return makings_.building(); }
-  async::Task<std::string> show(Digest digest);
-  // Code::not_found; Code::conflict while it is leased, being made, used by some container, or built upon.
-  async::Task<> remove(Digest digest);
+  // Only images that Berth pulled or built. The engine is asked by lease_present() and remove() alone; what some
+  // container uses, or is built upon, is in use like what is leased.
+  async::Task<std::optional<Leased>> lease(Digest digest) override;
+  async::Task<std::optional<Leased>> lease_present(Digest digest) override;
+  async::Task<std::optional<bool>> is_as_built(Digest digest) override;
+  async::Task<std::vector<Entry>> list() override;
+  std::vector<Waiting::Build> building() const override { return makings_.building(); }
+  async::Task<std::string> show(Digest digest) override;
+  async::Task<> remove(Digest digest) override;
 
   // For the disk manager; none of it waits for the engine.
   // Blocks on the file system.
@@ -67,8 +66,8 @@ class Images {
   std::string root_directory() const;
   // Removes them, one after the other, and waits no longer than `patience`: the engine goes on by itself with what it
   // is slow at, and until that is done nothing more is asked of it. Why each that is still there stays.
-  using Staying = std::map<Digest, std::string>;
-  async::Task<Staying> evict(std::vector<Digest> digests, std::chrono::milliseconds patience);
+  using NotEvicted = std::map<Digest, std::string>;
+  async::Task<NotEvicted> evict(std::vector<Digest> digests, std::chrono::milliseconds patience);
 
   // Asks what is being pulled and built to stop and waits for it. Needed before the end.
   async::Task<> stop();

@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "runtime/async/errand.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
-#include "runtime/os/errand.hpp"
 #include "runtime/os/file.hpp"
 
 namespace berth::environment {
@@ -81,7 +81,7 @@ std::string last_line(const std::string& text) {
 }
 
 os::Finished ask(const std::string& path, const std::optional<os::Identity>& identity, std::chrono::seconds patience,
-                 const os::ErrandGround& ground, const std::stop_token& stop) {
+                 const async::ErrandGround& ground, const std::stop_token& stop) {
   std::vector<std::string> environment{"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8"};
   const auto self = identity ? identity : os::identity_of(::geteuid());
   if (self) environment.push_back("HOME=" + self->home);
@@ -89,7 +89,7 @@ os::Finished ask(const std::string& path, const std::optional<os::Identity>& ide
                            .environment = std::move(environment),
                            .working_directory = "/",
                            .identity = identity};
-  os::Errand errand(ground, std::move(options));
+  async::Errand errand(ground, std::move(options));
   os::Finished finished;
   try {
     finished = errand.run(patience, stop);
@@ -166,7 +166,7 @@ std::vector<std::string> find_python(const std::string& python, const std::strin
 }
 
 Python look_at_python(const std::string& path, const std::optional<os::Identity>& identity,
-                      std::chrono::seconds patience, const os::ErrandGround& ground, const std::stop_token& stop) {
+                      std::chrono::seconds patience, const async::ErrandGround& ground, const std::stop_token& stop) {
   const auto finished = ask(path, identity, patience, ground, stop);
   const auto at = finished.output.rfind(kMark);
   if (finished.exit.signalled || finished.exit.status != 0 || at == std::string::npos) no_answer(path, finished);

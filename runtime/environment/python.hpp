@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/os/errand.hpp"
+#include "runtime/async/errand.hpp"
 #include "runtime/os/identity.hpp"
 
 namespace berth::environment {
@@ -31,10 +31,10 @@ struct Python {
 // relative path, Code::not_found when there is none.
 std::vector<std::string> find_python(const std::string& python, const std::string& path);
 
-// Starts it, as that user, as an errand (runtime/os/errand.hpp). Errors name the interpreter, the reason and the
+// Starts it, as that user, as an errand (runtime/async/errand.hpp). Errors name the interpreter, the reason and the
 // remedy; Cancelled by `stop`.
 Python look_at_python(const std::string& path, const std::optional<os::Identity>& identity,
-                      std::chrono::seconds patience, const os::ErrandGround& ground = {},
+                      std::chrono::seconds patience, const async::ErrandGround& ground = {},
                       const std::stop_token& stop = {});
 
 // What can be seen of a file from outside; equal values mean the same content. A missing file has one too.

@@ -23,13 +23,14 @@
 #include <vector>
 
 #include "runtime/environment/spec.hpp"
+#include "runtime/gpu/wanted.hpp"
 
 namespace berth::environment {
 
 inline constexpr const char* kResultFile = "result.json";
 
 struct Recipe {
-  std::string kind;       // "conda", "venv"
+  std::string kind;       // as Recipes::kind()
   std::string canonical;  // canonical JSON; its SHA-256 is the environment's digest
   std::string words;      // for people: "conda environment (python=3.11, numpy and 12 more)"
   Files files;            // written into the build directory
@@ -46,6 +47,22 @@ struct Recipe {
   // Set by Environments, where users are told apart: whose alone the environment is, and who asks for it.
   std::optional<uid_t> owner;
   std::optional<uid_t> asker;
+};
+
+// The recipes of one kind: all that is its own in a kind which is built on the host. Called on threads, by several at
+// once; blocks only to look at the tools that this machine has.
+class Recipes {
+ public:
+  virtual ~Recipes() = default;
+
+  // As specs and records name it, and as the locks have it that its builds write.
+  virtual std::string kind() const = 0;
+  // Code::invalid for files that cannot be read; Code::not_found and Code::unsupported for tools, with the remedy.
+  virtual Recipe recipe(const FromFiles& spec) = 0;
+  // Of a lock of this kind: exactly what that build came to.
+  virtual Recipe recipe_of_lock(const std::string& lock) = 0;
+  // What of CUDA its packages want, for jobs that ask for GPUs. Code::invalid as recipe().
+  virtual std::vector<gpu::CudaRequirement> cuda(const FromFiles&) const { return {}; }
 };
 
 }  // namespace berth::environment

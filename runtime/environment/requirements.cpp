@@ -396,4 +396,10 @@ Requirements read_requirements(const std::string& file, const Files& files) {
   return reader.take();
 }
 
+std::vector<gpu::CudaRequirement> cuda_wanted(const Requirements& requirements) {
+  auto lines = requirements.option_lines();
+  lines.insert(lines.end(), requirements.requirements.begin(), requirements.requirements.end());
+  return gpu::wanted_by_pip(lines);
+}
+
 }  // namespace berth::environment

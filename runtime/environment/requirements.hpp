@@ -14,6 +14,7 @@
 #include "runtime/environment/credentials.hpp"
 #include "runtime/environment/spec.hpp"
 #include "runtime/environment/user_text.hpp"
+#include "runtime/gpu/wanted.hpp"
 
 namespace berth::environment {
 
@@ -87,5 +88,8 @@ class RequirementsReader {
 
 // A whole file, one of `files`, with logins taken out.
 Requirements read_requirements(const std::string& file, const Files& files);
+
+// What of CUDA they want: where packages come from tells as much as what they are.
+std::vector<gpu::CudaRequirement> cuda_wanted(const Requirements& requirements);
 
 }  // namespace berth::environment

@@ -24,19 +24,20 @@ struct UserManaged {
   friend bool operator==(const UserManaged&, const UserManaged&) = default;
 };
 
-// A conda environment.
+// An environment that files tell of. How they are read is the kind's own: see its Recipes (recipe.hpp).
+struct FromFiles {
+  std::string kind;    // "conda", "venv"
+  std::string python;  // "" any; or what is wanted: "3.11", "3.11.4", ">=3.10"
+  std::string file;    // the main one of `files`
+  Files files;         // with those that it includes
+  friend bool operator==(const FromFiles&, const FromFiles&) = default;
+};
+
+// As FromFiles of kind "conda", read.
 struct Conda {
   std::string file;  // the main one of `files`: environment.yml, or Azure ML's conda_dependencies.yml
   Files files;       // with the requirements files that its pip section names
   friend bool operator==(const Conda&, const Conda&) = default;
-};
-
-// A Python virtual environment.
-struct Venv {
-  std::string python;  // "" any; or what is wanted: "3.11", "3.11.4", ">=3.10"
-  std::string file;    // the main one of `files`: a requirements file, or a pyproject.toml
-  Files files;         // with the requirements and constraints files that it includes
-  friend bool operator==(const Venv&, const Venv&) = default;
 };
 
 // A container image, with a conda environment on top of it where there is one.
@@ -60,6 +61,11 @@ struct Locked {
   friend bool operator==(const Locked&, const Locked&) = default;
 };
 
-using Spec = std::variant<None, UserManaged, Conda, Venv, Image, DockerBuild, Locked>;
+using Spec = std::variant<None, UserManaged, FromFiles, Image, DockerBuild, Locked>;
+
+// The kinds that have a Spec of their own, as records name them.
+inline constexpr const char* kNoKind = "none";
+inline constexpr const char* kUserManagedKind = "user-managed";
+inline constexpr const char* kImageKind = "image";
 
 }  // namespace berth::environment

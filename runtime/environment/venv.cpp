@@ -191,7 +191,7 @@ std::string words_of(const Plan& plan, const Python& python) {
 
 std::string canonical_of(const Plan& plan, const Indexes& indexes, const VenvTools& tools) {
   const auto& wanted = plan.wanted;
-  return Json{{"kind", "venv"},
+  return Json{{"kind", kVenvKind},
               {"platform", tools.python.platform},
               {"tool", tools.uv.empty() ? "pip" : "uv"},
               {"implementation", tools.python.implementation},
@@ -226,7 +226,7 @@ Recipe recipe_of(Plan plan, const NodePython& node, VenvTools tools) {
   const auto indexes = indexes_of(node, plan.wanted);
   const bool with_uv = !tools.uv.empty();
   Recipe recipe;
-  recipe.kind = "venv";
+  recipe.kind = kVenvKind;
   recipe.canonical = canonical_of(plan, indexes, tools);
   recipe.of_user = of_user;
   recipe.inputs = inputs_of(indexes, node, tools);
@@ -311,6 +311,12 @@ VenvTools Venvs::tools(const std::vector<std::string>& python_wishes) {
       break;
     }
   return tools;
+}
+
+Recipe Venvs::recipe(const FromFiles& spec) { return recipe(Venv{spec.python, spec.file, spec.files}); }
+
+std::vector<gpu::CudaRequirement> Venvs::cuda(const FromFiles& spec) const {
+  return cuda_wanted(requirements_of(Venv{spec.python, spec.file, spec.files}));
 }
 
 Recipe Venvs::recipe(const Venv& venv) {

@@ -18,6 +18,14 @@
 
 namespace berth::environment {
 
+inline constexpr const char* kVenvKind = "venv";
+
+struct Venv {
+  std::string python;  // "" any; or what is wanted: "3.11", "3.11.4", ">=3.10"
+  std::string file;    // the main one of `files`: a requirements file, or a pyproject.toml
+  Files files;         // with the requirements and constraints files that it includes
+};
+
 // What the administrator sets for Python packages.
 struct NodePython {
   std::optional<std::string> uv;  // the program's whole path; "" for pip; nothing: uv where `path` has it
@@ -46,11 +54,14 @@ Recipe venv_recipe(const Venv& venv, const NodePython& node, const VenvTools& to
 Recipe locked_venv_recipe(const std::string& lock, const NodePython& node, const VenvTools& tools);
 
 // The same with the tools found on this machine; blocks. Thread-safe.
-class Venvs {
+class Venvs : public Recipes {
  public:
   Venvs(NodePython node, std::optional<os::Identity> identity);
+  std::string kind() const override { return kVenvKind; }
+  Recipe recipe(const FromFiles& spec) override;
+  Recipe recipe_of_lock(const std::string& lock) override;
+  std::vector<gpu::CudaRequirement> cuda(const FromFiles& spec) const override;
   Recipe recipe(const Venv& venv);
-  Recipe recipe_of_lock(const std::string& lock);
 
  private:
   VenvTools tools(const std::vector<std::string>& python_wishes);

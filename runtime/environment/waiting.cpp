@@ -4,7 +4,7 @@
 
 namespace berth::environment {
 
-std::string Waiting::words(Instant now) const {
+std::string Waiting::description(Instant now) const {
   if (!build_) return {};
   const auto so_long = to_words(std::max(now - build_->since, Micros(0)));
   return "waits for the " + build_->words + " " + build_->digest.brief() +

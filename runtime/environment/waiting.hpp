@@ -38,7 +38,7 @@ class Waiting {
   // Nothing while no build is waited for. After the wait it tells of the last one.
   const std::optional<Build>& build() const { return build_; }
   // "waits for the conda environment 3fa9c1… (python=3.11), building for 40 seconds"; "" without a build.
-  std::string words(Instant now) const;
+  std::string description(Instant now) const;
   // That build() has changed, or abandon() was called.
   async::Event& changed() { return changed_; }
 

@@ -33,7 +33,7 @@ Library::Library(const std::string& path) : handle_(::dlopen(path.c_str(), RTLD_
 
 Library::~Library() { ::dlclose(handle_); }
 
-std::string Library::words(Return result) const {
+std::string Library::description(Return result) const {
   if (result == kFunctionNotFound) return "NVML is too old for this";
   const char* text = error_string_ != nullptr ? error_string_(result) : nullptr;
   return text != nullptr ? text : "NVML error " + std::to_string(result);

@@ -34,7 +34,7 @@ class Library {
   ~Library();
 
   // NVML's own words for a result.
-  std::string words(Return result) const;
+  std::string description(Return result) const;
 
   Function<> init;
   Function<> shutdown;

@@ -49,7 +49,7 @@ Session::Session(const std::string& library, std::string capabilities)
   if (const auto result = library_.init(); result != kSuccess) {
     std::string hint = "load the NVIDIA driver: modprobe nvidia; nvidia-smi shows whether it works";
     if (result == kLibraryMismatch) hint = "the driver was updated while it ran: reboot";
-    throw Error(Code::unavailable, "the NVIDIA driver does not answer: " + library_.words(result), hint);
+    throw Error(Code::unavailable, "the NVIDIA driver does not answer: " + library_.description(result), hint);
   }
   if (library_.create_events(&events_) != kSuccess) events_ = nullptr;
 }
@@ -62,7 +62,7 @@ Session::~Session() {
 std::set<std::string> Session::look(Survey& survey) {
   unsigned count = 0;
   if (const auto result = library_.count(&count); result != kSuccess)
-    throw Error(Code::unavailable, "NVML cannot list GPUs: " + library_.words(result));
+    throw Error(Code::unavailable, "NVML cannot list GPUs: " + library_.description(result));
   read_versions(survey);
   std::set<std::string> answered;
   for (unsigned index = 0; index < count; ++index) {
@@ -71,7 +71,7 @@ std::set<std::string> Session::look(Survey& survey) {
     auto result = library_.by_index(index, &device);
     if (result == kSuccess) result = library_.uuid(device, uuid.data(), kUuidSize);
     if (result != kSuccess) {
-      survey.notes.push_back("GPU " + std::to_string(index) + " does not answer: " + library_.words(result));
+      survey.notes.push_back("GPU " + std::to_string(index) + " does not answer: " + library_.description(result));
       continue;
     }
     const std::string id = uuid.data();
@@ -177,7 +177,7 @@ void Session::read_use(Device device, Gpu& gpu) const {
     gpu.memory = ByteSize(older.total);
     gpu.used = ByteSize(older.used);
   } else {
-    withhold(gpu, "its memory cannot be read: " + library_.words(result));
+    withhold(gpu, "its memory cannot be read: " + library_.description(result));
   }
   Utilization utilization{};
   if (library_.utilization(device, &utilization) == kSuccess) gpu.utilisation = utilization.gpu;

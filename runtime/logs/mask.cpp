@@ -138,12 +138,62 @@ std::string Mask::apply(std::string_view text) const {
   return shown += masking.finish();
 }
 
+// The texts run through the automaton of Knuth, Morris and Pratt ("Fast pattern matching in strings", SIAM Journal on
+// Computing 6, 1977) for `text`: its state where a text ends is what is asked for. States are in the order in which the
+// texts branch, so that the last one of each depth is the one before.
+Mask::Ends Mask::ends_in(std::string_view text) const {
+  std::vector<std::size_t> fail(text.size() + 1);
+  const auto step = [&](std::size_t matched, char byte) {
+    while (matched > 0 && (matched == text.size() || text[matched] != byte)) matched = fail[matched];
+    return matched < text.size() && text[matched] == byte ? matched + 1 : 0;
+  };
+  for (std::size_t at = 1; at < text.size(); ++at) fail[at + 1] = step(fail[at], text[at]);
+  Ends ends;
+  std::vector<std::size_t> matched(longest_ + 1);
+  for (const auto& state : states_) {
+    if (state.depth == 0) continue;
+    auto& here = matched[state.depth];
+    here = step(matched[state.depth - 1], static_cast<char>(static_cast<unsigned char>(state.byte)));
+    if (here == text.size()) ends.may_grow = true;
+    if (state.hidden == state.depth) ends.longest = std::max(ends.longest, here);
+  }
+  return ends;
+}
+
 void Masking::prime(std::string_view before) {
+  if (const auto zeros = before.rfind('\0'); zeros != std::string_view::npos) {
+    before.remove_prefix(zeros + 1);
+    behind_hole();
+  }
   const auto shown = feed(before);
   primed_ = before.size() - shown.size();
 }
 
+// Nothing hidden has more than one line.
+bool Masking::knows_its_end() const {
+  return behind_.size() >= mask_.longest() || behind_.find('\n') != std::string::npos;
+}
+
+// What a hole has left of something hidden.
+void Masking::hide_cut() {
+  behind_hole_ = false;
+  const auto line = std::string_view(behind_).substr(0, std::min(behind_.find('\n'), mask_.longest()));
+  const auto ends = mask_.ends_in(line);
+  const bool at_its_end = line.size() == behind_.size() && ends.may_grow;
+  const auto cut = at_its_end ? line.size() : ends.longest;
+  if (cut >= Mask::kLeast) hidden_.push_back({read_, read_ + cut});
+  const auto text = std::exchange(behind_, {});
+  look_at(text);
+  held_ += text;
+}
+
 std::string Masking::feed(std::string_view bytes) {
+  if (behind_hole_) {
+    behind_ += bytes;
+    if (!knows_its_end()) return {};
+    hide_cut();
+    bytes = {};
+  }
   look_at(bytes);
   held_ += bytes;
   return unseen(take(held_.size() - mask_.begun(state_)));
@@ -180,11 +230,13 @@ std::string Masking::take(std::size_t length) {
 }
 
 std::string Masking::finish() {
+  if (behind_hole_) hide_cut();
+  auto shown = take(held_.size() - mask_.begun(state_));
   const bool secret = held_.size() >= Mask::kLeast;
-  auto shown = take(held_.size());
-  if (secret) std::ranges::fill(shown, kStar);
+  auto rest = take(held_.size());
+  if (secret) std::ranges::fill(rest, kStar);
   state_ = 0;
-  return unseen(std::move(shown));
+  return unseen(shown += rest);
 }
 
 // Without what only primed it.

@@ -61,6 +61,11 @@ class Mask {
   void link(const std::vector<std::uint32_t>& parents);
   std::uint32_t next(std::uint32_t state, unsigned char byte) const;
   std::size_t begun(std::uint32_t state) const;
+  struct Ends {
+    std::size_t longest = 0;  // of the beginnings of a text, the longest that ends something hidden
+    bool may_grow = false;    // all of it is within something hidden: more of the text might make a longer one
+  };
+  Ends ends_in(std::string_view text) const;
 
   std::vector<State> states_;
   std::vector<Branch> branches_;  // by `from` and `byte`; those of the first state are in first_
@@ -68,28 +73,35 @@ class Mask {
   std::size_t longest_ = 0;
 };
 
-// One stream, in pieces that end anywhere. What may be the beginning of something hidden is held back until more is
-// known. The mask outlives it.
+// One stream, in pieces that end anywhere. What may be the beginning of something hidden, or the end of it behind a
+// hole, is held back until more is known. The mask outlives it.
 class Masking {
  public:
   explicit Masking(const Mask& mask) : mask_(mask) {}
 
   // What comes before the first byte to be shown, of at least Mask::longest() bytes where there are so many: else the
-  // end of something hidden would be seen.
+  // end of something hidden would be seen. Zeros in it are of a hole.
   void prime(std::string_view before);
+  // What is fed next stands behind a hole, which may have cut through something hidden. After finish(), or at the
+  // beginning.
+  void behind_hole() { behind_hole_ = true; }
   // What can be shown by now.
   std::string feed(std::string_view bytes);
   // The rest. Of what is held back nothing follows: from kLeast bytes on it is hidden. What is fed after that is
-  // another stream.
+  // another stream, or stands behind a hole.
   std::string finish();
   // Bytes that were fed and cannot be shown yet.
-  std::size_t held() const { return held_.size(); }
+  std::size_t held() const { return held_.size() + behind_.size(); }
+  // For as long as this is so, a piece may take as long as all hidden texts are.
+  bool is_behind_hole() const { return behind_hole_; }
 
  private:
   struct Range {
     std::uint64_t begin;
     std::uint64_t end;
   };
+  bool knows_its_end() const;
+  void hide_cut();
   void look_at(std::string_view bytes);
   std::string take(std::size_t length);
   std::string unseen(std::string text);
@@ -100,6 +112,8 @@ class Masking {
   std::string held_;  // its last ones
   std::deque<Range> hidden_;  // of the stream, apart from each other, from held_'s beginning on
   std::size_t primed_ = 0;  // bytes of prime() that are held
+  bool behind_hole_ = false;
+  std::string behind_;  // what was fed since, until that is known which may be the end of something hidden
 };
 
 }  // namespace berth::logs

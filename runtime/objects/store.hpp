@@ -177,9 +177,9 @@ class Store {
   std::shared_ptr<const Container> adopt(ContainerWriter& writer, os::Durable durable);
   void drop(const Containers& gone, Containers added);
   void release(std::list<Root>::iterator pinned);
-  struct Doomed;
-  std::vector<Doomed> doomed(DigestSet alive, Thorough thorough) const;
-  void rewrite(const Doomed& container);
+  struct Garbage;
+  std::vector<Garbage> garbage(DigestSet alive, Thorough thorough) const;
+  void rewrite(const Garbage& container);
 
   std::string directory_;
   os::FileLock lock_;

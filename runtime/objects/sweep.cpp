@@ -128,7 +128,7 @@ void Store::merge_small(os::Durable durable) {
 }
 
 // A container with something in it that nobody needs.
-struct Store::Doomed {
+struct Store::Garbage {
   std::shared_ptr<const Container> container;
   std::vector<FrameContent> contents;
   Condition condition;
@@ -143,9 +143,9 @@ struct Store::Doomed {
 };
 
 // The dead ones first. In the order of look-ups, so that the place that is found is the one that stays.
-std::vector<Store::Doomed> Store::doomed(DigestSet alive, Thorough thorough) const {
+std::vector<Store::Garbage> Store::garbage(DigestSet alive, Thorough thorough) const {
   const auto percent = thorough == Thorough::yes ? kDeadPercentWhenShort : kDeadPercent;
-  std::vector<Doomed> result;
+  std::vector<Garbage> result;
   const auto list = containers();
   for (const auto& container : *list) {
     auto contents = contents_of(*container, &alive);
@@ -153,21 +153,21 @@ std::vector<Store::Doomed> Store::doomed(DigestSet alive, Thorough thorough) con
     const bool worth = condition.dead_bytes * 100 > condition.raw_bytes * percent;
     if (condition.live_objects == 0 || worth) result.push_back({container, std::move(contents), condition});
   }
-  std::stable_partition(result.begin(), result.end(), [](const Doomed& one) { return one.is_dead(); });
+  std::stable_partition(result.begin(), result.end(), [](const Garbage& one) { return one.is_dead(); });
   return result;
 }
 
-void Store::rewrite(const Doomed& doomed) {
+void Store::rewrite(const Garbage& garbage) {
   Containers added;
   Batch survivors(*this);
-  copy_live(*doomed.container, doomed.contents, survivors,
+  copy_live(*garbage.container, garbage.contents, survivors,
             [&](const Digest& digest, std::string_view bytes) { survivors.append(digest, bytes); });
   survivors.flush();
   if (survivors.writer_) {
     added.push_back(adopt(*survivors.writer_, os::Durable::yes));
     survivors.writer_.reset();
   }
-  drop({doomed.container}, std::move(added));
+  drop({garbage.container}, std::move(added));
 }
 
 SweepReport Store::sweep(const std::function<DigestSet()>& live, DryRun dry_run, Thorough thorough) {
@@ -185,7 +185,7 @@ SweepReport Store::sweep(const std::function<DigestSet()>& live, DryRun dry_run,
   };
   const std::unique_ptr<void, decltype(ended)> end(this, ended);
 
-  for (const auto& one : doomed(live(), thorough)) {
+  for (const auto& one : garbage(live(), thorough)) {
     try {
       if (dry_run == DryRun::no) one.is_dead() ? drop({one.container}, {}) : rewrite(one);
     } catch (const Error& error) {

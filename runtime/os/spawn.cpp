@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/sched.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -15,7 +14,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
@@ -219,66 +217,6 @@ Child spawn(const SpawnOptions& options) {
   Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!pidfd) throw_errno("watch", "a child process");
   return {id.value_or(ProcessId{pid, 0}), std::move(pidfd)};
-}
-
-namespace {
-
-// Takes what is there without waiting, up to what a pipe can hold at once, so that an endless writer cannot
-// keep it here; false at the end of the stream.
-bool drain(const Fd& pipe, std::string& text, std::size_t limit) {
-  std::array<char, 16384> buffer;
-  for (std::size_t taken = 0; taken < 1U << 20;) {
-    const auto n = ::read(pipe.get(), buffer.data(), buffer.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return n < 0 && errno == EAGAIN;
-    taken += static_cast<std::size_t>(n);
-    const auto room = limit - std::min(limit, text.size());
-    text.append(buffer.data(), std::min(static_cast<std::size_t>(n), room));
-  }
-  return true;
-}
-
-[[noreturn]] void give_up(const Child& process, const SpawnOptions& options, int seconds) {
-  if (options.new_session) ::kill(-process.id.pid, SIGKILL);
-  send_signal(process.pidfd, SIGKILL);
-  reap(process.pidfd);
-  throw Error(Code::timeout,
-              printable(options.arguments.front()) + " did not end within " + std::to_string(seconds) + " seconds");
-}
-
-}  // namespace
-
-// The program's own end counts, not that of its output: a child that it left behind may hold the pipes for
-// ever.
-Finished run_program(SpawnOptions options, int seconds, std::size_t limit,
-                     const std::function<void(const Child&)>& started) {
-  auto output = make_pipe();
-  auto errors = make_pipe();
-  options.standard_output = output.write.get();
-  options.standard_error = errors.write.get();
-  for (const auto* pipe : {&output.read, &errors.read}) ::fcntl(pipe->get(), F_SETFL, O_NONBLOCK);
-  const auto process = spawn(options);
-  if (started) started(process);
-  output.write.reset();
-  errors.write.reset();
-
-  Finished finished;
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
-  std::array<pollfd, 3> polls{
-      {{process.pidfd.get(), POLLIN, 0}, {output.read.get(), POLLIN, 0}, {errors.read.get(), POLLIN, 0}}};
-  while (polls[0].revents == 0) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left.count() <= 0) give_up(process, options, seconds);
-    if (::poll(polls.data(), polls.size(), static_cast<int>(left.count())) <= 0) {
-      for (auto& poll : polls) poll.revents = 0;
-      continue;
-    }
-    // After the end, too: what it wrote last is still in the pipes.
-    if (!drain(output.read, finished.output, limit)) polls[1].fd = -1;
-    if (!drain(errors.read, finished.errors, limit)) polls[2].fd = -1;
-  }
-  finished.exit = reap(process.pidfd);
-  return finished;
 }
 
 std::optional<std::string> find_program(std::string_view path, std::string_view name) {

@@ -2,7 +2,6 @@
 
 // Starting programs. The caller learns synchronously whether exec succeeded.
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -46,17 +45,12 @@ Child spawn(const SpawnOptions& options);
 // system calls only.
 pid_t fork_into_cgroup(int cgroup);
 
-// Runs a short program to its end: its output (at most `limit` bytes of each stream; the rest is read and
-// dropped). Blocks; kills it (with new_session its whole process group) after `seconds`, which is
-// Code::timeout.
+// What came of a program that was run to its end.
 struct Finished {
   Exit exit;
   std::string output;
   std::string errors;
 };
-// `started` is told of the process, in case somebody else wants to end it sooner.
-Finished run_program(SpawnOptions options, int seconds, std::size_t limit = 16U << 20,
-                     const std::function<void(const Child&)>& started = {});
 
 // The program of this name that a PATH leads to. What is not absolute on it is passed over: it would be another program
 // at another place.

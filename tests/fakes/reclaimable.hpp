@@ -26,7 +26,7 @@ class Reclaimable final : public disk::Reclaimable {
   int full_disks = 0;  // so many removals find no space for their record
 
   std::string name() const override { return name_; }
-  std::string words() const override { return name_ + " of a test"; }
+  std::string description() const override { return name_ + " of a test"; }
   std::uint64_t held() const override {
     std::uint64_t bytes = 0;
     if (counted_elsewhere) return bytes;

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import random
+import re
 import sqlite3
 import string
 import threading
@@ -303,6 +304,30 @@ class MaskTest(HostileTest):
         self.assertLess(longest, 1.0)
         if not sanitized():
             self.assertLess(self.memory() - before, 64 << 20)
+
+    def test_of_a_secret_that_the_hole_of_a_capped_log_cuts_neither_half_is_shown(self):
+        self.start()
+        secret = "".join(random.Random(3).choices(string.ascii_letters + string.digits, k=3000))
+        job = self.script_of(self.victim, 'for i in $(seq 200); do cat "$BERTH_SECRETS/LONG"; echo " said"; done',
+                             secrets={"LONG": {"value": secret}}, log_cap_bytes=65536)
+        self.agent.wait(job)
+        path = f"/v1/jobs/{job}/log"
+        log = self.ask(self.victim, "GET", f"{path}?masked=0").decode()
+        head, _, rest = log.partition("[…")
+        hole, _, tail = rest.partition("…]\n")
+        self.assertIn("left out", hole)
+        parts = {secret[at:at + 6] for at in range(len(secret) - 5)}
+
+        def assert_hidden(shown):
+            self.assertEqual([at for at in range(len(shown) - 5) if shown[at:at + 6] in parts], [])
+        # It has cut one on either side, else this tells nothing.
+        self.assertIn(head.rstrip("\n")[-6:], parts)
+        self.assertIn(tail[:6], parts)
+        assert_hidden(self.ask(self.victim, "GET", path).decode())
+        assert_hidden(self.berth(self.victim, "logs", job).out)
+        end_of_hole = int(re.search(r"–(\d+)\)", hole)[1])
+        for offset in (end_of_hole - 1, end_of_hole, end_of_hole + 1, end_of_hole + 100, end_of_hole + 2999):
+            assert_hidden(self.ask(self.victim, "GET", f"{path}?offset={offset}").decode())
 
     def test_no_secret_crowds_out_another(self):
         self.start()

@@ -14,6 +14,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "runtime/async/tool.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/spawn.hpp"
@@ -125,7 +126,7 @@ std::vector<std::string> labelled(const Engine& engine, const std::string& kind,
   if (kind != "volume") options.arguments.emplace_back("--no-trunc");
   if (kind == "container") options.arguments.emplace_back("-a");
   options.environment = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
-  const auto done = os::run_program(std::move(options), 60);
+  const auto done = async::run_tool_here(std::move(options), {std::chrono::seconds(60)});
   if (done.exit.status != 0) throw std::runtime_error("docker " + kind + " ls: " + done.errors);
   std::vector<std::string> found;
   std::istringstream lines(done.output);

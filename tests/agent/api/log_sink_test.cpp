@@ -163,15 +163,15 @@ TEST_CASE("what a mask holds back is in no frame before it is shown, so that not
   }
 }
 
-TEST_CASE("nothing that a mask holds back goes beyond a hole") {
+TEST_CASE("nothing that a mask holds back goes beyond a hole, and of what the hole has cut neither half is shown") {
   StoredLog log("a s3cr3t" + std::string(92, '\0') + "-value b s3cr", {{8, 100}});
   const std::string hole = "\n[… 92 B left out (bytes 8–100) …]\n";
   CHECK(in_order(body_of(LogForm::frames, log.masked_from(0, {kSecret}))) == Frames{{Kind::text, 0, 2, "a "},
                                                                                     {Kind::text, 2, 8, "******"},
                                                                                     {Kind::left_out, 8, 100, hole},
-                                                                                    {Kind::text, 100, 109, "-value b "},
+                                                                                    {Kind::text, 100, 109, "****** b "},
                                                                                     {Kind::text, 109, 113, "s3cr"}});
-  CHECK(body_of(LogForm::text, log.masked_from(0, {kSecret, "left out"})) == "a ******" + hole + "-value b s3cr");
+  CHECK(body_of(LogForm::text, log.masked_from(0, {kSecret, "left out"})) == "a ******" + hole + "****** b s3cr");
 }
 
 TEST_CASE("a mask begins anew with another log") {

@@ -9,7 +9,7 @@
 #include "runtime/async/no_thread.hpp"
 #include "runtime/docker/engine_error.hpp"
 #include "runtime/docker/reference.hpp"
-#include "runtime/environment/last_words.hpp"
+#include "runtime/environment/build_failure.hpp"
 #include "runtime/http/client.hpp"
 
 namespace berth::jobs {

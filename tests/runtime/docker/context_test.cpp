@@ -1,4 +1,5 @@
 #include "runtime/docker/context.hpp"
+#include "runtime/async/tool.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -45,7 +46,7 @@ class Unpacked {
     os::make_directories(directory_ / "tree");
     os::SpawnOptions options;
     options.arguments = {"/bin/tar", "-xpf", directory_ / "a.tar", "-C", directory_ / "tree"};
-    const auto done = os::run_program(std::move(options), 20);
+    const auto done = async::run_tool_here(std::move(options), {std::chrono::seconds(20)});
     CHECK_MESSAGE(done.exit.status == 0, done.errors);
     CHECK(done.errors == "");
   }

@@ -81,7 +81,7 @@ TEST_CASE("ten who want the same at the same time share one build, and are told 
         return one.build() && one.build()->running && os::exists(one.build()->log);
       });
     });
-    const auto words = waiting[7].words(waiting[7].build()->since + std::chrono::seconds(40));
+    const auto words = waiting[7].description(waiting[7].build()->since + std::chrono::seconds(40));
     CHECK(words.find("waits for the toy environment (shared) " + digest_of(recipe).brief() +
                      ", building for 40.0 seconds") == 0);
     CHECK(agent.builds.building().size() == 1);
@@ -292,7 +292,7 @@ TEST_CASE("no more builds run at once than allowed, and one that waits can be ab
     agent.jobs.spawn(expect_cancelled(agent.builds, toy("third", while_held(place)), waiting[2], cancelled));
     co_await until("the others wait", [&] { return agent.builds.building().size() == 3; });
     CHECK(!waiting[1].build()->running);
-    CHECK(waiting[1].words(berth::system_clock().now()).find("waits for other builds") != std::string::npos);
+    CHECK(waiting[1].description(berth::system_clock().now()).find("waits for other builds") != std::string::npos);
     waiting[2].abandon();
     co_await until("the third is gone", [&] { return agent.builds.building().size() == 2; });
     CHECK(cancelled == 1);

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
+#include "runtime/async/tool.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/os/fd.hpp"
 #include "tests/runtime/environment/conda_builds.hpp"
@@ -17,7 +18,7 @@ Conda file(const std::string& text) { return {"environment.yml", {{"environment.
 std::string output_of(const std::string& command, const std::string& path_prefix) {
   os::SpawnOptions options{.arguments = {"/bin/sh", "-c", command},
                            .environment = {"PATH=" + path_prefix + ":/usr/bin:/bin"}};
-  return os::run_program(std::move(options), 60).output;
+  return async::run_tool_here(std::move(options), {std::chrono::seconds(60)}).output;
 }
 
 bool has(const Json& list, const std::string& text) { return std::find(list.begin(), list.end(), text) != list.end(); }

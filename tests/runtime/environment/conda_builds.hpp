@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "runtime/async/tool.hpp"
 #include "runtime/environment/conda_recipe.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/spawn.hpp"
@@ -42,7 +43,7 @@ class CondaSite {
                              .environment = std::move(variables),
                              .working_directory = directory + "/build",
                              .new_session = true};
-    const auto finished = os::run_program(std::move(options), 120);
+    const auto finished = async::run_tool_here(std::move(options), {std::chrono::seconds(120)});
     const auto result = os::read_file_if_exists(directory + "/build/result.json");
     return {finished.exit.signalled ? 128 + finished.exit.status : finished.exit.status, finished.output,
             result ? nlohmann::json::parse(*result) : nlohmann::json(), directory + "/prefix"};

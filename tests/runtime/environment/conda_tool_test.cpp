@@ -68,7 +68,7 @@ TEST_CASE("each tool is known by what it prints") {
     const auto found = recognise_conda_tool(row.name, row.version, kInfo);
     REQUIRE(found);
     CHECK(found->kind == row.kind);
-    CHECK(found->words() == row.words);
+    CHECK(found->name_and_version() == row.words);
     CHECK(found->platform == "linux-64");
     CHECK(found->shares_cache() == row.shares);
   }
@@ -129,7 +129,7 @@ TEST_CASE("the tool is asked once, and again after it changed") {
   auto node = node_at("");
   node.tool = path;
   Condas condas(node);
-  const Conda conda{"e.yml", {{"e.yml", "dependencies: [numpy]"}}};
+  const FromFiles conda{kCondaKind, "", "e.yml", {{"e.yml", "dependencies: [numpy]"}}};
   const auto first = condas.recipe(conda);
   CHECK(condas.recipe(conda).canonical == first.canonical);
   CHECK(os::read_file(directory / "asked").size() == 2);  // --version, info

@@ -4,6 +4,8 @@
 
 #include "gpu_machine.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/environment/conda_recipe.hpp"
+#include "runtime/environment/venv.hpp"
 
 namespace environment = berth::environment;
 namespace gpu = berth::gpu;
@@ -75,8 +77,9 @@ TEST_CASE("an image that needs a newer driver is refused with the driver and the
 }
 
 TEST_CASE("a venv that needs a newer driver is refused too, by what it asks for alone, and without its logins") {
-  const auto wants = [](const std::string& text) {
-    return environment::Venv{"", "r.txt", {{"r.txt", text}, {"unused.txt", "torch==2.9.0+cu130\n"}}};
+  const environment::Venvs venvs({}, std::nullopt);
+  const auto wants = [&](const std::string& text) {
+    return venvs.cuda({environment::kVenvKind, "", "r.txt", {{"r.txt", text}, {"unused.txt", "torch==2.9.0+cu130\n"}}});
   };
   environment::check_cuda(wants("torch==2.4.0+cu121\n"), node());
   for (const auto* line : {"torch==2.9.0+cu130", "--extra-index-url https://me:secret@host/whl/cu130\ntorch"}) {
@@ -88,7 +91,10 @@ TEST_CASE("a venv that needs a newer driver is refused too, by what it asks for 
 }
 
 TEST_CASE("a conda environment that needs a newer driver is refused too") {
-  const auto wants = [](const std::string& text) { return environment::Conda{"e.yml", {{"e.yml", text}}}; };
+  const environment::Condas condas({});
+  const auto wants = [&](const std::string& text) {
+    return condas.cuda({environment::kCondaKind, "", "e.yml", {{"e.yml", text}}});
+  };
   environment::check_cuda(wants("dependencies: [python=3.11, cuda-version=12.1]"), node());
   const auto error =
       failure_of([&] { environment::check_cuda(wants("dependencies: [python=3.11, pytorch-cuda=13.0]"), node()); });

@@ -6,6 +6,7 @@
 
 #include "conda_builds.hpp"
 #include "images_site.hpp"
+#include "runtime/async/tool.hpp"
 #include "runtime/os/spawn.hpp"
 #include "tests/support/skip.hpp"
 
@@ -36,7 +37,7 @@ std::string import(const docker::test::RealEngine& real, const std::string& name
                        BERTH_CONDA_IMAGE, real.socket, environment::kFixture, name};
   if (!with_tool) options.arguments.emplace_back("--without-tool");
   options.environment = {"PATH=/usr/bin:/bin"};
-  const auto done = os::run_program(std::move(options), 120);
+  const auto done = async::run_tool_here(std::move(options), {std::chrono::seconds(120)});
   INFO(done.output);
   REQUIRE(!done.exit.signalled);
   REQUIRE(done.exit.status == 0);

@@ -1,4 +1,5 @@
 #include "runtime/environment/venv.hpp"
+#include "runtime/async/tool.hpp"
 
 #include <doctest/doctest.h>
 #include <sys/stat.h>
@@ -8,6 +9,8 @@
 
 #include "build_site.hpp"
 #include "runtime/environment/environment.hpp"
+#include "runtime/environment/host_provider.hpp"
+#include "runtime/environment/user_managed.hpp"
 #include "runtime/environment/user_text.hpp"
 #include "runtime/os/spawn.hpp"
 #include "tests/support/skip.hpp"
@@ -31,8 +34,9 @@ namespace {
 constexpr const char* kPython = "/usr/bin/python3";
 
 os::Finished run(std::vector<std::string> arguments) {
-  auto finished = os::run_program(
-      {.arguments = std::move(arguments), .environment = {"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8"}}, 120);
+  auto finished =
+      async::run_tool_here({.arguments = std::move(arguments), .environment = {"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8"}},
+                           {std::chrono::seconds(120)});
   CAPTURE(finished.errors);
   REQUIRE(finished.exit.status == 0);
   return finished;
@@ -84,6 +88,11 @@ Venv of(const std::string& text, const std::string& file = "requirements.txt") {
   venv.file = file;
   venv.files[file] = text;
   return venv;
+}
+
+environment::FromFiles spec_of(const std::string& text) {
+  const auto venv = of(text);
+  return {environment::kVenvKind, venv.python, venv.file, venv.files};
 }
 
 berth::Digest digest(const Venv& venv, const NodePython& node = {}) {
@@ -246,16 +255,15 @@ TEST_CASE("a Python that this machine lacks is told with those there are") {
 TEST_CASE("pip builds an environment of a requirements file, and its lock builds the same again") {
   const Place place;
   auto settings = settings_in(place.scratch / "environments");
-  Venvs venvs(place.node(), settings.identity);
-  std::string lock;
   with_agent(settings, [&](Agent& agent) -> Task<> {
-    environment::Kinds kinds;
-    kinds.venv = [&](const Venv& venv) { return venvs.recipe(venv); };
-    kinds.locks["venv"] = [&](const std::string& text) { return venvs.recipe_of_lock(text); };
-    environment::Environments environments(agent.builds, kinds);
+    environment::Providers providers;
+    auto venvs = std::make_unique<Venvs>(place.node(), settings.identity);
+    providers.add(
+        std::make_unique<environment::HostProvider>(agent.builds, environment::HostOptions{}, std::move(venvs)));
+    environment::Environments environments(std::move(providers), {&agent.builds});
     const environment::Context anybody;
     Waiting waiting;
-    const auto leased = co_await environments.ensure(of("needs<2\nother\n"), anybody, waiting);
+    const auto leased = co_await environments.ensure(spec_of("needs<2\nother\n"), anybody, waiting);
     CHECK(version_in(leased, "needed") == "1.0\n");
     CHECK(version_in(leased, "other") == "2.0\n");
     REQUIRE(leased.ready.variables.size() == 1);
@@ -271,7 +279,7 @@ TEST_CASE("pip builds an environment of a requirements file, and its lock builds
 
     const auto before = std::chrono::steady_clock::now();
     Waiting warm;
-    const auto again = co_await environments.ensure(of("# same\nNeeds < 2\nother\n"), anybody, warm);
+    const auto again = co_await environments.ensure(spec_of("# same\nNeeds < 2\nother\n"), anybody, warm);
     const auto took = std::chrono::steady_clock::now() - before;
     CHECK(!warm.build());
     CHECK(again.ready.digest == leased.ready.digest);
@@ -379,11 +387,15 @@ TEST_CASE("an index that does not answer is told apart from a requirement that c
 TEST_CASE("kinds that this node does not make are told so") {
   const Place place;
   with_agent(settings_in(place.scratch / "environments"), [&](Agent& agent) -> Task<> {
-    environment::Environments environments(agent.builds, {});
+    environment::Providers only_pythons;
+    only_pythons.add(std::make_unique<environment::UserManagedProvider>());
+    environment::Environments environments(std::move(only_pythons), {&agent.builds});
     const environment::Context anybody;
     const environment::Locked locked{"{\"kind\":\"conda\"}"};
     const environment::Image image{"debian:12", {}};
-    const std::vector<environment::Spec> specs{environment::Conda{}, Venv{}, image, environment::DockerBuild{}, locked};
+    environment::FromFiles conda;
+    conda.kind = "conda";
+    const std::vector<environment::Spec> specs{conda, spec_of(""), image, environment::DockerBuild{}, locked};
     for (const auto& spec : specs) {
       Waiting waiting;
       const auto result = co_await async::attempt(environments.ensure(spec, anybody, waiting));

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "runtime/async/tool.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/spawn.hpp"
 
@@ -24,11 +25,11 @@ class Repositories {
   }
 
   std::string sh(const std::string& where, const std::string& script) const {
-    const auto finished = os::run_program(
+    const auto finished = async::run_tool_here(
         {.arguments = {"/bin/sh", "-ec", script},
          .environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + directory_.path(), "LC_ALL=C.UTF-8"},
          .working_directory = at(where)},
-        60);
+        {std::chrono::seconds(60)});
     CAPTURE(script);
     CAPTURE(finished.errors);
     REQUIRE(!finished.exit.signalled);

@@ -90,6 +90,79 @@ TEST_CASE("a reader that begins within a secret sees none of its end") {
   }
 }
 
+TEST_CASE("what a hole has left of a secret's end is hidden, wherever the hole and the pieces end") {
+  const std::string secret = "s3cr3t-value";
+  const Mask mask({secret, "other-value-1", "-value-1-long"});
+  for (std::size_t left = 0; left <= secret.size(); ++left) {
+    const auto end = secret.substr(secret.size() - left);
+    const auto hidden = left >= Mask::kLeast ? std::string(left, '*') : end;
+    for (const std::string behind : {" goes on s3cr3t-value", "\ns3cr3t-value\n", "", " s3cr3t"}) {
+      const auto text = end + behind;
+      for (std::size_t piece = 1; piece <= text.size(); ++piece) {
+        CAPTURE(text);
+        CAPTURE(piece);
+        Masking masking(mask);
+        masking.behind_hole();
+        std::string shown;
+        for (std::size_t at = 0; at < text.size(); at += piece)
+          shown += masking.feed(std::string_view(text).substr(at, piece));
+        CHECK(shown + masking.finish() == hidden + mask.apply(behind));
+        CHECK(!masking.is_behind_hole());
+      }
+    }
+  }
+}
+
+TEST_CASE("behind a hole the longest end of any secret is hidden, and one that lies within a secret altogether") {
+  const Mask mask({"aaaabaaaab", "baaaabaaaac", "xyzxyzxyzxyz"});
+  const auto behind = [&](const std::string& text) {
+    Masking masking(mask);
+    masking.behind_hole();
+    auto shown = masking.feed(text);
+    return shown + masking.finish();
+  };
+  CHECK(behind("aabaaaac rest of it\n") == "******** rest of it\n");  // of the second, of which the first has a part
+  CHECK(behind("aabaaaab rest of it\n") == "******** rest of it\n");
+  CHECK(behind("abaaab\n") == "abaaab\n");
+  CHECK(behind("zxyzxy") == "******");  // a hole before it, and the log's end or another hole behind it
+  CHECK(behind("zxyzxy.\n") == "zxyzxy.\n");
+  CHECK(behind("yzxy") == "yzxy");
+}
+
+TEST_CASE("the ends of long secrets in many are found as the slow way finds them") {
+  std::mt19937 random(5);
+  const auto word = [&](std::size_t length) {
+    std::string text;
+    for (std::size_t i = 0; i < length; ++i) text += static_cast<char>('a' + random() % 2);
+    return text;
+  };
+  for (int round = 0; round < 300; ++round) {
+    std::vector<std::string> texts;
+    for (int i = 0; i < 10; ++i) texts.push_back(word(12 + random() % 8));
+    const auto text = word(10) + "\n";
+    std::size_t longest = 0;
+    for (const auto& one : texts)
+      for (std::size_t length = 1; length <= 10; ++length)
+        if (one.ends_with(text.substr(0, length))) longest = std::max(longest, length);
+    const auto hidden = longest < Mask::kLeast ? 0 : longest;
+    const Mask mask(texts);
+    Masking behind(mask);
+    behind.behind_hole();
+    CAPTURE(text);
+    CHECK(behind.feed(text) == std::string(hidden, '*') + text.substr(hidden));
+  }
+}
+
+TEST_CASE("a reader that begins within what a hole has left of a secret sees none of it") {
+  const Mask mask({"s3cr3t-value"});
+  const std::string text = std::string(8, '\0') + "3t-value, and the rest\n";
+  for (std::size_t offset = 8; offset < 16; ++offset) {
+    Masking masking(mask);
+    masking.prime(text.substr(0, offset));
+    CHECK(masking.feed(text.substr(offset)) == std::string(16 - offset, '*') + ", and the rest\n");
+  }
+}
+
 TEST_CASE("each line of a secret is hidden, and short ones are none") {
   const Mask mask({"-----BEGIN KEY-----\r\nMIIEvQIBADANBg\nabc\n-----END KEY-----\n", "12345"});
   CHECK(mask.apply("12345 -----BEGIN KEY-----\nMIIEvQIBADANBg\nabc\n") ==

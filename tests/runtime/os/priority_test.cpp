@@ -6,7 +6,7 @@
 
 #include <thread>
 
-#include "runtime/os/spawn.hpp"
+#include "program.hpp"
 #include "tests/support/skip.hpp"
 
 using namespace berth;
@@ -18,7 +18,7 @@ int niceness() { return ::getpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()
 std::string niceness_of_a_program() {
   os::SpawnOptions options;
   options.arguments = {"/usr/bin/nice"};
-  return os::run_program(std::move(options), 10, 100).output;
+  return os::test::run(std::move(options)).output;
 }
 
 }  // namespace

@@ -6,8 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <chrono>
-
+#include "program.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
 #include "tests/support/skip.hpp"
@@ -16,10 +15,10 @@ using namespace berth;
 
 namespace {
 
-os::Finished shell(const std::string& script, os::SpawnOptions options = {}, int seconds = 60) {
+os::Finished shell(const std::string& script, os::SpawnOptions options = {}) {
   options.arguments = {"/bin/sh", "-c", script};
   if (options.environment.empty()) options.environment = {"PATH=/usr/bin:/bin"};
-  return os::run_program(std::move(options), seconds);
+  return os::test::run(std::move(options));
 }
 
 Error failure_of(const os::SpawnOptions& options) {
@@ -42,15 +41,14 @@ TEST_CASE("a program's output, errors and exit code are told") {
 }
 
 TEST_CASE("arguments and environment arrive exactly, and nothing else does") {
-  const auto finished =
-      os::run_program({.arguments = {"/usr/bin/printf", "[%s]", "a b", "", "c\nd"}, .environment = {}}, 60);
+  const auto finished = os::test::run({.arguments = {"/usr/bin/printf", "[%s]", "a b", "", "c\nd"}, .environment = {}});
   CHECK(finished.output == "[a b][][c\nd]");
-  CHECK(os::run_program({.arguments = {"/usr/bin/env"}, .environment = {"A=1", "B=x y"}}, 60).output == "A=1\nB=x y\n");
+  CHECK(os::test::run({.arguments = {"/usr/bin/env"}, .environment = {"A=1", "B=x y"}}).output == "A=1\nB=x y\n");
 }
 
 TEST_CASE("no descriptor beyond the standard three is inherited, and the standard ones are /dev/null") {
   const os::Fd leak(::open("/dev/zero", O_RDONLY));  // not close-on-exec: as if a careless parent had left it open
-  CHECK(os::run_program({.arguments = {"/bin/ls", "/proc/self/fd"}}, 60).output == "0\n1\n2\n3\n");  // 3 is ls's own
+  CHECK(os::test::run({.arguments = {"/bin/ls", "/proc/self/fd"}}).output == "0\n1\n2\n3\n");  // 3 is ls's own
   CHECK(shell("readlink /proc/self/fd/0").output == "/dev/null\n");
 }
 
@@ -103,38 +101,6 @@ TEST_CASE("a program runs as the user asked for, with that user's groups") {
   const auto error =
       failure_of({.arguments = {"/bin/true"}, .working_directory = directory.path(), .identity = nobody});
   CHECK(error.code() == Code::denied);
-}
-
-TEST_CASE("what a program writes beyond the limit is read and dropped") {
-  auto finished = os::run_program({.arguments = {"/bin/sh", "-c", "head -c 3000000 /dev/zero; echo end >&2"},
-                                   .environment = {"PATH=/usr/bin:/bin"}},
-                                  60, 1000);
-  CHECK(finished.output.size() == 1000);
-  CHECK(finished.errors == "end\n");
-  CHECK(finished.exit.status == 0);
-}
-
-TEST_CASE("the end of the program counts, not that of what it left running") {
-  const auto start = std::chrono::steady_clock::now();
-  const auto finished = shell("sleep 20 & echo $!");
-  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(10));
-  REQUIRE(finished.output.size() > 1);
-  ::kill(std::stoi(finished.output), SIGKILL);
-}
-
-TEST_CASE("a program that takes too long is killed with its session, also one that closed its output") {
-  const os::TempDir directory;
-  for (const std::string script : {"sleep 1000", "exec >&- 2>&-; sleep 1000", "exec yes"}) {
-    CAPTURE(script);
-    const auto mark = "BERTH_TEST_MARK=" + directory.path();
-    try {
-      shell(script, {.environment = {"PATH=/usr/bin:/bin", mark}, .new_session = true}, 1);
-      FAIL("no error");
-    } catch (const Error& error) {
-      CHECK(error.code() == Code::timeout);
-      CHECK(error.message() == "/bin/sh did not end within 1 seconds");
-    }
-  }
 }
 
 TEST_CASE("a program is found in the first absolute directory that has it") {

@@ -1,4 +1,4 @@
-#include "runtime/os/errand.hpp"
+#include "runtime/async/errand.hpp"
 
 #include <doctest/doctest.h>
 #include <signal.h>
@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <functional>
 #include <sstream>
 #include <thread>
 
@@ -27,8 +28,8 @@ os::SpawnOptions shell(const std::string& script) {
   return options;
 }
 
-os::ErrandGround ground() {
-  os::ErrandGround ground;
+async::ErrandGround ground() {
+  async::ErrandGround ground;
   if (const auto base = os::find_cgroup_base(""))
     ground.cgroup_base = os::join(*base, "berth-test-" + std::to_string(::getpid()));
   return ground;
@@ -36,7 +37,7 @@ os::ErrandGround ground() {
 
 // Removes what the errands' groups were made below.
 struct Base {
-  os::ErrandGround ground = ::ground();
+  async::ErrandGround ground = ::ground();
   ~Base() {
     if (!ground.cgroup_base.empty()) ::rmdir(ground.cgroup_base.c_str());
   }
@@ -66,7 +67,7 @@ TEST_CASE("an errand has a user's identity, no privileges, and nothing of ours")
   auto program = shell(std::string("cat ") + kOwnStatus +
                        "; ls /proc/self/fd; env; ulimit -c; echo score $(cat /proc/self/oom_score_adj)");
   if (::geteuid() == 0) program.identity = os::Identity{65534, 65534, {65534}, "nobody", "/", "/bin/sh"};
-  os::Errand errand(base.ground, program);
+  async::Errand errand(base.ground, program);
   const auto finished = errand.run(60s, {});
   REQUIRE(finished.exit.status == 0);
   CHECK(line_of(finished.output, "NoNewPrivs:\t") == "1");
@@ -88,8 +89,8 @@ TEST_CASE("daemons that an errand left end with it, whatever session they are in
   const os::TempDir directory;
   const auto pids = directory / "pid";
   {
-    os::Errand errand(base.ground, shell("setsid sleep 1000 >/dev/null 2>&1 & echo $! >" + pids + ".new; mv " + pids +
-                                         ".new " + pids));
+    async::Errand errand(base.ground, shell("setsid sleep 1000 >/dev/null 2>&1 & echo $! >" + pids + ".new; mv " +
+                                            pids + ".new " + pids));
     CHECK(errand.run(60s, {}).exit.status == 0);
   }
   const auto pid = static_cast<pid_t>(std::stol(os::read_file(pids)));
@@ -100,7 +101,7 @@ TEST_CASE("daemons that an errand left end with it, whatever session they are in
 TEST_CASE("an errand that hangs ends at its deadline, and sooner when it is stopped") {
   Base base;
   {
-    os::Errand errand(base.ground, shell("trap '' TERM; sleep 1000"));
+    async::Errand errand(base.ground, shell("trap '' TERM; sleep 1000"));
     CHECK_THROWS_AS(errand.run(1s, {}), Error);
   }
   const os::TempDir directory;
@@ -112,7 +113,7 @@ TEST_CASE("an errand that hangs ends at its deadline, and sooner when it is stop
     stop.request_stop();
   });
   {
-    os::Errand errand(base.ground, shell("echo >" + begun + "; sleep 1000"));
+    async::Errand errand(base.ground, shell("echo >" + begun + "; sleep 1000"));
     CHECK_THROWS_AS(errand.run(300s, stop.get_token()), Cancelled);
   }
   stopper.join();
@@ -125,7 +126,7 @@ TEST_CASE("an errand's program gets one more descriptor where it is given one") 
   const auto file = os::open(directory / "file", 0);
   auto program = shell("cat <&3; ls /proc/self/fd");
   program.also = file.get();
-  os::Errand errand(base.ground, program);
+  async::Errand errand(base.ground, program);
   CHECK(errand.run(60s, {}).output == "told\n0\n1\n2\n3\n4\n");
 }
 
@@ -135,8 +136,8 @@ TEST_CASE("what an errand may use is limited where the kernel has the controller
   base.ground.limits.pids = 20;
   auto group = os::Cgroup::make(base.ground.cgroup_base);
   const auto controllers = group.enable_controllers();
-  os::Errand errand(base.ground,
-                    shell("cat /proc/self/cgroup; i=0; while [ $i -lt 60 ]; do sleep 1 & i=$((i+1)); done; echo all"));
+  async::Errand errand(
+      base.ground, shell("cat /proc/self/cgroup; i=0; while [ $i -lt 60 ]; do sleep 1 & i=$((i+1)); done; echo all"));
   const auto finished = errand.run(60s, {});
   CHECK(finished.output.find("/errand-") != std::string::npos);
   const bool limited = std::find(controllers.begin(), controllers.end(), "pids") != controllers.end();
@@ -150,7 +151,7 @@ TEST_CASE("groups of errands that a killed process left are removed") {
     const auto left = os::Cgroup::make(base.ground.cgroup_base, "errand-1-1");
     const auto other = os::Cgroup::make(base.ground.cgroup_base, "brave-heron-7k2m-1");
   }
-  os::remove_left_errands(base.ground.cgroup_base);
+  async::remove_left_errands(base.ground.cgroup_base);
   CHECK_FALSE(os::exists(os::join(base.ground.cgroup_base, "errand-1-1")));
   CHECK(os::exists(os::join(base.ground.cgroup_base, "brave-heron-7k2m-1")));
   ::rmdir(os::join(base.ground.cgroup_base, "brave-heron-7k2m-1").c_str());

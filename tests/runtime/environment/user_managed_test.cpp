@@ -1,4 +1,5 @@
-#include "runtime/environment/environment.hpp"
+#include "runtime/environment/user_managed.hpp"
+#include "runtime/async/tool.hpp"
 
 #include <doctest/doctest.h>
 #include <sys/stat.h>
@@ -16,19 +17,20 @@
 
 namespace environment = berth::environment;
 namespace os = berth::os;
+namespace async = berth::async;
 using berth::Code;
 using berth::Error;
 using environment::Context;
-using environment::Environments;
 using environment::UserManaged;
+using environment::UserManagedProvider;
 
 namespace {
 
 constexpr const char* kPython = "/usr/bin/python3";
 
-Error failure_of(Environments& environments, const std::string& python, const Context& context = {}) {
+Error failure_of(UserManagedProvider& provider, const std::string& python, const Context& context = {}) {
   try {
-    environments.ensure(UserManaged{python}, context);
+    provider.look(UserManaged{python}, context);
   } catch (const Error& error) {
     return error;
   }
@@ -47,7 +49,8 @@ std::string script(const os::TempDir& directory, const std::string& name, const 
 }
 
 os::Finished run(std::vector<std::string> arguments) {
-  auto finished = os::run_program({.arguments = std::move(arguments), .environment = {"PATH=/usr/bin:/bin"}}, 120);
+  auto finished = async::run_tool_here({.arguments = std::move(arguments), .environment = {"PATH=/usr/bin:/bin"}},
+                                       {std::chrono::seconds(120)});
   CAPTURE(finished.errors);
   REQUIRE(finished.exit.status == 0);
   return finished;
@@ -73,19 +76,9 @@ std::optional<os::Identity> nobody() { return ::geteuid() == 0 ? os::identity_of
 
 }  // namespace
 
-TEST_CASE("no environment is ready at once") {
-  Environments environments;
-  const auto ready = environments.ensure(environment::None{}, {});
-  CHECK(ready.interpreter.empty());
-  CHECK(ready.path_prefix.empty());
-  CHECK(ready.variables.empty());
-  CHECK(ready.record == R"({"kind":"none"})");
-  CHECK(environments.looks() == 0);
-}
-
 TEST_CASE("an interpreter given by path is used as it is and recorded with its packages") {
-  Environments environments;
-  const auto ready = environments.ensure(UserManaged{kPython}, {});
+  UserManagedProvider provider;
+  const auto ready = provider.look(UserManaged{kPython}, {});
   CHECK(ready.interpreter == kPython);
   CHECK(ready.path_prefix == "/usr/bin");
   CHECK(ready.variables.empty());
@@ -102,11 +95,11 @@ TEST_CASE("a name is looked for on the job's PATH, past directories that have no
   const os::TempDir directory;
   os::make_directories(directory / "python3");
   script(directory, "plain", "not executable", 0644);
-  Environments environments;
-  const auto ready = environments.ensure(UserManaged{}, {{}, "relative:" + directory.path() + "::/nowhere:/usr/bin"});
+  UserManagedProvider provider;
+  const auto ready = provider.look(UserManaged{}, {{}, "relative:" + directory.path() + "::/nowhere:/usr/bin"});
   CHECK(ready.interpreter == kPython);
   CHECK(ready.path_prefix.empty());
-  CHECK_THROWS_AS(environments.ensure(UserManaged{"plain"}, {{}, directory.path()}), Error);
+  CHECK_THROWS_AS(provider.look(UserManaged{"plain"}, {{}, directory.path()}), Error);
 }
 
 TEST_CASE("a venv is told by its own path, with VIRTUAL_ENV and its packages") {
@@ -114,8 +107,8 @@ TEST_CASE("a venv is told by its own path, with VIRTUAL_ENV and its packages") {
   const auto venv = directory / "venv";
   run({kPython, "-m", "venv", "--without-pip", venv});
   install(venv, "left_pad", "1.2");
-  Environments environments;
-  const auto ready = environments.ensure(UserManaged{venv + "/bin/python"}, {});
+  UserManagedProvider provider;
+  const auto ready = provider.look(UserManaged{venv + "/bin/python"}, {});
   CHECK(ready.interpreter == venv + "/bin/python");
   CHECK(ready.path_prefix == venv + "/bin");
   REQUIRE(ready.variables.size() == 1);
@@ -129,20 +122,20 @@ TEST_CASE("a known interpreter is asked again only when something was installed,
   run({kPython, "-m", "venv", "--without-pip", venv});
   age(venv);
   const auto python = venv + "/bin/python";
-  Environments environments;
-  environments.ensure(UserManaged{python}, {});
-  environments.ensure(UserManaged{python}, {});
-  CHECK(environments.looks() == 1);
+  UserManagedProvider provider;
+  provider.look(UserManaged{python}, {});
+  provider.look(UserManaged{python}, {});
+  CHECK(provider.looks() == 1);
   install(venv, "new", "3");
-  CHECK(packages(environments.ensure(UserManaged{python}, {})) == std::vector<std::string>{"new==3"});
-  CHECK(environments.looks() == 2);
+  CHECK(packages(provider.look(UserManaged{python}, {})) == std::vector<std::string>{"new==3"});
+  CHECK(provider.looks() == 2);
   age(venv);
-  environments.ensure(UserManaged{python}, {});
-  environments.ensure(UserManaged{python}, {});
-  CHECK(environments.looks() == 3);
+  provider.look(UserManaged{python}, {});
+  provider.look(UserManaged{python}, {});
+  CHECK(provider.looks() == 3);
   os::remove_file(python);
   script(directory, "venv/bin/python", "#!/bin/sh\necho no\n");
-  CHECK(says(failure_of(environments, python), "is not a Python interpreter"));
+  CHECK(says(failure_of(provider, python), "is not a Python interpreter"));
 }
 
 TEST_CASE("equal requests at the same time share one look") {
@@ -150,33 +143,33 @@ TEST_CASE("equal requests at the same time share one look") {
   const auto venv = directory / "venv";
   run({kPython, "-m", "venv", "--without-pip", venv});
   age(venv);
-  Environments environments;
+  UserManagedProvider provider;
   std::vector<std::thread> threads;
   std::atomic<int> ready{0};
   for (int i = 0; i < 4; ++i)
     threads.emplace_back(
-        [&] { ready += environments.ensure(UserManaged{venv + "/bin/python"}, {}).interpreter.empty() ? 0 : 1; });
+        [&] { ready += provider.look(UserManaged{venv + "/bin/python"}, {}).interpreter.empty() ? 0 : 1; });
   for (auto& thread : threads) thread.join();
   CHECK(ready == 4);
-  CHECK(environments.looks() == 1);
+  CHECK(provider.looks() == 1);
 }
 
 TEST_CASE("a wrapper script is a Python, asked every time since it may choose another one") {
   const os::TempDir directory;
   const auto wrapper = script(directory, "python", "#!/bin/sh\necho chatter\nexec /usr/bin/python3 \"$@\"\n");
-  Environments environments;
-  const auto ready = environments.ensure(UserManaged{wrapper}, {});
+  UserManagedProvider provider;
+  const auto ready = provider.look(UserManaged{wrapper}, {});
   CHECK(ready.interpreter == wrapper);
   CHECK(nlohmann::json::parse(ready.record).at("executable") == kPython);
-  environments.ensure(UserManaged{wrapper}, {});
-  CHECK(environments.looks() == 2);
+  provider.look(UserManaged{wrapper}, {});
+  CHECK(provider.looks() == 2);
 }
 
 TEST_CASE("what is no usable Python is told by name, reason and remedy") {
   const os::TempDir directory;
-  Environments environments(std::chrono::seconds(1));
+  UserManagedProvider provider(std::chrono::seconds(1));
   const auto check = [&](const std::string& python, Code code, const std::string& reason) {
-    const auto error = failure_of(environments, python);
+    const auto error = failure_of(provider, python);
     CAPTURE(error.describe());
     CHECK(error.code() == code);
     CHECK(says(error, reason));
@@ -204,10 +197,10 @@ TEST_CASE("what is no usable Python is told by name, reason and remedy") {
 TEST_CASE("a failed look is not remembered") {
   const os::TempDir directory;
   const auto python = script(directory, "python", "#!/bin/sh\nexit 1\n");
-  Environments environments;
-  failure_of(environments, python);
+  UserManagedProvider provider;
+  failure_of(provider, python);
   script(directory, "python", "#!/bin/sh\nexec /usr/bin/python3 \"$@\"\n");
-  CHECK(environments.ensure(UserManaged{python}, {}).interpreter == python);
+  CHECK(provider.look(UserManaged{python}, {}).interpreter == python);
 }
 
 TEST_CASE("the interpreter runs as the job's user") {
@@ -217,9 +210,9 @@ TEST_CASE("the interpreter runs as the job's user") {
   ::chmod(directory.path().c_str(), 0755);
   const auto wrapper =
       script(directory, "python", "#!/bin/sh\n[ $(id -u) = 65534 ] || exit 9\nexec /usr/bin/python3 \"$@\"\n");
-  Environments environments;
-  CHECK(environments.ensure(UserManaged{wrapper}, {identity}).interpreter == wrapper);
-  CHECK(says(failure_of(environments, wrapper), "exited with code 9"));
+  UserManagedProvider provider;
+  CHECK(provider.look(UserManaged{wrapper}, {identity}).interpreter == wrapper);
+  CHECK(says(failure_of(provider, wrapper), "exited with code 9"));
 }
 
 TEST_CASE("an interpreter that the job's user may not run is told so, and PATH is searched further") {
@@ -227,11 +220,11 @@ TEST_CASE("an interpreter that the job's user may not run is told so, and PATH i
   SKIP_UNLESS(identity, "root, who acts as others");
   const os::TempDir directory;  // closed to others
   script(directory, "python3", "#!/bin/sh\nexec /usr/bin/python3 \"$@\"\n");
-  Environments environments;
-  const auto error = failure_of(environments, directory / "python3", {identity});
+  UserManagedProvider provider;
+  const auto error = failure_of(provider, directory / "python3", {identity});
   CHECK(error.code() == Code::denied);
   CHECK(says(error, "exists, but user nobody may not run it"));
-  CHECK(environments.ensure(UserManaged{}, {identity, directory.path() + ":/usr/bin"}).interpreter == kPython);
+  CHECK(provider.look(UserManaged{}, {identity, directory.path() + ":/usr/bin"}).interpreter == kPython);
 }
 
 TEST_CASE("what one user may run is not taken as another's answer") {
@@ -241,7 +234,7 @@ TEST_CASE("what one user may run is not taken as another's answer") {
   run({kPython, "-m", "venv", "--without-pip", directory / "venv"});
   age(directory / "venv");
   const auto python = directory / "venv/bin/python";
-  Environments environments;
-  environments.ensure(UserManaged{python}, {});
-  CHECK(failure_of(environments, python, {identity}).code() == Code::denied);
+  UserManagedProvider provider;
+  provider.look(UserManaged{python}, {});
+  CHECK(failure_of(provider, python, {identity}).code() == Code::denied);
 }

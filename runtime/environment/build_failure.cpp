@@ -1,4 +1,4 @@
-#include "runtime/environment/last_words.hpp"
+#include "runtime/environment/build_failure.hpp"
 
 #include <algorithm>
 #include <array>
@@ -109,7 +109,7 @@ std::string how(const shim::Ended& ended) {
 
 }  // namespace
 
-std::string last_words(std::string_view log) {
+std::string error_summary(std::string_view log) {
   const auto lines = lines_of(log);
   std::string words;
   const auto first = first_that_matters(lines);
@@ -121,7 +121,7 @@ std::string last_words(std::string_view log) {
 }
 
 Error build_failure(const std::string& words, const shim::Ended& ended, std::string_view log, bool disk_full) {
-  const auto said = last_words(log);
+  const auto said = error_summary(log);
   const auto tail = said.empty() ? std::string() : ": " + said;
   const auto what = "building the " + words;
   if (ended.stopped_because == shim::kStoppedTimedOut)

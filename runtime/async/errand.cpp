@@ -1,4 +1,4 @@
-#include "runtime/os/errand.hpp"
+#include "runtime/async/errand.hpp"
 
 #include <poll.h>
 #include <signal.h>
@@ -6,10 +6,11 @@
 
 #include <filesystem>
 
+#include "runtime/async/tool.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
 
-namespace berth::os {
+namespace berth::async {
 namespace {
 
 constexpr const char* kGroupName = "errand-";
@@ -19,7 +20,7 @@ constexpr int kGoneLooks = 400;  // what cannot die within two seconds is left t
 
 // What this process' errands begin with, and those of no other one before it.
 std::string own_name() {
-  const auto self = process_id(::getpid());
+  const auto self = os::process_id(::getpid());
   return std::to_string(::getpid()) + "." + std::to_string(self ? self->start_ticks : 0) + "-";
 }
 
@@ -29,7 +30,7 @@ std::string fresh_name() {
 }
 
 // Moments after the kill. False where something hangs in the kernel.
-bool remove_group(const Cgroup& group) noexcept {
+bool remove_group(const os::Cgroup& group) noexcept {
   for (int look = 0; look < kGoneLooks; ++look) {
     try {
       if (group.remove()) return true;
@@ -44,7 +45,7 @@ bool remove_group(const Cgroup& group) noexcept {
 
 }  // namespace
 
-Errand::Errand(const ErrandGround& ground, SpawnOptions program) : program_(std::move(program)) {
+Errand::Errand(const ErrandGround& ground, os::SpawnOptions program) : program_(std::move(program)) {
   const auto name = fresh_name();
   mark_ = kMark + name;
   program_.environment.push_back(mark_);
@@ -52,7 +53,7 @@ Errand::Errand(const ErrandGround& ground, SpawnOptions program) : program_(std:
   program_.for_user = true;
   if (ground.cgroup_base.empty()) return;
   try {
-    group_ = Cgroup::make(ground.cgroup_base, kGroupName + name);
+    group_ = os::Cgroup::make(ground.cgroup_base, kGroupName + name);
     group_->limit(ground.limits);
   } catch (const Error&) {  // somebody took the base away; it is made again before the next job
     group_.reset();
@@ -65,15 +66,15 @@ Errand::~Errand() {
   kill();
   if (child_) {
     try {
-      reap(child_->pidfd);
+      os::reap(child_->pidfd);
     } catch (const Error&) {  // it was waited for already
     }
   }
   end_leftovers();
 }
 
-const Child& Errand::start() {
-  child_ = spawn(program_);
+const os::Child& Errand::start() {
+  child_ = os::spawn(program_);
   session_ = child_->id.pid;
   return *child_;
 }
@@ -85,23 +86,23 @@ void Errand::kill() noexcept {
   }
   // While any of it lives the number is still its own.
   if (const pid_t session = session_; session > 0) ::kill(-session, SIGKILL);
-  if (child_) send_signal(child_->pidfd, SIGKILL);
+  if (child_) os::send_signal(child_->pidfd, SIGKILL);
 }
 
 // Daemons that left its session. Those in its group cannot.
 void Errand::end_leftovers() noexcept {
   if (group_ && remove_group(*group_)) return;
   if (session_ == 0) return;
-  for (const auto pid : processes_with_environment(mark_)) ::kill(pid, SIGKILL);
+  for (const auto pid : os::processes_with_environment(mark_)) ::kill(pid, SIGKILL);
 }
 
-Finished Errand::run(std::chrono::seconds patience, const std::stop_token& stop, std::size_t limit) {
+os::Finished Errand::run(std::chrono::seconds patience, const std::stop_token& stop, std::size_t limit) {
   std::optional<std::stop_callback<std::function<void()>>> when_stopped;
-  const auto started = [&](const Child& child) {
-    session_ = child.id.pid;
+  const auto started = [&](pid_t program) {
+    session_ = program;
     when_stopped.emplace(stop, [this] { kill(); });
   };
-  auto finished = run_program(program_, static_cast<int>(patience.count()), limit, started);
+  auto finished = run_tool_here(program_, {patience, limit}, started);
   when_stopped.reset();
   if (stop.stop_requested()) throw Cancelled();
   return finished;
@@ -115,7 +116,7 @@ void remove_left_errands(const std::string& cgroup_base) noexcept {
   for (const auto& entry : std::filesystem::directory_iterator(cgroup_base, absent)) {
     const auto name = entry.path().filename().string();
     if (!name.starts_with(kGroupName) || name.starts_with(kGroupName + own_name())) continue;
-    const auto group = Cgroup::open(entry.path().string());
+    const auto group = os::Cgroup::open(entry.path().string());
     if (!group) continue;
     try {
       group->kill();
@@ -125,4 +126,4 @@ void remove_left_errands(const std::string& cgroup_base) noexcept {
   }
 }
 
-}  // namespace berth::os
+}  // namespace berth::async

@@ -1,4 +1,4 @@
-#include "runtime/environment/workshop.hpp"
+#include "runtime/environment/build_directories.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -11,8 +11,8 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
-#include "runtime/environment/last_words.hpp"
-#include "runtime/environment/seal.hpp"
+#include "runtime/environment/build_failure.hpp"
+#include "runtime/environment/immutable.hpp"
 #include "runtime/os/attempt_count.hpp"
 #include "runtime/os/beneath.hpp"
 #include "runtime/os/fd.hpp"
@@ -58,7 +58,7 @@ bool succeeded(const shim::Ended& ended) {
 
 }  // namespace
 
-Workshop::Workshop(const BuildSettings& settings, Cache& cache)
+BuildDirectories::BuildDirectories(const BuildSettings& settings, Cache& cache)
     : settings_(settings),
       cache_(cache),
       users_(settings.users, cache.tools_cache()),
@@ -70,23 +70,25 @@ Workshop::Workshop(const BuildSettings& settings, Cache& cache)
     throw_errno("protect", printable(path));
 }
 
-std::string Workshop::launch_directory(const Digest& digest) const { return cache_.launch_directory(digest); }
-std::string Workshop::log_file(const Digest& digest) const { return join(launch_directory(digest), shim::kLogFile); }
-std::string Workshop::work_directory(const Digest& digest) const { return cache_.work_directory(digest); }
+std::string BuildDirectories::launch_directory(const Digest& digest) const { return cache_.launch_directory(digest); }
+std::string BuildDirectories::log_file(const Digest& digest) const {
+  return join(launch_directory(digest), shim::kLogFile);
+}
+std::string BuildDirectories::work_directory(const Digest& digest) const { return cache_.work_directory(digest); }
 
-void Workshop::hand_over(const std::string& path, const Who& who) const {
+void BuildDirectories::hand_over(const std::string& path, const Who& who) const {
   if (!who || ::geteuid() != 0) return;
   if (::lchown(path.c_str(), who->uid, who->gid) != 0) throw_errno("give to the build user", printable(path));
 }
 
-Workshop::Who Workshop::take_user(const Digest& digest, const Recipe& recipe) {
+BuildDirectories::Who BuildDirectories::take_user(const Digest& digest, const Recipe& recipe) {
   if (!users_.any()) return settings_.identity;
   auto who = users_.take(digest, recipe.owner);
   who.home = work_directory(digest);
   return who;
 }
 
-shim::Launch Workshop::prepare(const Digest& digest, const Recipe& recipe) {
+shim::Launch BuildDirectories::prepare(const Digest& digest, const Recipe& recipe) {
   const auto free =
       ByteSize(os::space_of(cache_.directory(digest).substr(0, cache_.directory(digest).rfind('/'))).free);
   if (free < settings_.least_space)
@@ -126,7 +128,7 @@ shim::Launch Workshop::prepare(const Digest& digest, const Recipe& recipe) {
   return launch;
 }
 
-void Workshop::record(const Digest& digest, const Recipe& recipe, const Who& who) const {
+void BuildDirectories::record(const Digest& digest, const Recipe& recipe, const Who& who) const {
   Json begun{{"kind", recipe.kind},
              {"words", recipe.words},
              {"canonical", read_json(recipe.canonical)},
@@ -140,7 +142,7 @@ void Workshop::record(const Digest& digest, const Recipe& recipe, const Who& who
 
 // What is for all is not made of what somebody's earlier builds have left: any of them could have put in something
 // else.
-std::string Workshop::make_tools_cache(const Digest& digest, const Recipe& recipe, const Who& who) {
+std::string BuildDirectories::make_tools_cache(const Digest& digest, const Recipe& recipe, const Who& who) {
   if (!users_.any() || recipe.owner) downloads_.begin(digest, users_.any() ? recipe.owner : std::nullopt);
   if (!users_.any()) return cache_.tools_cache();
   const auto path = recipe.owner ? cache_.tools_cache_of(*recipe.owner) : cache_.own_tools_cache(digest);
@@ -149,7 +151,8 @@ std::string Workshop::make_tools_cache(const Digest& digest, const Recipe& recip
   return path;
 }
 
-os::Sandbox Workshop::sandbox(const Digest& digest, const Recipe& recipe, const std::string& tools_cache) const {
+os::Sandbox BuildDirectories::sandbox(const Digest& digest, const Recipe& recipe,
+                                      const std::string& tools_cache) const {
   os::Sandbox sandbox;
   const auto work = work_directory(digest);
   sandbox.writable = {work, os::parent_of(cache_.prefix(digest))};
@@ -162,7 +165,7 @@ os::Sandbox Workshop::sandbox(const Digest& digest, const Recipe& recipe, const 
 }
 
 // The directories are handed over last: until then nobody else can put something in a file's way.
-void Workshop::write_files(const std::string& work, const Recipe& recipe, const Who& who) const {
+void BuildDirectories::write_files(const std::string& work, const Recipe& recipe, const Who& who) const {
   std::vector<std::string> made{work, join(work, "tmp")};
   for (const auto& directory : made) os::make_directories(directory, 0700);
   auto files = recipe.files;
@@ -179,8 +182,8 @@ void Workshop::write_files(const std::string& work, const Recipe& recipe, const 
   std::for_each(made.rbegin(), made.rend(), [&](const auto& directory) { hand_over(directory, who); });
 }
 
-std::vector<std::string> Workshop::variables(const Digest& digest, const Recipe& recipe,
-                                             const std::string& tools_cache) const {
+std::vector<std::string> BuildDirectories::variables(const Digest& digest, const Recipe& recipe,
+                                                     const std::string& tools_cache) const {
   const auto work = work_directory(digest);
   std::map<std::string, std::string> all{{"LC_ALL", "C.UTF-8"}};
   for (const auto& [name, value] : recipe.variables) all[name] = value;
@@ -199,7 +202,7 @@ std::vector<std::string> Workshop::variables(const Digest& digest, const Recipe&
   return list;
 }
 
-std::optional<Workshop::Begun> Workshop::begun(const Digest& digest) const {
+std::optional<BuildDirectories::Begun> BuildDirectories::begun(const Digest& digest) const {
   const auto text = os::read_file_if_exists(cache_.recipe_file(digest));
   if (!text || !os::exists(launch_directory(digest))) return std::nullopt;
   try {
@@ -220,17 +223,17 @@ std::optional<Workshop::Begun> Workshop::begun(const Digest& digest) const {
   }
 }
 
-void Workshop::adopt(const Digest& digest, const Begun& begun) {
+void BuildDirectories::adopt(const Digest& digest, const Begun& begun) {
   if (users_.any() && begun.identity) users_.adopt(digest, begun.identity->uid);
   if (!users_.any() || begun.owner) downloads_.begin(digest, users_.any() ? begun.owner : std::nullopt);
 }
 
-void Workshop::release(const Digest& digest) {
+void BuildDirectories::release(const Digest& digest) {
   users_.release(digest);
   downloads_.end(digest);
 }
 
-Leased Workshop::settle(const Digest& digest, const shim::Condition& condition) {
+Leased BuildDirectories::settle(const Digest& digest, const shim::Condition& condition) {
   const auto what = begun(digest);
   const auto words = what ? what->words : "environment " + digest.brief();
   const os::Attempt attempt(join(cache_.directory(digest), kSettlingFile));
@@ -251,7 +254,7 @@ Leased Workshop::settle(const Digest& digest, const shim::Condition& condition) 
               "the agent's log tells more");
 }
 
-Leased Workshop::complete(const Digest& digest, const shim::Ended& ended) {
+Leased BuildDirectories::complete(const Digest& digest, const shim::Ended& ended) {
   const auto what = begun(digest);
   if (!what) throw Error(Code::corrupt, "the record of what was being built, " + digest.brief() + ", is gone");
   Built built;
@@ -267,7 +270,7 @@ Leased Workshop::complete(const Digest& digest, const shim::Ended& ended) {
   add_result(built, result_of(digest), cache_.prefix(digest));
   os::remove_tree(cache_.own_tools_cache(digest));
   const auto made = os::parent_of(cache_.prefix(digest));
-  built.bytes = seal(made, what->identity ? std::optional(what->identity->uid) : std::nullopt);
+  built.bytes = make_immutable(made, what->identity ? std::optional(what->identity->uid) : std::nullopt);
   if (users_.any() && ::chmod(made.c_str(), 0755) != 0) throw_errno("open", made);
   if (!built.interpreter.empty() && ::access(built.interpreter.c_str(), X_OK) != 0)
     throw Error(Code::invalid,
@@ -283,7 +286,7 @@ Leased Workshop::complete(const Digest& digest, const shim::Ended& ended) {
 }
 
 // In a directory of the build user: neither a symlink to a file of ours nor a pipe may be read.
-std::string Workshop::result_of(const Digest& digest) const {
+std::string BuildDirectories::result_of(const Digest& digest) const {
   const auto work = os::open_directory(work_directory(digest));
   const os::Fd file(::openat(work.get(), kResultFile, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!file && errno == ENOENT)
@@ -296,7 +299,7 @@ std::string Workshop::result_of(const Digest& digest) const {
   return os::read_all(file, kLongestResult);
 }
 
-std::string Workshop::abandon(const Digest& digest) {
+std::string BuildDirectories::abandon(const Digest& digest) {
   std::string kept;
   if (cache_.is_published(digest)) {  // an older one, in use: the build did not even begin
     release(digest);
@@ -316,7 +319,7 @@ std::string Workshop::abandon(const Digest& digest) {
   return kept;
 }
 
-void Workshop::prune_failed_logs(const std::string& newest) const {
+void BuildDirectories::prune_failed_logs(const std::string& newest) const {
   namespace fs = std::filesystem;
   std::vector<std::pair<fs::file_time_type, fs::path>> logs;
   std::error_code failure;

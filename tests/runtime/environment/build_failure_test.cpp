@@ -1,4 +1,4 @@
-#include "runtime/environment/last_words.hpp"
+#include "runtime/environment/build_failure.hpp"
 
 #include <doctest/doctest.h>
 
@@ -21,16 +21,16 @@ bool says(const berth::Error& error, const std::string& text) {
 }  // namespace
 
 TEST_CASE("the last complaint of a tool is told, without what came before and how it was painted") {
-  CHECK(environment::last_words("Collecting a\n\x1b[31mERROR: no a\x1b[0m\n\nERROR: No matching distribution\n") ==
+  CHECK(environment::error_summary("Collecting a\n\x1b[31mERROR: no a\x1b[0m\n\nERROR: No matching distribution\n") ==
         "ERROR: no a | ERROR: No matching distribution");
-  CHECK(
-      environment::last_words("Using CPython 3.11\n  × No solution found when resolving dependencies:\n  ╰─▶ Because a "
-                              "was not found\n      we cannot\n") ==
-      "× No solution found when resolving dependencies: | ╰─▶ Because a was not found | we cannot");
-  CHECK(environment::last_words("10%\r50%\r100% done\nbye\n") == "100% done | bye");
-  CHECK(environment::last_words("").empty());
-  CHECK(environment::last_words("a\nb\nc\nd\n") == "b | c | d");
-  CHECK(environment::last_words("error: " + std::string(5000, 'x')).size() < 400);
+  CHECK(environment::error_summary(
+            "Using CPython 3.11\n  × No solution found when resolving dependencies:\n  ╰─▶ Because a "
+            "was not found\n      we cannot\n") ==
+        "× No solution found when resolving dependencies: | ╰─▶ Because a was not found | we cannot");
+  CHECK(environment::error_summary("10%\r50%\r100% done\nbye\n") == "100% done | bye");
+  CHECK(environment::error_summary("").empty());
+  CHECK(environment::error_summary("a\nb\nc\nd\n") == "b | c | d");
+  CHECK(environment::error_summary("error: " + std::string(5000, 'x')).size() < 400);
 }
 
 TEST_CASE("failures are told apart") {

@@ -12,7 +12,7 @@ namespace berth::environment {
 
 // The lines at the end of a log that matter, on one line: from the last complaint on, without colours and
 // progress.
-std::string last_words(std::string_view log);
+std::string error_summary(std::string_view log);
 
 // `words`: what was built. `log`: the end of what it printed. `disk_full`: it is so now, and the
 // log may lack for it. Code::no_space, Code::timeout, Code::unavailable (an

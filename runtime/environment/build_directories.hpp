@@ -36,10 +36,10 @@ struct BuildSettings {
   ByteSize least_space = 256_MiB;  // free on the disk, or no build begins
 };
 
-class Workshop {
+class BuildDirectories {
  public:
   // Makes the tools' cache a directory of the build user, where there is one for all.
-  Workshop(const BuildSettings& settings, Cache& cache);
+  BuildDirectories(const BuildSettings& settings, Cache& cache);
 
   std::string launch_directory(const Digest& digest) const;
   std::string log_file(const Digest& digest) const;

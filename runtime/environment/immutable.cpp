@@ -1,14 +1,18 @@
-#include "runtime/environment/seal.hpp"
+#include "runtime/environment/immutable.hpp"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <exception>
 #include <map>
 #include <memory>
 #include <string_view>
+#include <system_error>
+#include <thread>
 #include <vector>
 
 #include "runtime/base/error.hpp"
@@ -23,30 +27,34 @@ constexpr std::uint64_t kBlock = 512;  // stat(2)'s unit, whatever the file syst
 constexpr std::size_t kDeepest = 128;  // each takes a descriptor; real environments have some 30
 constexpr std::size_t kMostOfLinks =
     16U << 20;  // of memory; real ones need some 100 bytes for each file that has several names
+constexpr std::size_t kWorthAThread = 200;  // links: some milliseconds
+constexpr unsigned kMostThreads = 4;
 constexpr mode_t kNotKept = S_ISUID | S_ISGID | S_ISVTX | S_IWGRP | S_IWOTH;
 constexpr int kDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 // An environment has tens of thousands of files, and each call of the kernel for each of them counts. So what is in an
 // open directory is worked on by its name: nobody is left who could exchange it meanwhile.
-class Sealing {
+class Tree {
  public:
-  Sealing(std::string tree, std::optional<uid_t> builder) : tree_(std::move(tree)), builder_(builder) {}
+  Tree(std::string tree, std::optional<uid_t> builder) : tree_(std::move(tree)), builder_(builder) {}
 
   std::uint64_t run() {
     const auto parent = os::open(tree_.substr(0, tree_.rfind('/')), O_RDONLY | O_DIRECTORY);
     visit(parent.get(), tree_.substr(tree_.rfind('/') + 1).c_str(), 0);
-    if (!links_.empty()) root_ = os::open_directory(tree_);
-    for (const auto& link : links_) settle(link);
+    if (!links_.empty()) settle_links();
     return bytes_;
   }
 
  private:
+  friend class Links;
+
   // A file with several names, and those that are in the tree.
   struct Link {
     struct stat info {};
     std::vector<std::string> names;  // relative to the tree
   };
 
+  void settle_links();
   void visit(int directory, const char* name, std::size_t depth) {
     struct stat info {};
     if (::fstatat(directory, name, &info, AT_SYMLINK_NOFOLLOW) != 0) {
@@ -116,24 +124,45 @@ class Sealing {
                   "look at what the packages install");
   }
 
+  static std::uint64_t bytes_of(const struct stat& info) { return static_cast<std::uint64_t>(info.st_blocks) * kBlock; }
+
+  [[noreturn]] void fail(std::string_view action) const { throw_errno(action, "something in " + printable(tree_)); }
+
+  std::string tree_;
+  std::optional<uid_t> builder_;
+  std::string path_;  // of what is being visited, relative to the tree
+  std::vector<Link> links_;  // in the order of the directories
+  std::map<std::pair<dev_t, ino_t>, std::size_t> link_of_;
+  std::size_t link_bytes_ = 0;
+  std::uint64_t bytes_ = 0;
+  os::Fd root_;
+  const uid_t self_ = ::geteuid();
+  const gid_t group_ = ::getegid();
+};
+
+// Some of a tree's links, on a thread.
+class Links {
+ public:
+  explicit Links(const Tree& tree) : tree_(tree) {}
+
   // In the tree they stay one file, as few bytes as before.
-  void settle(const Link& link) {
-    bytes_ += bytes_of(link.info);
+  void settle(const Tree::Link& link) {
     const auto [folder, name] = find(link.names.front());
-    if (link.names.size() == link.info.st_nlink) return take(folder, name.c_str(), link.info);
-    check_owner(link.info);
+    if (link.names.size() == link.info.st_nlink) return tree_.take(folder, name.c_str(), link.info);
+    tree_.check_owner(link.info);
     copy(folder, name.c_str(), link.info);
     if (link.names.size() == 1) return;
     const os::Fd first(::fcntl(folder, F_DUPFD_CLOEXEC, 0));
-    if (!first) fail("link");
+    if (!first) tree_.fail("link");
     for (auto other = link.names.begin() + 1; other != link.names.end(); ++other) {
       const auto at = find(*other);
       const bool done = ::unlinkat(at.folder, at.name.c_str(), 0) == 0 &&
                         ::linkat(first.get(), name.c_str(), at.folder, at.name.c_str(), 0) == 0;
-      if (!done) fail("link");
+      if (!done) tree_.fail("link");
     }
   }
 
+ private:
   struct Found {
     int folder;  // until the next one is found
     std::string name;
@@ -143,9 +172,9 @@ class Sealing {
     const auto slash = path.rfind('/');
     const auto folder = slash == std::string::npos ? std::string(".") : path.substr(0, slash);
     if (!folder_ || folder != folder_path_) {
-      folder_ = os::try_open_beneath(root_, folder, kDirectory);
+      folder_ = os::try_open_beneath(tree_.root_, folder, kDirectory);
       folder_path_ = folder;
-      if (!folder_) fail("open");
+      if (!folder_) tree_.fail("open");
     }
     return {folder_.get(), slash == std::string::npos ? path : path.substr(slash + 1)};
   }
@@ -154,14 +183,14 @@ class Sealing {
   // (mount option auto_da_alloc), and a tree that is not whole is of no use anyway.
   void copy(int folder, const char* name, const struct stat& info) const {
     const os::Fd from(::openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-    if (!from || ::unlinkat(folder, name, 0) != 0) fail("copy");
+    if (!from || ::unlinkat(folder, name, 0) != 0) tree_.fail("copy");
     const os::Fd to(::openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-    if (!to) fail("copy");
+    if (!to) tree_.fail("copy");
     copy_bytes(from, to, static_cast<std::uint64_t>(info.st_size));
     const std::array<timespec, 2> times{info.st_atim, info.st_mtim};
     const bool done =
         ::fchmod(to.get(), info.st_mode & 07777 & ~kNotKept) == 0 && ::futimens(to.get(), times.data()) == 0;
-    if (!done) fail("copy");
+    if (!done) tree_.fail("copy");
   }
 
   void copy_bytes(const os::Fd& from, const os::Fd& to, std::uint64_t size) const {
@@ -176,29 +205,50 @@ class Sealing {
     ssize_t length = 0;
     while ((length = ::read(from.get(), buffer.data(), buffer.size())) > 0)
       os::write_all(to, std::string_view(buffer.data(), static_cast<std::size_t>(length)));
-    if (length < 0) fail("copy");
+    if (length < 0) tree_.fail("copy");
   }
 
-  static std::uint64_t bytes_of(const struct stat& info) { return static_cast<std::uint64_t>(info.st_blocks) * kBlock; }
-
-  [[noreturn]] void fail(std::string_view action) const { throw_errno(action, "something in " + printable(tree_)); }
-
-  std::string tree_;
-  std::optional<uid_t> builder_;
-  std::string path_;  // of what is being visited, relative to the tree
-  std::vector<Link> links_;  // in the order of the directories
-  std::map<std::pair<dev_t, ino_t>, std::size_t> link_of_;
-  std::size_t link_bytes_ = 0;
-  std::uint64_t bytes_ = 0;
-  os::Fd root_;
+  const Tree& tree_;
   os::Fd folder_;  // where the last one was found
   std::string folder_path_;
-  const uid_t self_ = ::geteuid();
-  const gid_t group_ = ::getegid();
 };
+
+// Copies take nearly all of the time, and each is a file's own. Neighbours stay together: they have their directory in
+// common.
+void Tree::settle_links() {
+  root_ = os::open_directory(tree_);
+  for (const auto& link : links_) bytes_ += bytes_of(link.info);
+  const auto processors = std::max(std::thread::hardware_concurrency(), 1U);
+  const auto threads = std::clamp<std::size_t>(links_.size() / kWorthAThread, 1, std::min(processors, kMostThreads));
+  std::vector<std::exception_ptr> failures(threads);
+  const auto settle = [&](std::size_t part) {
+    Links links(*this);
+    try {
+      for (auto at = links_.size() * part / threads; at < links_.size() * (part + 1) / threads; ++at)
+        links.settle(links_[at]);
+    } catch (...) {
+      failures[part] = std::current_exception();
+    }
+  };
+  {
+    std::vector<std::jthread> others;
+    for (std::size_t part = 1; part < threads; ++part) {
+      try {
+        others.emplace_back(settle, part);
+      } catch (const std::system_error&) {  // no more threads
+        settle(part);
+      }
+    }
+    settle(0);
+  }
+  for (const auto& failure : failures)
+    if (failure) std::rethrow_exception(failure);
+}
 
 }  // namespace
 
-std::uint64_t seal(const std::string& tree, std::optional<uid_t> builder) { return Sealing(tree, builder).run(); }
+std::uint64_t make_immutable(const std::string& tree, std::optional<uid_t> builder) {
+  return Tree(tree, builder).run();
+}
 
 }  // namespace berth::environment
