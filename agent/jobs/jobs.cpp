@@ -253,6 +253,15 @@ Task<> Jobs::retry(Sequence sequence, std::string by) {
   schedule();
 }
 
+void Jobs::reconfigure(const Settings& settings) {
+  settings_.capacity = settings.capacity;
+  settings_.patience = settings.patience;
+  settings_.outage_patience = settings.outage_patience;
+  settings_.defaults = settings.defaults;
+  queue_.set_capacity(settings_.capacity, settings_.patience);
+  schedule();
+}
+
 Task<> Jobs::set_drained(bool drained) {
   if (drained) context_.queue.set_drained(true);
   co_await context_.store.set_drained(drained);
