@@ -133,9 +133,15 @@ int main(int argc, char** argv) {
   std::string checked;
   app.add_option("--check-config", checked, "Only tell whether this configuration is right, and where it is not")
       ->type_name("FILE");
+  bool describe = false;  // what berthd.yaml(5) is made from
+  app.add_flag("--describe", describe)->group("");
   app.set_version_flag("--version", std::string("berthd ") + berth::daemon::kVersion);
   CLI11_PARSE(app, argc, argv);
   try {
+    if (describe) {
+      for (const auto& key : berth::daemon::keys_taken_at_once()) std::cout << key << '\n';
+      return 0;
+    }
     if (!checked.empty()) return check_config(user, checked);
     auto options = options_from(user, state, config);
     configure_log(options);

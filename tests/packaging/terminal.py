@@ -6,6 +6,7 @@ import re
 import select
 import signal
 import time
+from contextlib import suppress
 
 _PROMPT = "\x1fready\x1f"  # no program prints it
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -34,7 +35,7 @@ class Terminal:
             os.chdir(directory)
             os.execvpe(arguments[0], arguments, {"TERM": "xterm", "PS1": "", **environment})
         self.type("stty -echo cols 200; PS2=; PS1=$'\\037ready\\037'\n")
-        self._until_prompt(30)
+        self.until_prompt(30)
 
     def type(self, text):
         os.write(self.descriptor, text.encode())
@@ -42,17 +43,16 @@ class Terminal:
     def run(self, command, patience):
         """All that the terminal shows until the shell takes the next command."""
         self.type(command + "\n")
-        return as_shown(self._until_prompt(patience))
+        return as_shown(self.until_prompt(patience))
 
     def close(self):
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         os.close(self.descriptor)
-        os.waitpid(self.pid, 0)
+        with suppress(ChildProcessError):  # somebody looked after all of this process' children
+            os.waitpid(self.pid, 0)
 
-    def _until_prompt(self, patience):
+    def until_prompt(self, patience):
         text, end = "", time.monotonic() + patience
         while not text.endswith(_PROMPT):
             if not select.select([self.descriptor], [], [], max(0, end - time.monotonic()))[0]:

@@ -99,7 +99,7 @@ TEST_CASE("an agent that does not run is started in the way that the machine has
   CHECK(has(judge_agent(access, {}).advice, "systemctl restart berthd"));
   access.service.mistake.clear();
   access.service.state = "active";
-  CHECK(has(judge_agent(access, {}).what, "although the service is active"));
+  CHECK(has(judge_agent(access, {}).what, "though the service is active"));
   access.service.state = "inactive";
   CHECK(has(judge_agent(access, {}).advice, "systemctl start"));
   access.service.enabled = false;
