@@ -37,8 +37,7 @@ Error explained(const Error& failure, const Common& common, const Installation& 
                 const doctor::Machine& machine) {
   if (failure.code() != Code::unavailable || !nobody_listens(socket_path(common))) return failure;
   const auto absence = doctor::explain_absence(read_access(common, installation, machine, failure));
-  return Error(Code::unavailable, failure.message() + (absence.why.empty() ? "" : ": " + absence.why),
-               absence.advice);
+  return Error(Code::unavailable, failure.message() + (absence.why.empty() ? "" : ": " + absence.why), absence.advice);
 }
 
 }  // namespace berth::cli

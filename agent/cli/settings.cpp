@@ -64,9 +64,9 @@ std::string socket_words(const Common& common) {
     case Whose::named:
       return path;
     case Whose::own:
-      return path + (os::exists(kMachineSocket) ? std::string(" (your own agent; the machine's is on ") +
-                                                      kMachineSocket + ", see --socket)"
-                                                : " (your own agent)");
+      return path + (os::exists(kMachineSocket)
+                         ? std::string(" (your own agent; the machine's is on ") + kMachineSocket + ", see --socket)"
+                         : " (your own agent)");
     case Whose::machine:
       break;
   }

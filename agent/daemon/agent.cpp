@@ -314,7 +314,8 @@ class Agent {
     services_.access = api::Access(::geteuid(), options.machine_agent, config_.others_may_read);
     services_.max_upload = config_.max_upload;
     log_.info("configuration taken", kv("changed", joined(change.taken)));
-    if (!change.waiting.empty()) log_.warn("a restart is needed for what else has changed", kv("keys", joined(change.waiting)));
+    if (!change.waiting.empty())
+      log_.warn("a restart is needed for what else has changed", kv("keys", joined(change.waiting)));
   }
 
   // The machine is being shut down: jobs get their grace, while the service manager waits.

@@ -111,7 +111,8 @@ void Log::configure(LogLevel least, const std::string& file) {
     throw Error(Code::io, "cannot write the log " + printable(file) + ": " + failure.what());
   }
   sink().set_pattern("%v");
-  sink().set_error_handler([](const std::string&) {});  // a full disk: jobs matter more, and standard error is a terminal
+  sink().set_error_handler(
+      [](const std::string&) {});  // a full disk: jobs matter more, and standard error is a terminal
   configure(least, LogFormat::json);
 }
 

@@ -137,11 +137,12 @@ Error build_failure(const std::string& words, const shim::Ended& ended, std::str
   const auto tail = said.empty() ? std::string() : ": " + said;
   const auto what = "building the " + words;
   if (ended.stopped_because == shim::kStoppedTimedOut)
-    return Error(Code::timeout, what + " took longer than " + to_words(ended.duration) + tail,
-                 "see where it hangs in the build's log, or allow builds more time in the agent's configuration");
+    return Error(
+        Code::timeout, what + " took longer than " + to_words(ended.duration) + tail,
+        "see where it hangs in the build's log, or allow builds more time: build_timeout in the agent's configuration");
   if (ended.out_of_memory_kills > 0)
     return Error(Code::too_large, what + " ran out of memory" + tail,
-                 "allow builds more memory in the agent's configuration");
+                 "allow builds more memory: build_memory in the agent's configuration");
   if (disk_full || has_one_of(log, kNoSpace))
     return Error(Code::no_space, what + " failed, for the disk is full" + tail,
                  "`berth gc` gives back what is not needed, `berth env ls` shows the environments");

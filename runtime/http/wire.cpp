@@ -37,13 +37,14 @@ constexpr std::chrono::milliseconds kConnectPatience{10'000};
   const auto open_to = what + ": it is open to group " + group;
   const auto member = os::membership(found.st_gid);
   if (member.in_session)
-    throw Error(Code::denied, open_to + ", which you are in", "look at the directories above it: each must be open too");
+    throw Error(Code::denied, open_to + ", which you are in",
+                "look at the directories above it: each must be open too");
   if (member.in_database)
     throw Error(Code::denied, open_to + ", and this session is from before you were in it",
                 "log out and in again; or, for this shell alone: newgrp " + group);
-  throw Error(Code::denied, open_to,
-              "join the group: sudo usermod -aG " + group + " " + os::user_name(::geteuid()) +
-                  ", then log out and in again");
+  throw Error(
+      Code::denied, open_to,
+      "join the group: sudo usermod -aG " + group + " " + os::user_name(::geteuid()) + ", then log out and in again");
 }
 
 [[noreturn]] void explain_unix(int error_number, const std::string& socket_path, const std::string& server,

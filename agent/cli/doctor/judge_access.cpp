@@ -41,7 +41,7 @@ Absence service_does_not_run(const ServiceFacts& service) {
     return {"", "start one for yourself with `berthd --user &`, or install Berth's package for the whole machine"};
   if (!service.mistake.empty())
     return {"it cannot run with its configuration: " + service.mistake,
-            "correct it, then: sudo systemctl restart berthd"};
+            std::string("correct it, then: ") + (service.systemd ? "sudo systemctl restart berthd" : "sudo berthd &")};
   if (!service.systemd)
     return {"the service is installed, but systemd does not run this machine", "start it by hand: sudo berthd &"};
   if (service.state == "failed")

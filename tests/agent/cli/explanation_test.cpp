@@ -21,7 +21,8 @@ struct Place {
       : machine(root.path(), [state](const std::vector<std::string>& command) {
           return command.front() == "systemctl" ? std::optional(doctor::Machine::Answer{0, state}) : std::nullopt;
         }) {
-    for (const auto* directory : {"run/systemd/system", "lib/systemd/system", "etc/systemd/system/multi-user.target.wants"})
+    for (const auto* directory :
+         {"run/systemd/system", "lib/systemd/system", "etc/systemd/system/multi-user.target.wants"})
       os::make_directories(root / directory);
     os::write_file(root / "lib/systemd/system/berthd.service", "", 0644, os::Durable::no);
     os::write_file(root / "etc/systemd/system/multi-user.target.wants/berthd.service", "", 0644, os::Durable::no);
@@ -71,6 +72,9 @@ TEST_CASE("one that its configuration keeps from running is told with file and l
   const auto error = explained(away(kMachineSocket), to(kMachineSocket), installation, place.machine);
   CHECK(has(error.message(), "berthd.yaml:1: unknown key 'log_cpa'"));
   CHECK(has(error.hint(), "systemctl restart berthd"));
+  os::remove_tree(place.root / "run/systemd");
+  const auto by_hand = explained(away(kMachineSocket), to(kMachineSocket), installation, place.machine);
+  CHECK(by_hand.hint() == "correct it, then: sudo berthd &");
 }
 
 TEST_CASE("a user's own agent that was killed is started again by him") {

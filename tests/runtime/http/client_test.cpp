@@ -118,7 +118,8 @@ TEST_CASE("who may not use a socket learns what would help him") {
   ::chmod(directory.path().c_str(), 0755);
   const auto listener = listen_unix(directory / "a.sock", 0660, kDaemon);
   const auto stranger = refusal_for(directory / "a.sock", kNobody, kNobody);
-  CHECK(stranger.find("it is open to group daemon; join the group: sudo usermod -aG daemon nobody") != std::string::npos);
+  CHECK(stranger.find("it is open to group daemon; join the group: sudo usermod -aG daemon nobody") !=
+        std::string::npos);
   const auto joined = refusal_for(directory / "a.sock", kDaemon, kNobody);  // but has not logged in since
   CHECK(joined.find("usermod") == std::string::npos);
   CHECK(joined.find("log out and in again; or, for this shell alone: newgrp daemon") != std::string::npos);
