@@ -254,11 +254,11 @@ Task<> Jobs::retry(Sequence sequence, std::string by) {
 }
 
 void Jobs::reconfigure(const Settings& settings) {
-  settings_.capacity = settings.capacity;
-  settings_.patience = settings.patience;
-  settings_.outage_patience = settings.outage_patience;
-  settings_.defaults = settings.defaults;
-  queue_.set_capacity(settings_.capacity, settings_.patience);
+  context_.settings.capacity = settings.capacity;
+  context_.settings.patience = settings.patience;
+  context_.settings.outage_patience = settings.outage_patience;
+  context_.settings.defaults = settings.defaults;
+  context_.queue.set_capacity(settings.capacity, settings.patience);
   schedule();
 }
 
