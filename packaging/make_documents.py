@@ -83,6 +83,7 @@ def man_pages(berth, berthd, version):
         yield f"berth-{verb['name']}.1", verb_page.page(verb, names, date, version)
     values = {"@VERBS@": verb_list(verbs),
               "@PAGES@": "\n".join(f".BR berth\\-{roff.escaped(name)} (1)," for name in sorted(names)),
+              "@TAKEN@": ", ".join(map(roff.escaped, output_of(berthd, "--describe").split())),
               "@KEYS@": config_page.keys((ROOT / "packaging/etc/berthd.yaml").read_text()).rstrip("\n")}
     for source in sorted(MAN.glob("*.in")):
         name, section = source.stem.rsplit(".", 1)

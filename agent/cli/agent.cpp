@@ -3,6 +3,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "agent/cli/connection.hpp"
 #include "agent/cli/output.hpp"
 #include "agent/model/json.hpp"
 #include "runtime/base/error.hpp"
@@ -145,7 +146,7 @@ LogIndex index_from_json(std::string_view text) {
 }
 
 Agent::Agent(std::string socket, http::Client::Options options)
-    : socket_(std::move(socket)), client_(socket_, std::move(options)) {}
+    : socket_(std::move(socket)), client_(connection_to(socket_, options), options) {}
 
 // The submission_id makes a repetition the same job, so a broken connection is no reason to give up.
 Submitted Agent::submit(const model::JobRequest& request, const model::Attachments& attachments) {

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <thread>
 
@@ -66,18 +67,33 @@ std::vector<git::Sent> sent_files(const snapshot::Scan& scan) {
 // What git knows of the directory, found out while others work.
 class GitFacts {
  public:
-  explicit GitFacts(const std::string& root) : thread_([this, root] { found_ = git::provenance(root); }) {}
+  explicit GitFacts(const std::string& root)
+      : root_(root), thread_([this] {
+          found_ = git::provenance(root_, kDiffLimit, [this]() -> const Files& { return scanned_.get(); });
+        }) {}
   ~GitFacts() {
+    if (scans_ == 0) files_.set_exception(std::make_exception_ptr(Cancelled()));
     if (thread_.joinable()) thread_.join();
   }
-  // With what is true of the code that is sent.
-  const std::optional<git::Provenance>& about(const std::string& root, const snapshot::Scan& scan) {
-    if (thread_.joinable()) thread_.join();
-    if (found_) git::compare(*found_, root, sent_files(scan));
+  // What is there was scanned; again, where it changed meanwhile.
+  void take(const snapshot::Scan& scan) {
+    if (++scans_ == 1) files_.set_value(sent_files(scan));
+  }
+  // With what is true of the code that is sent, the latest that was taken.
+  const std::optional<git::Provenance>& about(const snapshot::Scan& scan) {
+    thread_.join();
+    if (scans_ > 1) found_ = git::provenance(root_, kDiffLimit);
+    if (found_) git::compare(*found_, root_, scans_ > 1 ? sent_files(scan) : scanned_.get());
     return found_;
   }
 
  private:
+  using Files = std::vector<git::Sent>;
+  static constexpr std::size_t kDiffLimit = 16U << 20;
+  std::string root_;
+  int scans_ = 0;
+  std::promise<Files> files_;
+  std::shared_future<Files> scanned_ = files_.get_future();
   std::optional<git::Provenance> found_;
   std::thread thread_;
 };
@@ -191,10 +207,11 @@ Submitted submit_with_code(Agent& agent, model::JobRequest request, const model:
   while_tree_changes([&] {
     sender.reset();
     sender = std::make_unique<CodeSender>(agent, root);
+    facts.take(sender->scan());
     if (!sender->agent_has_it()) sender->send();
   });
   request.snapshot = sender->id();
-  add_facts(agent, request, facts.about(root, sender->scan()));
+  add_facts(agent, request, facts.about(sender->scan()));
   model::validate(request);
   if (about_to) about_to();
   try {

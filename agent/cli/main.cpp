@@ -3,7 +3,7 @@
 #include <exception>
 
 #include "agent/cli/dispatch.hpp"
-#include "agent/cli/misconfiguration.hpp"
+#include "agent/cli/explanation.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/os/standard_files.hpp"
 
@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
     return berth::cli::dispatch(berth::cli::Arguments(argv + 1, argv + argc), common);
   } catch (...) {
     const auto failure = berth::error_from(std::current_exception());
-    return berth::cli::report(berth::cli::explained(failure, common, berth::cli::this_installation()), common);
+    return berth::cli::report(
+        berth::cli::explained(failure, common, berth::cli::this_installation(), berth::cli::doctor::Machine()), common);
   }
 }

@@ -2,8 +2,8 @@
 
 #include <filesystem>
 
-#include "agent/cli/settings.hpp"
 #include "runtime/async/tool.hpp"
+#include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/spawn.hpp"
 
@@ -38,14 +38,6 @@ std::optional<std::string> mistake_in_configuration(const Installation& installa
   } catch (const Error&) {  // it is not installed
     return std::nullopt;
   }
-}
-
-Error explained(const Error& failure, const Common& common, const Installation& installation) {
-  if (failure.code() != Code::unavailable || !means_machine(common)) return failure;
-  const auto mistake = mistake_in_configuration(installation);
-  if (!mistake) return failure;
-  return Error(Code::unavailable, "the agent cannot run with its configuration: " + *mistake,
-               "correct it, then: sudo systemctl restart berthd");
 }
 
 }  // namespace berth::cli

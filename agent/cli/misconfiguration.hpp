@@ -6,9 +6,6 @@
 #include <optional>
 #include <string>
 
-#include "agent/cli/options.hpp"
-#include "runtime/base/error.hpp"
-
 namespace berth::cli {
 
 // Where the machine's agent is installed; tests give other places.
@@ -21,9 +18,5 @@ Installation this_installation();
 
 // "/etc/berth/berthd.yaml:3: unknown key 'log_cpa'". Nothing where the file is right, or absent, or nobody can tell.
 std::optional<std::string> mistake_in_configuration(const Installation& installation);
-
-// The same failure, or, where it is that the machine's agent does not answer because of such a mistake, one that tells
-// it.
-Error explained(const Error& failure, const Common& common, const Installation& installation);
 
 }  // namespace berth::cli

@@ -176,13 +176,14 @@ void add_node(Page& page, const json& status) {
 
 }  // namespace
 
-std::string status_page(std::string_view text, const Screen& screen) {
+std::string status_page(std::string_view text, const std::string& socket, const Screen& screen) {
   const auto status = model::parse_json(text);
   const auto plain = [](std::uint64_t number) { return std::to_string(number); };
   const auto size = [](std::uint64_t bytes) { return to_text(ByteSize(bytes)); };
   Page page(screen);
   page.heading(text_at(status, "name").empty() ? "Node" : text_at(status, "name"));
   add_node(page, status);
+  page.line("Asked on", printable(socket));
   page.heading("Queue");
   page.line("Jobs", queue_text(object_at(status, "jobs")));
   if (status.value("drained", json(false)) == json(true))

@@ -13,7 +13,8 @@
 namespace berth::cli {
 namespace {
 
-constexpr const char* kMachineSocket = "/run/berth/berth.sock";
+// Of the package; the socket itself is not there while its unit is stopped.
+constexpr const char* kSocketUnit = "/lib/systemd/system/berthd.socket";
 
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
@@ -41,17 +42,35 @@ std::string home_directory() {
   return identity ? identity->home : "";
 }
 
+std::string own_socket() { return os::join(xdg_directory("XDG_STATE_HOME", ".local/state"), "berth/berth.sock"); }
+
 std::string socket_path(const Common& common) {
   if (!common.socket.empty()) return common.socket;
   if (auto given = variable("BERTH_SOCKET"); !given.empty()) return given;
-  auto own = os::join(xdg_directory("XDG_STATE_HOME", ".local/state"), "berth/berth.sock");
-  return os::exists(own) || !os::exists(kMachineSocket) ? own : kMachineSocket;
+  auto own = own_socket();
+  if (os::exists(own)) return own;
+  return os::exists(kMachineSocket) || os::exists(kSocketUnit) ? kMachineSocket : own;
 }
 
-bool means_machine(const Common& common) {
+Whose whose_agent(const Common& common) {
   const auto path = socket_path(common);
-  const bool named = !common.socket.empty() || !variable("BERTH_SOCKET").empty();
-  return path == kMachineSocket || (!named && !os::exists(path));
+  if (path == kMachineSocket) return Whose::machine;
+  return path == own_socket() ? Whose::own : Whose::named;
+}
+
+std::string socket_words(const Common& common) {
+  const auto path = socket_path(common);
+  switch (whose_agent(common)) {
+    case Whose::named:
+      return path;
+    case Whose::own:
+      return path + (os::exists(kMachineSocket)
+                         ? std::string(" (your own agent; the machine's is on ") + kMachineSocket + ", see --socket)"
+                         : " (your own agent)");
+    case Whose::machine:
+      break;
+  }
+  return path + " (the machine's agent)";
 }
 
 std::string cache_directory() { return os::join(xdg_directory("XDG_CACHE_HOME", ".cache"), "berth"); }

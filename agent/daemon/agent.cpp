@@ -135,11 +135,25 @@ void keep_heap_small() {
   ::mallopt(M_MMAP_THRESHOLD, 128 << 10);
 }
 
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+// With the socket that it implies.
+Config complete(Config config) {
+  if (config.socket.empty()) config.socket = os::join(config.state_dir, "berth.sock");
+  return config;
+}
+
 // The parts, in the order in which they need each other.
 class Agent {
  public:
   Agent(async::Executor executor, const Options& options, JobGroups& groups, os::Signals& signals)
-      : config_(options.config),
+      : options_(options),
+        config_(options.config),
+        groups_(groups),
         signals_(signals),
         overlays_(os::overlay_works(config_.state_dir)),
         protections_(protections(config_.state_dir)),
@@ -209,7 +223,7 @@ class Agent {
     auto told = stop_on_signal(server);
     co_await async::run_until(std::move(serving), std::move(told));
     if (!activated_) os::remove_file(config_.socket);
-    log_.info("agent stopped; jobs run on");
+    log_.info(jobs_stopped_ ? "agent stopped, after the jobs" : "agent stopped; jobs run on");
   }
 
   // Root and whoever the agent belongs to run it: they always get in.
@@ -261,12 +275,51 @@ class Agent {
   }
 
   async::Task<> stop_on_signal(http::Server& server) {
-    co_await async::readable(signals_.fd().get());
-    log_.info("agent stops", kv("signal", os::signal_name(signals_.read())));
+    int signal = SIGHUP;
+    while (signal == SIGHUP) {
+      co_await async::readable(signals_.fd().get());
+      signal = signals_.read();
+      if (signal == SIGHUP) reload();
+    }
+    log_.info("agent stops", kv("signal", os::signal_name(signal)));
     os::notify_manager("STOPPING=1");
-    if (services_.node.machine_agent && os::machine_stops()) co_await stop_jobs();
+    if (services_.node.machine_agent && os::machine_stops()) {
+      co_await stop_jobs();
+      jobs_stopped_ = true;
+    }
     server.stop();
     for (;;) co_await async::sleep_for(std::chrono::hours(1));  // until serve() is done with its connections
+  }
+
+  // A mistake is told, and nothing of the file is taken.
+  void reload() {
+    const auto monotonic =
+        std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch());
+    os::notify_manager("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(monotonic.count()));
+    std::string status = "Takes jobs at " + config_.socket;
+    try {
+      if (options_.reread) take(change(config_, complete(options_.reread())));
+    } catch (const Error& error) {
+      log_.error("the configuration is wrong, and the one from before stays", kv("error", error.message()));
+      status += "; the configuration was not taken: " + error.message();
+    }
+    os::notify_manager("READY=1\nSTATUS=" + status);
+  }
+
+  void take(const Change& change) {
+    if (change.taken.empty() && change.waiting.empty()) return log_.info("configuration is as it was");
+    config_ = change.config;
+    Log::set_level(config_.log_level);
+    auto options = options_;
+    options.config = config_;
+    jobs_.reconfigure(settings(options, groups_, protections_));
+    disk_.set_limits(config_.disk);
+    quota_.set_limits(user_limits(config_));
+    services_.access = api::Access(::geteuid(), options.machine_agent, config_.others_may_read);
+    services_.max_upload = config_.max_upload;
+    log_.info("configuration taken", kv("changed", joined(change.taken)));
+    if (!change.waiting.empty())
+      log_.warn("a restart is needed for what else has changed", kv("keys", joined(change.waiting)));
   }
 
   // The machine is being shut down: jobs get their grace, while the service manager waits.
@@ -397,7 +450,9 @@ class Agent {
     return node;
   }
 
-  Config config_;
+  const Options& options_;
+  Config config_;  // with what was taken since
+  JobGroups& groups_;
   os::Signals& signals_;
   Log log_;
   // What the kernel lets this process do is tried in children, which is safe only while there are no threads.
@@ -423,6 +478,7 @@ class Agent {
   api::Services services_;
   http::Router router_;
   async::Nursery nursery_;
+  bool jobs_stopped_ = false;
   bool activated_ = false;  // the socket belongs to the service manager
 };
 
@@ -434,9 +490,9 @@ async::Task<> run_parts(const Options& options, JobGroups& groups, os::Signals& 
 }  // namespace
 
 void run_agent(Options options) {
-  os::Signals signals{SIGTERM, SIGINT};
-  auto& config = options.config;
-  if (config.socket.empty()) config.socket = os::join(config.state_dir, "berth.sock");
+  os::Signals signals{SIGTERM, SIGINT, SIGHUP};
+  options.config = complete(std::move(options.config));
+  const auto& config = options.config;
   // Jobs of other users must reach their trees below it, though not look around.
   os::make_directories(config.state_dir, options.machine_agent ? 0711 : 0700);
   disk::Reserve::release_if_full(os::join(config.state_dir, "reserve"));

@@ -60,7 +60,14 @@ struct Entry {
   }
 };
 
-using Setter = std::function<void(Config&, const Entry&)>;
+// Whether a running agent takes a change of it.
+enum class When { at_once, restart };
+
+struct Key {
+  std::function<void(Config& config, const Entry& entry)> set;
+  std::function<void(Config& to, const Config& from)> copy;
+  When when = When::restart;
+};
 
 std::uint32_t cpu_milli(const Entry& entry) {
   return static_cast<std::uint32_t>(
@@ -214,80 +221,102 @@ LogLevel log_level(const Entry& entry) {
   return level->second;
 }
 
-const std::map<std::string, Setter>& setters() {
-  static const std::map<std::string, Setter> kSetters{
-      {"state_dir", [](Config& c, const Entry& e) { c.state_dir = e.absolute_path(); }},
-      {"socket", [](Config& c, const Entry& e) { c.socket = e.absolute_path(); }},
-      {"group", [](Config& c, const Entry& e) { c.group = e.text(); }},
-      {"cpus", [](Config& c, const Entry& e) { c.cpu_milli = cpu_milli(e); }},
-      {"memory", [](Config& c, const Entry& e) { c.memory = e.size(); }},
-      {"max_parallel", [](Config& c, const Entry& e) { c.max_parallel = max_parallel(e); }},
-      {"log_cap", [](Config& c, const Entry& e) { c.log_cap = e.size(); }},
-      {"backfill_patience", [](Config& c, const Entry& e) { c.backfill_patience = e.duration(); }},
-      {"outage_patience", [](Config& c, const Entry& e) { c.outage_patience = e.duration(); }},
-      {"stop_grace", [](Config& c, const Entry& e) { c.stop_grace = e.duration(); }},
-      {"default_memory", [](Config& c, const Entry& e) { c.default_memory = e.size(); }},
-      {"default_pids", [](Config& c, const Entry& e) { c.default_pids = pids(e); }},
-      {"default_tmp", [](Config& c, const Entry& e) { c.default_tmp = tmp_size(e); }},
-      {"shm_size", [](Config& c, const Entry& e) { c.shm_size = tmp_size(e); }},
-      {"network", [](Config& c, const Entry& e) { c.network = e.boolean(); }},
-      {"core_dumps", [](Config& c, const Entry& e) { c.core_dumps = e.boolean(); }},
-      {"on_idle", [](Config& c, const Entry& e) { c.on_idle = command(e); }},
-      {"idle_after", [](Config& c, const Entry& e) { c.idle_after = e.duration(); }},
-      {"max_upload", [](Config& c, const Entry& e) { c.max_upload = e.size(); }},
-      {"max_outputs", [](Config& c, const Entry& e) { c.max_outputs = e.size(); }},
-      {"max_output_files", [](Config& c, const Entry& e) { c.max_output_files = output_files(e); }},
-      {"outputs_timeout", [](Config& c, const Entry& e) { c.outputs_timeout = e.duration(); }},
-      {"reserved_space", [](Config& c, const Entry& e) { c.reserved_space = e.size(); }},
-      {"disk_budget", [](Config& c, const Entry& e) { c.disk.budget = disk_share(e); }},
-      {"image_budget", [](Config& c, const Entry& e) { c.disk.image_budget = disk_share(e); }},
-      {"jobs_per_user", [](Config& c, const Entry& e) { c.users.jobs = jobs_per_user(e); }},
-      {"storage_per_user", [](Config& c, const Entry& e) { c.users.storage = disk_share(e); }},
-      {"disk_high", [](Config& c, const Entry& e) { c.disk.high = percent(e); }},
-      {"disk_low", [](Config& c, const Entry& e) { c.disk.low = percent(e); }},
-      {"keep_at_least", [](Config& c, const Entry& e) { c.disk.keep_at_least = e.duration(); }},
-      {"keep_logs", [](Config& c, const Entry& e) { c.disk.keep_logs = e.duration(); }},
-      {"keep_outputs", [](Config& c, const Entry& e) { c.disk.keep_outputs = e.duration(); }},
-      {"keep_jobs", [](Config& c, const Entry& e) { c.disk.keep_jobs = e.duration(); }},
-      {"builds_at_once", [](Config& c, const Entry& e) { c.environments.builds_at_once = builds_at_once(e); }},
-      {"build_timeout", [](Config& c, const Entry& e) { c.environments.build_timeout = e.duration(); }},
-      {"build_memory", [](Config& c, const Entry& e) { c.environments.build_memory = e.size(); }},
-      {"build_cpus", [](Config& c, const Entry& e) { c.environments.build_cpu_milli = cpu_milli(e); }},
-      {"build_uids", [](Config& c, const Entry& e) { c.environments.build_users = user_range(e); }},
-      {"share_environments", [](Config& c, const Entry& e) { c.environments.shared = e.boolean(); }},
-      {"conda", [](Config& c, const Entry& e) { c.environments.conda = e.text(); }},
-      {"conda_channels", [](Config& c, const Entry& e) { c.environments.conda_channels = texts(e); }},
-      {"conda_mirrors", [](Config& c, const Entry& e) { c.environments.conda_mirrors = text_map(e); }},
-      {"conda_options", [](Config& c, const Entry& e) { c.environments.conda_options = texts(e); }},
-      {"uv", [](Config& c, const Entry& e) { c.environments.uv = path_or_nothing(e); }},
-      {"pip_index", [](Config& c, const Entry& e) { c.environments.pip_index = e.text(); }},
-      {"pip_extra_indexes", [](Config& c, const Entry& e) { c.environments.pip_extra_indexes = texts(e); }},
-      {"find_links", [](Config& c, const Entry& e) { c.environments.find_links = texts(e); }},
-      {"docker_socket", [](Config& c, const Entry& e) { c.environments.docker_socket = e.absolute_path(); }},
-      {"docker_config", [](Config& c, const Entry& e) { c.environments.docker_config = e.absolute_path(); }},
-      {"image_cpu", [](Config& c, const Entry& e) { c.environments.image_cpu = e.text(); }},
-      {"images_gpu", [](Config& c, const Entry& e) { c.environments.images_gpu = text_map(e); }},
-      {"image_pull", [](Config& c, const Entry& e) { c.environments.image_pull = pull_policy(e); }},
-      {"insecure_registries", [](Config& c, const Entry& e) { c.environments.insecure_registries = texts(e); }},
-      {"offline", [](Config& c, const Entry& e) { c.environments.offline = e.boolean(); }},
-      {"build_environment", [](Config& c, const Entry& e) { c.environments.build_environment = text_map(e); }},
-      {"gpus", [](Config& c, const Entry& e) { gpus(c.gpus, e); }},
-      {"nvml", [](Config& c, const Entry& e) { c.gpus.library = e.text(); }},
-      {"gpu_sample", [](Config& c, const Entry& e) { c.gpus.sample = gpu_sample(e); }},
-      {"cgroup", [](Config& c, const Entry& e) { c.cgroup = e.absolute_path(); }},
-      {"path", [](Config& c, const Entry& e) { c.path = e.text(); }},
-      {"max_connections", [](Config& c, const Entry& e) { c.max_connections = connections(e); }},
-      {"max_connections_per_user", [](Config& c, const Entry& e) { c.max_connections_per_user = connections(e); }},
-      {"others_may_read", [](Config& c, const Entry& e) { c.others_may_read = e.boolean(); }},
-      {"log_level", [](Config& c, const Entry& e) { c.log_level = log_level(e); }},
+// A field of the configuration, given by a function from it, and how it is read.
+template <class Field, class Read>
+Key key(Field field, Read read, When when) {
+  return {[=](Config& config, const Entry& entry) { field(config) = std::invoke(read, entry); },
+          [=](Config& to, const Config& from) { field(to) = field(from); }, when};
+}
+
+const std::map<std::string, Key>& keys() {
+  static const std::map<std::string, Key> kKeys{
+      {"state_dir", key([](auto& c) -> auto& { return c.state_dir; }, &Entry::absolute_path, When::restart)},
+      {"socket", key([](auto& c) -> auto& { return c.socket; }, &Entry::absolute_path, When::restart)},
+      {"group", key([](auto& c) -> auto& { return c.group; }, &Entry::text, When::restart)},
+      {"cpus", key([](auto& c) -> auto& { return c.cpu_milli; }, cpu_milli, When::at_once)},
+      {"memory", key([](auto& c) -> auto& { return c.memory; }, &Entry::size, When::at_once)},
+      {"max_parallel", key([](auto& c) -> auto& { return c.max_parallel; }, max_parallel, When::at_once)},
+      {"log_cap", key([](auto& c) -> auto& { return c.log_cap; }, &Entry::size, When::at_once)},
+      {"backfill_patience", key([](auto& c) -> auto& { return c.backfill_patience; }, &Entry::duration, When::at_once)},
+      {"outage_patience", key([](auto& c) -> auto& { return c.outage_patience; }, &Entry::duration, When::at_once)},
+      {"stop_grace", key([](auto& c) -> auto& { return c.stop_grace; }, &Entry::duration, When::at_once)},
+      {"default_memory", key([](auto& c) -> auto& { return c.default_memory; }, &Entry::size, When::at_once)},
+      {"default_pids", key([](auto& c) -> auto& { return c.default_pids; }, pids, When::at_once)},
+      {"default_tmp", key([](auto& c) -> auto& { return c.default_tmp; }, tmp_size, When::at_once)},
+      {"shm_size", key([](auto& c) -> auto& { return c.shm_size; }, tmp_size, When::at_once)},
+      {"network", key([](auto& c) -> auto& { return c.network; }, &Entry::boolean, When::at_once)},
+      {"core_dumps", key([](auto& c) -> auto& { return c.core_dumps; }, &Entry::boolean, When::at_once)},
+      {"on_idle", key([](auto& c) -> auto& { return c.on_idle; }, command, When::restart)},
+      {"idle_after", key([](auto& c) -> auto& { return c.idle_after; }, &Entry::duration, When::restart)},
+      {"max_upload", key([](auto& c) -> auto& { return c.max_upload; }, &Entry::size, When::at_once)},
+      {"max_outputs", key([](auto& c) -> auto& { return c.max_outputs; }, &Entry::size, When::restart)},
+      {"max_output_files", key([](auto& c) -> auto& { return c.max_output_files; }, output_files, When::restart)},
+      {"outputs_timeout", key([](auto& c) -> auto& { return c.outputs_timeout; }, &Entry::duration, When::restart)},
+      {"reserved_space", key([](auto& c) -> auto& { return c.reserved_space; }, &Entry::size, When::restart)},
+      {"disk_budget", key([](auto& c) -> auto& { return c.disk.budget; }, disk_share, When::at_once)},
+      {"image_budget", key([](auto& c) -> auto& { return c.disk.image_budget; }, disk_share, When::at_once)},
+      {"jobs_per_user", key([](auto& c) -> auto& { return c.users.jobs; }, jobs_per_user, When::at_once)},
+      {"storage_per_user", key([](auto& c) -> auto& { return c.users.storage; }, disk_share, When::at_once)},
+      {"disk_high", key([](auto& c) -> auto& { return c.disk.high; }, percent, When::at_once)},
+      {"disk_low", key([](auto& c) -> auto& { return c.disk.low; }, percent, When::at_once)},
+      {"keep_at_least", key([](auto& c) -> auto& { return c.disk.keep_at_least; }, &Entry::duration, When::at_once)},
+      {"keep_logs", key([](auto& c) -> auto& { return c.disk.keep_logs; }, &Entry::duration, When::at_once)},
+      {"keep_outputs", key([](auto& c) -> auto& { return c.disk.keep_outputs; }, &Entry::duration, When::at_once)},
+      {"keep_jobs", key([](auto& c) -> auto& { return c.disk.keep_jobs; }, &Entry::duration, When::at_once)},
+      {"builds_at_once",
+       key([](auto& c) -> auto& { return c.environments.builds_at_once; }, builds_at_once, When::restart)},
+      {"build_timeout",
+       key([](auto& c) -> auto& { return c.environments.build_timeout; }, &Entry::duration, When::restart)},
+      {"build_memory", key([](auto& c) -> auto& { return c.environments.build_memory; }, &Entry::size, When::restart)},
+      {"build_cpus", key([](auto& c) -> auto& { return c.environments.build_cpu_milli; }, cpu_milli, When::restart)},
+      {"build_uids", key([](auto& c) -> auto& { return c.environments.build_users; }, user_range, When::restart)},
+      {"share_environments",
+       key([](auto& c) -> auto& { return c.environments.shared; }, &Entry::boolean, When::restart)},
+      {"conda", key([](auto& c) -> auto& { return c.environments.conda; }, &Entry::text, When::restart)},
+      {"conda_channels", key([](auto& c) -> auto& { return c.environments.conda_channels; }, texts, When::restart)},
+      {"conda_mirrors", key([](auto& c) -> auto& { return c.environments.conda_mirrors; }, text_map, When::restart)},
+      {"conda_options", key([](auto& c) -> auto& { return c.environments.conda_options; }, texts, When::restart)},
+      {"uv", key([](auto& c) -> auto& { return c.environments.uv; }, path_or_nothing, When::restart)},
+      {"pip_index", key([](auto& c) -> auto& { return c.environments.pip_index; }, &Entry::text, When::restart)},
+      {"pip_extra_indexes",
+       key([](auto& c) -> auto& { return c.environments.pip_extra_indexes; }, texts, When::restart)},
+      {"find_links", key([](auto& c) -> auto& { return c.environments.find_links; }, texts, When::restart)},
+      {"docker_socket",
+       key([](auto& c) -> auto& { return c.environments.docker_socket; }, &Entry::absolute_path, When::restart)},
+      {"docker_config",
+       key([](auto& c) -> auto& { return c.environments.docker_config; }, &Entry::absolute_path, When::restart)},
+      {"image_cpu", key([](auto& c) -> auto& { return c.environments.image_cpu; }, &Entry::text, When::restart)},
+      {"images_gpu", key([](auto& c) -> auto& { return c.environments.images_gpu; }, text_map, When::restart)},
+      {"image_pull", key([](auto& c) -> auto& { return c.environments.image_pull; }, pull_policy, When::restart)},
+      {"insecure_registries",
+       key([](auto& c) -> auto& { return c.environments.insecure_registries; }, texts, When::restart)},
+      {"offline", key([](auto& c) -> auto& { return c.environments.offline; }, &Entry::boolean, When::restart)},
+      {"build_environment",
+       key([](auto& c) -> auto& { return c.environments.build_environment; }, text_map, When::restart)},
+      {"gpus",
+       {[](Config& c, const Entry& e) { gpus(c.gpus, e); },
+        [](Config& to, const Config& from) {
+          to.gpus.managed = from.gpus.managed;
+          to.gpus.offered = from.gpus.offered;
+        },
+        When::restart}},
+      {"nvml", key([](auto& c) -> auto& { return c.gpus.library; }, &Entry::text, When::restart)},
+      {"gpu_sample", key([](auto& c) -> auto& { return c.gpus.sample; }, gpu_sample, When::restart)},
+      {"cgroup", key([](auto& c) -> auto& { return c.cgroup; }, &Entry::absolute_path, When::restart)},
+      {"path", key([](auto& c) -> auto& { return c.path; }, &Entry::text, When::restart)},
+      {"max_connections", key([](auto& c) -> auto& { return c.max_connections; }, connections, When::restart)},
+      {"max_connections_per_user",
+       key([](auto& c) -> auto& { return c.max_connections_per_user; }, connections, When::restart)},
+      {"others_may_read", key([](auto& c) -> auto& { return c.others_may_read; }, &Entry::boolean, When::at_once)},
+      {"log_level", key([](auto& c) -> auto& { return c.log_level; }, log_level, When::at_once)},
   };
-  return kSetters;
+  return kKeys;
 }
 
 std::string known_keys() {
-  std::string keys;
-  for (const auto& [key, setter] : setters()) keys += (keys.empty() ? "" : ", ") + key;
-  return keys;
+  std::string names;
+  for (const auto& [name, key] : keys()) names += (names.empty() ? "" : ", ") + name;
+  return names;
 }
 
 std::string environment_or(const char* name, const std::string& otherwise) {
@@ -313,12 +342,12 @@ Config parse_config(const std::string& text, const std::string& name, Config con
   for (const auto& pair : root) {
     const auto key = pair.first.IsScalar() ? pair.first.Scalar() : std::string();
     const auto where = name + ":" + std::to_string(pair.first.Mark().line + 1) + ": ";
-    const auto setter = setters().find(key);
-    if (setter == setters().end())
+    const auto known = keys().find(key);
+    if (known == keys().end())
       throw Error(Code::invalid, where + "unknown key '" + printable(key) + "'", "known keys: " + known_keys());
     if (!seen.emplace(key, pair.first.Mark().line + 1).second)
       throw Error(Code::invalid, where + "'" + key + "' is set twice");
-    setter->second(config, Entry{name, key, pair.second});
+    known->second.set(config, Entry{name, key, pair.second});
   }
   if (config.disk.low > config.disk.high) {
     const auto line = std::max(seen["disk_low"], seen["disk_high"]);
@@ -332,6 +361,25 @@ Config parse_config(const std::string& text, const std::string& name, Config con
 
 Config load_config(const std::string& file, Config defaults) {
   return parse_config(os::read_file(file, 1U << 20), file, std::move(defaults));
+}
+
+Change change(const Config& running, const Config& wanted) {
+  Change change{running, {}, {}};
+  for (const auto& [name, key] : keys()) {
+    auto with = running;
+    key.copy(with, wanted);
+    if (with == running) continue;
+    if (key.when == When::at_once) key.copy(change.config, wanted);
+    (key.when == When::at_once ? change.taken : change.waiting).push_back(name);
+  }
+  return change;
+}
+
+std::vector<std::string> keys_taken_at_once() {
+  std::vector<std::string> names;
+  for (const auto& [name, key] : keys())
+    if (key.when == When::at_once) names.push_back(name);
+  return names;
 }
 
 Config user_defaults() {

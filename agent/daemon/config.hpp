@@ -105,6 +105,15 @@ Config load_config(const std::string& file, Config defaults);
 // The same for text; `name` stands for the file in errors.
 Config parse_config(const std::string& text, const std::string& name, Config defaults);
 
+// What a running agent makes of another configuration: it takes what it can, and the rest waits for a restart.
+struct Change {
+  Config config;  // with which it goes on
+  std::vector<std::string> taken;  // keys
+  std::vector<std::string> waiting;
+};
+Change change(const Config& running, const Config& wanted);
+std::vector<std::string> keys_taken_at_once();
+
 // The defaults of `berthd --user`: XDG paths of the caller.
 Config user_defaults();
 // The defaults of the machine's agent: /var/lib/berth, /run/berth/berth.sock.

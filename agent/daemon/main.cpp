@@ -25,15 +25,15 @@ using berth::Code;
 using berth::Error;
 
 // Where a mistake in the file is an Error, and not whatever else kept it from being read.
-struct Misconfigured {
-  Error error;
+struct Misconfigured : Error {
+  explicit Misconfigured(const Error& error) : Error(error) {}
 };
 
 berth::daemon::Config configuration(const std::string& file, const berth::daemon::Config& defaults) {
   try {
     return berth::daemon::load_config(file, defaults);
   } catch (const Error& error) {
-    if (error.code() == Code::invalid) throw Misconfigured{error};
+    if (error.code() == Code::invalid) throw Misconfigured(error);
     throw;
   }
 }
@@ -44,12 +44,20 @@ berth::daemon::Options options_from(bool user, const std::string& state, const s
     throw Error(Code::denied, "serving a whole machine needs root", "run `berthd --user` to serve only yourself");
   daemon::Options options;
   options.machine_agent = !user;
-  options.config = user ? daemon::user_defaults() : daemon::system_defaults();
-  if (!config.empty())
-    options.config = configuration(config, options.config);
-  else if (!user && berth::os::exists(kSystemConfig))
-    options.config = configuration(kSystemConfig, options.config);
-  if (!state.empty()) options.config.state_dir = berth::os::absolute(state);
+  // Where the process is started is not where it is when it reads again.
+  const auto directory = state.empty() ? "" : berth::os::absolute(state);
+  const auto file = config.empty() ? "" : berth::os::absolute(config);
+  const auto read = [=] {
+    auto found = user ? daemon::user_defaults() : daemon::system_defaults();
+    if (!file.empty())
+      found = configuration(file, found);
+    else if (!user && berth::os::exists(kSystemConfig))
+      found = configuration(kSystemConfig, found);
+    if (!directory.empty()) found.state_dir = directory;
+    return found;
+  };
+  options.config = read();
+  options.reread = read;
   return options;
 }
 
@@ -80,9 +88,18 @@ void write_to_journal(berth::LogLevel level, std::string_view event, const std::
   berth::os::write_to_journal(journal_priority(level), berth::format_event(event, fields), all);
 }
 
-void configure_log(berth::LogLevel level) {
+// Whether the terminal belongs to this process' group: a shell takes it from what it starts in the background, or gives
+// that no input at all.
+bool in_foreground() { return ::isatty(STDIN_FILENO) != 0 && ::tcgetpgrp(STDIN_FILENO) == ::getpgrp(); }
+
+// In the background of a terminal, where somebody types, the log is a file.
+void configure_log(const berth::daemon::Options& options) {
+  const auto level = options.config.log_level;
   if (berth::os::stderr_is_journal()) return berth::Log::configure(level, write_to_journal);
-  berth::Log::configure(level, ::isatty(STDERR_FILENO) != 0 ? berth::LogFormat::logfmt : berth::LogFormat::json);
+  if (::isatty(STDERR_FILENO) == 0) return berth::Log::configure(level, berth::LogFormat::json);
+  if (options.machine_agent || in_foreground()) return berth::Log::configure(level, berth::LogFormat::logfmt);
+  berth::os::make_directories(options.config.state_dir, 0700);
+  berth::Log::configure(level, berth::os::join(options.config.state_dir, "berthd.log"));
 }
 
 // Whether an agent of that kind would accept the file; where it would not, the first line tells the mistake and its
@@ -116,19 +133,25 @@ int main(int argc, char** argv) {
   std::string checked;
   app.add_option("--check-config", checked, "Only tell whether this configuration is right, and where it is not")
       ->type_name("FILE");
+  bool describe = false;  // what berthd.yaml(5) is made from
+  app.add_flag("--describe", describe)->group("");
   app.set_version_flag("--version", std::string("berthd ") + berth::daemon::kVersion);
   CLI11_PARSE(app, argc, argv);
   try {
+    if (describe) {
+      for (const auto& key : berth::daemon::keys_taken_at_once()) std::cout << key << '\n';
+      return 0;
+    }
     if (!checked.empty()) return check_config(user, checked);
     auto options = options_from(user, state, config);
-    configure_log(options.config.log_level);
+    configure_log(options);
     // Jobs have the same user: they must not read the keys of their records in this process' memory.
     if (user) ::prctl(PR_SET_DUMPABLE, 0);
     berth::daemon::run_agent(std::move(options));
     return 0;
   } catch (const Misconfigured& wrong) {
-    std::cerr << "berthd: " << wrong.error.describe() << '\n';
-    berth::os::notify_manager("STATUS=" + wrong.error.message());
+    std::cerr << "berthd: " << wrong.describe() << '\n';
+    berth::os::notify_manager("STATUS=" + wrong.message());
     return kWrongConfiguration;
   } catch (const Error& error) {
     std::cerr << "berthd: " << error.describe() << '\n';

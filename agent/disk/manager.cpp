@@ -73,7 +73,20 @@ Manager::Manager(async::Executor executor, Limits limits, Disk disk, const Clock
 
 void Manager::start() {
   nursery_.spawn(take_over());
-  if (limits_.keep_logs || limits_.keep_outputs || limits_.keep_jobs) nursery_.spawn(keep_dates());
+  keep_dates_if_any();
+}
+
+void Manager::keep_dates_if_any() {
+  const bool any = limits_.keep_logs || limits_.keep_outputs || limits_.keep_jobs;
+  if (any && !std::exchange(keeps_dates_, true)) nursery_.spawn(keep_dates());
+}
+
+void Manager::set_limits(Limits limits) {
+  limits.reserved = limits_.reserved;
+  limits_ = std::move(limits);
+  fruitless_until_ = images_fruitless_until_ = Steady{};
+  keep_dates_if_any();
+  nursery_.spawn(clean_up(ByteSize()));
 }
 
 Task<> Manager::stop() { co_await nursery_.stop_and_join(); }

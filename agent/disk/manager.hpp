@@ -54,6 +54,9 @@ class Manager {
   void start();
   Task<> stop();
 
+  // What is too much, or kept too long, by these limits goes now.
+  void set_limits(Limits limits);
+
   // One at a time; a second call waits for the first.
   Task<Report> clean(Cleaning wanted);
   // Returns when so much more may be written; cleans up first where it must. Else Code::no_space, told in words.
@@ -80,6 +83,7 @@ class Manager {
   void note_fruitless(ByteSize incoming, const Report& report);
   Task<> clean_up(ByteSize incoming);
   Task<> take_over();
+  void keep_dates_if_any();
   Task<> keep_dates();
   Task<> carry_out(Plan& plan);
   static std::size_t end_of_batch(const Plan& plan, std::size_t begin);
@@ -117,6 +121,7 @@ class Manager {
   std::uint64_t logs_ = 0;  // bytes of ended jobs' logs
   bool cleaning_ = false;
   bool removing_again_ = false;
+  bool keeps_dates_ = false;
   std::set<model::JobId> stuck_;  // those of the doomed that were told of
   async::Event cleaned_;
   // The last cleaning gave too little: the next would, too. Of the state directory's disk, and of the images'.

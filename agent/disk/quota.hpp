@@ -40,6 +40,8 @@ class Quota {
   Quota(const Quota&) = delete;
   Quota& operator=(const Quota&) = delete;
 
+  void set_limits(UserLimits limits) { limits_ = std::move(limits); }
+
   // Nothing for who is not bound. What is stored while it is held is counted by the next: one at a time of each user.
   async::Task<std::optional<StorageUse>> storage(uid_t uid);
   // Code::no_space where so much more is too much.

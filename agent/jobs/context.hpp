@@ -72,7 +72,7 @@ struct Context {
   template <class MakeTask>
   Task<> persist(MakeTask make, std::string what);
 
-  const Settings settings;
+  Settings settings;  // what of them changes while jobs run: Jobs::reconfigure
   store::Store& store;
   drivers::JobDirectories& directories;
   drivers::Drivers& drivers;

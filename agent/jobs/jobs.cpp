@@ -253,6 +253,15 @@ Task<> Jobs::retry(Sequence sequence, std::string by) {
   schedule();
 }
 
+void Jobs::reconfigure(const Settings& settings) {
+  context_.settings.capacity = settings.capacity;
+  context_.settings.patience = settings.patience;
+  context_.settings.outage_patience = settings.outage_patience;
+  context_.settings.defaults = settings.defaults;
+  context_.queue.set_capacity(settings.capacity, settings.patience);
+  schedule();
+}
+
 Task<> Jobs::set_drained(bool drained) {
   if (drained) context_.queue.set_drained(true);
   co_await context_.store.set_drained(drained);

@@ -52,6 +52,9 @@ class Jobs {
   // now on, until the node is resumed or the agent started again.
   Task<> preempt_all(model::Preempted::Cause cause);
 
+  // Of `settings` only the capacity, both patiences and the defaults, which hold for jobs submitted from now on.
+  void reconfigure(const Settings& settings);
+
   // No job runs, is prepared, or waits for something else than to be released.
   bool idle() const;
   // Returns after idle() may have changed.

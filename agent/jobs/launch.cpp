@@ -230,9 +230,9 @@ Task<Came> Runner::start() {
   const auto prepared = attempt_->prepared;
   const auto identity = co_await context_.identities.of(uid_);
   shim::Launch plan;
-  auto make_plan = [&] {
+  auto make_plan = [&, defaults = context_.settings.defaults] {  // they may change meanwhile
     plan = drivers::plan_launch(*prepared->whole, attempt_->number, prepared->site, prepared->environment, identity,
-                                context_.settings.switch_user, context_.settings.defaults);
+                                context_.settings.switch_user, defaults);
     if (!prepared->secrets.empty())
       drivers::set_secrets_apart(plan, prepared->whole->request, job_->request.command, prepared->site,
                                  prepared->secrets);

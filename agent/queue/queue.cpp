@@ -141,6 +141,13 @@ void Queue::set_devices(std::vector<Device> devices) {
   capacity_.gpus = devices_.count();
 }
 
+void Queue::set_capacity(const Resources& capacity, std::chrono::milliseconds patience) {
+  const auto gpus = capacity_.gpus;
+  capacity_ = amounts(capacity);
+  capacity_.gpus = gpus;
+  patience_ = patience;
+}
+
 Resources Queue::used() const {
   auto used = used_;
   used.gpus = devices_.in_use();

@@ -74,6 +74,8 @@ class Queue {
 
   // The node's GPUs, in the order in which they are handed out. Running jobs keep theirs.
   void set_devices(std::vector<Device> devices);
+  // As the constructor has them. What runs, runs on, though it may be more than that.
+  void set_capacity(const model::Resources& capacity, std::chrono::milliseconds patience);
   // A drained node starts nothing.
   void set_drained(bool drained) { drained_ = drained; }
 

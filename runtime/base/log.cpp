@@ -1,5 +1,6 @@
 #include "runtime/base/log.hpp"
 
+#include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -7,10 +8,13 @@
 #include <cstdio>
 
 #include "runtime/base/clock.hpp"
+#include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
 
 namespace berth {
 namespace {
+
+constexpr std::size_t kLargestFile = 4U << 20;
 
 LogFormat g_format = LogFormat::logfmt;
 Log::Sink g_sink;
@@ -98,6 +102,21 @@ void Log::configure(LogLevel least, Sink sink_of_caller) {
   g_sink = std::move(sink_of_caller);
   sink().set_level(spdlog_level(least));
 }
+
+void Log::configure(LogLevel least, const std::string& file) {
+  try {
+    const auto rotating = std::make_shared<spdlog::sinks::rotating_file_sink_mt>(file, kLargestFile, 1);
+    sink().sinks() = {rotating};
+  } catch (const spdlog::spdlog_ex& failure) {
+    throw Error(Code::io, "cannot write the log " + printable(file) + ": " + failure.what());
+  }
+  sink().set_pattern("%v");
+  sink().set_error_handler(
+      [](const std::string&) {});  // a full disk: jobs matter more, and standard error is a terminal
+  configure(least, LogFormat::json);
+}
+
+void Log::set_level(LogLevel least) { sink().set_level(spdlog_level(least)); }
 
 void Log::write(LogLevel level, std::string_view event, std::vector<Field> fields) const {
   if (!sink().should_log(spdlog_level(level))) return;

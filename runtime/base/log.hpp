@@ -60,6 +60,10 @@ class Log {
   // The same, to elsewhere than standard error. The sink may be called by several threads at once.
   using Sink = std::function<void(LogLevel, std::string_view event, const std::vector<Field>&)>;
   static void configure(LogLevel least, Sink sink);
+  // JSON lines in a file of at most 4 MiB; what was in it before is in FILE.1. Error where it cannot be written.
+  static void configure(LogLevel least, const std::string& file);
+  // Of the process, once it is configured; not while other threads may configure.
+  static void set_level(LogLevel least);
 
  private:
   void write(LogLevel level, std::string_view event, std::vector<Field> fields) const;

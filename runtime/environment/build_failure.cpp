@@ -43,6 +43,9 @@ constexpr std::array<std::string_view, 16> kNoNetwork{"retry(total=0",
                                                       "could not connect",
                                                       "couldn't connect"};
 
+// Debian's python3 without python3-venv.
+constexpr std::array<std::string_view, 2> kNoVenv{"ensurepip is not", "no module named ensurepip"};
+
 std::string lower(std::string_view text) {
   std::string result(text);
   std::transform(result.begin(), result.end(), result.begin(),
@@ -100,6 +103,15 @@ std::size_t first_that_matters(const std::vector<std::string>& lines) {
   return lines.size() - std::min(lines.size(), kLinesOtherwise);
 }
 
+// Tools break their sentences into lines; what begins anew is told apart.
+std::string between(std::string_view before, std::string_view next) {
+  constexpr std::array<std::string_view, 4> kBeginnings{"error", "fatal", "warning", "critical"};
+  const auto start = lower(next.substr(0, 16));
+  const bool anew = std::any_of(kBeginnings.begin(), kBeginnings.end(),
+                                [&](std::string_view beginning) { return start.starts_with(beginning); });
+  return anew && before.find_last_of(".:;!?") != before.size() - 1 ? "; " : " ";
+}
+
 std::string how(const shim::Ended& ended) {
   if (const auto* never = std::get_if<shim::NotStarted>(&ended.outcome)) return "could not start: " + never->reason;
   const auto& exit = std::get<os::Exit>(ended.outcome);
@@ -116,7 +128,7 @@ std::string error_summary(std::string_view log) {
   // The end says more than the beginning where there is too much.
   const auto skipped = lines.size() - first > kMostLines ? lines.size() - kMostLines : first;
   for (auto at = skipped; at < lines.size() && words.size() < kLongest; ++at)
-    words += (words.empty() ? "" : " | ") + lines[at];
+    words += (words.empty() ? "" : between(lines[at - 1], lines[at])) + lines[at];
   return words;
 }
 
@@ -125,11 +137,12 @@ Error build_failure(const std::string& words, const shim::Ended& ended, std::str
   const auto tail = said.empty() ? std::string() : ": " + said;
   const auto what = "building the " + words;
   if (ended.stopped_because == shim::kStoppedTimedOut)
-    return Error(Code::timeout, what + " took longer than " + to_words(ended.duration) + tail,
-                 "see where it hangs in the build's log, or allow builds more time in the agent's configuration");
+    return Error(
+        Code::timeout, what + " took longer than " + to_words(ended.duration) + tail,
+        "see where it hangs in the build's log, or allow builds more time: build_timeout in the agent's configuration");
   if (ended.out_of_memory_kills > 0)
     return Error(Code::too_large, what + " ran out of memory" + tail,
-                 "allow builds more memory in the agent's configuration");
+                 "allow builds more memory: build_memory in the agent's configuration");
   if (disk_full || has_one_of(log, kNoSpace))
     return Error(Code::no_space, what + " failed, for the disk is full" + tail,
                  "`berth gc` gives back what is not needed, `berth env ls` shows the environments");
@@ -137,6 +150,9 @@ Error build_failure(const std::string& words, const shim::Ended& ended, std::str
     return Error(Code::unavailable, what + " failed, for the package index does not answer" + tail,
                  "check the network and the index or channel in the agent's configuration")
         .for_lack_of(Lack::index);
+  if (has_one_of(log, kNoVenv))
+    return Error(Code::invalid, what + " failed: python3 of this machine cannot make virtual environments",
+                 "sudo apt install python3-venv, or install uv; then `berth retry` runs the job");
   return Error(Code::invalid, what + " " + how(ended) + tail, "`berth logs --build` shows all that it printed");
 }
 

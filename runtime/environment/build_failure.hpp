@@ -10,7 +10,7 @@
 
 namespace berth::environment {
 
-// The lines at the end of a log that matter, on one line: from the last complaint on, without colours and
+// The lines at the end of a log that matter, as running text: from the last complaint on, without colours and
 // progress.
 std::string error_summary(std::string_view log);
 

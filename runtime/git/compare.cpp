@@ -6,6 +6,7 @@
 #include <cstring>
 #include <exception>
 #include <set>
+#include <unordered_set>
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
@@ -86,6 +87,24 @@ ids_of(const std::vector<BerthGitContent>& contents) {
   return ids;
 }
 
+using Directories = std::unordered_set<std::string_view>;
+
+Directories directories_of(const std::unordered_map<std::string, Tracked>& files) {
+  Directories directories;
+  for (const auto& [path, tracked] : files)
+    for (auto slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1))
+      directories.insert(std::string_view(path).substr(0, slash));
+  return directories;
+}
+
+// As git names it: the directory above it that has nothing tracked in it, the uppermost, or itself.
+std::string first_untracked(std::string_view path, const Directories& directories) {
+  auto slash = path.find('/');
+  while (slash != std::string_view::npos && directories.contains(path.substr(0, slash)))
+    slash = path.find('/', slash + 1);
+  return std::string(path.substr(0, slash));
+}
+
 class Comparison {
  public:
   Comparison(Provenance& found, const std::string& directory) : found_(found), directory_(directory) {}
@@ -99,11 +118,10 @@ class Comparison {
         continue;
       }
       ++met;
-      met_.insert(&tracked->second);
       look_at(file, tracked->second);
     }
     look_at_contents();
-    if (met < found_.tracked->size()) look_at_absent();
+    if (met < found_.tracked->size()) look_at_absent(sent);
     tell();
   }
 
@@ -195,9 +213,11 @@ class Comparison {
   }
 
   // Of the commit, but not sent.
-  void look_at_absent() {
+  void look_at_absent(const std::vector<Sent>& sent) {
+    std::unordered_set<std::string_view> names;
+    for (const auto& file : sent) names.insert(file.path);
     for (const auto& [path, tracked] : *found_.tracked) {
-      if (met_.contains(&tracked)) continue;
+      if (names.contains(path)) continue;
       if (os::exists(whole(path)))
         ++found_.not_sent;
       else if (tracked.not_checked_out)
@@ -230,25 +250,20 @@ class Comparison {
       found_.remarks.push_back(std::to_string(found_.not_sent) + " files of the commit were left out of what was sent");
   }
 
-  // As git names them where it does, which may be whole directories; only what is sent counts.
+  // As git names them: a directory that has nothing tracked in it stands for all in it. Only what is sent counts.
   void list_untracked() {
     std::set<std::string> listed;
+    const auto directories = untracked_.empty() ? Directories() : directories_of(*found_.tracked);
     for (const auto& path : untracked_) {
-      const auto name = from_top(path);
-      const auto by_git = std::find_if(found_.untracked.begin(), found_.untracked.end(), [&](const auto& each) {
-        return each == name || (each.ends_with('/') && name.starts_with(each));
-      });
-      if (by_git != found_.untracked.end())
-        listed.insert(*by_git);
-      else if (listed.size() < kMostUntracked)
-        listed.insert(name);
+      auto name = first_untracked(path, directories);
+      if (name.size() < path.size()) name += '/';
+      if (listed.size() < kMostUntracked) listed.insert(from_top(name));
     }
     found_.untracked.assign(listed.begin(), listed.end());
   }
 
   Provenance& found_;
   const std::string& directory_;
-  std::set<const Tracked*> met_;
   std::vector<Pending> pending_;
   std::vector<std::string> changed_;
   std::vector<std::string> untracked_;
@@ -256,6 +271,30 @@ class Comparison {
 };
 
 }  // namespace
+
+std::vector<std::string> differing(const Provenance& found, const std::vector<Sent>& sent) {
+  std::set<std::string> paths;
+  std::vector<std::string_view> strange;
+  if (!found.tracked) return {};
+  for (const auto& file : sent) {
+    const auto tracked = found.tracked->find(file.path);
+    if (tracked == found.tracked->end())
+      strange.push_back(file.path);
+    else if (tracked->second.mode != file.mode || !as_seen(tracked->second, file))
+      paths.insert(file.path);
+  }
+  if (!strange.empty()) {
+    const auto directories = directories_of(*found.tracked);
+    for (const auto path : strange) paths.insert(first_untracked(path, directories));
+  }
+  if (sent.size() - strange.size() < found.tracked->size()) {
+    std::unordered_set<std::string_view> names;
+    for (const auto& file : sent) names.insert(file.path);
+    for (const auto& [path, tracked] : *found.tracked)
+      if (!names.contains(path)) paths.insert(path);
+  }
+  return {paths.begin(), paths.end()};
+}
 
 void compare(Provenance& found, const std::string& directory, const std::vector<Sent>& sent) {
   if (found.no_commit) {

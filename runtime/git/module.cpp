@@ -50,12 +50,13 @@ class Hasher {
 }  // namespace
 }  // namespace berth::git
 
-void berth_git_provenance_2(const char* directory, std::size_t diff_limit, BerthGitSink sink, void* context) {
+void berth_git_provenance_3(const char* directory, std::size_t diff_limit, BerthGitSink sink, BerthGitAsk ask,
+                            void* context) {
   try {
     git_libgit2_init();
     // Objects are read once; their digests were checked when git stored them.
     git_libgit2_opts(GIT_OPT_ENABLE_STRICT_HASH_VERIFICATION, 0);
-    berth::git::Teller(directory, diff_limit, sink, context).tell_all();
+    berth::git::Teller(directory, diff_limit, sink, ask, context).tell_all();
     git_libgit2_shutdown();
   } catch (const std::exception& error) {
     const std::string text = std::string("git was not asked: ") + error.what();

@@ -33,8 +33,17 @@ inline constexpr std::uint32_t kBerthGitFiltered = 4;       // a program of the 
 // it), "remark". The bytes are valid during the call only.
 using BerthGitSink = void (*)(void* context, const char* key, const char* bytes, std::size_t length);
 
-// Tells everything about the work tree that holds `directory` (absolute, no symlinks). Never throws.
-using BerthGitProvenance = void (*)(const char* directory, std::size_t diff_limit, BerthGitSink sink, void* context);
+// Where the index holds just what the commit does, and saw each file after it was last written: which files (paths from the
+// top of the work tree) are to be compared with it, once all has been told of "tracked". Null: all.
+struct BerthGitPaths {
+  const char* const* paths;
+  std::size_t count;
+};
+using BerthGitAsk = const BerthGitPaths* (*)(void* context);
+
+// Tells everything about the work tree that holds `directory` (absolute, no symlinks). `ask` may be null. Never throws.
+using BerthGitProvenance = void (*)(const char* directory, std::size_t diff_limit, BerthGitSink sink, BerthGitAsk ask,
+                                    void* context);
 
 // The ids of contents: of files (absolute paths) or, where `target` is not null, of symbolic links. What cannot be read
 // is not told.
@@ -45,8 +54,8 @@ struct BerthGitContent {
 using BerthGitHash = void (*)(const BerthGitContent* contents, std::size_t count, BerthGitSink sink, void* context);
 
 // The names carry the version of this interface.
-[[gnu::visibility("default")]] void berth_git_provenance_2(const char* directory, std::size_t diff_limit,
-                                                           BerthGitSink sink, void* context);
+[[gnu::visibility("default")]] void berth_git_provenance_3(const char* directory, std::size_t diff_limit,
+                                                           BerthGitSink sink, BerthGitAsk ask, void* context);
 [[gnu::visibility("default")]] void berth_git_hash_2(const BerthGitContent* contents, std::size_t count,
                                                      BerthGitSink sink, void* context);
 }

@@ -96,12 +96,36 @@ void take(void* context, const char* key, const char* bytes, std::size_t length)
 struct Answer {
   Provenance found;
   std::optional<std::string> closed;
+  const SentFiles& sent;
+  // What was asked to be compared.
+  std::vector<std::string> paths{};
+  std::vector<const char*> names{};
+  BerthGitPaths asked{};
 };
 
 void take_answer(void* context, const char* key, const char* bytes, std::size_t length) {
   auto& answer = *static_cast<Answer*>(context);
   if (std::string_view(key) == "closed") answer.closed.emplace(bytes, length);
   take(&answer.found, key, bytes, length);
+}
+
+// Too many are all: to look for each takes longer than to go through the tree.
+constexpr std::size_t kMostCompared = 200;
+
+const BerthGitPaths* paths_to_compare(void* context) noexcept {
+  auto& answer = *static_cast<Answer*>(context);
+  try {
+    answer.paths = differing(answer.found, answer.sent());
+  } catch (...) {  // of what was not scanned, nothing is told in the end
+    return nullptr;
+  }
+  if (answer.paths.size() > kMostCompared) return nullptr;
+  for (auto& path : answer.paths) {
+    if (!answer.found.path.empty()) path = answer.found.path + "/" + path;
+    answer.names.push_back(path.c_str());
+  }
+  answer.asked = {answer.names.data(), answer.names.size()};
+  return &answer.asked;
 }
 
 // git refuses what belongs to somebody else, since its configuration can name programs. libgit2 has other words for it
@@ -122,8 +146,8 @@ __attribute__((no_sanitize("function")))
 #endif
 void ask_library(const std::string& directory, std::size_t diff_limit, Answer& answer) {
   try {
-    const auto ask = reinterpret_cast<BerthGitProvenance>(os::load_module("berth_git", "berth_git_provenance_2"));
-    ask(directory.c_str(), diff_limit, take_answer, &answer);
+    const auto ask = reinterpret_cast<BerthGitProvenance>(os::load_module("berth_git", "berth_git_provenance_3"));
+    ask(directory.c_str(), diff_limit, take_answer, answer.sent ? paths_to_compare : nullptr, &answer);
   } catch (const Error& error) {
     answer.closed = error.message();
   }
@@ -131,13 +155,13 @@ void ask_library(const std::string& directory, std::size_t diff_limit, Answer& a
 
 }  // namespace
 
-std::optional<Provenance> provenance(const std::string& directory, std::size_t diff_limit) {
+std::optional<Provenance> provenance(const std::string& directory, std::size_t diff_limit, const SentFiles& sent) {
   std::error_code failure;
   const auto real = std::filesystem::canonical(directory, failure).string();
   if (failure) return std::nullopt;
   const auto top = work_tree_of(real);
   if (!top) return std::nullopt;
-  Answer answer;
+  Answer answer{.found = {}, .closed = {}, .sent = sent};
   ask_library(real, diff_limit, answer);
   auto& found = answer.found;
   if (!answer.closed) {

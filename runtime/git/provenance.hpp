@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -80,9 +81,17 @@ struct Sent {
 // and adds what the diff and the list of untracked files lack. Reads only files that git has not seen as they are now.
 void compare(Provenance& found, const std::string& directory, const std::vector<Sent>& sent);
 
-// Nothing where the directory is in no work tree. GIT_DIR and the like are ignored. Blocks: reads every
+// Gives what is sent, once that is known; it may be waited for.
+using SentFiles = std::function<const std::vector<Sent>&()>;
+
+// Nothing where the directory is in no work tree. With `sent`, and where git's index holds what the commit does, only files
+// that are not as the index saw them are compared: where nothing has changed, the tree is not gone through once more. GIT_DIR and the like are ignored. Blocks: reads every
 // changed file and the status of every other; 10,000 unchanged ones cost about 20 ms.
-std::optional<Provenance> provenance(const std::string& directory, std::size_t diff_limit = 16U << 20);
+std::optional<Provenance> provenance(const std::string& directory, std::size_t diff_limit = 16U << 20,
+                                     const SentFiles& sent = {});
+// The paths that are to be compared, from the directory: what is sent and not as git saw it (of what git does not track, the
+// directories that have nothing else in them), and what is not sent.
+std::vector<std::string> differing(const Provenance& found, const std::vector<Sent>& sent);
 
 // Without what could be a secret: the password, in web addresses also the user and the query. Takes every
 // form of address that git takes, and leaves a local path as it is.

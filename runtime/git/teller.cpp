@@ -47,9 +47,14 @@ int add_tag(const char* name, git_oid* id, void* payload) {
 void Teller::tell_all() {
   if (!open()) return;
   tell_head();
-  tell_changes();
+  const bool indexed = ask_ != nullptr && tell_indexed();
+  const auto* paths = indexed ? ask_(context_) : nullptr;
+  if (paths == nullptr || paths->count > 0) tell_changes(paths);
   tell_submodules(repository_.get(), "", 0);
-  tell_tracked();
+  if (indexed)
+    tell_untold();
+  else
+    tell_tracked();
 }
 
 bool Teller::open() {
@@ -144,15 +149,15 @@ void Teller::tell_description(const git_oid& head) {
   tell("describe", brief.ptr);
 }
 
-void Teller::tell_changes() {
+void Teller::tell_changes(const BerthGitPaths* paths) {
   if (unreadable_) return;
-  tell_changes_of(repository_.get(), reinterpret_cast<git_tree*>(tree_.get()), "", path_);
+  tell_changes_of(repository_.get(), reinterpret_cast<git_tree*>(tree_.get()), "", path_, paths);
   if (dirty_) tell("dirty");
   if (changed_) tell("changed");
 }
 
 void Teller::tell_changes_of(git_repository* repository, git_tree* head, const std::string& prefix,
-                             const std::string& below) {
+                             const std::string& below, const BerthGitPaths* paths) {
   const auto index = make<Index>(git_repository_index, repository);
   if (!index) {
     tell("no_index", last_error());
@@ -166,6 +171,7 @@ void Teller::tell_changes_of(git_repository* repository, git_tree* head, const s
   std::string subtree = below;
   char* pathspec = subtree.data();
   if (!subtree.empty()) options.pathspec = {&pathspec, 1};
+  if (paths != nullptr) options.pathspec = {const_cast<char**>(paths->paths), paths->count};
   const auto old_prefix = "a/" + prefix;
   const auto new_prefix = "b/" + prefix;
   options.old_prefix = old_prefix.c_str();

@@ -37,6 +37,34 @@ bool has_attributes(git_repository* repository, git_index* index) {
   return false;
 }
 
+void see(BerthGitTracked& tracked, const git_index_entry& entry) {
+  tracked.flags |= kBerthGitSeen;
+  tracked.size = entry.file_size;
+  tracked.inode = entry.ino;
+  tracked.modified = entry.mtime.seconds;
+  tracked.modified_rest = entry.mtime.nanoseconds;
+  tracked.changed = entry.ctime.seconds;
+  tracked.changed_rest = entry.ctime.nanoseconds;
+}
+
+// A file or link that git was told nothing special about.
+bool is_plain(const git_index_entry& entry) {
+  const bool known =
+      entry.mode == GIT_FILEMODE_BLOB || entry.mode == GIT_FILEMODE_BLOB_EXECUTABLE || entry.mode == GIT_FILEMODE_LINK;
+  return known && (entry.flags & (GIT_INDEX_ENTRY_VALID | GIT_INDEX_ENTRY_STAGEMASK)) == 0 &&
+         (entry.flags_extended & (GIT_INDEX_ENTRY_SKIP_WORKTREE | GIT_INDEX_ENTRY_INTENT_TO_ADD)) == 0;
+}
+
+// Whether the index is that tree, as it remembers since it was last written whole. Where it does not remember, libgit2 would
+// write the trees: here, to a store that takes nothing.
+bool holds(git_index* index, const git_oid& tree) {
+  const auto nothing = make<Odb>(git_odb_new);
+  const auto nowhere = nothing ? make<Repository>(git_repository_wrap_odb, nothing.get()) : Repository();
+  git_oid id;
+  return index != nullptr && nowhere && git_index_write_tree_to(&id, index, nowhere.get()) == 0 &&
+         git_oid_equal(&id, &tree) != 0;
+}
+
 }  // namespace
 
 // A repository's index, and when it was written: an entry as young as that may have been changed in the same tick of
@@ -76,10 +104,40 @@ bool Teller::is_filtered_above(const SeenIndex& index) const {
   return false;
 }
 
-void Teller::tell_tracked() {
+void Teller::tell_untold() {
   if (cut_) tell("diff_cut");
   if (untracked_ > kMostUntracked)
     remark(std::to_string(untracked_ - kMostUntracked) + " more untracked files are not listed");
+}
+
+bool Teller::tell_indexed() {
+  if (!tree_) return false;
+  const SeenIndex index(repository_.get());
+  if (!holds(index.index.get(), *git_object_id(tree_.get())) || index.filters || is_filtered_above(index)) return false;
+  const auto below = path_.empty() ? std::string() : path_ + "/";
+  const auto count = git_index_entrycount(index.index.get());
+  for (std::size_t i = 0; i < count; ++i)
+    if (!is_plain(*git_index_get_byindex(index.index.get(), i)) ||
+        index.is_older_than(*git_index_get_byindex(index.index.get(), i)))
+      return false;
+  std::string bytes;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto& entry = *git_index_get_byindex(index.index.get(), i);
+    const std::string_view path = entry.path;
+    if (!path.starts_with(below)) continue;
+    BerthGitTracked tracked;
+    tracked.mode = entry.mode;
+    git_oid_fmt(tracked.id, &entry.id);
+    see(tracked, entry);
+    bytes.assign(reinterpret_cast<const char*>(&tracked), sizeof tracked);
+    tell("tracked", bytes += path.substr(below.size()));
+  }
+  tell("tracked_all");
+  return true;
+}
+
+void Teller::tell_tracked() {
+  tell_untold();
   if (!tree_) return;
   auto* head = reinterpret_cast<git_tree*>(tree_.get());
   const SeenIndex index(repository_.get());
@@ -162,13 +220,7 @@ void Teller::tell_file(git_repository* repository, const SeenIndex& index, const
   if (seen != nullptr && (seen->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) != 0)
     tracked.flags |= kBerthGitNotCheckedOut;
   if (seen != nullptr && git_oid_equal(&seen->id, git_tree_entry_id(entry)) != 0 && !index.is_older_than(*seen)) {
-    tracked.flags |= kBerthGitSeen;
-    tracked.size = seen->file_size;
-    tracked.inode = seen->ino;
-    tracked.modified = seen->mtime.seconds;
-    tracked.modified_rest = seen->mtime.nanoseconds;
-    tracked.changed = seen->ctime.seconds;
-    tracked.changed_rest = seen->ctime.nanoseconds;
+    see(tracked, *seen);
   }
   const char* filter = nullptr;
   if (filtered && git_attr_get(&filter, repository, 0, in_repository.c_str(), "filter") == 0 &&

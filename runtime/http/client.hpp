@@ -37,7 +37,7 @@ class Client {
   struct Options {
     // For messages: what should be listening, and what to do when it is not.
     std::string server_name = "agent";
-    std::string absent_hint = "is berthd running? start it with `berthd --user`, or set BERTH_SOCKET or --socket";
+    std::string absent_hint = "is berthd running?";
     // What it is for the node that nothing listens, or that it breaks off or does not answer.
     Lack absence = Lack::nothing;
     // The longest silence of the server before Error(Code::timeout); none for ever.

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -17,17 +18,33 @@
 
 #include "runtime/base/error.hpp"
 #include "runtime/base/text.hpp"
+#include "runtime/os/identity.hpp"
 
 namespace berth::http {
 namespace {
 
 constexpr std::chrono::milliseconds kConnectPatience{10'000};
 
-std::string group_of(const std::string& path) {
+// Of a socket that the caller may not use.
+[[noreturn]] void explain_denial(const std::string& socket_path) {
+  const auto what = "you may not use the socket " + printable(socket_path);
   struct stat found {};
-  if (::stat(path.c_str(), &found) != 0) return {};
+  if (::stat(socket_path.c_str(), &found) != 0) throw Error(Code::denied, what);
+  if ((found.st_mode & S_IWGRP) == 0)
+    throw Error(Code::denied, what + ": it is for " + os::user_name(found.st_uid) + " alone");
   const group* entry = ::getgrgid(found.st_gid);
-  return entry != nullptr ? entry->gr_name : std::to_string(found.st_gid);
+  const auto group = entry != nullptr ? entry->gr_name : std::to_string(found.st_gid);
+  const auto open_to = what + ": it is open to group " + group;
+  const auto member = os::membership(found.st_gid);
+  if (member.in_session)
+    throw Error(Code::denied, open_to + ", which you are in",
+                "look at the directories above it: each must be open too");
+  if (member.in_database)
+    throw Error(Code::denied, open_to + ", and this session is from before you were in it",
+                "log out and in again; or, for this shell alone: newgrp " + group);
+  throw Error(
+      Code::denied, open_to,
+      "join the group: sudo usermod -aG " + group + " " + os::user_name(::geteuid()) + ", then log out and in again");
 }
 
 [[noreturn]] void explain_unix(int error_number, const std::string& socket_path, const std::string& server,
@@ -35,12 +52,7 @@ std::string group_of(const std::string& path) {
   const auto path = printable(socket_path);
   if (error_number == ENOENT || error_number == ECONNREFUSED)
     throw Error(Code::unavailable, "no " + server + " listens on " + path, absent_hint);
-  if (error_number == EACCES || error_number == EPERM) {
-    const auto group = group_of(socket_path);
-    if (group.empty()) throw Error(Code::denied, "you may not use the socket " + path);
-    throw Error(Code::denied, "you may not use the socket " + path + ": it is open to group " + group,
-                "join the group: sudo usermod -aG " + group + " $USER, then log in again");
-  }
+  if (error_number == EACCES || error_number == EPERM) explain_denial(socket_path);
   throw errno_error(error_number, "connect to", path);
 }
 

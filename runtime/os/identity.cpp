@@ -5,6 +5,7 @@
 #include <sys/fsuid.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
@@ -97,6 +98,18 @@ bool has_no_account(uid_t uid) {
   } catch (const Error&) {
     return false;
   }
+}
+
+Membership membership(gid_t group) {
+  Membership membership;
+  std::vector<gid_t> groups(static_cast<std::size_t>(std::max(::getgroups(0, nullptr), 0)));
+  groups.resize(static_cast<std::size_t>(std::max(::getgroups(static_cast<int>(groups.size()), groups.data()), 0)));
+  membership.in_session = ::getegid() == group || std::find(groups.begin(), groups.end(), group) != groups.end();
+  if (const auto identity = identity_of(::geteuid())) {
+    const auto& all = identity->groups;
+    membership.in_database = identity->gid == group || std::find(all.begin(), all.end(), group) != all.end();
+  }
+  return membership;
 }
 
 ActAs::ActAs(uid_t uid, gid_t gid) {

@@ -25,6 +25,13 @@ struct Identity {
 std::optional<Identity> identity_of(uid_t uid);
 std::optional<Identity> identity_of(const std::string& name);
 std::optional<gid_t> group_id(const std::string& name);
+// Whether this process' user is in the group: in the user database, which counts from his next login on, and in this
+// session.
+struct Membership {
+  bool in_database = false;
+  bool in_session = false;
+};
+Membership membership(gid_t group);
 // Whether no account has that number; false also where the user database does not answer.
 bool has_no_account(uid_t uid);
 // The name, or the number as text where there is none.

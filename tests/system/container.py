@@ -71,8 +71,12 @@ class Container(Machine):
         self._undo.close()
         shutil.rmtree(self._place, ignore_errors=True)
 
+    def entering(self):
+        """What goes before a command line, for it to run in there."""
+        return ["nsenter", "-t", str(self._leader), "-m", "-u", "-i", "-n", "-p", "-C", "--"]
+
     def execute(self, argv, timeout, input):
-        enter = ["nsenter", "-t", str(self._leader), "-m", "-u", "-i", "-n", "-p", "-C", "--"]
+        enter = self.entering()
         limit = ["timeout", "-k", "2", str(timeout)]
         begin = time.monotonic()
         try:

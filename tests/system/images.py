@@ -61,12 +61,13 @@ def base():
     return _made(folder, "root-", lambda new: _bootstrap(new, wanted))
 
 
-def base_of(codename):
-    """As base(), of another release. Skips where its archive cannot be reached, or what it signs not be verified."""
-    if codename == _release()["VERSION_CODENAME"]:
+def base_of(codename, *more):
+    """As base(), of another release, or with more packages. Skips where its archive cannot be reached, or what it signs not
+    be verified."""
+    if codename == _release()["VERSION_CODENAME"] and not more:
         return base()
     archive, options = _archive_of(codename)
-    wanted = sorted({"apt", *_PACKAGES, *packages.dependencies(packages.current())})
+    wanted = sorted({"apt", *_PACKAGES, *more, *packages.dependencies(packages.current())})
     folder = BUILD / f"{codename}-{_key(*wanted, *MEMBERS, OUTSIDER)}"
     if not folder.exists():
         _require_archive(f"{archive}/dists/{codename}/Release")

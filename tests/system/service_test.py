@@ -89,6 +89,42 @@ class ServiceTest(ContainerTest):
         self.assertEqual(self.machine.property("berthd.service", "ActiveState"), "failed")
         self.assertEqual(self.machine.property("berthd.socket", "ActiveState"), "inactive")
 
+    def test_a_reload_takes_a_change_and_nothing_of_a_mistake(self):
+        file = "/etc/berth/berthd.yaml"
+        right = self.machine.read(file).replace("max_parallel: 8\n", "")
+        line = right.count("\n") + 2
+        job = LastingJob(self)
+        pid = self.machine.agent_pid()
+        slots = lambda: self.machine.status()["capacity"]["slots"]
+        self.machine.write(file, right + "max_parallel: 3\n")
+        self.machine.systemctl("reload", "berthd.service")
+        eventually(lambda: slots() == 3, "the change is taken")
+        self.machine.write(file, right + "max_parallel: 4\nlog_cpa: 1GiB\n")
+        self.assertNotEqual(self.machine.run("systemctl", "reload", "berthd.service", expect=None).code, 0)
+        told = self.machine.sh("journalctl --sync; journalctl -u berthd.service -o cat")
+        self.assertIn(f"{file}:{line}: unknown key 'log_cpa'", told)
+        self.assertEqual(slots(), 3)
+        self.assertEqual(self.machine.systemctl("is-active", "berthd.service"), "active")
+        # What a kill -HUP does, and what Type=notify-reload would.
+        self.machine.run("kill", "-HUP", pid)
+        eventually(lambda: "log_cpa" in self.machine.property("berthd.service", "StatusText"), "systemd knows of the mistake")
+        self.machine.write(file, right + "max_parallel: 5\nbuilds_at_once: 3\n")
+        self.machine.systemctl("reload", "berthd.service")
+        eventually(lambda: slots() == 5, "the change is taken")
+        told = self.machine.sh("journalctl --sync; journalctl -u berthd.service -o cat")
+        self.assertIn("a restart is needed for what else has changed keys=builds_at_once", told)
+        self.assertEqual(self.machine.agent_pid(), pid)
+        job.assert_runs_on()
+        job.let_go()
+        job.assert_ended_well()
+
+    def test_a_stopped_service_is_what_the_hint_is_about(self):
+        self.machine.systemctl("stop", "berthd.socket", "berthd.service")
+        told = self.machine.run("berth", "ps", user="ann", expect=125).err
+        self.assertIn("no agent listens on /run/berth/berth.sock: the service is stopped", told)
+        self.assertIn("sudo systemctl start berthd.socket berthd.service", told)
+        self.assertNotIn("--user", told)
+
     def test_a_killed_agent_comes_back_and_adopts(self):
         job = LastingJob(self)
         pid = self.machine.agent_pid()

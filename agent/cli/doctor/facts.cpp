@@ -64,12 +64,6 @@ std::string group_name(gid_t gid) {
   return entry == nullptr ? std::to_string(gid) : entry->gr_name;
 }
 
-bool in_session(gid_t group) {
-  std::vector<gid_t> groups(static_cast<std::size_t>(std::max(::getgroups(0, nullptr), 0)));
-  groups.resize(static_cast<std::size_t>(std::max(::getgroups(static_cast<int>(groups.size()), groups.data()), 0)));
-  return ::getegid() == group || std::find(groups.begin(), groups.end(), group) != groups.end();
-}
-
 // --- members of the agent's JSON, which may be another version's
 
 json at(const json& object, const char* key) {
@@ -143,11 +137,9 @@ UserFacts read_user(const std::string& group) {
   facts.root = ::geteuid() == 0;
   const auto gid = group.empty() ? std::nullopt : os::group_id(group);
   if (!gid) return facts;
-  facts.group_in_session = in_session(*gid);
-  const auto identity = os::identity_of(::geteuid());
-  facts.group_in_database =
-      identity && (identity->gid == *gid ||
-                   std::find(identity->groups.begin(), identity->groups.end(), *gid) != identity->groups.end());
+  const auto member = os::membership(*gid);
+  facts.group_in_session = member.in_session;
+  facts.group_in_database = member.in_database;
   return facts;
 }
 

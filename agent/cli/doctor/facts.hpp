@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/cli/settings.hpp"
 #include "runtime/base/clock.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/units.hpp"
@@ -63,6 +64,8 @@ struct ServiceFacts {
   std::string mistake{};  // in its configuration, where that keeps it from running; "" without
 };
 struct AccessFacts {
+  Whose whose = Whose::machine;  // agent was asked
+  bool machine_socket = false;   // the machine's agent has one
   SocketFacts socket;
   UserFacts user;
   ServiceFacts service;

@@ -10,6 +10,13 @@ namespace berth::cli::doctor {
 // `agent` is nothing where the agent did not answer; checks that need it say so.
 using Agent = std::optional<AgentFacts>;
 
+// Why no agent listens ("" where that is not known), and what helps.
+struct Absence {
+  std::string why;
+  std::string advice;
+};
+Absence explain_absence(const AccessFacts& access);
+
 Check judge_agent(const AccessFacts& access, const Agent& agent);
 Check judge_socket(const AccessFacts& access, const Agent& agent);
 Check judge_versions(std::string_view own_version, const Agent& agent);

@@ -15,7 +15,8 @@ std::string octal(unsigned mode) {
 }
 
 Check no_permission(const AccessFacts& access) {
-  const auto& [socket, user, service, failure] = access;
+  const auto& socket = access.socket;
+  const auto& user = access.user;
   Check check{"agent", Level::problem, user.name + " may not use the socket " + socket.path, "", {}};
   if (!socket.exists || socket.group.empty() || (socket.mode & 0060) == 0) {
     check.advice = "it is for its owner alone: start an agent of your own with `berthd --user`, or use the machine's";
@@ -34,41 +35,73 @@ Check no_permission(const AccessFacts& access) {
   return check;
 }
 
+// The machine's agent, which its service runs.
+Absence service_does_not_run(const ServiceFacts& service) {
+  if (!service.installed)
+    return {"", "start one for yourself with `berthd --user &`, or install Berth's package for the whole machine"};
+  if (!service.mistake.empty())
+    return {"it cannot run with its configuration: " + service.mistake,
+            std::string("correct it, then: ") + (service.systemd ? "sudo systemctl restart berthd" : "sudo berthd &")};
+  if (!service.systemd)
+    return {"the service is installed, but systemd does not run this machine", "start it by hand: sudo berthd &"};
+  if (service.state == "failed")
+    return {"the service has failed", "journalctl -u berthd -n 50 tells why; then sudo systemctl restart berthd"};
+  if (service.state == "active" || service.state == "activating")
+    return {"though the service is " + service.state,
+            "it may be starting: try again; journalctl -u berthd -n 50 tells more"};
+  if (service.enabled) return {"the service is stopped", "sudo systemctl start berthd.socket berthd.service"};
+  return {"the service is stopped and not enabled", "sudo systemctl enable --now berthd.socket berthd.service"};
+}
+
+// A socket is left only by an agent that could not remove it.
+Absence own_does_not_run(const AccessFacts& access) {
+  Absence absence;
+  if (access.socket.exists) absence.why = "your own agent was killed, or the machine restarted";
+  absence.advice = access.socket.exists ? "start it again: berthd --user &"
+                                        : "start one for yourself with `berthd --user &`, or install Berth's package "
+                                          "for the whole machine";
+  if (access.machine_socket)
+    absence.advice += "\nor ask the machine's: berth VERB --socket " + std::string(kMachineSocket);
+  return absence;
+}
+
+// Named by --socket or BERTH_SOCKET.
+Absence named_does_not_run(const std::string& socket) {
+  constexpr std::string_view kUsual = "/berth.sock";
+  Absence absence{"", "that socket was named by --socket or BERTH_SOCKET; is it the right one?"};
+  if (socket.ends_with(kUsual) && socket.size() > kUsual.size())
+    absence.advice +=
+        "\nan agent there: berthd --user --state " + socket.substr(0, socket.size() - kUsual.size()) + " &";
+  return absence;
+}
+
 Check not_running(const AccessFacts& access) {
-  const auto& service = access.service;
-  Check check{"agent", Level::problem, "no agent listens on " + access.socket.path, "", {}};
-  if (!service.installed) {
-    check.advice =
-        "start one for yourself with `berthd --user`, or install Berth's package for the whole machine;\nif "
-        "one runs elsewhere, name its socket with --socket or BERTH_SOCKET";
-  } else if (!service.mistake.empty()) {
-    check.what += ": it cannot run with its configuration: " + service.mistake;
-    check.advice = "correct it, then: sudo systemctl restart berthd";
-  } else if (service.state == "failed") {
-    check.what += ": the service has failed";
-    check.advice = "journalctl -u berthd -n 50 tells why; then sudo systemctl restart berthd";
-  } else if (service.state == "active" || service.state == "activating") {
-    check.what += ", although the service is " + service.state;
-    check.advice = "it may be starting: try again; journalctl -u berthd -n 50 tells more";
-  } else if (!service.systemd) {
-    check.what += ": the service is installed, but systemd does not run this machine";
-    check.advice = "start it by hand: sudo berthd &";
-  } else {
-    check.what += service.enabled ? ": the service is stopped" : ": the service is stopped and not enabled";
-    check.advice = service.enabled ? "sudo systemctl start berthd.socket berthd.service"
-                                   : "sudo systemctl enable --now berthd.socket berthd.service";
-  }
-  return check;
+  const auto absence = explain_absence(access);
+  const auto what = "no agent listens on " + access.socket.path;
+  return {"agent", Level::problem, what + (absence.why.empty() ? "" : ": " + absence.why), absence.advice, {}};
 }
 
 }  // namespace
+
+Absence explain_absence(const AccessFacts& access) {
+  switch (access.whose) {
+    case Whose::machine:
+      return service_does_not_run(access.service);
+    case Whose::own:
+      return own_does_not_run(access);
+    case Whose::named:
+      break;
+  }
+  return named_does_not_run(access.socket.path);
+}
 
 Check judge_agent(const AccessFacts& access, const Agent& agent) {
   if (agent)
     return {
         "agent",
         Level::ok,
-        "berthd " + agent->version + " answers on " + access.socket.path,
+        "berthd " + agent->version + " answers on " + access.socket.path +
+            (access.whose == Whose::own && access.machine_socket ? ", your own; the machine's is another" : ""),
         "",
         {"pid " + std::to_string(agent->pid) + (agent->machine_agent ? ", serves the machine" : ", serves its user")}};
   if (access.failure && access.failure->code() == Code::denied) return no_permission(access);

@@ -2,8 +2,8 @@
 #include "agent/cli/doctor/check.hpp"
 #include "agent/cli/doctor/facts.hpp"
 #include "agent/cli/doctor/judge.hpp"
+#include "agent/cli/explanation.hpp"
 #include "agent/cli/help.hpp"
-#include "agent/cli/misconfiguration.hpp"
 #include "agent/cli/settings.hpp"
 #include "agent/cli/verbs/verbs.hpp"
 
@@ -20,18 +20,15 @@ struct Visit {
 Visit visit_agent(const Common& common, const doctor::Machine& machine) {
   const auto socket = socket_path(common);
   Visit visit;
+  std::optional<Error> failure;
   try {
     http::Client::Options options;
     options.patience = kAgentPatience;
     visit.agent = doctor::agent_facts_from_json(Agent(socket, options).get("/v1/doctor"));
   } catch (const Error& error) {
-    visit.access.failure = error;
+    failure = error;
   }
-  visit.access.socket = doctor::read_socket(socket);
-  visit.access.user = doctor::read_user(visit.access.socket.group);
-  visit.access.service = doctor::read_service(machine);
-  if (visit.access.failure && means_machine(common))
-    visit.access.service.mistake = mistake_in_configuration(this_installation()).value_or("");
+  visit.access = read_access(common, this_installation(), machine, std::move(failure));
   return visit;
 }
 

@@ -23,7 +23,7 @@ int verb::drain(const Arguments& arguments, Common& common) {
   if (!options.parse(arguments, common)) return 0;
   Agent agent(socket_path(common));
   const auto status = agent.post("/v1/drain", stop ? R"({"stop": true})" : "");
-  print(common.json ? status + "\n" : status_page(status, screen()));
+  print(common.json ? status + "\n" : status_page(status, socket_words(common), screen()));
   return 0;
 }
 

@@ -13,7 +13,7 @@ int verb::resume(const Arguments& arguments, Common& common) {
   if (!options.parse(arguments, common)) return 0;
   Agent agent(socket_path(common));
   const auto status = agent.post("/v1/resume");
-  print(common.json ? status + "\n" : status_page(status, screen()));
+  print(common.json ? status + "\n" : status_page(status, socket_words(common), screen()));
   return 0;
 }
 

@@ -17,7 +17,7 @@ int verb::status(const Arguments& arguments, Common& common) {
   if (!options.parse(arguments, common)) return 0;
   Agent agent(socket_path(common));
   const auto status = agent.get("/v1/status");
-  print(common.json ? status + "\n" : status_page(status, screen()));
+  print(common.json ? status + "\n" : status_page(status, socket_words(common), screen()));
   return 0;
 }
 

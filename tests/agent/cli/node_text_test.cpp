@@ -13,12 +13,13 @@ TEST_CASE("status tells the node in words") {
                         "disk":{"free_bytes":1073741824,"total_bytes":10737418240,"kept_bytes":3145728,
                                 "budget_bytes":1073741824,
                                 "kept":{"stored":2097152,"checkouts":0,"logs":1048576,"records":0}}})",
-                    {}) == R"(gpu1
+                    "/home/ada/berth.sock (your own agent)", {}) == R"(gpu1
   Agent        berthd 0.1.0 (user), pid 42
   Up for       1 minute 30 seconds
   State in     /var/lib/berth
   Health       degraded
                no cgroup2
+  Asked on     /home/ada/berth.sock (your own agent)
 
 Queue
   Jobs         2 running, 3 queued
@@ -41,7 +42,7 @@ TEST_CASE("status tells who has each GPU, how busy it is and why it is withheld"
                           "utilisation":null,"jobs":[],"withheld":"Xid 79"},
                          {"label":"GPU 2","memory_bytes":1073741824}],
                         "nvidia":{"driver":"550.54.14","cuda":"12.4","notes":["GPU 3 does not answer"]}})",
-                    {}) == R"(Node
+                    "", {}) == R"(Node
 
 Queue
 
@@ -57,13 +58,14 @@ GPUs
   Driver       550.54.14 (CUDA 12.4)
                GPU 3 does not answer
 )");
-  CHECK(status_page(R"({"gpus":[],"nvidia":{"notes":["no library"]}})", {}) ==
+  CHECK(status_page(R"({"gpus":[],"nvidia":{"notes":["no library"]}})", "", {}) ==
         "Node\n\nQueue\n\nResources\n  No GPUs      no library\n");
 }
 
 TEST_CASE("status of another version is told as far as it goes") {
-  CHECK(status_page("{}", {}) == "Node\n\nQueue\n\nResources\n");
-  CHECK(status_page(R"({"jobs":7,"capacity":[],"remarks":{},"drained":"yes"})", {}) == "Node\n\nQueue\n\nResources\n");
+  CHECK(status_page("{}", "", {}) == "Node\n\nQueue\n\nResources\n");
+  CHECK(status_page(R"({"jobs":7,"capacity":[],"remarks":{},"drained":"yes"})", "", {}) ==
+        "Node\n\nQueue\n\nResources\n");
 }
 
 TEST_CASE("gc tells what goes, what stays, and why") {

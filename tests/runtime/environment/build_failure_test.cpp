@@ -22,15 +22,26 @@ bool says(const berth::Error& error, const std::string& text) {
 
 TEST_CASE("the last complaint of a tool is told, without what came before and how it was painted") {
   CHECK(environment::error_summary("Collecting a\n\x1b[31mERROR: no a\x1b[0m\n\nERROR: No matching distribution\n") ==
-        "ERROR: no a | ERROR: No matching distribution");
-  CHECK(environment::error_summary(
-            "Using CPython 3.11\n  × No solution found when resolving dependencies:\n  ╰─▶ Because a "
-            "was not found\n      we cannot\n") ==
-        "× No solution found when resolving dependencies: | ╰─▶ Because a was not found | we cannot");
-  CHECK(environment::error_summary("10%\r50%\r100% done\nbye\n") == "100% done | bye");
+        "ERROR: no a; ERROR: No matching distribution");
+  CHECK(
+      environment::error_summary("Using CPython 3.11\n  × No solution found when resolving dependencies:\n  ╰─▶ Because a "
+                              "was not found\n      we cannot\n") ==
+      "× No solution found when resolving dependencies: ╰─▶ Because a was not found we cannot");
+  CHECK(environment::error_summary("10%\r50%\r100% done\nbye\n") == "100% done bye");
   CHECK(environment::error_summary("").empty());
-  CHECK(environment::error_summary("a\nb\nc\nd\n") == "b | c | d");
+  CHECK(environment::error_summary("a\nb\nc\nd\n") == "b c d");
   CHECK(environment::error_summary("error: " + std::string(5000, 'x')).size() < 400);
+}
+
+TEST_CASE("a python3 that makes no virtual environments is told with what it lacks") {
+  const auto error = environment::build_failure(
+      "Python environment", exited(1),
+      "The virtual environment was not created successfully because ensurepip is not\navailable.  On Debian/Ubuntu "
+      "systems, you need to install the python3-venv\npackage using the following command.\n\n    apt install "
+      "python3.11-venv\n",
+      false);
+  CHECK(says(error, "cannot make virtual environments"));
+  CHECK(error.hint().find("sudo apt install python3-venv") != std::string::npos);
 }
 
 TEST_CASE("failures are told apart") {

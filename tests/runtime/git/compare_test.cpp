@@ -19,6 +19,12 @@ namespace {
 
 using Names = std::vector<std::string>;
 
+std::string joined(const Names& names) {
+  std::string text;
+  for (const auto& name : names) text += name + " ";
+  return text;
+}
+
 // A repository "r" with two files in one commit.
 class Workshop : public git::Repositories {
  public:
@@ -33,9 +39,29 @@ class Workshop : public git::Repositories {
   void settle(const std::string& where) const { sh(where, "touch -d '1 minute' $(git rev-parse --git-dir)/index"); }
 
   // All files but git's own are sent; `left_out` is not.
+  // Found out before it is known what is sent, and with it: that makes no difference.
   git::Provenance compare(const std::string& name, const Names& left_out = {}) const {
-    auto found = git::provenance(at(name));
-    REQUIRE(found);
+    const auto real = std::filesystem::canonical(at(name)).string();
+    const auto sent = sent_of(name, left_out);
+    auto before = git::provenance(at(name));
+    auto with = git::provenance(at(name), 16U << 20, [&]() -> const std::vector<git::Sent>& { return sent; });
+    REQUIRE(before);
+    REQUIRE(with);
+    git::compare(*before, real, sent);
+    git::compare(*with, real, sent);
+    CHECK(with->dirty == before->dirty);
+    CHECK(with->unknown == before->unknown);
+    CHECK(with->diff == before->diff);
+    CHECK(with->diff_cut == before->diff_cut);
+    INFO(joined(with->untracked), " instead of ", joined(before->untracked));
+    CHECK(with->untracked == before->untracked);
+    CHECK(with->remarks == before->remarks);
+    CHECK(with->not_sent == before->not_sent);
+    CHECK(with->not_checked_out == before->not_checked_out);
+    return *with;
+  }
+
+  std::vector<git::Sent> sent_of(const std::string& name, const Names& left_out) const {
     std::vector<git::Sent> sent;
     const auto top = std::filesystem::path(at(name));
     for (auto each = std::filesystem::recursive_directory_iterator(top); each != std::filesystem::end(each); ++each) {
@@ -57,9 +83,7 @@ class Workshop : public git::Repositories {
       file.changed = info.st_ctim.tv_sec * 1'000'000'000 + info.st_ctim.tv_nsec;
       sent.push_back(std::move(file));
     }
-    const auto real = std::filesystem::canonical(top).string();
-    git::compare(*found, real, sent);
-    return *found;
+    return sent;
   }
   std::string state(const std::string& name, const Names& left_out = {}) const {
     return git::properties(compare(name, left_out), [](const char*) -> const char* { return nullptr; })
@@ -79,6 +103,29 @@ TEST_CASE("what is sent of an unchanged work tree is what the commit holds, of a
   CHECK(shop.state("r") == "clean");
   shop.sh("r", "ln -sf src/train.py link");
   CHECK(shop.state("r") == "changed");
+}
+
+TEST_CASE("of a tree whose index holds the commit only what differs is compared") {
+  const Workshop shop;
+  const auto sent = shop.sent_of("r", {});
+  bool asked = false;
+  const git::SentFiles files = [&]() -> const std::vector<git::Sent>& {
+    asked = true;
+    return sent;
+  };
+  auto found = git::provenance(shop.at("r"), 1U << 20, files);
+  REQUIRE(found);
+  CHECK(asked);
+  CHECK(git::differing(*found, sent).empty());
+  shop.write("r/README", "changed\n");
+  shop.sh("r", "rm src/train.py; echo new > new");
+  CHECK(git::differing(*found, shop.sent_of("r", {})).size() == 3);
+  CHECK(shop.compare("r").untracked == Names{"new"});
+  CHECK(shop.compare("r").diff.find("-print('train')") != std::string::npos);
+  shop.sh("r", "git add README");  // staged: the index is another tree
+  asked = false;
+  found = git::provenance(shop.at("r"), 1U << 20, files);
+  CHECK_FALSE(asked);
 }
 
 TEST_CASE("files that git does not track are told, wherever they are and whatever hides them from git") {

@@ -1,16 +1,20 @@
 #include "runtime/http/client.hpp"
 
 #include <doctest/doctest.h>
+#include <grp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 
 #include "runtime/async/event.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/http/listen.hpp"
+#include "runtime/os/fd.hpp"
 #include "tests/runtime/http/test_server.hpp"
 #include "tests/support/skip.hpp"
 
@@ -77,7 +81,7 @@ TEST_CASE("an agent that is not there is told with what to do") {
   const auto error = failure_of([&] { absent.request("GET", "/"); });
   CHECK(error.code() == Code::unavailable);
   CHECK(error.message() == "no agent listens on " + (directory / "a.sock"));
-  CHECK(error.hint().find("berthd --user") != std::string::npos);
+  CHECK(error.hint().find("is berthd running?") != std::string::npos);
 
   listen_unix(directory / "b.sock", 0600).reset();
   Client refused(directory / "b.sock");
@@ -86,28 +90,47 @@ TEST_CASE("an agent that is not there is told with what to do") {
   CHECK(failure_of([&] { endless.request("GET", "/"); }).code() == Code::invalid);
 }
 
-TEST_CASE("a socket that is not open to the user names the group") {
-  SKIP_UNLESS(::geteuid() == 0, "root");
-  const os::TempDir directory;
-  ::chmod(directory.path().c_str(), 0755);
-  const auto listener = listen_unix(directory / "a.sock", 0660, 0);
+// What somebody else is told who asks there: the message and the hint.
+std::string refusal_for(const std::string& socket, uid_t uid, gid_t gid) {
+  const auto told = os::make_pipe();
   const pid_t child = ::fork();
   if (child == 0) {
-    static_cast<void>(::setgid(65534));
-    static_cast<void>(::setuid(65534));
-    int result = 1;
+    bool changed = ::setgroups(0, nullptr) == 0 && ::setgid(gid) == 0 && ::setuid(uid) == 0;
+    std::string words = "not refused";
     try {
-      Client(directory / "a.sock").request("GET", "/");
+      Client(socket).request("GET", "/");
     } catch (const Error& error) {
-      if (error.code() == Code::denied && error.message().find("group root") != std::string::npos &&
-          error.hint().find("usermod -aG root") != std::string::npos)
-        result = 0;
+      words = error.code() == Code::denied ? error.message() + "; " + error.hint() : "another failure";
     }
-    ::_exit(result);
+    changed = changed && ::write(told.write.get(), words.data(), words.size()) > 0;
+    ::_exit(changed ? 0 : 1);
   }
-  int status = -1;
-  ::waitpid(child, &status, 0);
-  CHECK(WEXITSTATUS(status) == 0);
+  std::array<char, 1024> words{};
+  const auto size = ::read(told.read.get(), words.data(), words.size());
+  ::waitpid(child, nullptr, 0);
+  return {words.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
+}
+
+TEST_CASE("who may not use a socket learns what would help him") {
+  SKIP_UNLESS(::geteuid() == 0, "root");
+  constexpr uid_t kDaemon = 1;  // on every Debian, with the group of that number
+  constexpr uid_t kNobody = 65534;
+  const os::TempDir directory;
+  ::chmod(directory.path().c_str(), 0755);
+  const auto listener = listen_unix(directory / "a.sock", 0660, kDaemon);
+  const auto stranger = refusal_for(directory / "a.sock", kNobody, kNobody);
+  CHECK(stranger.find("it is open to group daemon; join the group: sudo usermod -aG daemon nobody") !=
+        std::string::npos);
+  const auto joined = refusal_for(directory / "a.sock", kDaemon, kNobody);  // but has not logged in since
+  CHECK(joined.find("usermod") == std::string::npos);
+  CHECK(joined.find("log out and in again; or, for this shell alone: newgrp daemon") != std::string::npos);
+  ::chmod((directory / "a.sock").c_str(), 0600);
+  CHECK(refusal_for(directory / "a.sock", kNobody, kNobody).find("it is for root alone") != std::string::npos);
+  ::chmod((directory / "a.sock").c_str(), 0660);
+  ::chmod(directory.path().c_str(), 0700);
+  const auto below = refusal_for(directory / "a.sock", kNobody, kNobody);
+  CHECK(below.find("you may not use the socket") != std::string::npos);
+  CHECK(below.find("usermod") == std::string::npos);
 }
 
 TEST_CASE("a kept connection that was closed while idle is made anew") {

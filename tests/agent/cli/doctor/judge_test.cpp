@@ -30,6 +30,7 @@ AgentFacts healthy() {
 
 AccessFacts reached() {
   AccessFacts access;
+  access.whose = cli::Whose::machine;
   access.socket = {"/run/berth/berth.sock", true, 0660, "root", "berth"};
   access.user = {"ada", false, true, true};
   access.service = {true, true, true, "active"};
@@ -98,13 +99,17 @@ TEST_CASE("an agent that does not run is started in the way that the machine has
   CHECK(has(judge_agent(access, {}).advice, "systemctl restart berthd"));
   access.service.mistake.clear();
   access.service.state = "active";
-  CHECK(has(judge_agent(access, {}).what, "although the service is active"));
+  CHECK(has(judge_agent(access, {}).what, "though the service is active"));
   access.service.state = "inactive";
   CHECK(has(judge_agent(access, {}).advice, "systemctl start"));
   access.service.enabled = false;
   CHECK(has(judge_agent(access, {}).advice, "systemctl enable --now"));
   access.service.systemd = false;
   CHECK(has(judge_agent(access, {}).what, "systemd does not run this machine"));
+  access.whose = cli::Whose::own;
+  CHECK(has(judge_agent(access, {}).advice, "start it again: berthd --user &"));
+  access.whose = cli::Whose::named;
+  CHECK(has(judge_agent(access, {}).advice, "--socket or BERTH_SOCKET"));
   CHECK(judge_agent(away(Code::not_found), {}).level == Level::warning);
   const auto other = judge_agent(away(Code::timeout), {});
   CHECK(other.level == Level::problem);
