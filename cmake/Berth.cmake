@@ -41,7 +41,7 @@ function(berth_small name)
 endfunction()
 
 # berth_library(runtime_os [SMALL] SOURCES a.cpp … [LINK public libraries …] [PRIVATE libraries …])
-# One static library per folder; its link list is the dependency rule (tests/layers.cmake checks the includes).
+# One static library per folder; its link list is the dependency rule (tests/layers/layers.py checks the includes).
 function(berth_library name)
   cmake_parse_arguments(ARG "SMALL" "" "SOURCES;LINK;PRIVATE" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
