@@ -40,6 +40,14 @@ function(berth_small name)
   target_compile_options(${name} PRIVATE $<$<AND:$<BOOL:${BERTH_HARDEN}>,$<CONFIG:Release>>:-Os>)
 endfunction()
 
+# In the build that is packaged, what the linker took from where is written to maps/NAME.map: packaging/sbom.py reads it.
+function(berth_link_map name)
+  if(BERTH_PACKAGE)
+    file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/maps)
+    target_link_options(${name} PRIVATE -Wl,-Map=${CMAKE_BINARY_DIR}/maps/${name}.map)
+  endif()
+endfunction()
+
 # berth_library(runtime_os [SMALL] SOURCES a.cpp … [LINK public libraries …] [PRIVATE libraries …])
 # One static library per folder; its link list is the dependency rule (tests/layers/layers.py checks the includes).
 function(berth_library name)
@@ -61,6 +69,7 @@ function(berth_program name)
     berth_small(${name})
   endif()
   target_link_libraries(${name} PRIVATE berth_options ${ARG_LINK})
+  berth_link_map(${name})
 endfunction()
 
 # berth_module(berth_git SOURCES … LINK …): loaded when it is needed (runtime/os/module.hpp); it lies in lib/berth beside
@@ -70,6 +79,7 @@ function(berth_module name)
   add_library(${name} MODULE ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE berth_options ${ARG_LINK})
   set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/berth CXX_VISIBILITY_PRESET hidden)
+  berth_link_map(${name})
 endfunction()
 
 # berth_test(runtime_os SOURCES a_test.cpp … LINK …): one doctest program per folder, run as one ctest test.
