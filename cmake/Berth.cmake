@@ -83,6 +83,7 @@ function(berth_module name)
 endfunction()
 
 # berth_test(runtime_os SOURCES a_test.cpp … LINK …): one doctest program per folder, run as one ctest test.
+# Labels: `threads`, run under the thread sanitizer as well; `slow`, more than ten seconds, left out by check --quick.
 function(berth_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LINK;LABELS" ${ARGN})
   add_executable(test_${name} ${ARG_SOURCES})

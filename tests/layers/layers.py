@@ -192,10 +192,9 @@ class Checker:
         self.read_links()
         if not any((self.root / top).is_dir() for top in ("runtime", "agent")):
             self.complain(self.root, 0, "no sources here")
-        for file in sorted(self.root.glob("*/**/*")):
-            name = file.relative_to(self.root).as_posix()
-            if name.startswith(("agent/", "runtime/", "tests/")) and file.suffix in (".cpp", ".hpp", ".h", ".c"):
-                self.check_file(name, file.read_text(encoding="utf-8"))
+        for file in sorted(file for top in ("agent", "runtime", "tests") for file in (self.root / top).rglob("*")):
+            if file.suffix in (".cpp", ".hpp", ".h", ".c"):
+                self.check_file(file.relative_to(self.root).as_posix(), file.read_text(encoding="utf-8"))
         for library, users in self.library_users.items():
             most = LIBRARIES[library][1]
             files = sorted({name for name, _ in users})
