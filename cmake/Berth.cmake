@@ -40,8 +40,16 @@ function(berth_small name)
   target_compile_options(${name} PRIVATE $<$<AND:$<BOOL:${BERTH_HARDEN}>,$<CONFIG:Release>>:-Os>)
 endfunction()
 
+# In the build that is packaged, what the linker took from where is written to maps/NAME.map: packaging/sbom.py reads it.
+function(berth_link_map name)
+  if(BERTH_PACKAGE)
+    file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/maps)
+    target_link_options(${name} PRIVATE -Wl,-Map=${CMAKE_BINARY_DIR}/maps/${name}.map)
+  endif()
+endfunction()
+
 # berth_library(runtime_os [SMALL] SOURCES a.cpp … [LINK public libraries …] [PRIVATE libraries …])
-# One static library per folder; its link list is the dependency rule (tests/layers.cmake checks the includes).
+# One static library per folder; its link list is the dependency rule (tests/layers/layers.py checks the includes).
 function(berth_library name)
   cmake_parse_arguments(ARG "SMALL" "" "SOURCES;LINK;PRIVATE" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
@@ -61,6 +69,7 @@ function(berth_program name)
     berth_small(${name})
   endif()
   target_link_libraries(${name} PRIVATE berth_options ${ARG_LINK})
+  berth_link_map(${name})
 endfunction()
 
 # berth_module(berth_git SOURCES … LINK …): loaded when it is needed (runtime/os/module.hpp); it lies in lib/berth beside
@@ -70,9 +79,11 @@ function(berth_module name)
   add_library(${name} MODULE ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE berth_options ${ARG_LINK})
   set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/berth CXX_VISIBILITY_PRESET hidden)
+  berth_link_map(${name})
 endfunction()
 
 # berth_test(runtime_os SOURCES a_test.cpp … LINK …): one doctest program per folder, run as one ctest test.
+# Labels: `threads`, run under the thread sanitizer as well; `slow`, more than ten seconds, left out by check --quick.
 function(berth_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LINK;LABELS" ${ARGN})
   add_executable(test_${name} ${ARG_SOURCES})

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <string_view>
 
 #include "agent/model/ending.hpp"
@@ -42,7 +43,7 @@ std::uint32_t cpus(const std::string& flag, const std::string& text) {
   const double milli = thousandths ? value : value * 1000;
   if (error != std::errc() || end != number.data() + number.size() || !(milli >= 0 && milli <= 1e9))
     refuse(flag, text, "is not a number of CPUs", "write for example 2, 0.5 or 250m");
-  return static_cast<std::uint32_t>(milli + 0.5);
+  return static_cast<std::uint32_t>(std::lround(milli));
 }
 
 ByteSize size(const std::string& flag, const std::string& text) {

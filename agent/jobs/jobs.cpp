@@ -71,8 +71,8 @@ Jobs::Places Jobs::places_for(const std::vector<store::NewJob>& jobs) {
   return Places(places_, uid, jobs.size());
 }
 
-// The place in the queue's order of a job that would start at once, taken while it is being submitted, so that its start
-// goes on record with it: one wait for the disk instead of two. It is given to the job, or back.
+// The place in the queue's order of a job that would start at once, taken while it is being submitted, so that its
+// start goes on record with it: one wait for the disk instead of two. It is given to the job, or back.
 class Jobs::Turn {
  public:
   // Takes one where the job would be the next to start. Devices are given to jobs that are on record only.

@@ -119,7 +119,8 @@ std::string to_words(microseconds duration) {
   if (micros < 1'000'000) return std::to_string(micros / 1000) + " ms";
   if (micros < 60'000'000) {
     std::array<char, 32> text{};
-    std::snprintf(text.data(), text.size(), "%.1f seconds", static_cast<double>(micros / 100'000) / 10);
+    const auto tenths = micros / 100'000;
+    std::snprintf(text.data(), text.size(), "%.1f seconds", static_cast<double>(tenths) / 10);
     return text.data();
   }
   const auto seconds = micros / 1'000'000;

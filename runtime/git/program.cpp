@@ -44,7 +44,7 @@ class Program {
   explicit Program(std::string directory) : program_(find_git()), directory_(std::move(directory)) {
     // Each filter that is configured anywhere, since none can be switched off for all.
     const auto names = ask({"config", "--name-only", "-z", "--get-regexp", "^filter\\."}).value_or("");
-    for (auto key : split(names, '\0')) {
+    for (const auto& key : split(names, '\0')) {
       const auto dot = key.rfind('.');
       if (dot == std::string::npos || key.find('=') != std::string::npos) continue;
       const auto filter = key.substr(0, dot);

@@ -107,7 +107,7 @@ void Mask::link(const std::vector<std::uint32_t>& parents) {
     auto& state = states_[id];
     if (state.depth > 1)
       state.fail = next(states_[parents[id]].fail, static_cast<unsigned char>(state.byte)) & 0xffffff;
-    state.hidden = std::max(state.hidden, states_[state.fail].hidden);
+    if (const auto& shorter = states_[state.fail]; shorter.hidden > state.hidden) state.hidden = shorter.hidden;
   }
 }
 

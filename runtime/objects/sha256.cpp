@@ -1,5 +1,5 @@
-#define OPENSSL_SUPPRESS_DEPRECATED  // the low-level functions need no providers, hence no loading at run \
-                                     // time
+// The low-level functions need no providers, hence no loading at run time.
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "runtime/objects/sha256.hpp"
 
 #include <openssl/sha.h>

@@ -185,6 +185,19 @@ pid_t fork_into_cgroup(int cgroup) {
   return unknown ? fork_moved_into(cgroup) : -1;
 }
 
+namespace {
+
+// vfork() returns twice on one stack, and what the parent keeps in registers meanwhile need not survive the child:
+// nothing but the plan is alive here.
+[[gnu::noinline]] pid_t start_child(const ChildPlan& plan) {
+  const int cgroup = plan.options->cgroup;
+  const pid_t pid = cgroup >= 0 ? fork_into_cgroup(cgroup) : ::vfork();
+  if (pid == 0) child(plan);
+  return pid;
+}
+
+}  // namespace
+
 Child spawn(const SpawnOptions& options) {
   auto arguments = pointers(options.arguments);
   auto environment = pointers(options.environment);
@@ -196,8 +209,7 @@ Child spawn(const SpawnOptions& options) {
   sigset_t before;
   sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  const pid_t pid = options.cgroup >= 0 ? fork_into_cgroup(options.cgroup) : ::vfork();
-  if (pid == 0) child(plan);
+  const pid_t pid = start_child(plan);
   const int fork_error = errno;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (pid < 0) {

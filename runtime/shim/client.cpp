@@ -60,8 +60,8 @@ std::optional<Ended> read_ended(const std::string& directory, const Seal& seal, 
   return read_contract(join(directory, file), read);
 }
 
-// What a supervisor that is no more had written whole, and synced, before it could give it its name, or before that name
-// came to the disk. Anything else there is not an ending yet.
+// What a supervisor that is no more had written whole, and synced, before it could give it its name, or before that
+// name came to the disk. Anything else there is not an ending yet.
 std::optional<Ended> read_unnamed(const std::string& directory, const Seal& seal) {
   try {
     return read_ended(directory, seal, kEndingReserve);

@@ -14,9 +14,9 @@
 //                seconds on the second. Its path is in the job's environment as BERTH_STOP_REASON.
 //   log          the job's standard output and error; log.index its (offset, time) index (runtime/logs)
 //   ending.json  by the shim when the whole tree is gone (Ended): synced as ending.part, then renamed
-//   ending.part  the disk space for it, taken before the job starts, so that a full disk does not lose the ending. Where
-//                nobody holds the claim, a whole ending here counts like ending.json: the name may not have come to
-//                the disk
+//   ending.part  the disk space for it, taken before the job starts, so that a full disk does not lose the ending.
+//                Where nobody holds the claim, a whole ending here counts like ending.json: the name may not have
+//                come to the disk
 //   upper, overlay-work, tree, tmp   the job's tree, where the launch asks for an overlay
 //   environment/upper, environment/work   what the job changes of its environment (Protection)
 //

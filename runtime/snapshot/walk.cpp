@@ -357,7 +357,7 @@ class Walk {
   void unreadable(Directory& here, std::string_view name) {
     const auto path = path_ + std::string(name);
     const auto error = errno_error(errno, "read", printable(path));
-    const auto why = error.message();
+    const auto& why = error.message();
     problem(here, path, "cannot be read: " + why.substr(std::min(why.rfind(": ") + 2, why.size())),
             Error(error.code(), why, "make it readable, or leave it out by an entry in " + ignore_file()));
   }

@@ -22,16 +22,17 @@ AGENT_ROWS = [
     ["gpus", "disk"],
     ["drivers"],
     ["jobs"],
-    ["workspace", "api"],
+    ["api"],
     ["daemon"],
 ]
 # What the rows would allow, but a folder must do without.
 PURE = {"agent/model": {"runtime/base"}, "agent/queue": {"runtime/base", "agent/model"}}
 WITHOUT_ASIO = {"runtime/base", "runtime/os", "runtime/shim", "runtime/git", "agent/model", "agent/queue"}
 CLI = {f"runtime/{folder}" for folder in ("base", "os", "async", "http", "objects", "docker", "snapshot", "git")} | {
-    "agent/model", "agent/jobfile", "agent/api"}
-# The command line may use the API's shapes, not its server.
-CLI_HEADERS_OF_API = re.compile(r"agent/api/(wire|shapes|paths)\w*(/\w+)?\.hpp")
+    "agent/model", "agent/jobfile"}
+# Of the folder that is for Asio they may use this alone: what runs `git` runs it as every other tool.
+TOOL_HEADER = "runtime/async/tool.hpp"
+TOOL_USERS = {"runtime/shim", "runtime/git"}
 
 # C libraries: the folder that may see the header, and in how many files.
 LIBRARIES = {
@@ -101,6 +102,10 @@ def json_reads(code):
             yield match.start()
     for match in JSON_LITERAL.finditer(code):
         yield match.start()
+
+
+def of_library(header, library):
+    return header == library or header.startswith((library + ".", library + "/"))
 
 
 def matching_brace(text, at):
@@ -187,10 +192,9 @@ class Checker:
         self.read_links()
         if not any((self.root / top).is_dir() for top in ("runtime", "agent")):
             self.complain(self.root, 0, "no sources here")
-        for file in sorted(self.root.glob("*/**/*")):
-            name = file.relative_to(self.root).as_posix()
-            if name.startswith(("agent/", "runtime/", "tests/")) and file.suffix in (".cpp", ".hpp", ".h", ".c"):
-                self.check_file(name, file.read_text(encoding="utf-8"))
+        for file in sorted(file for top in ("agent", "runtime", "tests") for file in (self.root / top).rglob("*")):
+            if file.suffix in (".cpp", ".hpp", ".h", ".c"):
+                self.check_file(file.relative_to(self.root).as_posix(), file.read_text(encoding="utf-8"))
         for library, users in self.library_users.items():
             most = LIBRARIES[library][1]
             files = sorted({name for name, _ in users})
@@ -264,7 +268,7 @@ class Checker:
         if folder in WITHOUT_ASIO and header.startswith("boost/asio"):
             self.complain(name, line, f"{folder} does without Asio")
         for library, (home, _) in LIBRARIES.items():
-            if header == library or header.startswith((library + ".", library + "/")):
+            if of_library(header, library):
                 if not name.startswith("tests/"):
                     self.library_users[library].append((name, line))
                     if home is not None and folder != home:
@@ -274,17 +278,33 @@ class Checker:
             return
         if used.group() not in self.allowed[folder]:
             self.complain(name, line, f"{folder} must not include {header}")
-        elif folder == "agent/cli" and used.group() == "agent/api" and not CLI_HEADERS_OF_API.match(header):
-            self.complain(name, line, f"{folder} may use only the wire shapes of agent/api, not {header}")
         elif folder in self.reach and used.group() not in self.reach[folder]:
             self.complain(name, line, f"includes {header}, but {folder}/CMakeLists.txt does not link it")
-        # What runs `git` runs it as every other tool.
-        if folder in ("runtime/shim", "runtime/git") and used.group() == "runtime/async" and header != "runtime/async/tool.hpp":
+        if folder in TOOL_USERS and used.group() == "runtime/async" and header != TOOL_HEADER:
             self.complain(name, line, f"{folder} does without Asio, so without {used.group()}")
 
 
+def ghosts(root):
+    """The rules that name a folder, a file or a library that is not there: they keep nobody from anything."""
+    root = pathlib.Path(root)
+    named = {folder for top, rows in (("runtime", RUNTIME_ROWS), ("agent", AGENT_ROWS)) for row in rows
+             for folder in (f"{top}/{name}" for name in row)}
+    named |= {folder for pure in PURE.items() for folder in (pure[0], *pure[1])} | CLI | WITHOUT_ASIO | TOOL_USERS
+    named |= {home for home, _ in LIBRARIES.values() if home}
+    there = {file.relative_to(root).as_posix(): file for top in ("runtime", "agent")
+             for file in (root / top).rglob("*") if file.suffix in (".cpp", ".hpp", ".h", ".c")}
+    for folder in sorted(named - {"/".join(name.split("/")[:2]) for name in there}):
+        yield f"layers.py has a rule for {folder}, where no sources are"
+    for name in sorted({JSON_READER, TOOL_HEADER, *JOB_WRITERS} - set(there)):
+        yield f"layers.py has a rule for {name}, which is not there"
+    included = {header for file in there.values() for _, header in INCLUDE.findall(file.read_text(encoding="utf-8"))}
+    for library in LIBRARIES:
+        if not any(of_library(header, library) for header in included):
+            yield f"layers.py has a rule for <{library}>, which nobody includes"
+
+
 def main():
-    violations = Checker(sys.argv[1]).run()
+    violations = Checker(sys.argv[1]).run() + list(ghosts(sys.argv[1]))
     for violation in violations:
         print(violation)
     print(f"layers: {len(violations)} violations")

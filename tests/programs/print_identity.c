@@ -1,9 +1,9 @@
 /* print_identity FILE: who this process is, and whether it can read FILE. */
+#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <stdio.h>
 #include <string.h>
-#include <errno.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>

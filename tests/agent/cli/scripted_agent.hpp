@@ -2,6 +2,7 @@
 
 // An agent that answers what it is told to, one request after the other, and keeps what it was asked.
 
+#include <doctest/doctest.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -30,7 +31,7 @@ class ScriptedAgent {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::strcpy(address.sun_path, socket().c_str());
-    ::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    REQUIRE(::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
     ::listen(listener_.get(), 8);
     thread_ = std::thread([this] { serve(); });
   }

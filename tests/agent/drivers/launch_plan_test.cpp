@@ -220,7 +220,8 @@ TEST_CASE("an end for want of memory is told as such, unless it succeeded or was
   CHECK(drivers::ending_of(ended, asked.request, asked.canceled_by) == model::Ending(model::Exited{0}));
   ended.outcome = os::Exit{true, SIGKILL};
   ended.stopped_because = shim::kStoppedShutdown;
-  CHECK(drivers::ending_of(ended, asked.request, asked.canceled_by) == model::Ending(model::Preempted{model::Preempted::Cause::shutdown}));
+  CHECK(drivers::ending_of(ended, asked.request, asked.canceled_by) ==
+        model::Ending(model::Preempted{model::Preempted::Cause::shutdown}));
 }
 
 TEST_CASE("endings: a stop by Berth wins over the signal it was done with") {
@@ -233,12 +234,14 @@ TEST_CASE("endings: a stop by Berth wins over the signal it was done with") {
   ended.stopped_because = "canceled";
   CHECK(drivers::ending_of(ended, asked.request, asked.canceled_by) == model::Ending(model::Canceled{"ada"}));
   ended.stopped_because = "timed_out";
-  CHECK(drivers::ending_of(ended, asked.request, asked.canceled_by) == model::Ending(model::TimedOut{std::chrono::seconds(9)}));
+  CHECK(drivers::ending_of(ended, asked.request, asked.canceled_by) ==
+        model::Ending(model::TimedOut{std::chrono::seconds(9)}));
   ended.stopped_because.clear();
   ended.outcome = os::Exit{false, 3};
   CHECK(drivers::ending_of(ended, asked.request, asked.canceled_by) == model::Ending(model::Exited{3}));
   ended.outcome = shim::NotStarted{127, "no such command"};
-  CHECK(drivers::ending_of(ended, asked.request, asked.canceled_by) == model::Ending(model::StartFailed{127, "no such command"}));
+  CHECK(drivers::ending_of(ended, asked.request, asked.canceled_by) ==
+        model::Ending(model::StartFailed{127, "no such command"}));
 }
 
 TEST_CASE("what is secret of a launch is apart from it") {

@@ -51,14 +51,22 @@ static int write_statement(FILE* file) {
   const char* c = word();
   const char* d = word();
   switch (draw() % 8) {
-    case 0: return fprintf(file, "def %s_%s(%s, %s=None):\n", a, b, c, d);
-    case 1: return fprintf(file, "    %s = self.%s(%s, %s)\n", a, b, c, d);
-    case 2: return fprintf(file, "        return %s.%s(%s[%s])\n", a, b, c, d);
-    case 3: return fprintf(file, "    for %s in %s.%s(%s):\n", a, b, c, d);
-    case 4: return fprintf(file, "from %s.%s import %s_%s\n", a, b, c, d);
-    case 5: return fprintf(file, "    # the %s of %s before %s and %s\n", a, b, c, d);
-    case 6: return fprintf(file, "    assert %s.%s == %s.%s\n", a, b, c, d);
-    default: return fprintf(file, "    log.info(\"%s %s %s %s\")\n", a, b, c, d);
+    case 0:
+      return fprintf(file, "def %s_%s(%s, %s=None):\n", a, b, c, d);
+    case 1:
+      return fprintf(file, "    %s = self.%s(%s, %s)\n", a, b, c, d);
+    case 2:
+      return fprintf(file, "        return %s.%s(%s[%s])\n", a, b, c, d);
+    case 3:
+      return fprintf(file, "    for %s in %s.%s(%s):\n", a, b, c, d);
+    case 4:
+      return fprintf(file, "from %s.%s import %s_%s\n", a, b, c, d);
+    case 5:
+      return fprintf(file, "    # the %s of %s before %s and %s\n", a, b, c, d);
+    case 6:
+      return fprintf(file, "    assert %s.%s == %s.%s\n", a, b, c, d);
+    default:
+      return fprintf(file, "    log.info(\"%s %s %s %s\")\n", a, b, c, d);
   }
 }
 
@@ -85,7 +93,8 @@ static void make_code(const char* root, int count, long bytes, uint64_t seed) {
 // Bell-shaped with a spread of about 0.02: exponents compress, mantissas do not.
 static float weight(void) {
   const uint64_t bits = draw();
-  const float sum = (float)(bits & 0xffff) + (float)(bits >> 16 & 0xffff) + (float)(bits >> 32 & 0xffff) + (float)(bits >> 48);
+  const float sum =
+      (float)(bits & 0xffff) + (float)(bits >> 16 & 0xffff) + (float)(bits >> 32 & 0xffff) + (float)(bits >> 48);
   return (sum / 65536.0F - 2.0F + (float)(draw() & 0xffffff) * 1e-12F) * 0.035F;
 }
 

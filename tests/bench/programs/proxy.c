@@ -76,11 +76,14 @@ static void take_line(struct Connection* c) {
       c->left = strtoll(c->line, NULL, 16);
       c->where = c->left > 0 ? chunk_data : trailer;
       break;
-    case chunk_end: c->where = chunk_size; break;
+    case chunk_end:
+      c->where = chunk_size;
+      break;
     case trailer:
       if (c->line_length == 0) c->where = head;
       break;
-    default: break;
+    default:
+      break;
   }
   c->line_length = 0;
 }

@@ -52,7 +52,7 @@ TEST_CASE("a builder that is killed costs one build and leaves nothing") {
       Waiting waiting;
       std::optional<berth::Error> failure;
       agent.jobs.spawn([&]() -> Task<> { failure = co_await failure_of(agent.builds, recipe); });
-      const auto begun = static_cast<std::size_t>(times + 1);
+      const auto begun = static_cast<std::size_t>(times) + 1;
       co_await until("it has begun", [&] { return lines_of(place.mark("begun")).size() == begun; });
       const auto launch = os::join(settings.directory, digest_of(recipe).hex() + "/build");
       const auto started = berth::shim::started_from_text(os::read_file(launch + "/started.json"));

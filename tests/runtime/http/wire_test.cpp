@@ -55,9 +55,10 @@ class Listener {
 };
 
 Client client_of(const Listener& listener, Client::Options options) {
-  return Client(
-      [port = listener.port, patience = options.patience] { return connect_tcp("127.0.0.1", port, patience); },
-      std::move(options));
+  auto connect = [port = listener.port, patience = options.patience] {
+    return connect_tcp("127.0.0.1", port, patience);
+  };
+  return Client(std::move(connect), std::move(options));
 }
 
 }  // namespace

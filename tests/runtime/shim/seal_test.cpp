@@ -34,7 +34,7 @@ TEST_CASE("what was written by another, or changed, is not genuine") {
     CHECK(!is_genuine(sealed(ending_text(), other), seal));
     CHECK(!is_genuine("", seal));
     auto changed = text;
-    changed[changed.find("3")] = '0';
+    changed[changed.find('3')] = '0';
     CHECK(!is_genuine(changed, seal));
     CHECK(!is_genuine(text + "\n", seal));
     CHECK(!is_genuine(text.substr(1), seal));

@@ -68,8 +68,8 @@ TEST_CASE("a scan finds files, links, empty directories and the executable bit")
 TEST_CASE("equal trees in different places have the same id") {
   const os::TempDir one;
   const os::TempDir two;
-  RandomTree(one.path(), 3);
-  RandomTree(two.path(), 3);
+  const RandomTree first(one.path(), 3);
+  const RandomTree second(two.path(), 3);
   CHECK(scan(one.path(), {}).manifest == scan(two.path(), {}).manifest);
 }
 
