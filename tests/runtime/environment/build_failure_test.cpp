@@ -23,10 +23,10 @@ bool says(const berth::Error& error, const std::string& text) {
 TEST_CASE("the last complaint of a tool is told, without what came before and how it was painted") {
   CHECK(environment::error_summary("Collecting a\n\x1b[31mERROR: no a\x1b[0m\n\nERROR: No matching distribution\n") ==
         "ERROR: no a; ERROR: No matching distribution");
-  CHECK(
-      environment::error_summary("Using CPython 3.11\n  × No solution found when resolving dependencies:\n  ╰─▶ Because a "
-                              "was not found\n      we cannot\n") ==
-      "× No solution found when resolving dependencies: ╰─▶ Because a was not found we cannot");
+  CHECK(environment::error_summary(
+            "Using CPython 3.11\n  × No solution found when resolving dependencies:\n  ╰─▶ Because a "
+            "was not found\n      we cannot\n") ==
+        "× No solution found when resolving dependencies: ╰─▶ Because a was not found we cannot");
   CHECK(environment::error_summary("10%\r50%\r100% done\nbye\n") == "100% done bye");
   CHECK(environment::error_summary("").empty());
   CHECK(environment::error_summary("a\nb\nc\nd\n") == "b c d");
