@@ -18,6 +18,8 @@ constexpr JsonBounds kLockBounds{.bytes = 1U << 20, .values = 100'000, .depth = 
 
 std::string_view name(EnvironmentRequest::Kind kind) { return kNames[static_cast<std::size_t>(kind)]; }
 
+std::span<const std::string_view> names_of(EnvironmentRequest::Kind) { return kNames; }
+
 std::optional<EnvironmentRequest::Kind> parse_environment_kind(std::string_view name) {
   const auto* found = std::find(kNames.begin(), kNames.end(), name);
   if (found == kNames.end()) return std::nullopt;
