@@ -89,8 +89,10 @@ std::string with_schemas(std::string_view document) {
   const auto end = document.find(kComponents);
   auto kept = document.substr(0, end == std::string_view::npos ? document.size() : end + 1);
   if (const auto remark = kept.rfind(kRemark); remark != std::string_view::npos) kept = kept.substr(0, remark);
-  auto out = std::string(kept) + kRemark + "components:\n  schemas:\n";
-  write_yaml(out, api_schemas(), "    ");
+  auto out = std::string(kept) + kRemark + "components:\n";
+  const Json error{{"description", "It failed."},
+                   {"content", {{"application/json", {{"schema", {{"$ref", "#/components/schemas/Error"}}}}}}}};
+  write_yaml(out, {{"responses", {{"Error", error}}}, {"schemas", api_schemas()}}, "  ");
   return out;
 }
 

@@ -118,7 +118,7 @@ class Reader final : public Fields {
     name_ = name;
     const auto found = object_->find(name);
     if (found != object_->end()) {
-      know(name);
+      if (unknown_ == Unknown::refused) known_.push_back(name);
       at_ = &*found;
       if (!at_->is_null()) return true;
     }
@@ -127,7 +127,7 @@ class Reader final : public Fields {
   }
 
   void know(const char* name) override {
-    if (unknown_ == Unknown::refused) known_.push_back(name);
+    if (unknown_ == Unknown::refused && object_->contains(name)) known_.push_back(name);
   }
 
   void visit_text(std::string& text) override {
