@@ -21,7 +21,7 @@ void describe(Fields& fields, ImageDisk& disk) {
 }
 
 void describe(Fields& fields, DiskUse& use) {
-  fields.named("DiskUse", "What Berth keeps on the disk, in bytes.", true);
+  fields.answered("DiskUse", "What Berth keeps on the disk, in bytes.");
   fields.field("free_bytes", use.free, "Where the state directory is.");
   fields.field("total_bytes", use.total, "There.");
   fields.field("kept_bytes", use.kept, "All that Berth keeps there.");
@@ -47,7 +47,7 @@ void describe_amount(Fields& fields, CleaningReport::Amount& amount) {
 }  // namespace
 
 void describe(Fields& fields, CleaningReport::Amount& amount) {
-  fields.named("Amount", "So many things of so many bytes.", true);
+  fields.answered("Amount", "So many things of so many bytes.");
   describe_amount(fields, amount);
 }
 
@@ -73,7 +73,7 @@ void describe(Fields& fields, CleaningReport::Item& item) {
 }
 
 void describe(Fields& fields, CleaningReport& report) {
-  fields.named("CleaningReport", "What was given back, or would be.", true);
+  fields.answered("CleaningReport", "What was given back, or would be.");
   fields.field("dry_run", report.dry_run, "Nothing was.");
   fields.field("bytes", report.bytes, "Of all items, as reckoned before.");
   fields.field("remarks", report.remarks, "Why something has to go, or nothing.");

@@ -62,7 +62,7 @@ void describe(Fields& fields, Lost& ending) {
 }
 
 void describe(Fields& fields, Ending& ending) {
-  fields.named("Ending", "What ended a job or an attempt, told apart by its kind.", true);
+  fields.answered("Ending", "What ended a job or an attempt, told apart by its kind.");
   fields.tagged("kind", ending, ending_kinds());
 }
 

@@ -18,12 +18,12 @@ void describe_environment(Fields& fields, Environment& environment) {
 }  // namespace
 
 void describe(Fields& fields, Environment& environment) {
-  fields.named("Environment", "An environment that was made for jobs.", true);
+  fields.answered("Environment", "An environment that was made for jobs.");
   describe_environment(fields, environment);
 }
 
 void describe(Fields& fields, EnvironmentBuild& build) {
-  fields.named("EnvironmentBuild", "An environment that is being made.", true);
+  fields.answered("EnvironmentBuild", "An environment that is being made.");
   fields.field("digest", build.digest, "Its name.", {.required = true});
   fields.field("words", build.words, "For people.");
   fields.field("running", build.running, "Else it waits for its turn.");
@@ -31,13 +31,13 @@ void describe(Fields& fields, EnvironmentBuild& build) {
 }
 
 void describe(Fields& fields, EnvironmentList& list) {
-  fields.named("EnvironmentList", "Environments that were made for jobs.", true);
+  fields.answered("EnvironmentList", "Environments that were made for jobs.");
   fields.field("environments", list.environments, "Those there are.", {.required = true});
   fields.field("building", list.building, "Those that are being made.", {.required = true});
 }
 
 void describe(Fields& fields, EnvironmentPage& page) {
-  fields.named("EnvironmentPage", "An environment, with all that is known of it.", true);
+  fields.answered("EnvironmentPage", "An environment, with all that is known of it.");
   describe_environment(fields, page.environment);
   fields.field("record", JsonText{page.record}, "Interpreter, version, packages.");
   fields.field("lock", JsonText{page.lock}, "Exactly what it consists of, for an environment of kind lock.");
@@ -51,12 +51,12 @@ void describe(Fields& fields, EnvironmentMade& made) {
 }
 
 void describe(Fields& fields, BuildOutput& output) {
-  fields.named("BuildOutput", "A piece of what a build prints.", true);
+  fields.answered("BuildOutput", "A piece of what a build prints.");
   fields.field("output", output.output, "As it is, but for the secrets in it.");
 }
 
 void describe(Fields& fields, BuildResult& result) {
-  fields.named("BuildResult", "What making an environment came to.", true);
+  fields.answered("BuildResult", "What making an environment came to.");
   fields.field("environment", result.environment, "What was made.", {.required = true});
 }
 

@@ -10,8 +10,8 @@ Event told(model::Event event) {
 }
 
 void describe(Fields& fields, Event& told) {
-  fields.named("Event", "A step of a job's life, or what was changed or removed of it. What does not apply is null.",
-               true);
+  fields.answered("Event",
+                  "A step of a job's life, or what was changed or removed of it. What does not apply is null.");
   auto& event = told.event;
   fields.field("sequence", event.sequence, "Its number: later ones have higher numbers, and none is given twice.");
   fields.field("time", event.time, "When it was recorded.", {.required = true});
@@ -29,14 +29,14 @@ void describe(Fields& fields, Event& told) {
 }
 
 void describe(Fields& fields, MissingEvents& missing) {
-  fields.named("MissingEvents", "Whose events are not all kept any more.", true);
+  fields.answered("MissingEvents", "Whose events are not all kept any more.");
   fields.field("uid", missing.uid, "Whose.");
   fields.field("user", missing.user, "That user's name.");
   fields.field("up_to", missing.up_to, "The last sequence that may be missing.");
 }
 
 void describe(Fields& fields, EventPage& page) {
-  fields.named("EventPage", "Events in order.", true);
+  fields.answered("EventPage", "Events in order.");
   fields.field("next", page.next, "What to give as `after` next.");
   fields.field("missing", page.missing, "Of an answer to `after`: what is not told of the time since then.",
                {.required = true});

@@ -12,7 +12,7 @@ void describe(Fields& fields, Gpu::Mig& mig) {
 }
 
 void describe(Fields& fields, Gpu& gpu) {
-  fields.named("Gpu", "A GPU, or an instance of one, as it was last looked at.", true);
+  fields.answered("Gpu", "A GPU, or an instance of one, as it was last looked at.");
   fields.field("uuid", gpu.uuid, "Its name for ever.");
   fields.field("index", gpu.index, "Its number.");
   fields.field("label", gpu.label, "For people, such as \"GPU 3\".");
@@ -28,14 +28,14 @@ void describe(Fields& fields, Gpu& gpu) {
 }
 
 void describe(Fields& fields, Nvidia& nvidia) {
-  fields.named("Nvidia", "NVIDIA's driver.", true);
+  fields.answered("Nvidia", "NVIDIA's driver.");
   fields.field("driver", nvidia.driver, "Its version; null without.");
   fields.field("cuda", nvidia.cuda, "The newest CUDA that it runs.");
   fields.field("notes", nvidia.notes, "Why there are no GPUs, and what could not be found out.");
 }
 
 void describe(Fields& fields, Gpus& gpus) {
-  fields.named("Gpus", "GPUs of the node.", true);
+  fields.answered("Gpus", "GPUs of the node.");
   fields.field("gpus", gpus.gpus, "In the order of their numbers.");
   fields.field("nvidia", gpus.nvidia, "The driver.");
 }

@@ -10,7 +10,7 @@ namespace berth::model {
 using std::chrono::milliseconds;
 
 void describe(Fields& fields, EnvironmentChanges& changes) {
-  fields.named("EnvironmentChanges", "What an attempt changed of its environment.", true);
+  fields.answered("EnvironmentChanges", "What an attempt changed of its environment.");
   fields.field("files", changes.files, "How many it wrote, replaced or removed; compiled Python does not count.");
   fields.field("added", changes.added, "Distributions and conda packages, such as six-1.16.0.");
   fields.field("removed", changes.removed, "Likewise.");
@@ -25,13 +25,13 @@ void describe(Fields& fields, LeftOut::Item& item) {
 }
 
 void describe(Fields& fields, LeftOut& left_out) {
-  fields.named("LeftOut", "What of an attempt's outputs is not in their snapshot as the job left it.", true);
+  fields.answered("LeftOut", "What of an attempt's outputs is not in their snapshot as the job left it.");
   fields.field("count", left_out.count, "Of all.");
   fields.field("first", left_out.first, "The first ones.");
 }
 
 void describe(Fields& fields, Removal& removal) {
-  fields.named("Removal", "When and why something was removed to give disk space back.", true);
+  fields.answered("Removal", "When and why something was removed to give disk space back.");
   fields.field("time", removal.time, "When.", {.required = true});
   fields.field("why", removal.why, "For people.");
 }
@@ -62,7 +62,7 @@ Attempt last_of(const Job& job) { return job.attempts.empty() ? Attempt{} : job.
 }  // namespace
 
 void describe(Fields& fields, Attempt& attempt) {
-  fields.named("Attempt", "One run of a job's command.", true);
+  fields.answered("Attempt", "One run of a job's command.");
   fields.field("number", attempt.number, "From 1.");
   fields.field("launch", attempt.launch, "Of the job, counted over all attempts; 0 where it never began.");
   fields.field("started", attempt.started, "When its command was started.");
@@ -137,7 +137,7 @@ void describe_waiting(Fields& fields, std::string& waiting) {
 }  // namespace
 
 void describe(Fields& fields, JobRecord& record) {
-  fields.named("Job", "The whole record of a job, for its owner and root.", true);
+  fields.answered("Job", "The whole record of a job, for its owner and root.");
   auto& job = record.job;
   describe_request(fields, job.request);
   describe_secret_names(fields, job.request);
@@ -169,7 +169,7 @@ void describe(Fields& fields, JobRecord& record) {
 
 // Of the last attempt it tells what the job as a whole shows.
 void describe(Fields& fields, JobOutline& outline) {
-  fields.named("Outline", "What everybody who may look sees of a job, and what lists tell of each.", true);
+  fields.answered("Outline", "What everybody who may look sees of a job, and what lists tell of each.");
   auto& job = outline.job;
   auto& request = job.request;
   auto last = model::last_of(job);
@@ -218,7 +218,7 @@ JobSeen job_from(const nlohmann::json& json) {
 }
 
 void describe(Fields& fields, Accepted& accepted) {
-  fields.named("Accepted", "A job that was submitted.", true);
+  fields.answered("Accepted", "A job that was submitted.");
   fields.field("id", accepted.id, "Its name.", {.required = true});
   fields.field("sequence", accepted.sequence, "The order of submission on this node.");
   fields.field("state", accepted.state, "Where it is in its life.");
@@ -226,12 +226,12 @@ void describe(Fields& fields, Accepted& accepted) {
 }
 
 void describe(Fields& fields, Submitted& submitted) {
-  fields.named("Submitted", "The jobs of a submission, in its order. They are on disk.", true);
+  fields.answered("Submitted", "The jobs of a submission, in its order. They are on disk.");
   fields.field("jobs", submitted.jobs, "One for each request.", {.required = true});
 }
 
 void describe(Fields& fields, JobList& list) {
-  fields.named("JobList", "A page of jobs.", true);
+  fields.answered("JobList", "A page of jobs.");
   fields.field("next", list.next, "What to give as `before` for the page before it; null: there is none.");
   fields.field("jobs", list.jobs, "In the order of submission, newest last, or as the queue has them.",
                {.required = true});

@@ -19,7 +19,7 @@ void describe(Fields& fields, JobCounts& counts) {
 }
 
 void describe(Fields& fields, Status& status) {
-  fields.named("Status", "The node: version, queue, capacity and what is in use, disk, health.", true);
+  fields.answered("Status", "The node: version, queue, capacity and what is in use, disk, health.");
   fields.field("name", status.name, "Of the machine.");
   fields.field("version", status.version, "Of the agent.");
   fields.field("pid", status.pid, "Of the agent.");
@@ -48,7 +48,7 @@ void describe(Fields& fields, Drain& drain) {
 }
 
 void describe(Fields& fields, JobUse& use) {
-  fields.named("JobUse", "What a running job uses.", true);
+  fields.answered("JobUse", "What a running job uses.");
   fields.field("id", use.id, "Which.");
   fields.field("launch", use.launch, "Which of its launches.");
   fields.field("cpu_us", use.cpu, "CPU time so far.");
@@ -69,7 +69,7 @@ void describe(Fields& fields, NodeUsage::Machine& machine) {
 }
 
 void describe(Fields& fields, NodeUsage& usage) {
-  fields.named("Usage", "What the running jobs and the machine use at this moment.", true);
+  fields.answered("Usage", "What the running jobs and the machine use at this moment.");
   fields.field("time", usage.time, "Which moment.");
   fields.field("monotonic_us", usage.monotonic, "The same on a clock that nobody sets.");
   fields.field("machine", usage.machine, "The machine as a whole.");
@@ -117,7 +117,7 @@ void describe(Fields& fields, DoctorFacts::Leftovers& leftovers) {
 }
 
 void describe(Fields& fields, DoctorFacts& facts) {
-  fields.named("DoctorFacts", "Facts for `berth doctor` that only the agent can tell.", true);
+  fields.answered("DoctorFacts", "Facts for `berth doctor` that only the agent can tell.");
   fields.field("version", facts.version, "Of the agent.");
   fields.field("mode", facts.mode, "As in Status.");
   fields.field("pid", facts.pid, "Of the agent.");

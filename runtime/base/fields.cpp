@@ -2,7 +2,8 @@
 
 namespace berth {
 
-void Fields::named(const char*, const char*, bool) {}
+void Fields::named(const char*, const char*) {}
+void Fields::answered(const char*, const char*) {}
 
 void Fields::visit(std::uint64_t& number, const How& how) {
   constexpr auto kMost = std::numeric_limits<std::int64_t>::max();

@@ -76,8 +76,10 @@ class Fields {
 
   bool reads() const { return way_ == Way::reads; }
 
-  // What the message is called and what it is, for documents.
-  virtual void named(const char* name, const char* about, bool answered = false);
+  // What the message is called and what it is, for documents; of an answer, which has all of its fields but those that
+  // are left out.
+  virtual void named(const char* name, const char* about);
+  virtual void answered(const char* name, const char* about);
 
   template <class T>
   void field(const char* name, T&& value, const char* about, How how = {}) {
@@ -85,6 +87,12 @@ class Fields {
     if (!enter(name, about, how, nullable, way_ == Way::writes && is_nothing(value))) return;
     visit(value, how);
     leave();
+  }
+
+  // One that is explained where the struct is, for messages that no document tells of.
+  template <class T>
+  void field(const char* name, T&& value, How how = {}) {
+    field(name, value, "", how);
   }
 
   // Follows from other fields: written, never read. `compute` is called for writing alone.
@@ -132,7 +140,7 @@ class Fields {
   struct Elements {
     virtual ~Elements() = default;
     virtual std::size_t size() const = 0;
-    virtual void append() = 0;                               // reading: one more
+    virtual void append() = 0;  // reading: one more
     virtual void visit(Fields& fields, std::size_t index) = 0;
     Element element = Element::other;
   };

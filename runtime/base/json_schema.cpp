@@ -34,10 +34,14 @@ class SchemaTeller final : public Fields {
     bool answered = false;  // with all of its fields, but for those that are left out
   };
 
-  void named(const char* name, const char* about, bool answered) override {
+  void named(const char* name, const char* about) override {
     message_->name = name;
     message_->schema["description"] = about;
-    message_->answered = answered;
+    message_->answered = false;
+  }
+  void answered(const char* name, const char* about) override {
+    named(name, about);
+    message_->answered = true;
   }
 
   // Values are visited one within the other: each leaves its schema in value_.

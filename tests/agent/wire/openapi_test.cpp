@@ -61,6 +61,18 @@ TEST_CASE("a schema tells types, bounds, names, what must be there, and refuses 
   CHECK(schemas.at("Ending").at("oneOf").size() == 13);
 }
 
+TEST_CASE("each message and each field of one is explained") {
+  for (const auto& [name, schema] : wire::api_schemas().items()) {
+    CAPTURE(name);
+    CHECK(schema.contains("description"));
+    if (!schema.contains("properties")) continue;
+    for (const auto& [field, told] : schema.at("properties").items()) {
+      CAPTURE(field);
+      CHECK((name == "Error" || !told.value("description", "").empty()));
+    }
+  }
+}
+
 TEST_CASE("the paths of a message's fields") {
   const auto paths = paths_of(wire::api_schemas(), "JobRequest");
   const std::set<std::string> all(paths.begin(), paths.end());

@@ -27,16 +27,16 @@ struct Square {
 };
 using Shape = std::variant<Circle, Square>;
 
-void describe(Fields& fields, Circle& circle) { fields.field("radius", circle.radius, "", {.least = 1, .most = 9}); }
-void describe(Fields& fields, Square& square) { fields.field("side", square.side, ""); }
+void describe(Fields& fields, Circle& circle) { fields.field("radius", circle.radius, {.least = 1, .most = 9}); }
+void describe(Fields& fields, Square& square) { fields.field("side", square.side); }
 
 struct Inner {
   bool flag = false;
   std::optional<std::uint16_t> port;
 };
 void describe(Fields& fields, Inner& inner) {
-  fields.field("flag", inner.flag, "");
-  fields.field("port", inner.port, "");
+  fields.field("flag", inner.flag);
+  fields.field("port", inner.port);
 }
 
 struct Message {
@@ -62,21 +62,21 @@ void describe(Fields& fields, Shape& shape) {
 }
 
 void describe(Fields& fields, Message& message) {
-  fields.field("text", message.text, "", {.required = true});
-  fields.field("maybe", message.maybe, "");
-  fields.field("left_out", message.left_out, "", {.left_out = true});
-  fields.field("or_null", message.or_null, "", {.or_null = true});
-  fields.field("large", message.large, "");
-  fields.field("size_bytes", message.size, "");
-  fields.field("colour", message.colour, "");
-  fields.field("lenient", message.lenient, "", {.lenient = true});
-  fields.field("took_ms", in<milliseconds>(message.took), "");
-  fields.field("list", message.list, "");
-  fields.field("map", message.map, "", {.least = 0});
-  fields.field("embedded", JsonText{message.embedded}, "");
-  fields.field("shape", message.shape, "");
+  fields.field("text", message.text, {.required = true});
+  fields.field("maybe", message.maybe);
+  fields.field("left_out", message.left_out, {.left_out = true});
+  fields.field("or_null", message.or_null, {.or_null = true});
+  fields.field("large", message.large);
+  fields.field("size_bytes", message.size);
+  fields.field("colour", message.colour);
+  fields.field("lenient", message.lenient, {.lenient = true});
+  fields.field("took_ms", in<milliseconds>(message.took));
+  fields.field("list", message.list);
+  fields.field("map", message.map, {.least = 0});
+  fields.field("embedded", JsonText{message.embedded});
+  fields.field("shape", message.shape);
   fields.object(
-      "object", [&](Fields& members) { members.field("beside", message.beside, ""); }, "");
+      "object", [&](Fields& members) { members.field("beside", message.beside); }, "");
   fields.shown(
       "twice", [&] { return 2 * message.beside; }, "");
 }
