@@ -139,8 +139,7 @@ Submission parse_submission(std::string_view text) {
 std::string accepted(const std::vector<store::Submitted>& submitted) {
   wire::Submitted answer;
   answer.jobs.reserve(submitted.size());
-  for (const auto& one : submitted)
-    answer.jobs.push_back({one.job.id, one.job.sequence, one.job.state, one.existed});
+  for (const auto& one : submitted) answer.jobs.push_back({one.job.id, one.job.sequence, one.job.state, one.existed});
   return text_of(answer);
 }
 

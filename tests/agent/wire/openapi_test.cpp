@@ -62,7 +62,8 @@ TEST_CASE("a schema tells types, bounds, names, what must be there, and refuses 
 }
 
 TEST_CASE("each message and each field of one is explained") {
-  for (const auto& [name, schema] : wire::api_schemas().items()) {
+  const auto schemas = wire::api_schemas();
+  for (const auto& [name, schema] : schemas.items()) {
     CAPTURE(name);
     CHECK(schema.contains("description"));
     if (!schema.contains("properties")) continue;
