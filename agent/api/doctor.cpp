@@ -6,11 +6,10 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
-#include "agent/api/gpu_json.hpp"
+#include "agent/api/gpu_view.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/os/beneath.hpp"
 #include "runtime/os/cgroup.hpp"
@@ -21,7 +20,6 @@
 namespace berth::api {
 namespace {
 
-using nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr std::size_t kRecordsLookedAt = 100;
@@ -51,8 +49,8 @@ bool is_settled(const std::string& path) {
   return std::chrono::system_clock::now() - changed > kSettled;
 }
 
-json words_of(const std::string& file) {
-  json words = json::array();
+std::vector<std::string> words_of(const std::string& file) {
+  std::vector<std::string> words;
   std::string word;
   for (const char c : os::read_file_if_exists(file).value_or("") + "\n") {
     if (c != ' ' && c != '\n')
@@ -63,22 +61,22 @@ json words_of(const std::string& file) {
   return words;
 }
 
-json cgroup_json(const std::string& base) {
-  if (base.empty()) return {{"base", nullptr}, {"controllers", json::array()}, {"delegated", json::array()}};
-  return {{"base", base},
-          {"controllers", words_of(os::join(base, "cgroup.controllers"))},
-          {"delegated", words_of(os::join(base, "cgroup.subtree_control"))}};
+wire::DoctorFacts::Cgroup cgroup_facts(const std::string& base) {
+  if (base.empty()) return {};
+  return {base, words_of(os::join(base, "cgroup.controllers")), words_of(os::join(base, "cgroup.subtree_control"))};
 }
 
-json state_json(const Node& node) {
+wire::DoctorFacts::State state_facts(const Node& node) {
   const auto system = os::file_system_of(node.state_dir);
-  return {{"path", node.state_dir},
-          {"file_system", system.type},
-          {"free_bytes", system.space.free},
-          {"total_bytes", system.space.total},
-          {"files_free", system.files_free},
-          {"files_total", system.files_total},
-          {"reserved_bytes", node.reserved_space.bytes()}};
+  wire::DoctorFacts::State state;
+  state.path = node.state_dir;
+  state.file_system = system.type;
+  state.free = ByteSize(system.space.free);
+  state.total = ByteSize(system.space.total);
+  state.files_free = system.files_free;
+  state.files_total = system.files_total;
+  state.reserved = node.reserved_space;
+  return state;
 }
 
 bool same_file(const std::string& a, const std::string& b) {
@@ -89,8 +87,8 @@ bool same_file(const std::string& a, const std::string& b) {
 }
 
 // Whether each job's supervisor is the program that the agent would start today.
-json supervisors_json(const Moment& moment) {
-  json out = json::array();
+std::vector<wire::DoctorFacts::Supervisor> supervisors_of(const Moment& moment) {
+  std::vector<wire::DoctorFacts::Supervisor> out;
   for (const auto& [id, launch] : moment.running) {
     const auto file = os::join(moment.jobs_directory, id + "/" + std::to_string(launch) + "/" + shim::kStartedFile);
     pid_t pid = 0;
@@ -104,14 +102,14 @@ json supervisors_json(const Moment& moment) {
     const auto program = "/proc/" + std::to_string(pid) + "/exe";
     // Of an agent that is not root the supervisor does not let its own user look into it.
     if (::access(program.c_str(), R_OK) != 0 && ::geteuid() != 0) continue;
-    out.push_back({{"job", id}, {"pid", pid}, {"outdated", !same_file(program, moment.node.shim_program)}});
+    out.push_back({id, pid, !same_file(program, moment.node.shim_program)});
   }
   return out;
 }
 
 // What launches of ended jobs have besides their logs.
-json directories_left(const Moment& moment) {
-  json left = json::array();
+std::vector<std::string> directories_left(const Moment& moment) {
+  std::vector<std::string> left;
   for (const auto& id : names_in(moment.jobs_directory)) {
     if (moment.live.contains(id)) continue;
     const auto job = os::join(moment.jobs_directory, id);
@@ -134,56 +132,58 @@ std::optional<model::JobId> job_of_group(const std::string& name) {
   return name.substr(0, dash);
 }
 
-json cgroups_left(const Moment& moment) {
-  json left = json::array();
+std::vector<wire::DoctorFacts::Group> cgroups_left(const Moment& moment) {
+  std::vector<wire::DoctorFacts::Group> left;
   const auto& base = moment.node.cgroup_base;
   std::error_code absent;
   for (const auto& entry : fs::directory_iterator(base, absent)) {
     const auto job = job_of_group(entry.path().filename());
     if (!job || moment.live.contains(*job)) continue;
     const auto group = os::Cgroup::open(entry.path());
-    if (group && is_settled(group->path()))
-      left.push_back({{"path", group->path()}, {"processes", group->processes().size()}});
+    if (group && is_settled(group->path())) left.push_back({group->path(), group->processes().size()});
   }
   return left;
 }
 
-json files_json(const Moment& moment) {
+wire::DoctorFacts files_facts(const Moment& moment) {
   rlimit files{};
   ::getrlimit(RLIMIT_NOFILE, &files);
   const auto& node = moment.node;
-  return {{"version", node.version},
-          {"mode", node.machine_agent ? "machine" : "user"},
-          {"pid", node.pid},
-          {"socket", {{"path", node.socket}, {"group", node.group}}},
-          {"state", state_json(node)},
-          {"cgroup", cgroup_json(node.cgroup_base)},
-          {"overlays", node.overlays},
-          {"environment_changes", node.environment_changes},
-          {"docker_socket", node.docker_socket},
-          {"open_files", files.rlim_cur},
-          {"supervisors", supervisors_json(moment)},
-          {"leftovers", {{"directories", directories_left(moment)}, {"cgroups", cgroups_left(moment)}}}};
+  wire::DoctorFacts facts;
+  facts.version = node.version;
+  facts.mode = node.machine_agent ? "machine" : "user";
+  facts.pid = node.pid;
+  facts.socket = {node.socket, node.group};
+  facts.state = state_facts(node);
+  facts.cgroup = cgroup_facts(node.cgroup_base);
+  facts.overlays = node.overlays;
+  facts.environment_changes = node.environment_changes;
+  facts.docker_socket = node.docker_socket;
+  facts.open_files = files.rlim_cur;
+  facts.supervisors = supervisors_of(moment);
+  facts.leftovers.directories = directories_left(moment);
+  facts.leftovers.cgroups = cgroups_left(moment);
+  return facts;
 }
 
 // The latest time in the records of the youngest jobs; a clock that is behind it has been set back.
-async::Task<json> newest_record(Services& services) {
+async::Task<std::optional<Instant>> newest_record(Services& services) {
   store::Filter filter;
   filter.limit = kRecordsLookedAt;
   auto youngest = co_await services.store.list(std::move(filter));
   const auto listed = co_await services.store.listed(std::move(youngest));
-  if (listed.empty()) co_return json(nullptr);
+  if (listed.empty()) co_return std::nullopt;
   Instant newest = listed.front().job.submitted;
   for (const auto& [job, title, bytes] : listed)
     newest = std::max({newest, job.submitted, job.finished.value_or(newest)});
-  co_return json(to_rfc3339(newest));
+  co_return newest;
 }
 
 // Of jobs that the database does not know, as after it was lost: what they wrote stays for whoever misses it.
-async::Task<json> unrecorded(Services& services, const std::string& jobs_directory) {
+async::Task<std::vector<std::string>> unrecorded(Services& services, const std::string& jobs_directory) {
   auto list = [&] { return names_in(jobs_directory); };
   const auto names = co_await async::offload(services.pool, list);
-  json unknown = json::array();
+  std::vector<std::string> unknown;
   for (const auto& name : names) {
     if (unknown.size() >= kMostUnrecorded) break;
     const auto place = os::join(jobs_directory, name);
@@ -194,25 +194,22 @@ async::Task<json> unrecorded(Services& services, const std::string& jobs_directo
 
 }  // namespace
 
-async::Task<json> doctor_json(Services& services) {
+async::Task<wire::DoctorFacts> doctor_facts(Services& services) {
   Moment moment;
   moment.node = services.node;
   moment.jobs_directory = os::parent_of(os::parent_of(services.directories.directory("any", 1)));
   for (auto& id : services.jobs.live()) moment.live.insert(std::move(id));
   moment.running = services.jobs.running();
-  auto look = [&] { return files_json(moment); };
+  auto look = [&] { return files_facts(moment); };
   auto facts = co_await async::offload(services.pool, look);
   auto unknown = co_await unrecorded(services, moment.jobs_directory);
-  facts["leftovers"]["unrecorded"] = std::move(unknown);
+  facts.leftovers.unrecorded = std::move(unknown);
   auto& gpus = services.jobs.gpus();
   co_await gpus.look_if_none();
-  facts["gpus"] = gpus_json(gpus.ledger());
-  facts["nvidia"] = nvidia_json(gpus.ledger());
-  auto newest = co_await newest_record(services);
-  facts["newest_record"] = std::move(newest);
-  const auto use = services.disk.use();
-  facts["state"]["refusal"] = use.refusal ? json(*use.refusal) : json(nullptr);
-  facts["state"]["disk_high_percent"] = services.disk.limits().high;
+  facts.gpus = told(gpus.ledger());
+  facts.newest_record = co_await newest_record(services);
+  facts.state.refusal = services.disk.use().refusal.value_or("");
+  facts.state.high = services.disk.limits().high;
   co_return facts;
 }
 

@@ -1,14 +1,13 @@
 #pragma once
 
-// What the agent knows and `berth doctor` judges, as the JSON of /v1/doctor.
-
-#include <nlohmann/json_fwd.hpp>
+// What the agent knows and `berth doctor` judges.
 
 #include "agent/api/services.hpp"
+#include "agent/wire/node.hpp"
 #include "runtime/async/task.hpp"
 
 namespace berth::api {
 
-async::Task<nlohmann::json> doctor_json(Services& services);
+async::Task<wire::DoctorFacts> doctor_facts(Services& services);
 
 }  // namespace berth::api

@@ -7,13 +7,16 @@
 #include "agent/api/services.hpp"
 #include "agent/disk/manager.hpp"
 #include "agent/jobs/environments.hpp"
-#include "agent/model/json.hpp"
+#include "agent/wire/environment.hpp"
+#include "agent/wire/json_text.hpp"
+#include "agent/wire/secrets.hpp"
 #include "runtime/async/attempt.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/async/event.hpp"
 #include "runtime/async/nursery.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/base/json.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/http/error_json.hpp"
 #include "runtime/logs/reader.hpp"
@@ -48,23 +51,18 @@ async::Task<std::vector<Entry>> as_used_by(Services& services, const Principal w
   co_return entries;
 }
 
-json entry_json(const Entry& entry) {
-  return {{"digest", entry.digest.hex()},
-          {"kind", entry.kind},
-          {"words", entry.words},
-          {"python_version", entry.python_version},
-          {"bytes", entry.bytes},
-          {"created", to_rfc3339(entry.created)},
-          {"last_used", to_rfc3339(entry.last_used)},
-          {"in_use", entry.leased},
-          {"private", entry.owner.has_value()}};
-}
-
-json build_json(const environment::Waiting::Build& build) {
-  return {{"digest", build.digest.hex()},
-          {"words", build.words},
-          {"running", build.running},
-          {"since", to_rfc3339(build.since)}};
+wire::Environment told(const Entry& entry) {
+  wire::Environment out;
+  out.digest = entry.digest;
+  out.kind = entry.kind;
+  out.words = entry.words;
+  out.python_version = entry.python_version;
+  out.bytes = ByteSize(entry.bytes);
+  out.created = entry.created;
+  out.last_used = entry.last_used;
+  out.in_use = entry.leased;
+  out.is_private = entry.owner.has_value();
+  return out;
 }
 
 // An environment tells what somebody works with: it is shown to those whose jobs were given it, or who asked for it.
@@ -96,30 +94,30 @@ async::Task<Entry> resolve(Services& services, const Principal who, const std::s
 async::Task<Response> list(Services& services, const Principal& who, Request& request) {
   const auto uid = services.access.submitter(who);
   const bool all = services.access.may_read_all(who);
-  json environments = json::array();
+  wire::EnvironmentList answer;
   auto listed = co_await services.environments.list();
   const auto entries = co_await as_used_by(services, who, std::move(listed));
   for (const auto& entry : entries)
-    if (is_shown(services, who, entry.digest, entry.owner)) environments.push_back(entry_json(entry));
-  json building = json::array();
+    if (is_shown(services, who, entry.digest, entry.owner)) answer.environments.push_back(told(entry));
   for (const auto& build : services.environments.building())
     if (services.access.may_see(who, build.owner) && (all || build.wanted_by.contains(uid)))
-      building.push_back(build_json(build));
-  co_return Response::json(json{{"environments", std::move(environments)}, {"building", std::move(building)}}.dump());
+      answer.building.push_back({build.digest, build.words, build.running, build.since});
+  co_return Response::json(text_of(answer));
 }
 
 async::Task<Response> show(Services& services, const Principal& who, Request& request) {
   const auto entry = co_await resolve(services, who, request.parameter("digest"));
-  auto out = entry_json(entry);
-  const auto record = co_await services.environments.show(entry.digest);
-  out["record"] = json_or_null(record);
-  out["lock"] = out["record"].is_object() ? out["record"].value("lock", json()) : json();
+  wire::EnvironmentPage page;
+  page.environment = told(entry);
+  page.record = co_await services.environments.show(entry.digest);
+  const auto record = json_or_null(page.record);
+  if (const auto lock = record.is_object() ? record.find("lock") : record.end(); lock != record.end())
+    page.lock = lock->dump();
   const auto viewer = services.access.viewer(who);
   const auto jobs = co_await services.store.jobs_in(entry.digest, viewer);
-  out["jobs"] = json::array();
   for (const auto job : jobs)
-    if (auto id = services.store.id_of(job)) out["jobs"].push_back(std::move(*id));
-  co_return Response::json(out.dump());
+    if (auto id = services.store.id_of(job)) page.jobs.push_back(std::move(*id));
+  co_return Response::json(text_of(page));
 }
 
 async::Task<Response> read_log(Services& services, const Principal& who, Request& request) {
@@ -142,11 +140,9 @@ async::Task<Response> remove(Services& services, const Principal& who, Request& 
   co_return Response::empty();
 }
 
-json line_of(const char* key, json value) { return json{{key, std::move(value)}}; }
-
-async::Task<> send_line(http::Stream& out, json line) {
-  auto text = line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
-  co_await out.write(text);
+async::Task<> send_line(http::Stream& out, std::string line) {
+  line += '\n';
+  co_await out.write(line);
 }
 
 // What making an environment came to, once it did.
@@ -176,14 +172,14 @@ async::Task<> send_output(http::Stream& out, Making& making, const logs::Mask& m
       for (auto piece = reader.read(offset, *buffer); piece.length > 0; piece = reader.read(offset, *buffer)) {
         offset = piece.next;
         auto shown = co_await masked_piece(masking, std::string_view(buffer->data(), piece.length), lane);
-        auto line = line_of("output", std::move(shown));
+        auto line = text_of(wire::BuildOutput{std::move(shown)});
         co_await send_line(out, std::move(line));
       }
     }
     if (last) {
       auto rest = masking.finish();
       if (rest.empty()) co_return;
-      auto line = line_of("output", std::move(rest));
+      auto line = text_of(wire::BuildOutput{std::move(rest)});
       co_return co_await send_line(out, std::move(line));
     }
     auto pause = async::sleep_for(kLookAgain);
@@ -201,12 +197,12 @@ struct Wanted {
 
 // Sizes come first: what is too large is looked into no further.
 Wanted parse_wanted(std::string_view text) {
-  model::JsonBudget budget{kMostValues};
-  auto body = model::parse_json(text, budget);
+  wire::JsonBudget budget{kMostValues};
+  auto body = wire::parse_json(text, budget);
   Wanted wanted;
-  wanted.environment = model::environment_request_from_json(body);
+  wanted.environment = wire::environment_request_from(body);
   json request{{"environment", std::move(body)}};
-  wanted.secrets = model::take_secrets(request);
+  wanted.secrets = wire::take_secrets(request);
   wanted.values = model::values_to_mask(wanted.secrets);
   return wanted;
 }
@@ -247,14 +243,13 @@ async::Task<> send_build(http::Stream& out, Services& services, environment::Spe
   if (!making.outcome) throw Cancelled();
   if (*making.outcome && (**making.outcome).ready.digest != Digest{})
     co_await services.store.note_environment((**making.outcome).ready.digest, uid);
-  json last;
+  std::string last;
   if (const auto& made = *making.outcome; !made) {
     const auto error = co_await masks.hide(made.error(), wanted->secrets, who.limit_key());
-    last = json_or_null(http::to_json(error));
+    last = http::to_json(error);
   } else {
-    last = line_of("environment", {{"digest", (*made).ready.digest.hex()},
-                                   {"image", (*made).ready.image},
-                                   {"record", json_or_null((*made).ready.record)}});
+    const auto& ready = (*made).ready;
+    last = text_of(wire::BuildResult{{ready.digest, ready.image, ready.record}});
   }
   co_await send_line(out, std::move(last));
 }

@@ -3,9 +3,11 @@
 #include "agent/api/query.hpp"
 #include "agent/api/services.hpp"
 #include "agent/api/view.hpp"
+#include "agent/wire/event.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json_fields.hpp"
 
 namespace berth::api {
 namespace {
@@ -65,7 +67,7 @@ async::Task<> wait_for_events(Services& services, Asked asked, std::uint64_t see
 
 json missing_of(const store::EventPage& page) {
   json missing = json::array();
-  for (const auto& gone : page.gone) missing.push_back({{"uid", gone.uid}, {"user", gone.user}, {"up_to", gone.up_to}});
+  for (const auto& gone : page.gone) missing.push_back(json_of(wire::MissingEvents{gone.uid, gone.user, gone.up_to}));
   return missing;
 }
 
@@ -76,7 +78,7 @@ async::Task<> send_events(http::Stream& out, const Services& services, Principal
   std::size_t told = 0;
   for (const auto& event : page.events) {
     if (told > 0) text += ',';
-    text += event_for(who, services.access, event).dump(-1, ' ', false, json::error_handler_t::replace);
+    text += dumped(event_for(who, services.access, event));
     if (++told % kRows != 0) continue;
     co_await out.write(text);
     text.clear();

@@ -1,10 +1,11 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "agent/api/gpu_json.hpp"
+#include "agent/api/gpu_view.hpp"
 #include "agent/api/services.hpp"
-#include "agent/model/json.hpp"
+#include "agent/wire/json_text.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/os/identity.hpp"
 
@@ -14,7 +15,6 @@ namespace {
 using http::Request;
 using http::Response;
 using model::Principal;
-using nlohmann::json;
 
 constexpr std::size_t kLongestReason = 200;
 
@@ -22,24 +22,25 @@ constexpr std::size_t kLongestReason = 200;
 async::Task<Response> list(Services& services, const Principal& /*who*/, Request& /*request*/) {
   auto& gpus = services.jobs.gpus();
   co_await gpus.look_in_time();
-  co_return Response::json(json{{"gpus", gpus_json(gpus.ledger())}, {"nvidia", nvidia_json(gpus.ledger())}}.dump());
+  co_return Response::json(text_of(told(gpus.ledger())));
 }
 
-std::string reason_from(const json& body) {
-  if (!body.is_object() || !body.contains("reason")) return {};
-  const auto& reason = body["reason"];
-  if (!reason.is_string() || reason.get_ref<const std::string&>().size() > kLongestReason)
+std::string reason_from(std::string_view body) {
+  if (body.empty()) return {};
+  const auto drain = message_from<wire::GpuDrain>(wire::parse_json(body), "draining a GPU", Unknown::refused);
+  if (drain.reason.size() > kLongestReason)
     throw Error(Code::invalid, "'reason' must be a text of at most " + std::to_string(kLongestReason) + " bytes");
-  return printable(reason.get_ref<const std::string&>());
+  return printable(drain.reason);
 }
 
 // The GPU and its instances that were meant, as they are now.
 Response answer(Services& services, const std::string& uuid) {
   const auto& ledger = services.jobs.gpus().ledger();
-  json meant = json::array();
+  wire::Gpus meant;
   for (const auto& gpu : ledger.gpus())
-    if (gpu.uuid == uuid || (gpu.mig && gpu.mig->parent == uuid)) meant.push_back(gpu_json(gpu, ledger));
-  return Response::json(json{{"gpus", std::move(meant)}, {"nvidia", nvidia_json(ledger)}}.dump());
+    if (gpu.uuid == uuid || (gpu.mig && gpu.mig->parent == uuid)) meant.gpus.push_back(told(gpu, ledger));
+  meant.nvidia = nvidia_told(ledger);
+  return Response::json(text_of(meant));
 }
 
 async::Task<Response> drain(Services& services, const Principal& who, Request& request) {
@@ -47,7 +48,7 @@ async::Task<Response> drain(Services& services, const Principal& who, Request& r
   const auto text = co_await request.read_body(ByteSize(1 << 16));
   gpus::Record::Drained said;
   said.by = co_await services.jobs.name_of(who);
-  said.reason = reason_from(text.empty() ? json::object() : model::parse_json(text));
+  said.reason = reason_from(text);
   const auto uuid = co_await services.jobs.gpus().drain(std::string(request.parameter("gpu")), std::move(said));
   co_return answer(services, uuid);
 }

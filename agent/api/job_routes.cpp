@@ -6,11 +6,13 @@
 #include "agent/api/query.hpp"
 #include "agent/api/services.hpp"
 #include "agent/api/view.hpp"
-#include "agent/model/json.hpp"
-#include "agent/model/json_list.hpp"
-#include "agent/model/secrets.hpp"
+#include "agent/wire/job.hpp"
+#include "agent/wire/json_list.hpp"
+#include "agent/wire/json_text.hpp"
+#include "agent/wire/secrets.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/async/wait.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "runtime/os/identity.hpp"
 
 namespace berth::api {
@@ -38,8 +40,8 @@ async::Task<Response> large_response(Services& services, const Principal who, co
   auto job = co_await services.store.read(sequence);
   if (!job) throw Error(Code::not_found, "the job was forgotten meanwhile");
   services.jobs.complete(*job);
-  const auto shown = shown_to(who, services.access, services.jobs, *job);
-  auto write = [&] { return shown.dump(); };
+  const auto shown = shown_to(who, services.access, services.jobs, std::move(*job));
+  auto write = [&] { return dumped(shown); };
   auto text = co_await async::offload(services.pool, write);
   co_return Response::json(std::move(text));
 }
@@ -50,14 +52,14 @@ async::Task<Response> job_response(Services& services, const Principal who, cons
   auto job = co_await services.store.read(sequence);
   if (!job) throw Error(Code::not_found, "the job was forgotten meanwhile");
   services.jobs.complete(*job);
-  co_return Response::json(shown_to(who, services.access, services.jobs, *job).dump());
+  co_return Response::json(dumped(shown_to(who, services.access, services.jobs, std::move(*job))));
 }
 
 // What somebody may see of a job whose columns are here.
 async::Task<Response> show(Services& services, const Principal& who, Request& request) {
   const auto job = services.resolve(who, request);
   if (services.access.sight(who, job) == Access::Sight::outline)
-    co_return Response::json(shown_to(who, services.access, services.jobs, job).dump());
+    co_return Response::json(dumped(shown_to(who, services.access, services.jobs, job)));
   co_return co_await job_response(services, who, job.sequence);
 }
 
@@ -80,8 +82,8 @@ struct Submission {
   jobs::SubmittedSecrets secrets;  // of the requests before the first with some there need be none
 
   void add(json request) {
-    auto own = model::take_secrets(request);
-    requests.push_back(model::request_from_json(request));
+    auto own = wire::take_secrets(request);
+    requests.push_back(wire::request_from(request));
     model::validate(requests.back());
     if (own.empty()) return;
     secrets.resize(requests.size());
@@ -111,19 +113,19 @@ Submission parse_list(const std::vector<std::string_view>& texts) {
   std::size_t left = kMostValues;
   for (const auto text : texts) {
     refuse_large(text);
-    model::JsonBudget budget{std::min(kMostValuesOfOne, left)};
+    wire::JsonBudget budget{std::min(kMostValuesOfOne, left)};
     const auto before = budget.values;
-    submission.add(model::parse_json(text, budget));
+    submission.add(wire::parse_json(text, budget));
     left -= before - budget.values;
   }
   return submission;
 }
 
 Submission parse_submission(std::string_view text) {
-  if (const auto texts = model::elements_of(text, "jobs", kMostJobs)) return parse_list(*texts);
+  if (const auto texts = wire::elements_of(text, "jobs", kMostJobs)) return parse_list(*texts);
   refuse_large(text);
-  model::JsonBudget budget{kMostValuesOfOne};
-  auto body = model::parse_json(text, budget);
+  wire::JsonBudget budget{kMostValuesOfOne};
+  auto body = wire::parse_json(text, budget);
   Submission submission;
   if (body.is_object() && body.contains("jobs")) {
     if (body.size() != 1 || !body["jobs"].is_array() || body["jobs"].empty()) refuse_shape();
@@ -136,13 +138,10 @@ Submission parse_submission(std::string_view text) {
 }
 
 std::string accepted(const std::vector<store::Submitted>& submitted) {
-  json jobs = json::array();
-  for (const auto& one : submitted) {
-    const auto& job = one.job;
-    jobs.push_back(
-        {{"id", job.id}, {"sequence", job.sequence}, {"state", model::name(job.state)}, {"known", one.existed}});
-  }
-  return json{{"jobs", std::move(jobs)}}.dump();
+  wire::Submitted answer;
+  answer.jobs.reserve(submitted.size());
+  for (const auto& one : submitted) answer.jobs.push_back({one.job.id, one.job.sequence, one.job.state, one.existed});
+  return text_of(answer);
 }
 
 async::Task<Response> submit(Services& services, const Principal& who, Request& request) {
@@ -208,7 +207,7 @@ async::Task<> send_rows(http::Stream& out, Services& services, Principal who, st
       services.jobs.complete(row.job);
       if (told > 0) text += ',';
       const auto explain = told++ < kExplained ? Explain::yes : Explain::no;
-      text += row_for(who, services.access, services.jobs, row, explain).dump();
+      text += dumped(row_for(who, services.access, services.jobs, std::move(row), explain));
     }
     co_await out.write(text);
     text.clear();
@@ -286,15 +285,10 @@ async::Task<Response> release(Services& services, const Principal& who, Request&
 async::Task<Response> set_priority(Services& services, const Principal& who, Request& request) {
   const auto job = services.resolve(who, request);
   services.access.require_control(who, job);
-  const auto body = model::parse_json(co_await request.read_body(ByteSize(1 << 16)));
-  if (!body.is_object() || body.size() != 1 || !body.contains("priority") || !body["priority"].is_number_integer())
-    throw Error(Code::invalid, "the body must be {\"priority\": N} with a whole number");
-  const auto priority = body["priority"].get<std::int64_t>();
-  if (priority < model::kMinPriority || priority > model::kMaxPriority)
-    throw Error(Code::invalid, "'priority' must be a whole number from " + std::to_string(model::kMinPriority) +
-                                   " to " + std::to_string(model::kMaxPriority));
+  const auto body = wire::parse_json(co_await request.read_body(ByteSize(1 << 16)));
+  const auto change = message_from<wire::PriorityChange>(body, "priority change", Unknown::refused);
   auto by = co_await services.jobs.name_of(who);
-  co_await services.jobs.set_priority(job.sequence, static_cast<int>(priority), std::move(by));
+  co_await services.jobs.set_priority(job.sequence, change.priority, std::move(by));
   co_return co_await job_response(services, who, job.sequence);
 }
 

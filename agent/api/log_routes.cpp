@@ -4,7 +4,9 @@
 #include "agent/api/masked_log.hpp"
 #include "agent/api/query.hpp"
 #include "agent/api/services.hpp"
+#include "agent/wire/content.hpp"
 #include "runtime/async/attempt.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "runtime/logs/reader.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/shim/contract.hpp"
@@ -158,16 +160,14 @@ async::Task<Response> read_index(Services& services, const Principal& who, Reque
   const auto place = place_of(services, request, job);
   if (!os::exists(place.log)) refuse_removed(job, place);
   auto read = [&] {
-    std::string text;
-    for (const auto& mark : logs::IndexReader(place.index).marks()) {
-      text += text.empty() ? '[' : ',';
-      (text += '[') += std::to_string(mark.size) + "," + std::to_string(to_unix_micros(mark.time)) + "]";
-    }
-    return text.empty() ? std::string("[]") : text + "]";
+    wire::LogIndex index;
+    for (const auto& mark : logs::IndexReader(place.index).marks())
+      index.entries.push_back({static_cast<std::int64_t>(mark.size), to_unix_micros(mark.time)});
+    return text_of(index);
   };
   const auto share = co_await services.shares.take(who.limit_key());
-  auto entries = co_await async::offload(services.pool, read);
-  co_return Response::json(R"({"entries":)" + std::move(entries) + "}");
+  auto index = co_await async::offload(services.pool, read);
+  co_return Response::json(std::move(index));
 }
 
 }  // namespace

@@ -1,12 +1,12 @@
 #include <nlohmann/json.hpp>
 
-#include "agent/api/disk_json.hpp"
+#include "agent/api/disk_view.hpp"
 #include "agent/api/doctor.hpp"
 #include "agent/api/services.hpp"
 #include "agent/api/status.hpp"
 #include "agent/api/usage.hpp"
-#include "agent/model/json.hpp"
-#include "runtime/base/error.hpp"
+#include "agent/wire/json_text.hpp"
+#include "runtime/base/json_fields.hpp"
 
 namespace berth::api {
 namespace {
@@ -14,10 +14,16 @@ namespace {
 using http::Request;
 using http::Response;
 using model::Principal;
-using nlohmann::json;
 
 Response status(const Services& services) {
-  return Response::json(status_json(services.node, services.jobs, services.disk.use(), services.clock.now()).dump());
+  const auto now = services.clock.now();
+  return Response::json(text_of(status_of(services.node, services.jobs, services.disk.use(), now)));
+}
+
+// An empty body is an empty message.
+template <class T>
+T body_of(std::string_view text, const char* what) {
+  return text.empty() ? T{} : message_from<T>(wire::parse_json(text), what, Unknown::refused);
 }
 
 async::Task<Response> show_status(Services& services, const Principal& /*who*/, Request& /*request*/) {
@@ -32,8 +38,7 @@ async::Task<Response> metrics(Services& services, const Principal& /*who*/, Requ
 async::Task<Response> drain(Services& services, const Principal& who, Request& request) {
   services.access.require_node(who);
   const auto text = co_await request.read_body(ByteSize(1 << 16));
-  const auto body = text.empty() ? json::object() : model::parse_json(text);
-  const bool stop = body.is_object() && body.value("stop", json(false)) == json(true);
+  const bool stop = body_of<wire::Drain>(text, "draining").stop;
   co_await services.jobs.set_drained(true);
   if (stop) co_await services.jobs.preempt_all(model::Preempted::Cause::drain);
   co_return status(services);
@@ -45,40 +50,33 @@ async::Task<Response> resume(Services& services, const Principal& who, Request& 
   co_return status(services);
 }
 
-ByteSize free_from(const json& body) {
-  if (!body.is_object() || !body.contains("free_bytes")) return {};
-  if (!body["free_bytes"].is_number_unsigned())
-    throw Error(Code::invalid, "'free_bytes' must be a whole number of bytes");
-  return ByteSize(body["free_bytes"].get<std::uint64_t>());
-}
-
 async::Task<Response> collect_garbage(Services& services, const Principal& who, Request& request) {
   services.access.require_node(who);
   const auto text = co_await request.read_body(ByteSize(1 << 16));
-  const auto body = text.empty() ? json::object() : model::parse_json(text);
+  const auto asked = body_of<wire::Cleaning>(text, "cleaning");
   disk::Cleaning wanted;
   wanted.asked = true;
-  wanted.dry_run = body.is_object() && body.value("dry_run", json(false)) == json(true);
-  wanted.free = free_from(body);
+  wanted.dry_run = asked.dry_run;
+  wanted.free = asked.free;
   const bool dry_run = wanted.dry_run;
   const auto report = co_await services.disk.clean(std::move(wanted));
-  co_return Response::json(report_json(report, dry_run).dump());
+  co_return Response::json(text_of(told(report, dry_run)));
 }
 
 async::Task<Response> usage(Services& services, const Principal& who, Request& /*request*/) {
   std::vector<RunningJob> running;
   for (const auto& [id, launch] : services.jobs.running())
     running.push_back({id, launch, services.directories.directory(id, launch)});
-  auto read = [&] { return usage_json(running, services.clock); };
+  auto read = [&] { return text_of(usage_of(running, services.clock)); };
   const auto share = co_await services.shares.take(who.limit_key());
-  const auto answer = co_await async::offload(services.pool, read);
-  co_return Response::json(answer.dump());
+  auto answer = co_await async::offload(services.pool, read);
+  co_return Response::json(std::move(answer));
 }
 
-async::Task<Response> doctor(Services& services, const Principal& who, Request& /*request*/) {
+async::Task<Response> doctor(Services& services, const Principal& who, Request& request) {
   const auto share = co_await services.shares.take(who.limit_key());
-  auto answer = co_await doctor_json(services);
-  co_return Response::json(answer.dump());
+  const auto facts = co_await doctor_facts(services);
+  co_return Response::json(text_of(facts));
 }
 
 }  // namespace

@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "agent/api/query.hpp"
 #include "agent/api/services.hpp"
+#include "agent/wire/content.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/objects/sha256.hpp"
 #include "runtime/os/file.hpp"
@@ -19,7 +20,6 @@ namespace {
 using http::Request;
 using http::Response;
 using model::Principal;
-using nlohmann::json;
 
 constexpr ByteSize kLargestDiff = 32_MiB;
 constexpr ByteSize kRoomStep = 4_MiB;
@@ -27,8 +27,8 @@ constexpr ByteSize kRoomStep = 4_MiB;
 // A file without a name: gone with its descriptor, whatever happens.
 os::Fd nameless_file(const std::string& directory) { return os::open(directory, O_RDWR | O_TMPFILE, 0600); }
 
-json upload_json(const store::Upload& upload) {
-  return {{"digest", upload.digest.hex()}, {"files", upload.files}, {"bytes", upload.size.bytes()}};
+std::string told(const store::Upload& upload) {
+  return text_of(wire::Snapshot{upload.digest, upload.files, upload.size});
 }
 
 Digest digest_parameter(const Request& request) {
@@ -82,14 +82,14 @@ async::Task<Response> take_pack(Services& services, const Principal& who, Reques
   upload.files = received.manifest.totals().files;
   upload.created = services.clock.now();
   co_await services.store.remember(upload);
-  co_return Response::json(upload_json(upload).dump(), 201);
+  co_return Response::json(told(upload), 201);
 }
 
 async::Task<Response> show_snapshot(Services& services, const Principal& who, Request& request) {
   const auto digest = digest_parameter(request);
   const auto upload = services.store.find_upload(digest, services.access.submitter(who));
   if (!upload) throw Error(Code::not_found, "snapshot " + digest.brief() + " is not here");
-  co_return Response::json(upload_json(*upload).dump());
+  co_return Response::json(told(*upload));
 }
 
 async::Task<> send_file(http::Stream& out, const os::Fd& file) {
@@ -233,7 +233,7 @@ async::Task<Response> take_diff(Services& services, const Principal& who, Reques
   upload.sent = upload.size;
   upload.created = services.clock.now();
   co_await services.store.remember(upload);
-  co_return Response::json(json{{"digest", digest.hex()}}.dump(), 201);
+  co_return Response::json(text_of(wire::Diff{digest}), 201);
 }
 
 }  // namespace

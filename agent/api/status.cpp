@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "agent/api/disk_json.hpp"
-#include "agent/api/gpu_json.hpp"
-#include "agent/model/json.hpp"
+#include "agent/api/disk_view.hpp"
+#include "agent/api/gpu_view.hpp"
 
 namespace berth::api {
 namespace {
@@ -74,39 +73,35 @@ void add_gpus(std::string& out, const gpus::Ledger& ledger) {
 
 }  // namespace
 
-json status_json(const Node& node, const jobs::Jobs& jobs, const disk::Use& disk, Instant now) {
+wire::Status status_of(const Node& node, const jobs::Jobs& jobs, const disk::Use& disk, Instant now) {
   const auto counts = jobs.counts();
   const auto& gpus = jobs.gpus().ledger();
-  auto remarks = remarks_of(node);
-  for (auto& remark : remarks_of(gpus)) remarks.push_back(std::move(remark));
-  for (auto& trouble : jobs.troubles()) remarks.push_back(std::move(trouble));
-  if (disk.refusal) remarks.push_back("new work is refused: " + *disk.refusal);
   const auto& queue = jobs.queue();
-  const auto up = std::chrono::duration_cast<std::chrono::milliseconds>(now - node.started).count();
-  return {{"name", node.name},
-          {"version", node.version},
-          {"pid", node.pid},
-          {"mode", node.machine_agent ? "machine" : "user"},
-          {"state_dir", node.state_dir},
-          {"started", to_rfc3339(node.started)},
-          {"uptime_ms", std::max<std::int64_t>(up, 0)},
-          {"drained", queue.drained()},
-          {"health", remarks.empty() ? "ok" : "degraded"},
-          {"remarks", remarks},
-          {"cgroup", node.cgroup_base.empty() ? json(nullptr) : json(node.cgroup_base)},
-          {"controllers", node.controllers},
-          {"overlays", node.overlays},
-          {"environment_changes", node.environment_changes},
-          {"capacity", model::to_json(queue.capacity())},
-          {"in_use", model::to_json(queue.used())},
-          {"jobs",
-           {{"preparing", counts.preparing},
-            {"queued", counts.queued},
-            {"running", counts.running},
-            {"finalizing", counts.finalizing}}},
-          {"gpus", gpus_json(gpus)},
-          {"nvidia", nvidia_json(gpus)},
-          {"disk", use_json(disk)}};
+  wire::Status status;
+  status.name = node.name;
+  status.version = node.version;
+  status.pid = node.pid;
+  status.mode = node.machine_agent ? "machine" : "user";
+  status.state_dir = node.state_dir;
+  status.started = node.started;
+  status.uptime =
+      std::max(std::chrono::duration_cast<std::chrono::milliseconds>(now - node.started), std::chrono::milliseconds(0));
+  status.drained = queue.drained();
+  status.remarks = remarks_of(node);
+  for (auto& remark : remarks_of(gpus)) status.remarks.push_back(std::move(remark));
+  for (auto& trouble : jobs.troubles()) status.remarks.push_back(std::move(trouble));
+  if (disk.refusal) status.remarks.push_back("new work is refused: " + *disk.refusal);
+  status.health = status.remarks.empty() ? "ok" : "degraded";
+  status.cgroup = node.cgroup_base;
+  status.controllers = node.controllers;
+  status.overlays = node.overlays;
+  status.environment_changes = node.environment_changes;
+  status.capacity = queue.capacity();
+  status.in_use = queue.used();
+  status.jobs = {counts.preparing, counts.queued, counts.running, counts.finalizing};
+  status.gpus = told(gpus);
+  status.disk = told(disk);
+  return status;
 }
 
 std::string metrics_text(const Node& node, const jobs::Jobs& jobs, const disk::Use& disk) {

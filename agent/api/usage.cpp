@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "runtime/os/file.hpp"
@@ -14,47 +13,43 @@
 namespace berth::api {
 namespace {
 
-using nlohmann::json;
-
 std::uint64_t size_of(const std::string& path) {
   struct stat info {};
   return ::stat(path.c_str(), &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
 }
 
-json job_json(const RunningJob& job, const shim::LiveUse& use) {
-  json out{{"id", job.id},
-           {"launch", job.launch},
-           {"cpu_us", use.cpu.count()},
-           {"memory_bytes", use.memory},
-           {"memory_peak_bytes", use.peak_memory},
-           {"processes", use.processes},
-           {"io_read_bytes", use.read},
-           {"io_written_bytes", use.written},
-           {"log_bytes", size_of(os::join(job.directory, shim::kLogFile))}};
-  if (use.memory_limit) out["memory_limit_bytes"] = *use.memory_limit;
+wire::JobUse told(const RunningJob& job, const shim::LiveUse& use) {
+  wire::JobUse out;
+  out.id = job.id;
+  out.launch = job.launch;
+  out.cpu = use.cpu;
+  out.memory = ByteSize(use.memory);
+  out.peak_memory = ByteSize(use.peak_memory);
+  if (use.memory_limit) out.memory_limit = ByteSize(*use.memory_limit);
+  out.processes = use.processes;
+  out.io_read = ByteSize(use.read);
+  out.io_written = ByteSize(use.written);
+  out.log = ByteSize(size_of(os::join(job.directory, shim::kLogFile)));
   return out;
 }
 
-json machine_json() {
+wire::NodeUsage::Machine machine_now() {
   const auto use = os::machine_use();
-  return {{"cpus", std::max(1U, std::thread::hardware_concurrency())},
-          {"cpu_us", use.busy_cpu.count()},
-          {"memory_bytes", use.memory_total},
-          {"memory_available_bytes", use.memory_available}};
+  return {std::max(1U, std::thread::hardware_concurrency()), use.busy_cpu, ByteSize(use.memory_total),
+          ByteSize(use.memory_available)};
 }
 
 }  // namespace
 
-json usage_json(const std::vector<RunningJob>& running, const Clock& clock) {
-  const auto now = std::chrono::duration_cast<Micros>(clock.steady().time_since_epoch());
+wire::NodeUsage usage_of(const std::vector<RunningJob>& running, const Clock& clock) {
+  wire::NodeUsage usage;
+  usage.monotonic = std::chrono::duration_cast<Micros>(clock.steady().time_since_epoch());
   shim::LiveUseReader reader;
-  json jobs = json::array();
   for (const auto& job : running)
-    if (const auto use = reader.of(job.directory)) jobs.push_back(job_json(job, *use));
-  return {{"time", to_rfc3339(clock.now())},
-          {"monotonic_us", now.count()},
-          {"machine", machine_json()},
-          {"jobs", std::move(jobs)}};
+    if (const auto use = reader.of(job.directory)) usage.jobs.push_back(told(job, *use));
+  usage.time = clock.now();
+  usage.machine = machine_now();
+  return usage;
 }
 
 }  // namespace berth::api

@@ -1,12 +1,12 @@
 #pragma once
 
-// What the running jobs and the machine use, as the JSON of /v1/usage.
+// What the running jobs and the machine use, as /v1/usage tells it.
 
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 #include "agent/model/job.hpp"
+#include "agent/wire/node.hpp"
 #include "runtime/base/clock.hpp"
 
 namespace berth::api {
@@ -18,6 +18,6 @@ struct RunningJob {
 };
 
 // Reads a few files per job: for a thread of the pool.
-nlohmann::json usage_json(const std::vector<RunningJob>& running, const Clock& clock);
+wire::NodeUsage usage_of(const std::vector<RunningJob>& running, const Clock& clock);
 
 }  // namespace berth::api

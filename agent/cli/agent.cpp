@@ -5,8 +5,11 @@
 
 #include "agent/cli/connection.hpp"
 #include "agent/cli/output.hpp"
-#include "agent/model/json.hpp"
+#include "agent/wire/content.hpp"
+#include "agent/wire/job.hpp"
+#include "agent/wire/json_text.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "runtime/base/text.hpp"
 
 namespace berth::cli {
@@ -38,20 +41,13 @@ const json& member(const json& object, const char* key) {
   return object.at(key);
 }
 
-std::string text_of(const json& object, const char* key) {
-  const auto& value = member(object, key);
-  if (!value.is_string()) not_understood(key);
-  return value.get<std::string>();
-}
-
 JobRecord record_of(const json& object) {
+  auto seen = wire::job_from(object);
   JobRecord record;
-  record.job = model::job_from_json(object);
-  if (const auto waiting = object.find("waiting"); waiting != object.end() && waiting->is_string())
-    record.waiting = waiting->get<std::string>();
-  if (const auto title = object.find("title"); title != object.end() && title->is_string())
-    record.title = title->get<std::string>();
-  record.outline = object.value("outline", json(false)) == json(true);
+  record.job = std::move(seen.job);
+  record.waiting = std::move(seen.waiting);
+  record.title = std::move(seen.title);
+  record.outline = seen.outline;
   return record;
 }
 
@@ -120,14 +116,14 @@ std::string log_target(const std::string& reference, const LogQuery& query) {
 }
 
 JobRecord record_from_json(std::string text) {
-  auto record = record_of(model::parse_json(text));
+  auto record = record_of(wire::parse_json(text));
   record.json = std::move(text);
   return record;
 }
 
 JobList list_from_json(std::string text) {
   JobList list;
-  const auto answer = model::parse_json(text);  // named: the loop refers into it
+  const auto answer = wire::parse_json(text);  // named: the loop refers into it
   for (const auto& object : member(answer, "jobs")) list.jobs.push_back(record_of(object));
   list.json = std::move(text);
   return list;
@@ -135,12 +131,10 @@ JobList list_from_json(std::string text) {
 
 LogIndex index_from_json(std::string_view text) {
   LogIndex index;
-  const auto answer = model::parse_json(text);
-  for (const auto& entry : member(answer, "entries")) {
-    const bool good =
-        entry.is_array() && entry.size() == 2 && entry[0].is_number_unsigned() && entry[1].is_number_integer();
-    if (!good) not_understood("log index entry");
-    index.emplace_back(entry[0].get<std::uint64_t>(), from_unix_micros(entry[1].get<std::int64_t>()));
+  const auto answer = message_from<wire::LogIndex>(wire::parse_json(text), "the agent's answer");
+  for (const auto& entry : answer.entries) {
+    if (entry.size() != 2 || entry[0] < 0) not_understood("log index entry");
+    index.emplace_back(static_cast<std::uint64_t>(entry[0]), from_unix_micros(entry[1]));
   }
   return index;
 }
@@ -150,9 +144,7 @@ Agent::Agent(std::string socket, http::Client::Options options)
 
 // The submission_id makes a repetition the same job, so a broken connection is no reason to give up.
 Submitted Agent::submit(const model::JobRequest& request, const model::Attachments& attachments) {
-  auto whole = model::to_json(request);
-  model::attach(whole, attachments);
-  const auto body = whole.dump();
+  const auto body = text_of(wire::SubmittedRequest{request, attachments});
   std::string answer;
   try {
     answer = post("/v1/jobs", body);
@@ -160,10 +152,10 @@ Submitted Agent::submit(const model::JobRequest& request, const model::Attachmen
     if (error.code() != Code::unavailable && error.code() != Code::io) throw;
   }
   if (answer.empty()) answer = post("/v1/jobs", body);
-  const auto parsed = model::parse_json(answer);
-  const auto& jobs = member(parsed, "jobs");
-  if (!jobs.is_array() || jobs.empty()) not_understood("job");
-  return {text_of(jobs.front(), "id"), jobs.front().dump()};
+  const auto parsed = wire::parse_json(answer);
+  const auto submitted = message_from<wire::Submitted>(parsed, "the agent's answer");
+  if (submitted.jobs.empty()) not_understood("job");
+  return {submitted.jobs.front().id, text_of(submitted.jobs.front())};
 }
 
 JobRecord Agent::job(const std::string& reference) { return record_from_json(get(job_target(reference))); }
@@ -224,9 +216,7 @@ bool Agent::has_snapshot(const Digest& digest) {
 
 Digest Agent::send_diff(std::string_view diff) {
   const auto answer = client_.request("POST", "/v1/diffs", diff, "text/plain", http::Repeatable::yes);
-  const auto digest = parse_digest(text_of(model::parse_json(answer.body), "digest"));
-  if (!digest) not_understood("digest");
-  return *digest;
+  return message_from<wire::Diff>(wire::parse_json(answer.body), "the agent's answer").digest;
 }
 
 std::string Agent::get(const std::string& target) { return client_.request("GET", target).body; }

@@ -5,8 +5,11 @@
 #include "agent/cli/page.hpp"
 #include "agent/cli/table.hpp"
 #include "agent/cli/words.hpp"
+#include "agent/wire/environment.hpp"
+#include "agent/wire/json_text.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/json.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/base/units.hpp"
 
@@ -15,20 +18,14 @@ namespace {
 
 using nlohmann::json;
 
+// Of a record or a lock, which are the environment's own.
 std::string text_of(const json& object, const char* key) {
-  const auto found = object.find(key);
+  const auto found = object.is_object() ? object.find(key) : object.end();
   return found != object.end() && found->is_string() ? printable(found->get<std::string>()) : std::string();
 }
 
-std::string age_of(const json& object, const char* key, Instant now) {
-  const auto time = parse_rfc3339(text_of(object, key));
-  return time ? ago(*time, now) : std::string();
-}
-
-std::string size_of(const json& object) { return to_text(ByteSize(object.value("bytes", std::uint64_t{0}))); }
-
 json list_in(const json& object, const char* key) {
-  const auto found = object.find(key);
+  const auto found = object.is_object() ? object.find(key) : object.end();
   return found != object.end() && found->is_array() ? *found : json::array();
 }
 
@@ -39,51 +36,55 @@ std::string lines_of(const json& texts) {
   return lines;
 }
 
-std::string joined(const json& texts) {
+std::string joined(const std::vector<std::string>& texts) {
   std::string all;
-  for (const auto& text : texts)
-    if (text.is_string()) all += (all.empty() ? "" : ", ") + printable(text.get<std::string>());
+  for (const auto& text : texts) all += (all.empty() ? "" : ", ") + printable(text);
   return all;
+}
+
+wire::EnvironmentPage page_from(std::string_view environment) {
+  return message_from<wire::EnvironmentPage>(wire::parse_json(environment), "environment");
 }
 
 }  // namespace
 
 std::string environments_table(std::string_view list, Instant now, const Screen& screen) {
-  const auto answer = read_json(list);
+  const auto answer = message_from<wire::EnvironmentList>(wire::parse_json(list), "environments");
   Table table({{"ENV"}, {"KIND"}, {"PYTHON"}, {"SIZE"}, {"LAST USED"}, {"STATE"}, {"WHAT", 20}});
-  for (const auto& environment : list_in(answer, "environments"))
-    table.add({{text_of(environment, "digest").substr(0, kEnvironmentDigits)},
-               {text_of(environment, "kind")},
-               {text_of(environment, "python_version")},
-               {size_of(environment)},
-               {age_of(environment, "last_used", now)},
-               {environment.value("in_use", false) ? "in use" : ""},
-               {text_of(environment, "words")}});
-  for (const auto& build : list_in(answer, "building"))
-    table.add({{text_of(build, "digest").substr(0, kEnvironmentDigits)},
+  for (const auto& environment : answer.environments)
+    table.add({{environment.digest.hex().substr(0, kEnvironmentDigits)},
+               {printable(environment.kind)},
+               {printable(environment.python_version)},
+               {to_text(environment.bytes)},
+               {ago(environment.last_used, now)},
+               {environment.in_use ? "in use" : ""},
+               {printable(environment.words)}});
+  for (const auto& build : answer.building)
+    table.add({{build.digest.hex().substr(0, kEnvironmentDigits)},
                {},
                {},
                {},
                {},
-               {build.value("running", false) ? "building" : "waiting", Style::yellow},
-               {text_of(build, "words")}});
-  if (list_in(answer, "environments").empty() && list_in(answer, "building").empty())
+               {build.running ? "building" : "waiting", Style::yellow},
+               {printable(build.words)}});
+  if (answer.environments.empty() && answer.building.empty())
     return "no environments yet: `berth run --requirements FILE`, `--conda FILE` or `--image IMAGE` makes one\n";
   return table.text(screen);
 }
 
 std::string environment_page(std::string_view environment, Instant now, const Screen& screen) {
-  const auto answer = read_json(environment);
-  const auto record = answer.value("record", json::object());
+  const auto told = page_from(environment);
+  const auto& answer = told.environment;
+  const auto record = json_or_null(told.record);
   Page page(screen);
-  page.heading(text_of(answer, "digest"));
-  page.line("What", text_of(answer, "words"));
-  page.line("Python", text_of(answer, "python_version"));
+  page.heading(answer.digest.hex());
+  page.line("What", printable(answer.words));
+  page.line("Python", printable(answer.python_version));
   page.line("Interpreter", text_of(record, "interpreter"));
-  page.line("Size", size_of(answer));
-  page.line("Built", age_of(answer, "created", now));
-  page.line("Last used", age_of(answer, "last_used", now) + (answer.value("in_use", false) ? ", in use" : ""));
-  page.line("Jobs", joined(list_in(answer, "jobs")));
+  page.line("Size", to_text(answer.bytes));
+  page.line("Built", ago(answer.created, now));
+  page.line("Last used", ago(answer.last_used, now) + (answer.in_use ? ", in use" : ""));
+  page.line("Jobs", joined(told.jobs));
   const auto packages = list_in(record, "packages");
   if (!packages.empty()) page.heading("Packages");
   for (const auto& package : packages)
@@ -92,8 +93,8 @@ std::string environment_page(std::string_view environment, Instant now, const Sc
 }
 
 std::string exported(std::string_view environment) {
-  const auto lock = read_json(environment).value("lock", json());
-  const auto kind = lock.is_object() ? text_of(lock, "kind") : std::string();
+  const auto lock = json_or_null(page_from(environment).lock);
+  const auto kind = text_of(lock, "kind");
   if (kind == "venv") return lines_of(list_in(lock, "pip"));
   if (kind == "image") return text_of(lock, "image") + "\n";
   if (kind != "conda")

@@ -3,33 +3,25 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "agent/model/json.hpp"
-#include "agent/model/json_reader.hpp"
+#include "agent/wire/event.hpp"
+#include "agent/wire/json_text.hpp"
 #include "runtime/base/clock.hpp"
-#include "runtime/base/error.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "runtime/base/text.hpp"
 
 namespace berth::cli {
 namespace {
 
-using model::JsonReader;
 using nlohmann::json;
 
 constexpr std::size_t kJobColumn = 22;
 
-const json& list(JsonReader& answer, const char* key) {
-  const auto& value = answer.require(key);
-  if (!value.is_array()) answer.refuse(key, "must be a list");
-  return value;
-}
-
-std::string line_of(const json& event) {
-  JsonReader fields(event, "event");
-  auto job = printable(fields.text("job"));
+std::string line_of(const wire::Event& told) {
+  const auto& event = told.event;
+  auto job = printable(event.job);
   job.resize(std::max(job.size() + 2, kJobColumn), ' ');
-  const auto by = fields.text("by");
-  return to_local_text(fields.required_instant("time")) + "  " + job + printable(fields.text("words")) +
-         (by.empty() ? "" : ", by " + printable(by)) + "\n";
+  return to_local_text(event.time) + "  " + job + printable(told.words) +
+         (event.by.empty() ? "" : ", by " + printable(event.by)) + "\n";
 }
 
 }  // namespace
@@ -43,24 +35,23 @@ std::string event_target(const EventQuery& query) {
 }
 
 EventText EventLines::read(std::string_view answer) {
-  const auto parsed = model::parse_json(answer);
-  JsonReader fields(parsed, "the agent's answer");
+  const auto parsed = wire::parse_json(answer);
+  const auto page = message_from<wire::EventPage>(parsed, "the agent's answer");
   EventText text;
-  text.next = fields.whole<std::int64_t>("next", 0);
-  for (const auto& gone : list(fields, "missing")) {
-    JsonReader missing(gone, "what is missing");
-    const auto up_to = missing.whole<std::int64_t>("up_to", 0);
-    auto& told = told_[missing.whole<std::int64_t>("uid", 0)];
-    if (told >= up_to) continue;
-    told = up_to;
-    if (json_) text.lines += json{{"missing", gone}}.dump() + "\n";
-    text.remarks.push_back("not all events of " + printable(missing.text("user")) + "'s jobs up to " +
-                           std::to_string(up_to) + " are kept any more");
+  text.next = page.next;
+  for (const auto& gone : page.missing) {
+    auto& told = told_[gone.uid];
+    if (told >= gone.up_to) continue;
+    told = gone.up_to;
+    if (json_) text.lines += json{{"missing", json_of(gone)}}.dump() + "\n";
+    text.remarks.push_back("not all events of " + printable(gone.user) + "'s jobs up to " + std::to_string(gone.up_to) +
+                           " are kept any more");
   }
-  for (const auto& event : list(fields, "events")) {
-    text.lines += json_ ? event.dump() + "\n" : line_of(event);
-    ++text.events;
-  }
+  text.events = page.events.size();
+  if (json_)
+    for (const auto& event : parsed.at("events")) text.lines += event.dump() + "\n";  // as it was sent
+  else
+    for (const auto& event : page.events) text.lines += line_of(event);
   return text;
 }
 

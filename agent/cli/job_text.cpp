@@ -1,6 +1,7 @@
 #include "agent/cli/job_text.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -78,6 +79,15 @@ std::string limits_text(const model::LimitRequest& limits) {
   return text;
 }
 
+// "SIGINT, then 30 seconds"; "" for what goes without saying.
+std::string stop_text(const model::StopRequest& stop) {
+  if (stop == model::StopRequest{}) return {};
+  const char* name = ::sigabbrev_np(stop.signal);
+  auto text = name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(stop.signal);
+  if (stop.grace) text += ", then " + to_words(*stop.grace);
+  return text;
+}
+
 std::string directory_text(const model::JobRequest& request) {
   if (!request.working_directory.empty()) return printable(request.working_directory);
   return request.snapshot ? "the snapshot's root" : "the image's own";
@@ -121,6 +131,8 @@ void add_request(Page& page, const JobRecord& record) {
   if (job.priority != 0) page.line("Priority", std::to_string(job.priority));
   if (request.timeout) page.line("Time limit", to_words(*request.timeout));
   page.line("Retries", pairs_text(request.retries));
+  page.line("Stop", stop_text(request.stop));
+  if (request.log_cap) page.line("Log cap", to_text(*request.log_cap));
 }
 
 void add_timing(Page& page, const Job& job, Instant now) {
@@ -239,6 +251,8 @@ void add_environment(Page& page, const Job& job) {
   page.heading("Environment");
   page.line("Kind", kind_text(request));
   page.line("From", printable(request.file.empty() ? request.image : request.file));
+  page.line("Dockerfile", printable(request.dockerfile));
+  if (request.context) page.line("Built from", request.context->brief());
   page.line("Python", text("interpreter").empty() ? printable(request.python) : text("interpreter"));
   page.line("Version", text("version").empty() ? text("python_version") : text("version"));
   page.line("Image", text("reference"));

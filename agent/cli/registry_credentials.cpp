@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 
+#include "agent/wire/secrets.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/json.hpp"
 #include "runtime/base/text.hpp"
@@ -62,7 +63,7 @@ model::AllRegistryCredentials from_list(json content, const std::optional<std::s
   if (content.is_object()) content = json::array({std::move(content)});
   for (auto& entry : content)
     if (entry.is_object() && !entry.contains("registry") && registry) entry["registry"] = *registry;
-  auto all = model::registry_credentials_from_json(content);
+  auto all = wire::registry_credentials_from(content);
   if (registry) std::erase_if(all, [&](const auto& one) { return one.registry != *registry; });
   return all;
 }

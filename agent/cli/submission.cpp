@@ -5,14 +5,14 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "agent/cli/code.hpp"
 #include "agent/cli/registry_credentials.hpp"
 #include "agent/cli/settings.hpp"
 #include "agent/jobfile/environment.hpp"
-#include "agent/model/json.hpp"
+#include "agent/wire/request.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/random.hpp"
 
@@ -73,7 +73,7 @@ std::string environment_of(Agent& agent, const jobfile::Flags& flags) {
   const auto place = place_here();
   auto request = jobfile::environment(flags, place, false);
   add_context(agent, request, flags, place);
-  return model::to_json(request).dump();
+  return text_of(request);
 }
 
 void declare(Options& options, Submission& submission) {

@@ -4,6 +4,7 @@
 #include <sys/inotify.h>
 
 #include "agent/jobs/runner.hpp"
+#include "agent/wire/secrets.hpp"
 #include "runtime/async/deadline.hpp"
 #include "runtime/os/attempt_count.hpp"
 #include "runtime/os/file.hpp"
@@ -194,7 +195,7 @@ Task<> Runner::fill_launch(int launch, PreparedLaunch& prepared) {
   prepared.whole = prepared.job;
   auto complete = [&] {
     auto whole = *prepared.job;
-    model::put_back(whole.request, prepared.secrets);
+    wire::put_back(whole.request, prepared.secrets);
     prepared.whole = std::make_shared<const model::Job>(std::move(whole));
   };
   if (!prepared.secrets.empty()) co_await async::offload(context_.pool, complete);

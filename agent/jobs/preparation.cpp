@@ -2,6 +2,7 @@
 // by a cancellation at a co_await, so each step looks at the job again afterwards.
 
 #include "agent/jobs/runner.hpp"
+#include "agent/wire/secrets.hpp"
 
 namespace berth::jobs {
 namespace {
@@ -100,7 +101,7 @@ Task<Runner::Materialized> Runner::materialize(model::Job job) {
   auto ensure = [&]() -> Task<environment::Ready> {
     const bool wanted = job.request.environment.kind != model::EnvironmentRequest::Kind::none;
     if (wanted) secrets = co_await context_.secrets.of(job);
-    model::put_back(job.request, secrets);
+    wire::put_back(job.request, secrets);
     co_return co_await context_.environments.ensure(job, identity, secrets.registries);
   };
   auto environment = co_await async::attempt(ensure());

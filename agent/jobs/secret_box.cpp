@@ -1,5 +1,6 @@
 #include "agent/jobs/secret_box.hpp"
 
+#include "agent/wire/secrets.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/secrets/sealing.hpp"
@@ -9,13 +10,13 @@ namespace berth::jobs {
 SecretBox::Closed SecretBox::close(const std::string& submission_id, const model::JobSecrets& secrets) const {
   const auto key = used_ ? secrets::read_key(place_) : secrets::read_or_make_key(place_);
   used_ = true;
-  const auto text = model::to_text(secrets);
+  const auto text = wire::to_text(secrets);
   return {secrets::seal(key, submission_id, text), secrets::mark(key, submission_id + "\n" + text)};
 }
 
 model::JobSecrets SecretBox::open(const std::string& submission_id, const std::string& sealed) const {
   try {
-    return model::secrets_from_text(unseal(submission_id, sealed));
+    return wire::secrets_from_text(unseal(submission_id, sealed));
   } catch (Error& error) {
     error.add_context("opening the job's secrets");
     throw;

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "agent/wire/secrets.hpp"
 #include "runtime/base/json.hpp"
 #include "runtime/os/file.hpp"
 
@@ -96,12 +97,12 @@ std::optional<model::JobSecrets> take_from(nlohmann::json& request, const std::s
     registries = std::move(*found);
     request.erase(found);
   }
-  auto secrets = model::take_secrets(request, model::Origin::stored);
+  auto secrets = wire::take_secrets(request, wire::Origin::stored);
   if (!registries.is_null()) {
     request[kRegistries] = std::move(registries);
     const auto file = os::join(registries_directory, request.value("submission_id", ""));
     if (const auto text = os::read_file_if_exists(file))
-      secrets.registries = model::registry_credentials_from_json(read_json(*text));
+      secrets.registries = wire::registry_credentials_from(read_json(*text));
   }
   if (secrets.empty()) return std::nullopt;
   return secrets;

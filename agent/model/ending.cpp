@@ -15,6 +15,15 @@ struct Overloaded : F... {
 template <class... F>
 Overloaded(F...) -> Overloaded<F...>;
 
+// By the place in the variant, and in the enums.
+constexpr std::array<std::string_view, std::variant_size_v<Ending>> kKinds{
+    "exited",       "signalled",       "timed_out", "canceled",      "start_failed", "environment_failed",
+    "image_failed", "snapshot_failed", "disk_full", "out_of_memory", "gpu_error",    "preempted",
+    "lost"};
+constexpr std::array<std::string_view, 2> kPreemptedCauses{"drain", "shutdown"};
+constexpr std::array<std::string_view, 5> kLostCauses{"reboot", "shim_killed", "container_ended", "engine_stopped",
+                                                      "records_changed"};
+
 constexpr int kTimeoutExit = 124;
 constexpr int kBerthFailedExit = 125;
 constexpr int kCanceledExit = 130;
@@ -37,18 +46,13 @@ std::string out_of_memory_in_words(const OutOfMemory& ending) {
 
 }  // namespace
 
-std::string_view kind(const Ending& ending) {
-  return std::visit(
-      Overloaded{[](const Exited&) { return "exited"; }, [](const Signalled&) { return "signalled"; },
-                 [](const TimedOut&) { return "timed_out"; }, [](const Canceled&) { return "canceled"; },
-                 [](const StartFailed&) { return "start_failed"; },
-                 [](const EnvironmentFailed&) { return "environment_failed"; },
-                 [](const ImageFailed&) { return "image_failed"; },
-                 [](const SnapshotFailed&) { return "snapshot_failed"; }, [](const DiskFull&) { return "disk_full"; },
-                 [](const OutOfMemory&) { return "out_of_memory"; }, [](const GpuError&) { return "gpu_error"; },
-                 [](const Preempted&) { return "preempted"; }, [](const Lost&) { return "lost"; }},
-      ending);
-}
+std::string_view kind(const Ending& ending) { return kKinds[ending.index()]; }
+
+std::span<const std::string_view> ending_kinds() { return kKinds; }
+
+std::span<const std::string_view> names_of(Preempted::Cause) { return kPreemptedCauses; }
+
+std::span<const std::string_view> names_of(Lost::Cause) { return kLostCauses; }
 
 std::string to_words(const Ending& ending) {
   return std::visit(

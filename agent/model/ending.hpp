@@ -4,6 +4,7 @@
 
 #include <array>
 #include <chrono>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -70,12 +71,14 @@ struct GpuError {
 struct Preempted {
   enum class Cause { drain, shutdown };
   Cause cause = Cause::drain;
+  friend std::span<const std::string_view> names_of(Cause);
   friend bool operator==(const Preempted&, const Preempted&) = default;
 };
 // Nobody saw it end.
 struct Lost {
   enum class Cause { reboot, shim_killed, container_ended, engine_stopped, records_changed };
   Cause cause = Cause::reboot;
+  friend std::span<const std::string_view> names_of(Cause);
   friend bool operator==(const Lost&, const Lost&) = default;
 };
 
@@ -86,6 +89,7 @@ using Ending = std::variant<Exited, Signalled, TimedOut, Canceled, StartFailed, 
 // "environment_failed", "image_failed", "snapshot_failed", "disk_full", "out_of_memory", "gpu_error", "preempted",
 // "lost"
 std::string_view kind(const Ending& ending);
+std::span<const std::string_view> ending_kinds();  // all, in the order of the variant
 // "exited with code 3", "was killed by SIGKILL", "lost: the machine restarted while it ran".
 std::string to_words(const Ending& ending);
 bool succeeded(const Ending& ending);

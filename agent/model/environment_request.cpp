@@ -35,6 +35,8 @@ const EnvironmentKind& traits(EnvironmentRequest::Kind kind) { return kKinds.at(
 
 std::string_view name(EnvironmentRequest::Kind kind) { return kNames[static_cast<std::size_t>(kind)]; }
 
+std::span<const std::string_view> names_of(EnvironmentRequest::Kind) { return kNames; }
+
 std::optional<EnvironmentRequest::Kind> parse_environment_kind(std::string_view name) {
   const auto* found = std::find(kNames.begin(), kNames.end(), name);
   if (found == kNames.end()) return std::nullopt;

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -32,7 +33,7 @@ struct EnvironmentRequest {
   std::string image;              // a reference, or "cpu" or "gpu" for the node's own choice
   std::optional<Digest> context;  // dockerfile: a snapshot of the directory that is built
   std::string dockerfile;         // its path in there
-  // lock: whether it is the lock of an image, where that was found out once (request_from_json) and kept with the job.
+  // lock: whether it is the lock of an image, where that was found out once (wire::request_from) and kept with the job.
   std::optional<bool> of_image;
 
   friend bool operator==(const EnvironmentRequest&, const EnvironmentRequest&) = default;
@@ -51,6 +52,7 @@ struct EnvironmentKind {
 const EnvironmentKind& traits(EnvironmentRequest::Kind kind);
 
 std::string_view name(EnvironmentRequest::Kind kind);
+std::span<const std::string_view> names_of(EnvironmentRequest::Kind);  // all, in their order
 std::optional<EnvironmentRequest::Kind> parse_environment_kind(std::string_view name);
 // Reads the lock: what it is of, it says itself.
 bool is_lock_of_image(const EnvironmentRequest& environment);

@@ -1,11 +1,17 @@
 #include "agent/model/event.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace berth::model {
 namespace {
 
 using What = Event::What;
+
+constexpr std::array<std::string_view, 15> kNames{
+    "submitted",        "queued",          "started",  "held",      "released", "priority_changed",
+    "cancel_requested", "attempt_ended",   "requeued", "postponed", "ended",    "retried",
+    "log_removed",      "outputs_removed", "forgotten"};
 
 std::string how_it_ended(const Event& event) { return event.ending ? ": " + to_words(*event.ending) : ""; }
 
@@ -13,47 +19,14 @@ std::string attempt_of(const Event& event) { return "attempt " + std::to_string(
 
 }  // namespace
 
-std::string_view name(What what) {
-  switch (what) {
-    case What::submitted:
-      return "submitted";
-    case What::queued:
-      return "queued";
-    case What::started:
-      return "started";
-    case What::held:
-      return "held";
-    case What::released:
-      return "released";
-    case What::priority_changed:
-      return "priority_changed";
-    case What::cancel_requested:
-      return "cancel_requested";
-    case What::attempt_ended:
-      return "attempt_ended";
-    case What::requeued:
-      return "requeued";
-    case What::postponed:
-      return "postponed";
-    case What::ended:
-      return "ended";
-    case What::retried:
-      return "retried";
-    case What::log_removed:
-      return "log_removed";
-    case What::outputs_removed:
-      return "outputs_removed";
-    case What::forgotten:
-      return "forgotten";
-  }
-  return "";
-}
+std::string_view name(What what) { return kNames[static_cast<std::size_t>(what)]; }
+
+std::span<const std::string_view> names_of(What) { return kNames; }
 
 std::optional<What> parse_what(std::string_view text) {
-  const auto* found = std::find_if(kEverythingThatHappens.begin(), kEverythingThatHappens.end(),
-                                   [&](What what) { return name(what) == text; });
-  if (found == kEverythingThatHappens.end()) return std::nullopt;
-  return *found;
+  const auto* found = std::find(kNames.begin(), kNames.end(), text);
+  if (found == kNames.end()) return std::nullopt;
+  return static_cast<What>(found - kNames.begin());
 }
 
 std::string to_words(const Event& event) {

@@ -1,12 +1,11 @@
 #pragma once
 
-// What happened to a job, told once: a step of its life, or what was changed or removed of it. A pure value;
-// agent/model/json.hpp gives its JSON. It tells no command, variable or reason of a failure: those are in the job's
-// record.
+// What happened to a job, told once: a step of its life, or what was changed or removed of it. A pure value. It
+// tells no command, variable or reason of a failure: those are in the job's record.
 
-#include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -47,28 +46,13 @@ struct Event {
   std::string why;  // of what was removed: "to make room: the disk was 93 % full"
 };
 
-inline constexpr std::array kEverythingThatHappens{Event::What::submitted,
-                                                   Event::What::queued,
-                                                   Event::What::started,
-                                                   Event::What::held,
-                                                   Event::What::released,
-                                                   Event::What::priority_changed,
-                                                   Event::What::cancel_requested,
-                                                   Event::What::attempt_ended,
-                                                   Event::What::requeued,
-                                                   Event::What::postponed,
-                                                   Event::What::ended,
-                                                   Event::What::retried,
-                                                   Event::What::log_removed,
-                                                   Event::What::outputs_removed,
-                                                   Event::What::forgotten};
-
 // The stable name: "submitted", …, "priority_changed", ….
 std::string_view name(Event::What what);
+std::span<const std::string_view> names_of(Event::What);  // all, in their order
 std::optional<Event::What> parse_what(std::string_view name);
 // What happened, for people, without who did it: "submitted", "attempt 2 started", "Failed: exited with code 3".
 std::string to_words(const Event& event);
-// What everybody who may look at the queue is told of it: as much as outlines of jobs tell (model::outline_json), so
+// What everybody who may look at the queue is told of it: as much as outlines of jobs tell (wire::JobOutline), so
 // neither how an attempt ended before the job did, nor who held, released, changed or retried the job.
 Event in_outline(Event event);
 

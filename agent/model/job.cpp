@@ -41,6 +41,8 @@ Mask followers(State state) {
 
 std::string_view name(State state) { return kStateNames[static_cast<std::size_t>(state)]; }
 
+std::span<const std::string_view> names_of(State) { return kStateNames; }
+
 std::optional<State> parse_state(std::string_view name) {
   const auto* found = std::find(kStateNames.begin(), kStateNames.end(), name);
   if (found == kStateNames.end()) return std::nullopt;

@@ -1,6 +1,6 @@
 #pragma once
 
-// A job: what was asked for, and what became of it. Pure values; agent/model/json.hpp gives their JSON.
+// A job: what was asked for, and what became of it. Pure values; agent/wire describes how they travel.
 
 #include <sys/types.h>
 
@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,7 @@ using JobId = std::string;
 // Azure ML's names. `cancel_requested` is a live state: the job is being stopped.
 enum class State { preparing, queued, running, finalizing, cancel_requested, completed, failed, canceled };
 std::string_view name(State state);  // "Preparing", "Queued", …, "CancelRequested", …
+std::span<const std::string_view> names_of(State);  // all, in their order
 std::optional<State> parse_state(std::string_view name);
 bool is_final(State state);
 // Whether the life of a job may go from one to the other in one step.

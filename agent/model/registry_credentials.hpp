@@ -3,7 +3,6 @@
 // Credentials for registries that a job brings along. They travel with its submission, under Azure ML's names
 // (registry, username, password), but are no part of its request: what is stored and shown of them is the registries.
 
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -18,13 +17,6 @@ struct RegistryCredentials {
   friend bool operator==(const RegistryCredentials&, const RegistryCredentials&) = default;
 };
 using AllRegistryCredentials = std::vector<RegistryCredentials>;
-
-// Throws Error Code::invalid naming the field; never a word of what is secret.
-AllRegistryCredentials registry_credentials_from_json(const nlohmann::json& json);
-nlohmann::json to_json(const AllRegistryCredentials& credentials);
-
-// Takes them out of the JSON of a job request, and leaves the registries in their place.
-AllRegistryCredentials take_registry_credentials(nlohmann::json& request);
 
 // A host, with its port where it has one: neither scheme nor path.
 bool is_registry(std::string_view text);

@@ -9,10 +9,10 @@
 //   - credentials for registries (registry_credentials.hpp).
 //
 // Of each the request keeps a name or a text without it: that is what is stored and shown. The values are in
-// JobSecrets, which are stored sealed and put back for as long as a job is prepared and started.
+// JobSecrets, which are stored sealed and put back for as long as a job is prepared and started
+// (agent/wire/secrets.hpp).
 
 #include <map>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +26,8 @@ namespace berth::model {
 // Named like one, or with a login in a URL or an assignment to such a name in its value. A number of tokens
 // (MAX_TOKENS=4096) is none.
 bool is_secret(std::string_view name, std::string_view value);
+// Without the logins and tokens of the URLs in it.
+std::string without_url_secrets(std::string_view text);
 // "-e HF_TOKEN=x --rm" → "-e HF_TOKEN=*** --rm".
 std::string without_assigned_secrets(std::string_view text);
 
@@ -38,6 +40,9 @@ struct JobSecrets {
   friend bool operator==(const JobSecrets&, const JobSecrets&) = default;
 };
 
+// The one text in which assignments to secrets' names are secret, too.
+inline constexpr const char* kDockerArgsText = "/resources/docker_args";
+
 // What goes with a request to the agent, and is no part of it.
 struct GivenSecret {
   std::string value;  // any bytes
@@ -48,25 +53,12 @@ struct Attachments {
   AllRegistryCredentials registries;
   std::map<std::string, GivenSecret> secrets;  // by name
 };
-// Puts them into the JSON of a request, from which take_secrets() takes them.
-void attach(nlohmann::json& request, const Attachments& attachments);
 
 // Of all that is to be masked of one job, in bytes.
 constexpr std::size_t kMostMasked = 32U << 10;
 
-// `stored`: by an earlier version, which took what is refused now; it stays, but for what is in names.
-enum class Origin { submitted, stored };
-// Takes them out of the JSON of a job request that came from outside, and leaves names and texts without them. Throws
-// Error Code::invalid naming the field, with never a word of what is secret.
-JobSecrets take_secrets(nlohmann::json& request, Origin origin = Origin::submitted);
-// The texts of the request as they were given. Values are not in a request; who starts the job adds them.
-void put_back(JobRequest& request, const JobSecrets& secrets);
 // Whether there are any to be put back.
 bool has_secrets(const JobRequest& request);
-
-// As they are sealed. Code::corrupt for what is not what the other wrote.
-std::string to_text(const JobSecrets& secrets);
-JobSecrets secrets_from_text(std::string_view text);
 
 // What must not be read in a log, each once: the values, those that are in URLs, and the parts of a registry's login,
 // as they are written and percent-decoded.

@@ -99,7 +99,7 @@ struct PastLaunch {
   int launch = 0;
 };
 
-// A job as lists tell of it, from columns alone: its request has only what model::outline_json() shows, experiment,
+// A job as lists tell of it, from columns alone: its request has only what wire::JobOutline shows, experiment,
 // submission id and the digests of code and diff; of its attempts only the last is there.
 struct ListedJob {
   model::Job job;

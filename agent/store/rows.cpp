@@ -4,9 +4,11 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "agent/model/json.hpp"
+#include "agent/wire/job.hpp"
+#include "agent/wire/json_text.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/json.hpp"
+#include "runtime/base/json_fields.hpp"
 
 namespace berth::store {
 namespace {
@@ -24,16 +26,14 @@ std::int64_t last_number(db::Connection& db, std::string_view table) {
 
 std::optional<std::string> to_column(const std::optional<model::Ending>& ending) {
   if (!ending) return std::nullopt;
-  return model::to_json(*ending).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return text_of(*ending);
 }
 
-std::string to_column(const model::EnvironmentChanges& changes) {
-  return model::to_json(changes).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
+std::string to_column(const model::EnvironmentChanges& changes) { return text_of(changes); }
 
 std::optional<model::EnvironmentChanges> environment_changes_column(const db::Statement& row, int column) {
   if (row.is_null(column)) return std::nullopt;
-  return model::environment_changes_from_json(model::parse_json(row.text(column)));
+  return message_from<model::EnvironmentChanges>(wire::parse_json(row.text(column)), "environment changes");
 }
 
 std::int64_t to_column(ByteSize size) {
@@ -60,17 +60,17 @@ std::optional<Instant> instant_column(const db::Statement& row, int column) {
 
 std::optional<model::Ending> ending_column(const db::Statement& row, int column) {
   if (row.is_null(column)) return std::nullopt;
-  return model::ending_from_json(model::parse_json(row.text(column)));
+  return message_from<model::Ending>(wire::parse_json(row.text(column)), "ending");
 }
 
 std::optional<std::string> to_column(const model::LeftOut& left_out) {
   if (left_out.count == 0) return std::nullopt;
-  return model::to_json(left_out).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return text_of(left_out);
 }
 
 model::LeftOut left_out_column(const db::Statement& row, int column) {
   if (row.is_null(column)) return {};
-  return model::left_out_from_json(model::parse_json(row.text(column)));
+  return message_from<model::LeftOut>(wire::parse_json(row.text(column)), "outputs left out");
 }
 
 model::State state_column(const db::Statement& row, int column) {
@@ -80,7 +80,7 @@ model::State state_column(const db::Statement& row, int column) {
 }
 
 model::JobRequest request_column(const db::Statement& row, int column) {
-  return model::request_from_json(model::parse_json(row.text(column)));
+  return wire::request_from(wire::parse_json(row.text(column)));
 }
 
 std::vector<std::string> texts_column(const db::Statement& row, int column) {
@@ -95,6 +95,6 @@ model::Resources resources_columns(const db::Statement& row, int first) {
           ByteSize(static_cast<std::uint64_t>(row.integer(first + 4)))};
 }
 
-std::string to_text(const model::JobRequest& request) { return model::to_json(request).dump(); }
+std::string to_text(const model::JobRequest& request) { return text_of(request); }
 
 }  // namespace berth::store

@@ -7,7 +7,7 @@
 namespace berth::store {
 namespace {
 
-// Instants are microseconds since 1970, digests 32 bytes, endings the JSON of agent/model.
+// Instants are microseconds since 1970, digests 32 bytes, endings the JSON of agent/wire.
 // The request is apart, so that scanning jobs does not read it.
 constexpr std::string_view kSchema1 = R"sql(
 CREATE TABLE job (
@@ -164,7 +164,7 @@ CREATE TABLE secret (
 ) STRICT;
 )sql";
 
-// What attempts changed of their environments: the JSON of agent/model.
+// What attempts changed of their environments: the JSON of agent/wire.
 constexpr std::string_view kSchemaEnvironmentChanges = R"sql(
 ALTER TABLE attempt ADD COLUMN environment_changes TEXT;
 )sql";

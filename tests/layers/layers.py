@@ -18,7 +18,8 @@ RUNTIME_ROWS = [
 ]
 AGENT_ROWS = [
     ["model"],
-    ["jobfile", "store", "queue"],
+    ["wire", "queue"],
+    ["jobfile", "store"],
     ["gpus", "disk"],
     ["drivers"],
     ["jobs"],
@@ -26,10 +27,12 @@ AGENT_ROWS = [
     ["daemon"],
 ]
 # What the rows would allow, but a folder must do without.
-PURE = {"agent/model": {"runtime/base"}, "agent/queue": {"runtime/base", "agent/model"}}
-WITHOUT_ASIO = {"runtime/base", "runtime/os", "runtime/shim", "runtime/git", "agent/model", "agent/queue"}
+PURE = {"agent/model": {"runtime/base"}, "agent/wire": {"runtime/base", "agent/model"},
+        "agent/queue": {"runtime/base", "agent/model"}}
+WITHOUT_ASIO = {"runtime/base", "runtime/os", "runtime/shim", "runtime/git", "agent/model", "agent/wire",
+                "agent/queue"}
 CLI = {f"runtime/{folder}" for folder in ("base", "os", "async", "http", "objects", "docker", "snapshot", "git")} | {
-    "agent/model", "agent/jobfile"}
+    "agent/model", "agent/wire", "agent/jobfile"}
 # Of the folder that is for Asio they may use this alone: what runs `git` runs it as every other tool.
 TOOL_HEADER = "runtime/async/tool.hpp"
 TOOL_USERS = {"runtime/shim", "runtime/git"}

@@ -56,7 +56,7 @@ class LayersTest(unittest.TestCase):
         self.assert_one({"agent/queue/a.hpp": '#include "runtime/os/fd.hpp"\n'}, "must not include")
 
     def test_command_line_and_server(self):
-        self.assertEqual(violations({"agent/cli/a.cpp": '#include "agent/model/job.hpp"\n'}), [])
+        self.assertEqual(violations({"agent/cli/a.cpp": '#include "agent/wire/job.hpp"\n'}), [])
         self.assert_one({"agent/cli/a.cpp": '#include "agent/api/routes.hpp"\n'}, "must not include")
         self.assert_one({"agent/cli/a.cpp": '#include "agent/jobs/runner.hpp"\n'}, "must not include")
 

@@ -12,9 +12,10 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "agent/model/json.hpp"
+#include "agent/wire/json_text.hpp"
 #include "runtime/async/tool.hpp"
 #include "runtime/base/json.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "runtime/http/client.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/identity.hpp"
@@ -64,7 +65,7 @@ std::string group_name(gid_t gid) {
   return entry == nullptr ? std::to_string(gid) : entry->gr_name;
 }
 
-// --- members of the agent's JSON, which may be another version's
+// --- members of what a container engine answers, which may be of any version
 
 json at(const json& object, const char* key) {
   const auto found = object.is_object() ? object.find(key) : object.end();
@@ -74,19 +75,9 @@ std::string text_at(const json& object, const char* key) {
   const auto value = at(object, key);
   return value.is_string() ? value.get<std::string>() : "";
 }
-std::uint64_t number_at(const json& object, const char* key) {
-  const auto value = at(object, key);
-  return value.is_number_unsigned() ? value.get<std::uint64_t>() : 0;
-}
 json list_at(const json& object, const char* key) {
   auto value = at(object, key);
   return value.is_array() ? value : json::array();
-}
-std::vector<std::string> texts_at(const json& object, const char* key) {
-  std::vector<std::string> texts;
-  for (const auto& each : list_at(object, key))
-    if (each.is_string()) texts.push_back(each.get<std::string>());
-  return texts;
 }
 
 std::optional<long> number_in(const Machine& machine, const std::string& path) {
@@ -168,43 +159,29 @@ ServiceFacts read_service(const Machine& machine) {
 }
 
 AgentFacts agent_facts_from_json(std::string_view text) {
-  const auto answer = model::parse_json(text);
+  auto told = message_from<wire::DoctorFacts>(wire::parse_json(text), "what the agent tells of itself");
   AgentFacts facts;
-  facts.version = text_at(answer, "version");
-  facts.machine_agent = text_at(answer, "mode") == "machine";
-  facts.pid = static_cast<int>(number_at(answer, "pid"));
-  facts.socket = text_at(at(answer, "socket"), "path");
-  facts.group = text_at(at(answer, "socket"), "group");
-  const auto state = at(answer, "state");
-  facts.state = {text_at(state, "path"),
-                 text_at(state, "file_system"),
-                 ByteSize(number_at(state, "free_bytes")),
-                 ByteSize(number_at(state, "total_bytes")),
-                 number_at(state, "files_free"),
-                 number_at(state, "files_total"),
-                 ByteSize(number_at(state, "reserved_bytes")),
-                 text_at(state, "refusal"),
-                 number_at(state, "disk_high_percent")};
-  facts.docker_socket = text_at(answer, "docker_socket");
-  const auto cgroup = at(answer, "cgroup");
-  facts.cgroup_base = text_at(cgroup, "base");
-  facts.controllers = texts_at(cgroup, "controllers");
-  facts.delegated = texts_at(cgroup, "delegated");
-  facts.overlays = at(answer, "overlays") == json(true);
-  facts.open_files = number_at(answer, "open_files");
-  facts.newest_record = parse_rfc3339(text_at(answer, "newest_record"));
-  const auto supervisors = list_at(answer, "supervisors");
-  facts.supervisors = supervisors.size();
-  for (const auto& each : supervisors)
-    if (at(each, "outdated") == json(true)) facts.jobs_of_outdated_supervisors.push_back(text_at(each, "job"));
-  const auto leftovers = at(answer, "leftovers");
-  facts.directories_left = texts_at(leftovers, "directories");
-  facts.unrecorded = texts_at(leftovers, "unrecorded");
-  for (const auto& group : list_at(leftovers, "cgroups"))
-    facts.cgroups_left.push_back({text_at(group, "path"), number_at(group, "processes")});
-  for (const auto& gpu : list_at(answer, "gpus"))
-    facts.gpus.push_back({text_at(gpu, "label"), text_at(gpu, "withheld")});
-  facts.gpu_notes = texts_at(at(answer, "nvidia"), "notes");
+  facts.version = std::move(told.version);
+  facts.machine_agent = told.mode == "machine";
+  facts.pid = told.pid;
+  facts.socket = std::move(told.socket.path);
+  facts.group = std::move(told.socket.group);
+  facts.state = std::move(told.state);
+  facts.docker_socket = std::move(told.docker_socket);
+  facts.cgroup_base = std::move(told.cgroup.base);
+  facts.controllers = std::move(told.cgroup.controllers);
+  facts.delegated = std::move(told.cgroup.delegated);
+  facts.overlays = told.overlays;
+  facts.open_files = told.open_files;
+  facts.newest_record = told.newest_record;
+  facts.supervisors = told.supervisors.size();
+  for (auto& each : told.supervisors)
+    if (each.outdated) facts.jobs_of_outdated_supervisors.push_back(std::move(each.job));
+  facts.directories_left = std::move(told.leftovers.directories);
+  facts.unrecorded = std::move(told.leftovers.unrecorded);
+  facts.cgroups_left = std::move(told.leftovers.cgroups);
+  for (auto& gpu : told.gpus.gpus) facts.gpus.push_back({std::move(gpu.label), gpu.withheld.value_or("")});
+  facts.gpu_notes = std::move(told.gpus.nvidia.notes);
   return facts;
 }
 

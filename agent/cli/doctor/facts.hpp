@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/cli/settings.hpp"
+#include "agent/wire/node.hpp"
 #include "runtime/base/clock.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/units.hpp"
@@ -76,24 +77,14 @@ UserFacts read_user(const std::string& group);
 SocketFacts read_socket(const std::string& path);
 ServiceFacts read_service(const Machine& machine);
 
-// The agent's JSON of /v1/doctor.
+// What the agent tells of itself.
 struct AgentFacts {
   std::string version;
   bool machine_agent = false;
   int pid = 0;
   std::string socket;
   std::string group;
-  struct State {
-    std::string path;
-    std::string file_system;
-    ByteSize free;
-    ByteSize total;
-    std::uint64_t files_free = 0;
-    std::uint64_t files_total = 0;
-    ByteSize reserved;
-    std::string refusal;      // why new work is refused; "" when it is not
-    std::uint64_t high = 0;   // percent of the disk above which the agent gives space back; 0: unknown
-  } state;
+  wire::DoctorFacts::State state;
   std::string docker_socket;  // that it looks for an engine on; "" when it does not tell
   std::string cgroup_base;    // "" without
   std::vector<std::string> controllers;
@@ -105,11 +96,7 @@ struct AgentFacts {
   std::size_t supervisors = 0;
   std::vector<std::string> directories_left;
   std::vector<std::string> unrecorded;  // of jobs
-  struct Group {
-    std::string path;
-    std::uint64_t processes = 0;
-  };
-  std::vector<Group> cgroups_left;
+  std::vector<wire::DoctorFacts::Group> cgroups_left;
   struct Gpu {
     std::string label;
     std::string withheld;  // why; "" when it is not
@@ -117,6 +104,7 @@ struct AgentFacts {
   std::vector<Gpu> gpus;
   std::vector<std::string> gpu_notes;  // why there are none, and what could not be found out
 };
+// From its JSON of /v1/doctor.
 AgentFacts agent_facts_from_json(std::string_view text);
 
 // --- the machine

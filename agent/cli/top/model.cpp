@@ -99,7 +99,7 @@ std::optional<std::uint64_t> Model::log_wanted() {
   const auto* record = selected_job();
   const bool waits = record != nullptr && is_waiting(record->job);
   if (waits || !no_log_.empty()) return std::nullopt;
-  return log_.next(runs ? use->second.log_bytes : 0);  // of one that is over, what is left
+  return log_.next(runs ? use->second.log.bytes() : 0);  // of one that is over, what is left
 }
 
 Action Model::press(Key key) {

@@ -11,20 +11,12 @@
 #include <vector>
 
 #include "agent/cli/agent.hpp"
-#include "agent/model/resources.hpp"
+#include "agent/wire/node.hpp"
 #include "runtime/base/clock.hpp"
 
 namespace berth::cli::top {
 
-struct JobUse {
-  int launch = 0;
-  std::chrono::microseconds cpu{};
-  ByteSize memory;
-  ByteSize peak_memory;
-  std::optional<ByteSize> memory_limit;
-  std::uint64_t processes = 0;
-  std::uint64_t log_bytes = 0;
-};
+using wire::JobUse;
 
 struct Counts {
   std::uint64_t preparing = 0;

@@ -11,8 +11,10 @@
 #include "agent/cli/settings.hpp"
 #include "agent/cli/verbs/verbs.hpp"
 #include "agent/cli/words.hpp"
+#include "agent/wire/environment.hpp"
+#include "agent/wire/json_text.hpp"
 #include "runtime/base/error.hpp"
-#include "runtime/base/json.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "runtime/base/text.hpp"
 
 namespace berth::cli {
@@ -49,14 +51,15 @@ void offer_jobs(Completion& completion, const std::string& typed) {
 void offer_environments(Completion& completion, const std::string& typed) {
   Common common;
   common.socket = completion.socket;
-  const auto answer = read_json(Agent(socket_path(common)).get("/v1/environments"));
+  const auto answer = wire::parse_json(Agent(socket_path(common)).get("/v1/environments"));
+  const auto list = message_from<wire::EnvironmentList>(answer, "environments");
   const auto digits = std::max(kEnvironmentDigits, typed.size());
   const auto& named = completion.named;
-  for (const auto& environment : answer.at("environments")) {
-    const auto name = environment.at("digest").get<std::string>().substr(0, digits);
-    const bool wanted = *completion.environments == EnvironmentChoice::any || !environment.at("in_use").get<bool>();
+  for (const auto& environment : list.environments) {
+    const auto name = environment.digest.hex().substr(0, digits);
+    const bool wanted = *completion.environments == EnvironmentChoice::any || !environment.in_use;
     if (wanted && name.starts_with(typed) && std::find(named.begin(), named.end(), name) == named.end())
-      completion.candidates.push_back({name, fitted(printable(environment.at("words").get<std::string>()), 60)});
+      completion.candidates.push_back({name, fitted(printable(environment.words), 60)});
   }
 }
 
@@ -79,9 +82,7 @@ int verb::complete(const Arguments& arguments, Common&) {
     if (completion.jobs) offer_jobs(completion, arguments.back());
     if (completion.environments) offer_environments(completion, arguments.back());
   } catch (const Error&) {
-    // No agent, nothing to offer.
-  } catch (const nlohmann::json::exception&) {
-    // One of another version.
+    // No agent, or one of another version: nothing to offer.
   }
   tell(completion);
   return 0;

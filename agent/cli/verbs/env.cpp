@@ -6,8 +6,11 @@
 #include "agent/cli/settings.hpp"
 #include "agent/cli/submission.hpp"
 #include "agent/cli/verbs/verbs.hpp"
+#include "agent/wire/environment.hpp"
+#include "agent/wire/json_text.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/base/json.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/http/error_json.hpp"
 
@@ -61,8 +64,9 @@ void remove(Agent& agent, const Request& request) {
 }
 
 void print_lock(Agent& agent, const Request& request) {
-  const auto lock = read_json(record(agent, request.environments.front())).value("lock", json());
-  print(lock.dump(2) + "\n");
+  const auto answer = wire::parse_json(record(agent, request.environments.front()));
+  const auto page = message_from<wire::EnvironmentPage>(answer, "environment");
+  print(json_or_null(page.lock).dump(2) + "\n");
 }
 
 void print_export(Agent& agent, const Request& request) {
@@ -92,7 +96,7 @@ class BuildReader {
  private:
   void take_line(const json& line) {
     if (!line.is_object()) return;
-    if (line.contains("output") && !quiet_) print_error(line["output"].get<std::string>());
+    if (line.contains("output") && !quiet_) print_error(message_from<wire::BuildOutput>(line, "output").output);
     if (line.contains("error")) failure_ = http::error_from_response(kFailed, line.dump());
     if (line.contains("environment")) result_ = line["environment"];
   }
@@ -109,7 +113,8 @@ void build(Agent& agent, const Request& request, const Common& common) {
   const auto on_chunk = [&](std::string_view bytes) { return reader.take(bytes); };
   agent.client().stream("POST", "/v1/environments", on_chunk, wanted);
   const auto result = reader.result();
-  print(common.json ? result + "\n" : read_json(result).value("digest", "") + "\n");
+  print(common.json ? result + "\n"
+                    : message_from<wire::EnvironmentMade>(wire::parse_json(result), "environment").digest.hex() + "\n");
 }
 
 void check(const Request& request) {

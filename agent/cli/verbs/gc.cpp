@@ -3,7 +3,9 @@
 #include "agent/cli/node_text.hpp"
 #include "agent/cli/settings.hpp"
 #include "agent/cli/verbs/verbs.hpp"
+#include "agent/wire/node.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "runtime/base/text.hpp"
 #include "runtime/base/units.hpp"
 
@@ -13,8 +15,7 @@ namespace {
 std::string request(bool dry_run, const std::optional<std::string>& free) {
   const auto size = free ? parse_byte_size(*free) : ByteSize();
   if (!size) throw Error(Code::invalid, "--free: '" + printable(*free) + "' is no size", "write it as 512MiB or 20g");
-  return std::string(R"({"dry_run":)") + (dry_run ? "true" : "false") + R"(,"free_bytes":)" +
-         std::to_string(size->bytes()) + "}";
+  return text_of(wire::Cleaning{dry_run, *size});
 }
 
 }  // namespace

@@ -1,19 +1,16 @@
-#include <nlohmann/json.hpp>
-
 #include "agent/cli/agent.hpp"
 #include "agent/cli/gpu_text.hpp"
 #include "agent/cli/help.hpp"
 #include "agent/cli/settings.hpp"
 #include "agent/cli/verbs/verbs.hpp"
+#include "agent/wire/node.hpp"
 #include "runtime/base/error.hpp"
-#include "runtime/base/json.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "runtime/base/percent.hpp"
 #include "runtime/base/text.hpp"
 
 namespace berth::cli {
 namespace {
-
-using nlohmann::json;
 
 // As before GPUs were drained and resumed like nodes.
 std::string current_name(std::string action) {
@@ -41,9 +38,8 @@ void check(const Request& request) {
 
 std::string ask(Agent& agent, const Request& request) {
   if (request.action == "ls") return agent.get("/v1/gpus");
-  const auto body = request.reason.empty() ? json::object() : json{{"reason", request.reason}};
-  return agent.post("/v1/gpus/" + percent_encoded(request.gpus.front()) + "/" + request.action,
-                    body.dump(-1, ' ', false, json::error_handler_t::replace));
+  const auto body = request.action == "drain" ? text_of(wire::GpuDrain{request.reason}) : "{}";
+  return agent.post("/v1/gpus/" + percent_encoded(request.gpus.front()) + "/" + request.action, body);
 }
 
 }  // namespace
@@ -70,11 +66,12 @@ int verb::gpu(const Arguments& arguments, Common& common) {
   check(request);
   Agent agent(socket_path(common));
   const auto answer = ask(agent, request);
-  const bool forgotten = request.action == "resume" && read_json(answer).value("gpus", json::array()).empty();
+  const auto gpus = gpus_from_json(answer);
+  const bool forgotten = request.action == "resume" && gpus.gpus.empty();
   if (common.json)
     print(answer + "\n");
   else
-    print(forgotten ? "the machine has no such GPU any more: it is forgotten\n" : gpus_table(answer, screen()));
+    print(forgotten ? "the machine has no such GPU any more: it is forgotten\n" : gpus_table(gpus, screen()));
   return 0;
 }
 

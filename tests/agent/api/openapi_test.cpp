@@ -27,6 +27,7 @@ std::set<std::string> routes_of_document() {
   for (const auto& path : YAML::LoadFile(BERTH_OPENAPI)["paths"]) {
     for (const auto& operation : path.second) {
       auto method = operation.first.as<std::string>();
+      if (method == "parameters") continue;
       std::transform(method.begin(), method.end(), method.begin(), [](char c) { return static_cast<char>(c - 32); });
       CHECK(operation.second["summary"].IsDefined());
       CHECK(operation.second["responses"].size() > 0);

@@ -6,7 +6,8 @@
 
 #include "agent/api/access.hpp"
 #include "agent/api/view.hpp"
-#include "agent/model/json.hpp"
+#include "agent/wire/job.hpp"
+#include "runtime/base/json_fields.hpp"
 
 using namespace berth;
 using api::Access;
@@ -59,12 +60,12 @@ TEST_CASE("owner and root see a job whole, others its outline, or what they may 
 
 TEST_CASE("an outline has nothing of the request but name, resources and times, and no reasons of an ending") {
   const auto job = job_with_secrets();
-  const auto outline = model::outline_json(job, model::Reasons::no);
+  const auto outline = json_of(wire::outline_of(job, wire::Reasons::no));
   CHECK(outline.dump().find("hidden") == std::string::npos);
   CHECK(outline.dump().find(std::string(64, '0')) == std::string::npos);
   CHECK(outline.at("ending_words") == "its environment could not be made");
   CHECK(outline.at("name") == "digits");
-  const auto read = model::job_from_json(outline);
+  const auto read = wire::job_from(outline).job;
   CHECK(read.id == job.id);
   CHECK(read.state == job.state);
   CHECK(read.attempts.size() == 1);
@@ -98,7 +99,7 @@ TEST_CASE("a long reason is cut in a list, between characters") {
   std::string reason;
   while (reason.size() < 100'000) reason += "é";
   job.ending = model::ImageFailed{reason};
-  const auto outline = model::outline_json(job, model::Reasons::yes);
+  const auto outline = json_of(wire::outline_of(job, wire::Reasons::yes));
   CHECK(outline.dump().size() < 2000);
   CHECK(outline.at("ending").at("reason").get<std::string>().ends_with("é…"));
 }

@@ -4,8 +4,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "agent/model/json.hpp"
+#include "agent/wire/job.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "tests/agent/cli/sample.hpp"
 
 using namespace berth;
@@ -31,7 +32,7 @@ TEST_CASE("nothing but a job's name gets into a target") {
 }
 
 TEST_CASE("a record comes back as it was sent, with what is added to it") {
-  auto json = model::to_json(sample::completed());
+  auto json = json_of(wire::JobRecord{sample::completed(), {}});
   json["waiting"] = "for nothing";
   json["invented"] = "by a newer agent";
   const auto record = record_from_json(json.dump());

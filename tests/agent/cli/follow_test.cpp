@@ -4,8 +4,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "agent/model/json.hpp"
+#include "agent/wire/job.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "tests/agent/cli/frames.hpp"
 #include "tests/agent/cli/sample.hpp"
 #include "tests/agent/cli/scripted_agent.hpp"
@@ -17,7 +18,7 @@ namespace {
 
 using Script = ScriptedAgent;
 
-std::string record(const model::Job& job) { return Script::ok(model::to_json(job).dump()); }
+std::string record(const model::Job& job) { return Script::ok(text_of(wire::JobRecord{job, {}})); }
 
 model::Job ended() {
   auto job = sample::running();

@@ -1,10 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <functional>
-#include <nlohmann/json.hpp>
 
-#include "agent/model/json.hpp"
-#include "agent/model/secrets.hpp"
 #include "runtime/base/error.hpp"
 #include "tests/agent/model/example.hpp"
 
@@ -203,30 +200,6 @@ TEST_CASE("the lock of an image runs in a container, that of another environment
   CHECK_FALSE(of(R"({"kind":"conda"})"));
   CHECK_FALSE(of(R"(["kind"])"));
   CHECK_FALSE(of("no lock"));
-}
-
-TEST_CASE("what a lock is of is found out once, and kept with the job") {
-  auto request = small_request();
-  request.environment.kind = EnvironmentRequest::Kind::lock;
-  request.environment.file = "lock.json";
-  request.environment.files = {{"lock.json", R"({"kind":"image","image":"a@sha256:1"})"}};
-  const auto sent = to_json(request);
-  CHECK(!sent.contains("lock_of_image"));
-  auto taken = request_from_json(sent);
-  CHECK(taken.environment.of_image == true);
-  taken.environment.files["lock.json"] = "not read again";
-  CHECK(in_container(taken.environment));
-  const auto stored = to_json(taken);
-  CHECK(in_container(request_from_json(stored).environment));
-  Job job;
-  job.request = taken;
-  CHECK(!to_json(job).contains("lock_of_image"));
-  // A request from outside cannot say it.
-  auto claimed = sent;
-  claimed["lock_of_image"] = false;
-  CHECK_THROWS_AS(take_secrets(claimed), Error);
-  request.environment.files["lock.json"] = std::string(1'000'000, '[');
-  CHECK(request_from_json(to_json(request)).environment.of_image == false);
 }
 
 TEST_CASE("a job in an image without code runs in the image's own directory, or one that is named") {

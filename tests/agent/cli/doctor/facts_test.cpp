@@ -159,7 +159,7 @@ TEST_CASE("the agent's facts are read, and those of another version as far as th
   CHECK(facts.supervisors == 2);
   CHECK(facts.newest_record);
   CHECK(facts.cgroups_left.at(0).processes == 2);
-  const auto nothing = agent_facts_from_json(R"({"state":7,"cgroup":[],"leftovers":{"directories":{}},"cgroup":null})");
+  const auto nothing = agent_facts_from_json(R"({"state":{},"leftovers":{"more":[]},"cgroup":null,"added":7})");
   CHECK(nothing.version.empty());
   CHECK(nothing.directories_left.empty());
 }

@@ -202,6 +202,6 @@ TEST_CASE("q quits, but leads back from a log and from the help") {
 TEST_CASE("an agent that tells nothing is no failure") {
   Model model;
   model.take(reading_from_json("{}", R"({"jobs":[]})", "{}"));
-  model.take(reading_from_json("{}", R"({"jobs":[]})", R"({"jobs":7,"machine":[]})"));
+  model.take(reading_from_json("{}", R"({"jobs":[]})", R"({"jobs":null,"machine":{}})"));
   CHECK(model.selected().empty());
 }

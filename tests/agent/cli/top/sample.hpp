@@ -5,7 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/cli/top/reading.hpp"
-#include "agent/model/json.hpp"
+#include "agent/wire/job.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "tests/agent/cli/sample.hpp"
 
 namespace berth::cli::top::sample {
@@ -14,9 +15,7 @@ using nlohmann::json;
 
 inline json waiting(model::Job job, const std::string& id, const std::string& why) {
   job.id = id;
-  auto out = model::to_json(job);
-  out["waiting"] = why;
-  return out;
+  return json_of(wire::JobRecord{std::move(job), why});
 }
 
 // One job that runs, two that wait, one of them held; `cpu_seconds` of the running one and of the machine.
@@ -25,7 +24,7 @@ struct Node {
   double cpu_seconds = 0;
   bool drained = false;
   json jobs =
-      json::array({model::to_json(cli::sample::running()),
+      json::array({json_of(wire::JobRecord{cli::sample::running(), {}}),
                    waiting(cli::sample::queued(), "calm-otter-2xyz", "the next one; 1 slot is wanted, none is free")});
 
   json gpus = json::array();

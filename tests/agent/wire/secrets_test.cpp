@@ -1,22 +1,24 @@
-#include "agent/model/secrets.hpp"
+#include "agent/wire/secrets.hpp"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "agent/model/json.hpp"
+#include "agent/wire/job.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "tests/agent/model/example.hpp"
 
 using namespace berth;
 using namespace berth::model;
+using namespace berth::wire;
 using nlohmann::json;
 
 namespace {
 
 json submission(json changes = json::object()) {
-  auto request = to_json(small_request());
+  auto request = json_of(small_request());
   request.merge_patch(changes);
   return request;
 }
@@ -168,7 +170,7 @@ TEST_CASE("of a request's secrets the names stay, and it is whole again when the
     const auto masked = values_to_mask(secrets);
     CHECK(std::find(masked.begin(), masked.end(), secret) != masked.end());
   }
-  const auto request = request_from_json(shown);
+  const auto request = request_from(shown);
   validate(request);
   CHECK(has_secrets(request));
   CHECK(request.environment_variables == std::map<std::string, std::string>{{"A", "1"}});
@@ -269,7 +271,7 @@ TEST_CASE("a request without secrets stays as it is") {
   const auto before = shown;
   CHECK(take_secrets(shown).empty());
   CHECK(shown == before);
-  CHECK_FALSE(has_secrets(request_from_json(shown)));
+  CHECK_FALSE(has_secrets(request_from(shown)));
 }
 
 TEST_CASE("mistakes with secrets are told, with no word of what they are") {
@@ -298,9 +300,9 @@ TEST_CASE("the record of a job tells its secrets by name, and nothing that could
   auto job = full_job();
   job.request.secrets = {{"HF_TOKEN", {false, true}}};
   job.request.secrets_mark = "0123";
-  const auto shown = to_json(job);
+  const auto shown = json_of(JobRecord{job, {}});
   CHECK(shown.at("secrets").dump() == R"({"HF_TOKEN":{"file":false,"variable":true}})");
   CHECK_FALSE(shown.contains("secrets_mark"));
-  CHECK(to_json(job.request).at("secrets_mark") == "0123");
-  CHECK(job_from_json(shown).request.secrets == job.request.secrets);
+  CHECK(json_of(job.request).at("secrets_mark") == "0123");
+  CHECK(job_from(shown).job.request.secrets == job.request.secrets);
 }

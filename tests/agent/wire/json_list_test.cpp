@@ -1,14 +1,14 @@
-#include "agent/model/json_list.hpp"
+#include "agent/wire/json_list.hpp"
 
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
 
-#include "agent/model/json.hpp"
+#include "agent/wire/json_text.hpp"
 #include "runtime/base/error.hpp"
 
 using namespace berth;
-using namespace berth::model;
+using namespace berth::wire;
 
 namespace {
 

@@ -1,21 +1,26 @@
-#include "agent/model/json.hpp"
+#include "agent/wire/job.hpp"
 
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
 
+#include "agent/wire/event.hpp"
+#include "agent/wire/json_text.hpp"
+#include "agent/wire/secrets.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "tests/agent/model/example.hpp"
 
 using namespace berth;
 using namespace berth::model;
+using namespace berth::wire;
 using nlohmann::json;
 
 namespace {
 
 std::string complaint(const json& request) {
   try {
-    request_from_json(request);
+    request_from(request);
   } catch (const Error& error) {
     CHECK(error.code() == Code::invalid);
     return error.message();
@@ -24,7 +29,7 @@ std::string complaint(const json& request) {
 }
 
 std::string complaint_with(const char* key, const json& value) {
-  auto request = to_json(full_request());
+  auto request = json_of(full_request());
   request[key] = value;
   return complaint(request);
 }
@@ -33,11 +38,11 @@ std::string complaint_with(const char* key, const json& value) {
 
 TEST_CASE("a request survives its JSON") {
   for (const auto& request : {small_request(), full_request()})
-    CHECK(request_from_json(parse_json(to_json(request).dump())) == request);
+    CHECK(request_from(parse_json(json_of(request).dump())) == request);
 }
 
 TEST_CASE("a request's JSON is the one that is documented") {
-  CHECK(to_json(full_request()).dump() ==
+  CHECK(json_of(full_request()).dump() ==
         R"({"command":["python","train.py","--x=\"a b\"",""],"diff":")" + digest_of(0xcd).hex() +
             R"(","environment":{"kind":"user_managed","python":"/opt/python"},)"
             R"("environment_variables":{"A":"line\nline","PATH":"/bin"},"experiment":"mnist","held":true,)"
@@ -52,7 +57,7 @@ TEST_CASE("a request's JSON is the one that is documented") {
 }
 
 TEST_CASE("what a request leaves out has its default") {
-  const auto request = request_from_json(json{{"command", {"true"}}});
+  const auto request = request_from(json{{"command", {"true"}}});
   JobRequest expected;
   expected.command = {"true"};
   CHECK(request == expected);
@@ -62,21 +67,21 @@ TEST_CASE("what a request leaves out has its default") {
 TEST_CASE("the memory wanted of each GPU is written only where GPUs are shared") {
   auto request = full_request();
   request.resources.gpu_memory = 20_GiB;
-  CHECK(to_json(request).at("resources").at("gpu_memory_bytes") == 20ULL << 30);
-  CHECK(request_from_json(to_json(request)) == request);
-  CHECK_FALSE(to_json(full_request()).at("resources").contains("gpu_memory_bytes"));
+  CHECK(json_of(request).at("resources").at("gpu_memory_bytes") == 20ULL << 30);
+  CHECK(request_from(json_of(request)) == request);
+  CHECK_FALSE(json_of(full_request()).at("resources").contains("gpu_memory_bytes"));
 }
 
 TEST_CASE("what is said of a container is among the resources, as in Azure ML's jobs, and only where it is said") {
   auto request = full_request();
   request.container.shm_size = 8_GiB;
   request.container.docker_args = "--ipc=host";
-  const auto resources = to_json(request).at("resources");
+  const auto resources = json_of(request).at("resources");
   CHECK(resources.at("shm_size_bytes") == 8ULL << 30);
   CHECK(resources.at("docker_args") == "--ipc=host");
-  CHECK(request_from_json(to_json(request)) == request);
-  CHECK_FALSE(to_json(full_request()).at("resources").contains("shm_size_bytes"));
-  CHECK_FALSE(to_json(full_request()).at("resources").contains("docker_args"));
+  CHECK(request_from(json_of(request)) == request);
+  CHECK_FALSE(json_of(full_request()).at("resources").contains("shm_size_bytes"));
+  CHECK_FALSE(json_of(full_request()).at("resources").contains("docker_args"));
 }
 
 TEST_CASE("mistakes in a request are told by field") {
@@ -116,30 +121,31 @@ TEST_CASE("every ending survives its JSON") {
                             Preempted{Preempted::Cause::shutdown},
                             Lost{Lost::Cause::reboot},
                             Lost{Lost::Cause::shim_killed}};
-  for (const auto& ending : endings) CHECK(ending_from_json(parse_json(to_json(ending).dump())) == ending);
-  CHECK(to_json(Ending(Signalled{9})).dump() == R"({"kind":"signalled","signal":9,"signal_name":"SIGKILL"})");
-  CHECK(to_json(Ending(Lost{})).dump() == R"({"cause":"reboot","kind":"lost"})");
-  CHECK_THROWS_AS(ending_from_json(json{{"kind", "eaten"}}), Error);
+  for (const auto& ending : endings)
+    CHECK(message_from<Ending>(parse_json(json_of(ending).dump()), "ending") == ending);
+  CHECK(json_of(Ending(Signalled{9})).dump() == R"({"kind":"signalled","signal":9,"signal_name":"SIGKILL"})");
+  CHECK(json_of(Ending(Lost{})).dump() == R"({"cause":"reboot","kind":"lost"})");
+  CHECK_THROWS_AS(message_from<Ending>(json{{"kind", "eaten"}}, "ending"), Error);
 }
 
 TEST_CASE("a job survives its JSON") {
   auto job = full_job();
-  CHECK(job_from_json(parse_json(to_json(job).dump())) == job);
+  CHECK(job_from(parse_json(json_of(JobRecord{job, {}}).dump())).job == job);
   job.attempts.clear();
   job.ending.reset();
   job.finished.reset();
   job.environment_record.clear();
   job.state = State::queued;
-  CHECK(job_from_json(parse_json(to_json(job).dump())) == job);
+  CHECK(job_from(parse_json(json_of(JobRecord{job, {}}).dump())).job == job);
 }
 
 TEST_CASE("a job's JSON tells a stranger everything, under the same keys at any time") {
-  const auto done = to_json(full_job());
+  const auto done = json_of(JobRecord{full_job(), {}});
   auto waiting = full_job();
   waiting.attempts.clear();
   waiting.ending.reset();
   waiting.finished.reset();
-  const auto not_done = to_json(waiting);
+  const auto not_done = json_of(JobRecord{waiting, {}});
   for (const auto* key :
        {"id",         "name",    "state",     "ending",     "ending_words", "exit_code",   "user",     "resources",
         "priority",   "held",    "submitted", "started",    "finished",     "duration_ms", "attempts", "tags",
@@ -161,9 +167,9 @@ TEST_CASE("a job's JSON tells a stranger everything, under the same keys at any 
 }
 
 TEST_CASE("fields that a newer agent adds to a job are ignored") {
-  auto object = to_json(full_job());
+  auto object = json_of(JobRecord{full_job(), {}});
   object["mood"] = "good";
-  CHECK(job_from_json(object) == full_job());
+  CHECK(job_from(object).job == full_job());
 }
 
 TEST_CASE("malformed JSON tells the position, and depth is bounded") {
@@ -182,4 +188,40 @@ TEST_CASE("malformed JSON tells the position, and depth is bounded") {
   CHECK(message("[1e999]") == "JSON with a number out of range");
   CHECK(message(std::string(100'000, '[')) == "JSON is nested too deeply");
   CHECK(message(std::string(32, '[') + std::string(32, ']')).empty());
+}
+
+TEST_CASE("what a lock is of is found out once, and kept with the job") {
+  auto request = small_request();
+  request.environment.kind = EnvironmentRequest::Kind::lock;
+  request.environment.file = "lock.json";
+  request.environment.files = {{"lock.json", R"({"kind":"image","image":"a@sha256:1"})"}};
+  const auto sent = json_of(request);
+  CHECK(!sent.contains("lock_of_image"));
+  auto taken = request_from(sent);
+  CHECK(taken.environment.of_image == true);
+  taken.environment.files["lock.json"] = "not read again";
+  CHECK(in_container(taken.environment));
+  const auto stored = json_of(taken);
+  CHECK(in_container(request_from(stored).environment));
+  Job job;
+  job.request = taken;
+  CHECK(!json_of(JobRecord{job, {}}).contains("lock_of_image"));
+  // A request from outside cannot say it.
+  auto claimed = sent;
+  claimed["lock_of_image"] = false;
+  CHECK_THROWS_AS(take_secrets(claimed), Error);
+  request.environment.files["lock.json"] = std::string(1'000'000, '[');
+  CHECK(request_from(json_of(request)).environment.of_image == false);
+}
+
+TEST_CASE("what does not apply to an event is null in its JSON") {
+  model::Event event;
+  event.job = "brave-heron-7k2m";
+  const auto submitted = json_of(told(event));
+  for (const auto* key : {"by", "priority", "ending", "why"}) CHECK(submitted.at(key).is_null());
+  CHECK(submitted.at("words") == "submitted");
+  CHECK(submitted.at("state") == "Preparing");
+  event.what = model::Event::What::ended;
+  event.ending = Exited{3};
+  CHECK(json_of(told(event)).at("ending").at("code") == 3);
 }

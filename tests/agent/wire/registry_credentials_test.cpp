@@ -1,15 +1,17 @@
-#include "agent/model/registry_credentials.hpp"
+#include "agent/wire/secrets.hpp"
 
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
 
-#include "agent/model/json.hpp"
+#include "agent/wire/request.hpp"
 #include "runtime/base/error.hpp"
+#include "runtime/base/json_fields.hpp"
 #include "tests/agent/model/example.hpp"
 
 using namespace berth;
 using namespace berth::model;
+using namespace berth::wire;
 using nlohmann::json;
 
 namespace {
@@ -18,7 +20,7 @@ json submission_with(const json& credentials) {
   auto request = small_request();
   request.environment.kind = EnvironmentRequest::Kind::image;
   request.environment.image = "r.example/x";
-  auto submission = to_json(request);
+  auto submission = json_of(request);
   submission["registry_credentials"] = credentials;
   return submission;
 }
@@ -45,18 +47,19 @@ TEST_CASE("of the credentials that a submission brings only the registries stay 
   CHECK(own == AllRegistryCredentials{{"r.example", "ann", "hush", ""}, {"s:5000", "", "", "hush"}});
   CHECK(submission.dump().find("hush") == std::string::npos);
   CHECK(submission.dump().find("ann") == std::string::npos);
-  const auto request = request_from_json(submission);
+  const auto request = request_from(submission);
   CHECK(request.container.registries == std::vector<std::string>{"r.example", "s:5000"});
-  CHECK(request_from_json(to_json(request)) == request);
-  CHECK(to_json(request).at("registry_credentials").dump() == R"([{"registry":"r.example"},{"registry":"s:5000"}])");
-  CHECK_FALSE(to_json(small_request()).contains("registry_credentials"));
-  CHECK(registry_credentials_from_json(to_json(own)) == own);
+  CHECK(request_from(json_of(request)) == request);
+  CHECK(json_of(request).at("registry_credentials").dump() == R"([{"registry":"r.example"},{"registry":"s:5000"}])");
+  CHECK_FALSE(json_of(small_request()).contains("registry_credentials"));
+  const auto sent = json_of(SubmittedRequest{request, {own, {}}}).at("registry_credentials");
+  CHECK(registry_credentials_from(sent) == own);
 }
 
 TEST_CASE("a request that still holds a secret is refused before it could be stored") {
   const json ann{{"registry", "r.example"}, {"username", "ann"}, {"password", "hush"}};
   const auto submission = submission_with(json::array({ann}));
-  CHECK_THROWS_AS(request_from_json(submission), Error);
+  CHECK_THROWS_AS(request_from(submission), Error);
 }
 
 TEST_CASE("credentials are whole, and for a host") {

@@ -1,9 +1,9 @@
-#include "agent/model/json_list.hpp"
+#include "agent/wire/json_list.hpp"
 
 #include <algorithm>
 #include <string>
 
-namespace berth::model {
+namespace berth::wire {
 namespace {
 
 constexpr std::string_view kSpace = " \t\r\n";
@@ -83,4 +83,4 @@ std::optional<std::vector<std::string_view>> elements_of(std::string_view text, 
   return elements;
 }
 
-}  // namespace berth::model
+}  // namespace berth::wire
