@@ -40,15 +40,16 @@ struct Services {
   async::Shares shares{2};  // of each user's work on the pool's threads
   async::Lanes transfers{{2, 4}};  // packs stored and made
 
-  // The job that a path names, by id, prefix or @last (of who asks): what columns tell of it (store::look_up), which is enough to
-  // know whose it is and how it stands. Code::not_found, Code::conflict when ambiguous.
+  // The job that a path names, by id, prefix or @last (of who asks): what columns tell of it (store::look_up), which is
+  // enough to know whose it is and how it stands. Code::not_found, Code::conflict when ambiguous.
   model::Job resolve(const model::Principal& who, const http::Request& request) const;
 };
 
 // The whole table; `services` outlives it. agent/api/openapi.yaml describes it, and a test holds the two together.
 http::Router make_router(Services& services);
 
-// A route as its handler sees it: with who asks, which is served here. What outlives the handler, a stream, takes copies.
+// A route as its handler sees it: with who asks, which is served here. What outlives the handler, a stream, takes
+// copies.
 using Handler = async::Task<http::Response> (*)(Services& services, const model::Principal& who,
                                                 http::Request& request);
 void add_route(http::Router& router, Services& services, std::string method, std::string pattern, Handler handler);

@@ -16,8 +16,8 @@ nlohmann::json shown_to(const model::Principal& who, const Access& access, const
 
 // A list's row: the outline, and for those who may see more the job's short command text, experiment and submission id.
 enum class Explain { yes, no };  // why it waits
-nlohmann::json row_for(const model::Principal& who, const Access& access, const jobs::Jobs& jobs, store::ListedJob listed,
-                       Explain explain);
+nlohmann::json row_for(const model::Principal& who, const Access& access, const jobs::Jobs& jobs,
+                       store::ListedJob listed, Explain explain);
 
 // What happened to a job: whole for those who may see more of it than the outline.
 nlohmann::json event_for(const model::Principal& who, const Access& access, model::Event event);

@@ -16,8 +16,8 @@ struct Options {
   std::string shim_program;    // "" finds it beside this program
 };
 
-// Serves until SIGTERM or SIGINT; at SIGHUP it takes what of its configuration has changed, or none of it where there is
-// a mistake. Jobs and their supervisors run on afterwards. Throws an Error where it cannot
+// Serves until SIGTERM or SIGINT; at SIGHUP it takes what of its configuration has changed, or none of it where there
+// is a mistake. Jobs and their supervisors run on afterwards. Throws an Error where it cannot
 // start: another agent has the state directory (told with its pid), a newer or damaged database, no socket.
 void run_agent(Options options);
 

@@ -23,8 +23,8 @@ environment::BuildSettings build_settings(const Config& config, const std::strin
 // `machine` is called on threads.
 environment::ImageSettings image_settings(const Config& config, std::function<gpu::Machine()> machine);
 
-// Every kind of environment that this node makes: a new one is registered here. What is given by reference outlives what
-// comes of it, but for the configuration.
+// Every kind of environment that this node makes: a new one is registered here. What is given by reference outlives
+// what comes of it, but for the configuration.
 environment::Providers environment_providers(const Config& config, std::optional<os::Identity> identity,
                                              environment::Builds& builds, environment::Images& images,
                                              const environment::ImageSettings& image_settings);

@@ -30,8 +30,8 @@ struct JobRecord {
 void describe(Fields& fields, JobRecord& record);
 
 // What everybody who may look at the queue sees of a job, and what lists tell of each: no command, variables,
-// directory, files, provenance or digests, and of its attempts the times of the last. To who may see more also the title,
-// the experiment and the submission id; they are "" for all others.
+// directory, files, provenance or digests, and of its attempts the times of the last. To who may see more also the
+// title, the experiment and the submission id; they are "" for all others.
 struct JobOutline {
   model::Job job;
   std::string title;  // the beginning of its command, as one would type it

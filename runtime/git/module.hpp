@@ -33,8 +33,8 @@ inline constexpr std::uint32_t kBerthGitFiltered = 4;       // a program of the 
 // it), "remark". The bytes are valid during the call only.
 using BerthGitSink = void (*)(void* context, const char* key, const char* bytes, std::size_t length);
 
-// Where the index holds just what the commit does, and saw each file after it was last written: which files (paths from the
-// top of the work tree) are to be compared with it, once all has been told of "tracked". Null: all.
+// Where the index holds just what the commit does, and saw each file after it was last written: which files (paths from
+// the top of the work tree) are to be compared with it, once all has been told of "tracked". Null: all.
 struct BerthGitPaths {
   const char* const* paths;
   std::size_t count;

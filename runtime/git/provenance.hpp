@@ -84,13 +84,14 @@ void compare(Provenance& found, const std::string& directory, const std::vector<
 // Gives what is sent, once that is known; it may be waited for.
 using SentFiles = std::function<const std::vector<Sent>&()>;
 
-// Nothing where the directory is in no work tree. With `sent`, and where git's index holds what the commit does, only files
-// that are not as the index saw them are compared: where nothing has changed, the tree is not gone through once more. GIT_DIR and the like are ignored. Blocks: reads every
-// changed file and the status of every other; 10,000 unchanged ones cost about 20 ms.
+// Nothing where the directory is in no work tree. With `sent`, and where git's index holds what the commit does, only
+// files that are not as the index saw them are compared: where nothing has changed, the tree is not gone through once
+// more. GIT_DIR and the like are ignored. Blocks: reads every changed file and the status of every other; 10,000
+// unchanged ones cost about 20 ms.
 std::optional<Provenance> provenance(const std::string& directory, std::size_t diff_limit = 16U << 20,
                                      const SentFiles& sent = {});
-// The paths that are to be compared, from the directory: what is sent and not as git saw it (of what git does not track, the
-// directories that have nothing else in them), and what is not sent.
+// The paths that are to be compared, from the directory: what is sent and not as git saw it (of what git does not
+// track, the directories that have nothing else in them), and what is not sent.
 std::vector<std::string> differing(const Provenance& found, const std::vector<Sent>& sent);
 
 // Without what could be a secret: the password, in web addresses also the user and the query. Takes every

@@ -55,8 +55,8 @@ bool is_plain(const git_index_entry& entry) {
          (entry.flags_extended & (GIT_INDEX_ENTRY_SKIP_WORKTREE | GIT_INDEX_ENTRY_INTENT_TO_ADD)) == 0;
 }
 
-// Whether the index is that tree, as it remembers since it was last written whole. Where it does not remember, libgit2 would
-// write the trees: here, to a store that takes nothing.
+// Whether the index is that tree, as it remembers since it was last written whole. Where it does not remember, libgit2
+// would write the trees: here, to a store that takes nothing.
 bool holds(git_index* index, const git_oid& tree) {
   const auto nothing = make<Odb>(git_odb_new);
   const auto nowhere = nothing ? make<Repository>(git_repository_wrap_odb, nothing.get()) : Repository();

@@ -1,7 +1,7 @@
 #pragma once
 
-// Who has come and is not let in yet. Sources take turns, so that nobody stands behind the hundreds that another sent at
-// once. Pure.
+// Who has come and is not let in yet. Sources take turns, so that nobody stands behind the hundreds that another sent
+// at once. Pure.
 
 #include <cstddef>
 #include <deque>

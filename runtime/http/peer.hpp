@@ -32,8 +32,8 @@ struct RemotePeer {
 
 using Peer = std::variant<LocalPeer, RemotePeer>;
 
-// Those who share what one of them may have of connections, turns and memory: a user of this machine; an IPv4 address; the
-// first 64 bits of an IPv6 address, which are one customer's.
+// Those who share what one of them may have of connections, turns and memory: a user of this machine; an IPv4 address;
+// the first 64 bits of an IPv6 address, which are one customer's.
 struct Source {
   std::uint64_t value = 0;
   friend auto operator<=>(const Source&, const Source&) = default;

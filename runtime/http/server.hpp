@@ -1,7 +1,7 @@
 #pragma once
 
-// Serves HTTP/1.1 on a listening socket, of whatever transport. Each connection is one coroutine; a failing one never hurts the
-// others. An idle server, connections included, has no wake-ups: time limits are watched by one timer that is
+// Serves HTTP/1.1 on a listening socket, of whatever transport. Each connection is one coroutine; a failing one never
+// hurts the others. An idle server, connections included, has no wake-ups: time limits are watched by one timer that is
 // armed only while a client owes something.
 
 #include <chrono>
