@@ -91,7 +91,7 @@ async::Task<Entry> resolve(Services& services, const Principal who, const std::s
   co_return std::move(found.front());
 }
 
-async::Task<Response> list(Services& services, const Principal& who, Request& request) {
+async::Task<Response> list(Services& services, const Principal& who, Request& /*request*/) {
   const auto uid = services.access.submitter(who);
   const bool all = services.access.may_read_all(who);
   wire::EnvironmentList answer;

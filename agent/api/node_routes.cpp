@@ -44,7 +44,7 @@ async::Task<Response> drain(Services& services, const Principal& who, Request& r
   co_return status(services);
 }
 
-async::Task<Response> resume(Services& services, const Principal& who, Request& request) {
+async::Task<Response> resume(Services& services, const Principal& who, Request& /*request*/) {
   services.access.require_node(who);
   co_await services.jobs.set_drained(false);
   co_return status(services);

@@ -43,9 +43,9 @@ class Node {
     parts.image_disk = [] { return disk::ImageDisk(); };
     disk::Manager disk(executor, {}, std::move(parts), system_clock(), Log());
     disk::Quota quota(executor, {}, node.directory.path(), false, store);
-    const jobs::Parts all{store, node.directories, node.drivers, environments,  disk, quota,
-                          gpus,  watcher,          node.pool,    system_clock()};
-    jobs::Jobs jobs(executor, node.settings(), all, Log());
+    const jobs::Parts parts_of_jobs{store, node.directories, node.drivers, environments,  disk, quota,
+                                    gpus,  watcher,          node.pool,    system_clock()};
+    jobs::Jobs jobs(executor, node.settings(), parts_of_jobs, Log());
     api::Node facts;
     facts.name = "node";
     facts.state_dir = node.directory.path();
