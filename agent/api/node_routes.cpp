@@ -73,7 +73,7 @@ async::Task<Response> usage(Services& services, const Principal& who, Request& /
   co_return Response::json(std::move(answer));
 }
 
-async::Task<Response> doctor(Services& services, const Principal& who, Request& request) {
+async::Task<Response> doctor(Services& services, const Principal& who, Request& /*request*/) {
   const auto share = co_await services.shares.take(who.limit_key());
   const auto facts = co_await doctor_facts(services);
   co_return Response::json(text_of(facts));
