@@ -111,8 +111,8 @@ async::Task<Response> show(Services& services, const Principal& who, Request& re
   page.environment = told(entry);
   page.record = co_await services.environments.show(entry.digest);
   const auto record = json_or_null(page.record);
-  if (const auto lock = record.is_object() ? record.find("lock") : record.end(); lock != record.end())
-    page.lock = lock->dump();
+  const auto lock = record.is_object() ? record.find("lock") : record.end();
+  if (lock != record.end() && !lock->is_null()) page.lock = lock->dump();
   const auto viewer = services.access.viewer(who);
   const auto jobs = co_await services.store.jobs_in(entry.digest, viewer);
   for (const auto job : jobs)

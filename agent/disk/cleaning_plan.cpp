@@ -77,10 +77,10 @@ struct Manager::Price {
   }
 };
 
-Manager::Plan Manager::plan(const Cleaning& wanted) {
+Manager::Plan Manager::plan(const Cleaning& wanted, const Limits& limits) {
   Plan plan;
   plan.wanted = wanted;
-  plan.context = {clock_.now(), wanted.asked, limits_, store_.remains()};
+  plan.context = {clock_.now(), wanted.asked, limits, store_.remains()};
   for (std::size_t kind = 0; kind < kinds_.size(); ++kind) {
     auto found = kinds_[kind]->survey(plan.context);
     for (auto& candidate : found.candidates) candidate.kind = kind;
@@ -91,9 +91,9 @@ Manager::Plan Manager::plan(const Cleaning& wanted) {
   put_in_order(plan.candidates);
   price(plan);
   plan.state = state(wanted.incoming, plan.logs);
-  plan.needs = needs_of(plan.state, limits_);
+  plan.needs = needs_of(plan.state, limits);
   plan.image_disk = image_disk_();
-  plan.image_needs = needs_of(plan.image_disk, limits_);
+  plan.image_needs = needs_of(plan.image_disk, limits);
   if (wanted.free.bytes() > 0)
     plan.needs.push_back({wanted.free.bytes(), 0, "`berth gc --free` asks for " + to_text(wanted.free)});
   plan.choice = choose(plan.candidates, plan.needs, plan.image_needs);
@@ -161,8 +161,8 @@ std::string Manager::reason(const Plan& plan, const Candidate& candidate) {
 
 std::string Manager::reason_to_spare(const Plan& plan, const std::string& kind) const {
   const bool apart = kind == kImages && !plan.image_disk.shared;
-  if (apart && plan.image_needs.empty()) return fullness(plan.image_disk, limits_);
-  if (!apart && plan.needs.empty()) return fullness(plan.state, limits_);
+  if (apart && plan.image_needs.empty()) return fullness(plan.image_disk, plan.context.limits);
+  if (!apart && plan.needs.empty()) return fullness(plan.state, plan.context.limits);
   return apart || plan.choice.hopeless.empty() ? "enough is given back without them"
                                                : "giving them back would not help enough";
 }
@@ -211,7 +211,7 @@ std::vector<std::string> Manager::image_remarks(const Plan& plan) {
 Report Manager::report(const Plan& plan) const {
   Report report;
   report.state = plan.state;
-  report.remarks = remarks_of(plan.state, limits_, plan.choice, plan.needs);
+  report.remarks = remarks_of(plan.state, plan.context.limits, plan.choice, plan.needs);
   auto of_images = image_remarks(plan);
   report.remarks.insert(report.remarks.begin(), of_images.begin(), of_images.end());
   report.kinds = kinds_of(plan);

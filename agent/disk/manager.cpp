@@ -86,6 +86,7 @@ void Manager::set_limits(Limits limits) {
   limits_ = std::move(limits);
   fruitless_until_ = images_fruitless_until_ = Steady{};
   keep_dates_if_any();
+  ended_.notify_all();  // what had no date may have one now
   nursery_.spawn(clean_up(ByteSize()));
 }
 
@@ -108,7 +109,7 @@ Task<> Manager::take_over() {
 // Wakes up only while something waits for its date.
 Task<> Manager::keep_dates() {
   for (;;) {
-    auto ask = [this] { return next_date(store_.remains(), limits_); };
+    auto ask = [this, limits = limits_] { return next_date(store_.remains(), limits); };
     const auto next = co_await async::offload(pool_, ask);
     if (!next) {
       co_await ended_.wait();
@@ -248,7 +249,7 @@ Task<Report> Manager::clean(Cleaning wanted) {
   const std::unique_ptr<void, decltype(end)> turn(this, end);
   const auto logs_before = logs_;
   std::optional<Plan> made;
-  auto make = [&] { made.emplace(plan(wanted)); };
+  auto make = [&, limits = limits_] { made.emplace(plan(wanted, limits)); };
   co_await async::offload(pool_, make);
   logs_ = made->logs + (logs_ - logs_before);
   const bool estimated = std::any_of(made->candidates.begin(), made->candidates.begin() + made->going(),

@@ -96,7 +96,7 @@ class Manager {
   Task<> sweep(objects::Thorough thorough);
 
   // --- cleaning_plan.cpp: all block
-  Plan plan(const Cleaning& wanted);
+  Plan plan(const Cleaning& wanted, const Limits& limits);  // off the loop, on which the limits may change
   void price(Plan& plan) const;
   void note_leftovers(Plan& plan, const Price& price) const;
   static std::string reason(const Plan& plan, const Candidate& candidate);

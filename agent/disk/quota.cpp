@@ -27,9 +27,11 @@ std::uint64_t Quota::most_in_transit() const {
   return storage ? std::min(storage->bytes(), limits_.transit.bytes()) : limits_.transit.bytes();
 }
 
-async::Task<StorageUse> Quota::look(uid_t uid) {
+async::Task<std::optional<StorageUse>> Quota::look(uid_t uid) {
+  const auto limit = storage_limit();
+  if (!limit) co_return std::nullopt;
   StorageUse use;
-  use.limit = *storage_limit();
+  use.limit = *limit;
   use.used = co_await store_.stored_by(uid);
   co_return use;
 }
@@ -38,21 +40,21 @@ async::Task<std::optional<StorageUse>> Quota::storage(uid_t uid) {
   if (!limits_.storage || !binds(uid)) co_return std::nullopt;
   auto share = co_await storing_.take(uid);
   auto use = co_await look(uid);
-  use.share.emplace(std::move(share));
+  if (use) use->share.emplace(std::move(share));
   co_return use;
 }
 
 async::Task<> Quota::require_storage(uid_t uid, std::uint64_t incoming) {
   if (!limits_.storage || !binds(uid)) co_return;
   const auto use = co_await look(uid);
-  use.require(incoming);
+  if (use) use->require(incoming);
 }
 
 async::Task<> Quota::charge(uid_t uid, Transit::Charge& coming, std::uint64_t bytes) {
   if (!binds(uid)) co_return coming.set(bytes);
   if (limits_.storage) {
     const auto use = co_await look(uid);
-    use.require(coming.others() + bytes);
+    if (use) use->require(coming.others() + bytes);
   }
   if (const auto others = coming.others(); bytes > limits_.transit.bytes() || others > limits_.transit.bytes() - bytes)
     throw Error(Code::no_space,

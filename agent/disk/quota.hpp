@@ -64,7 +64,7 @@ class Quota {
   bool binds(uid_t uid) const { return bound_ && uid != 0; }
   std::optional<ByteSize> storage_limit() const;
   std::uint64_t most_in_transit() const;
-  async::Task<StorageUse> look(uid_t uid);
+  async::Task<std::optional<StorageUse>> look(uid_t uid);  // nothing where there is no limit any more
 
   UserLimits limits_;
   std::string state_dir_;

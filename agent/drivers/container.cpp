@@ -71,14 +71,16 @@ class ContainerDriver final : public Driver {
     co_return found;
   }
 
-  Task<> settle(const LaunchId& launch, shim::Condition& condition) override {
-    if (ended_well(condition)) co_return;
+  Task<bool> settle(const LaunchId& launch, shim::Condition& condition) override {
+    if (ended_well(condition)) co_return false;
     bool out_of_memory = false;
     auto remove = [&](const std::stop_token&) { out_of_memory = remove_container(launch.job, launch.number); };
     co_await async::offload(lane_, launch.owner, remove);
     sweep_if_left();
-    if (auto* over = std::get_if<shim::Over>(&condition); over != nullptr && out_of_memory)
-      over->ended.out_of_memory_kills = std::max<std::uint64_t>(over->ended.out_of_memory_kills, 1);
+    auto* over = std::get_if<shim::Over>(&condition);
+    if (over == nullptr || !out_of_memory) co_return false;
+    over->ended.out_of_memory_kills = std::max<std::uint64_t>(over->ended.out_of_memory_kills, 1);
+    co_return true;
   }
 
   // What the engine's stop did to a job is told as that.

@@ -58,8 +58,8 @@ class Driver {
   // nothing where it is gone, then. Throws where that cannot be told at this moment.
   virtual Task<std::optional<os::Fd>> recover(const LaunchId& launch) = 0;
   // Nothing supervises it any more. Adds what only the runtime knows to what its files told, and ends what is left
-  // there, where that matters to what comes next.
-  virtual Task<> settle(const LaunchId& launch, shim::Condition& condition) = 0;
+  // there, where that matters to what comes next. True where it added something that nobody else knows.
+  virtual Task<bool> settle(const LaunchId& launch, shim::Condition& condition) = 0;
   // Of a launch that ended without a word, though neither the machine was rebooted nor its files were changed.
   virtual Task<model::Lost::Cause> why_lost() = 0;
   // The job's end is on record: nothing of its launches up to this one stays. What cannot go now is cleared away later.

@@ -42,7 +42,7 @@ class HostDriver final : public Driver {
   }
 
   Task<std::optional<os::Fd>> recover(const LaunchId&) override { co_return std::nullopt; }
-  Task<> settle(const LaunchId&, shim::Condition&) override { co_return; }
+  Task<bool> settle(const LaunchId&, shim::Condition&) override { co_return false; }
   Task<model::Lost::Cause> why_lost() override { co_return model::Lost::Cause::shim_killed; }
   Task<> clean(const LaunchId&) override { co_return; }
   Task<> sweep() override { co_return; }

@@ -96,6 +96,7 @@ struct Context {
   // What a runner tells the registry: places may be free; it has come to its end, and is no live job any more.
   std::function<void()> schedule;
   std::function<void(Runner&)> ended;
+  std::function<bool(Sequence)> is_live;  // has a runner that has not ended
 
   async::Nursery nursery;
   Leftovers leftovers;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 
 #include "runtime/shim/client.hpp"
 
@@ -9,13 +10,6 @@ namespace berth::jobs {
 namespace {
 
 bool asks_for_gpus(const store::NewJob& job) { return job.request.resources.gpus > 0; }
-
-// A job without code and environment has nothing to prepare.
-bool needs_preparation(const model::JobRequest& request) {
-  return request.snapshot || request.environment.kind != model::EnvironmentRequest::Kind::none;
-}
-
-bool waits(model::State state) { return state == model::State::preparing || state == model::State::queued; }
 
 bool runs(model::State state) {
   return state == model::State::running || state == model::State::cancel_requested || state == model::State::finalizing;
@@ -27,6 +21,7 @@ Jobs::Jobs(async::Executor executor, Settings settings, const Parts& parts, Log 
     : context_(executor, std::move(settings), parts, std::move(log)) {
   context_.schedule = [this] { schedule(); };
   context_.ended = [this](Runner& runner) { forget(runner); };
+  context_.is_live = [this](Sequence job) { return runners_.contains(job); };
 }
 
 Task<> Jobs::stop() {
@@ -76,7 +71,8 @@ Jobs::Places Jobs::places_for(const std::vector<store::NewJob>& jobs) {
 class Jobs::Turn {
  public:
   // Takes one where the job would be the next to start. Devices are given to jobs that are on record only.
-  Turn(Context& context, Sequence key, store::NewJob& job) : context_(context), key_(key) {
+  Turn(Jobs& jobs, store::NewJob& job)
+      : jobs_(jobs), context_(jobs.context_), key_(std::numeric_limits<Sequence>::max() - jobs.turns_++ % kMostTurns) {
     const auto& request = job.request;
     if (job.state != model::State::queued || request.held || request.resources.gpus > 0) return;
     queue::Entry entry{key_, request.resources, request.priority, false, true, std::nullopt};
@@ -87,6 +83,7 @@ class Jobs::Turn {
     }
     context_.queue.start(key_, context_.clock.steady());
     taken_ = true;
+    ++jobs_.taken_;
     intent_.boot_id = context_.settings.boot_id;
     if (context_.drivers.of(request).hands_over_keys()) {
       seal_.key = shim::new_key();
@@ -96,7 +93,12 @@ class Jobs::Turn {
   }
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
-  ~Turn() { give_back(); }
+  // Whoever did not fit meanwhile may fit now.
+  ~Turn() {
+    if (!taken_) return;
+    give_back();
+    context_.nursery.spawn(schedule(jobs_));
+  }
 
   bool taken() const { return taken_; }
   // The job's own now, whose start is on record.
@@ -107,10 +109,20 @@ class Jobs::Turn {
   }
 
  private:
+  static constexpr Sequence kMostTurns = 1'000'000;  // at once, by far
+
   void give_back() {
-    if (std::exchange(taken_, false)) context_.queue.finish(key_);
+    taken_ = false;
+    --jobs_.taken_;
+    context_.queue.finish(key_);
+    jobs_.activity_.notify_all();
+  }
+  static Task<> schedule(Jobs& jobs) {
+    jobs.schedule();
+    co_return;
   }
 
+  Jobs& jobs_;
   Context& context_;
   const Sequence key_;
   bool taken_ = false;
@@ -133,7 +145,7 @@ Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs
   }
   if (!secrets.empty()) co_await context_.secrets.close(jobs, secrets);
   if (jobs.empty()) co_return std::vector<store::Submitted>();
-  Turn turn(context_, std::numeric_limits<Sequence>::max() - turns_++ % 1'000'000, jobs.front());
+  Turn turn(*this, jobs.front());
   auto written = co_await async::attempt(context_.store.submit(std::move(jobs)));
   if (!written && !is_refused(written.error().code())) look_for_unknown();
   auto submitted = std::move(written).value();
@@ -238,15 +250,13 @@ Task<> Jobs::retry(Sequence sequence, std::string by) {
   co_await context_.disk.make_room();
   co_await context_.leftovers.swept(job.id);
   job.state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
+  const auto bytes = context_.store.request_bytes(sequence);
   co_await context_.store.reopen(sequence, job.state, std::move(by));
-  if (const auto now = context_.store.columns(sequence)) {
-    job.priority = now->priority;
-    job.held = now->held;
-    job.canceled_by = now->canceled_by;
-  }
+  if (runners_.contains(sequence)) co_return;  // whoever looked for unknown ones has taken it
+  job.held = false;
+  job.canceled_by.clear();
   job.ending.reset();
   job.finished.reset();
-  const auto bytes = context_.store.request_bytes(sequence);
   context_.log.info("job retried", kv("job", job.id));
   auto record = std::make_shared<const model::Job>(std::move(job));
   admit(std::make_shared<Runner>(context_, std::move(record), bytes)).enter_queue();
@@ -273,17 +283,22 @@ Task<> Jobs::set_drained(bool drained) {
 Task<> Jobs::preempt_all(model::Preempted::Cause cause) {
   context_.queue.set_drained(true);
   const auto* reason = cause == model::Preempted::Cause::drain ? shim::kStoppedDrain : shim::kStoppedShutdown;
-  std::vector<RunnerPtr> running;
-  for (const auto& [sequence, runner] : runners_)
-    if (runs(runner->state())) running.push_back(runner);
-  context_.log.info("running jobs are asked to stop", kv("reason", reason),
-                    kv("jobs", static_cast<std::uint64_t>(running.size())));
-  for (const auto& runner : running) {
-    while (!runner->ended() && runner->state() == model::State::running && runner->launch() == 0)
-      co_await runner->next_change();  // it is about to start, and can be told only then
-    if (!runner->ended() && !runner->stopping()) co_await runner->stop_supervisor(reason);
+  context_.log.info("running jobs are asked to stop", kv("reason", reason));
+  std::set<RunnerPtr> asked;
+  for (;;) {
+    std::vector<RunnerPtr> running;
+    for (const auto& [sequence, runner] : runners_)
+      if (runs(runner->state()) && !asked.contains(runner)) running.push_back(runner);
+    if (running.empty() && taken_ == 0) break;
+    if (running.empty()) co_await activity_.wait();  // for one that is being submitted, and starts with that
+    for (const auto& runner : running) {
+      asked.insert(runner);
+      while (!runner->ended() && runner->state() == model::State::running && runner->launch() == 0)
+        co_await runner->next_change();  // it is about to start, and can be told only then
+      if (!runner->ended() && !runner->stopping()) co_await runner->stop_supervisor(reason);
+    }
   }
-  for (const auto& runner : running)
+  for (const auto& runner : asked)
     while (!runner->ended() && runs(runner->state())) co_await runner->next_change();
 }
 

@@ -22,10 +22,6 @@ constexpr unsigned kMostUnreadable = 12;  // with the pauses in between, about a
 // What the disk or a limit may take away for a moment, as against what is not what it should be.
 bool may_pass(const Error& error) { return error.code() == Code::io || error.code() == Code::no_space; }
 
-bool needs_preparation(const model::JobRequest& request) {
-  return request.snapshot || request.environment.kind != model::EnvironmentRequest::Kind::none;
-}
-
 }  // namespace
 
 void Runner::begin(std::vector<std::string> gpus) {
@@ -88,6 +84,8 @@ Task<> Runner::drive() {
 
 Task<Came> Runner::perform() {
   const auto job = co_await record();
+  if (attempt_->stage >= Stage::gathering && !attempt_->record.ending)  // another agent put it on record
+    attempt_->record = job->attempts.back();
   attempt_->driver = &context_.drivers.of(job->request);
   switch (attempt_->stage) {
     case Stage::intending:
@@ -158,6 +156,7 @@ Task<Came> Runner::intend() {
   spawn([launch = attempt_->launch, prepared](Runner& runner) { return runner.prepare_launch(launch, prepared); });
   if (!attempt_->recorded) co_await write_intent();
   while (!prepared->ready) co_await prepared->done.wait();
+  if (stopping_) co_return Came::canceled;  // then there may be nothing prepared, and no failure either
   if (!prepared->failure) co_return Came::done;
   const bool waits = co_await postpone(*prepared->failure);
   if (waits) co_return Came::postponed;
@@ -230,6 +229,7 @@ Task<> Runner::fill_launch(int launch, PreparedLaunch& prepared) {
 Task<Came> Runner::start() {
   const auto prepared = attempt_->prepared;
   const auto identity = co_await context_.identities.of(uid_);
+  if (stopping_) co_return Came::canceled;
   shim::Launch plan;
   auto make_plan = [&, defaults = context_.settings.defaults] {  // they may change meanwhile
     plan = drivers::plan_launch(*prepared->whole, attempt_->number, prepared->site, prepared->environment, identity,

@@ -71,7 +71,7 @@ Task<bool> Runner::postpone(Error error) {
   if (stopping_) co_return false;
   leave_launch();
   attempts_ = attempt_->number - 1;
-  keep(job_);
+  if (!counted_) job_.reset();
   context_.queue.finish(sequence_);
   context_.queue.add(entry(false));
   enter(model::State::queued);

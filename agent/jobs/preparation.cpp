@@ -21,7 +21,8 @@ Task<> Runner::prepare() {
     const auto job = co_await record();
     if (!current()) co_return;
     auto materialized = co_await materialize(*job);
-    if (ended_) context_.environments.release(sequence_);  // canceled just when it was there
+    if (ended_ && !context_.is_live(sequence_))  // canceled just when it was there, and not run once more
+      context_.environments.release(sequence_);
     if (!current()) co_return;
     if (materialized.failure && note_outage(materialized.failure->error)) {
       co_await sit_out(outage_);
@@ -46,18 +47,14 @@ Task<> Runner::prepare() {
   const auto written = co_await async::attempt(context_.persist(done, "a preparation"));
   if (!current()) co_return;
   if (!written) throw written.error();
-  note_prepared(prepared);
+  change_record([&](model::Job& job) {
+    job.state = model::State::queued;
+    job.environment_record = prepared.environment_record;
+    job.environment = prepared.environment;
+  });
   enter(model::State::queued);
   context_.queue.set_ready(sequence_, true);
   context_.schedule();
-}
-
-void Runner::note_prepared(const store::Prepared& prepared) {
-  auto job = *job_;
-  job.state = model::State::queued;
-  job.environment_record = prepared.environment_record;
-  job.environment = prepared.environment;
-  keep(std::make_shared<const model::Job>(std::move(job)));
 }
 
 // Whether the job is to be prepared once more; else it is over, or somebody has canceled it.
@@ -96,6 +93,7 @@ Task<Runner::Materialized> Runner::materialize(model::Job job) {
       result.failure = Failure{Failure::Of::code, code.error()};
       co_return result;
     }
+    if (stopping_) co_return result;
   }
   model::JobSecrets secrets;
   auto ensure = [&]() -> Task<environment::Ready> {

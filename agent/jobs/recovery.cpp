@@ -11,8 +11,6 @@ namespace {
 constexpr std::chrono::milliseconds kFirstLook{500};
 constexpr std::chrono::milliseconds kLongestLook{30'000};
 
-bool waits(model::State state) { return state == model::State::preparing || state == model::State::queued; }
-
 }  // namespace
 
 Task<> Jobs::recover() {

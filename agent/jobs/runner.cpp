@@ -100,15 +100,14 @@ Task<std::shared_ptr<const model::Job>> Runner::record() {
     if (job) {
       job_ = std::make_shared<const model::Job>(std::move(**job));
     } else {
-      if (job.error().code() != Code::unavailable) throw job.error();
+      // What another agent has launched, or seen the end of, is not given up for that.
+      const bool passes = job.error().code() == Code::unavailable || (attempt_ && attempt_->adopted);
+      if (!passes) throw job.error();
       co_await async::sleep_for(pause.next());
     }
   }
   co_return job_;
 }
-
-// While it waits, only where it was counted.
-void Runner::keep(std::shared_ptr<const model::Job> job) { job_ = counted_ ? std::move(job) : nullptr; }
 
 void Runner::enter(model::State state) {
   state_ = state;
@@ -165,6 +164,7 @@ Task<> Runner::cancel(std::string by) {
   // The supervisor is asked first, so that a full disk keeps no job alive; should the agent die in between, the
   // supervisor's ending tells of the cancellation.
   co_await stop_supervisor(shim::kStoppedCanceled);
+  if (ended_) co_return;
   auto write = [&] { return context_.store.cancel_requested(sequence_, by); };
   const auto written = co_await async::attempt(context_.persist(write, "a cancellation"));
   if (!written && !ended_) throw written.error();  // it may have ended before this was written
@@ -230,6 +230,7 @@ Task<> Runner::end(std::optional<model::Attempt> attempt, model::Ending ending, 
   state_ = final.state;
   ended_ = true;
   leave_launch();  // whoever still holds this holds nothing of it
+  job_.reset();
   context_.environments.release(sequence_);
   const auto changed = std::move(changed_);
   context_.ended(*this);

@@ -20,6 +20,13 @@
 
 namespace berth::jobs {
 
+// A job without code and environment has nothing to prepare.
+inline bool needs_preparation(const model::JobRequest& request) {
+  return request.snapshot || request.environment.kind != model::EnvironmentRequest::Kind::none;
+}
+
+inline bool waits(model::State state) { return state == model::State::preparing || state == model::State::queued; }
+
 class Runner : public std::enable_shared_from_this<Runner> {
  public:
   // Of a job that waits: submitted just now, or to be run once more. `bytes`: how long its request is.
@@ -89,7 +96,9 @@ class Runner : public std::enable_shared_from_this<Runner> {
   queue::Entry entry(bool ready) const;
   // Read once, and kept while an attempt or a preparation is under way.
   Task<std::shared_ptr<const model::Job>> record();
-  void keep(std::shared_ptr<const model::Job> job);
+  // As it is on record from now on, while it waits.
+  template <class Change>
+  void change_record(Change change);
   void enter(model::State state);
   drivers::LaunchId launch_id(int launch) const { return {id_, uid_, launch}; }
   // The launch is no more: there is nobody to ask to stop.
@@ -109,7 +118,6 @@ class Runner : public std::enable_shared_from_this<Runner> {
   Task<Materialized> materialize(model::Job job);
   Task<> prepare_code(const model::Job& job, const os::Identity& identity);
   Task<bool> goes_on_without(const model::Job& job, model::Attempt failed);
-  void note_prepared(const store::Prepared& prepared);
 
   // --- launch.cpp
   void set_out(Stage stage);
@@ -195,6 +203,7 @@ struct Runner::Attempt {
   int tries = 1;  // launches of this attempt
   bool adopted = false;  // another agent launched it, and may have died at any point
   bool recorded = false;  // its intent is on record already
+  bool told_by_driver = false;  // what became of it, and not by its files alone
   std::string boot_id;  // in which it was launched
   shim::Seal seal;  // of its ending
   std::shared_ptr<PreparedLaunch> prepared;
@@ -210,6 +219,15 @@ struct Runner::Attempt {
   model::Attempt record;
   objects::Store::Pin outputs;  // until they are on record
 };
+
+// Where it is not kept while it waits, it is read when its turn comes.
+template <class Change>
+void Runner::change_record(Change change) {
+  if (!counted_) return job_.reset();
+  auto job = std::make_shared<model::Job>(*job_);
+  change(*job);
+  job_ = std::move(job);
+}
 
 template <class Work>
 void Runner::spawn(Work work) {

@@ -14,7 +14,8 @@ bool collects_outputs(const model::Job& job) { return job.request.snapshot || !j
 Task<Came> Runner::settle() {
   auto& attempt = *attempt_;
   auto& evidence = attempt.evidence;
-  co_await attempt.driver->settle(launch_id(attempt.launch), evidence.condition);
+  const bool added = co_await attempt.driver->settle(launch_id(attempt.launch), evidence.condition);
+  attempt.told_by_driver = attempt.told_by_driver || added;
   if (const auto* lost = std::get_if<shim::Lost>(&evidence.condition)) {
     if (!lost->rebooted && evidence.changed.empty()) evidence.lost = co_await attempt.driver->why_lost();
     co_await kill_leftovers(attempt.launch, attempt.driver->group_of(id_, attempt.launch));
@@ -64,10 +65,6 @@ Task<> Runner::note_end() {
 }
 
 Task<> Runner::gather() {
-  if (!attempt_->record.ending) {  // another agent put it on record
-    const auto ask = [this]() -> Task<model::Attempt> { co_return job_->attempts.back(); };
-    attempt_->record = co_await ask();
-  }
   if (!attempt_->record.started) co_return;
   if (collects_outputs(*job_)) attempt_->outputs = co_await gather_outputs();
   co_await look_at_environment();
@@ -93,7 +90,9 @@ Task<> Runner::conclude() {
   auto& driver = *attempt_->driver;
   auto environment = context_.environments.lease_of(sequence_);
   // What its supervisor wrote is on disk, and stays until this record is there as well: nobody has to wait for that.
-  const bool kept = std::holds_alternative<shim::Over>(attempt_->evidence.condition) && !attempt_->record.outputs;
+  const auto& evidence = attempt_->evidence;
+  const bool kept = std::holds_alternative<shim::Over>(evidence.condition) && !attempt_->told_by_driver &&
+                    !evidence.gpu && !attempt_->record.outputs;
   const auto durable = kept ? db::Durable::no : db::Durable::yes;
   co_await end(attempt_->record, *attempt_->record.ending, durable);
   context_.leftovers.clear(last, driver, std::move(environment));
@@ -112,11 +111,11 @@ Task<> Runner::conclude_to_retry() {
     model::Ending ending = model::Canceled{canceled_by_};
     co_return co_await end(std::nullopt, std::move(ending), db::Durable::yes);
   }
-  auto job = *job_;
-  job.state = model::State::queued;
-  if (!job.attempts.empty() && job.attempts.back().number == record.number) job.attempts.pop_back();
-  job.attempts.push_back(record);
-  keep(std::make_shared<const model::Job>(std::move(job)));
+  change_record([&](model::Job& job) {
+    job.state = model::State::queued;
+    if (!job.attempts.empty() && job.attempts.back().number == record.number) job.attempts.pop_back();
+    job.attempts.push_back(record);
+  });
   attempt_->stage = Stage::over;
   context_.queue.add(entry(true));
   enter(model::State::queued);

@@ -19,7 +19,8 @@ std::optional<Submitted> known(db::Connection& db, const NewJob& wanted) {
   if (job->uid != wanted.uid || job->request != wanted.request)
     throw Error(Code::conflict, "the submission id " + wanted.request.submission_id + " belongs to another request",
                 "a repeated submission must be the same request; a new one needs a new id");
-  return Submitted{std::move(*job), true, 0};
+  const auto sequence = job->sequence;
+  return Submitted{std::move(*job), true, request_bytes(db, sequence)};
 }
 
 model::JobId free_name(db::Connection& db, const Random& random) {

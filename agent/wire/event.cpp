@@ -24,7 +24,8 @@ void describe(Fields& fields, Event& told) {
   fields.field("by", event.by, "The user who asked for it; null for what the agent did by itself.", {.or_null = true});
   fields.field("attempt", event.attempt, "The one it tells of, else the last one; 0 before the first.");
   fields.field("priority", event.priority, "The new one.");
-  fields.field("ending", event.ending, "Of the attempt or the job that ended, without its reason.");
+  fields.shown(
+      "ending", [&] { return event.ending; }, "Of the attempt or the job that ended, without its reason.");
   fields.field("why", event.why, "Of what was removed.", {.or_null = true});
 }
 

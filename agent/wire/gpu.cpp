@@ -2,10 +2,6 @@
 
 namespace berth::wire {
 
-namespace {
-constexpr std::int64_t kWhole = 100;  // percent
-}  // namespace
-
 void describe(Fields& fields, Gpu::Mig& mig) {
   fields.field("parent", mig.parent, "UUID of the GPU that it is an instance of.");
   fields.field("profile", mig.profile, "Such as 1g.10gb.");
@@ -19,8 +15,7 @@ void describe(Fields& fields, Gpu& gpu) {
   fields.field("name", gpu.name, "Of the product; \"\" where the driver does not tell.");
   fields.field("memory_bytes", gpu.memory, "Its own.");
   fields.field("used_bytes", gpu.used, "In use, whoever's; null where the driver does not tell.");
-  fields.field("utilisation", gpu.utilisation, "How busy it is, in percent; null where the driver does not tell.",
-               {.most = kWhole});
+  fields.field("utilisation", gpu.utilisation, "How busy it is, in percent; null where the driver does not tell.");
   fields.field("jobs", gpu.jobs, "Those that hold it.");
   fields.field("withheld", gpu.withheld, "Why no job gets it; null where one may.");
   fields.field("mig", gpu.mig, "Null for a whole GPU.");

@@ -221,7 +221,7 @@ void describe(Fields& fields, Accepted& accepted) {
   fields.answered("Accepted", "A job that was submitted.");
   fields.field("id", accepted.id, "Its name.", {.required = true});
   fields.field("sequence", accepted.sequence, "The order of submission on this node.");
-  fields.field("state", accepted.state, "Where it is in its life.");
+  fields.field("state", accepted.state, "Where it is in its life.", {.lenient = true});
   fields.field("known", accepted.known, "A repeated submission: the same job.");
 }
 

@@ -263,7 +263,7 @@ class Fields {
     std::int64_t number = value;
     visit_number(number, std::max<std::int64_t>(how.least, Limits::min()),
                  std::min<std::int64_t>(how.most, Limits::max()));
-    value = static_cast<T>(number);
+    if (way_ != Way::writes) value = static_cast<T>(number);
   }
 
   template <class Rep, class Period>
@@ -271,7 +271,7 @@ class Fields {
     using Nanoseconds = std::ratio_divide<Period, std::nano>;  // any of them fits into as many of those
     std::int64_t count = duration.count();
     visit_number(count, 0, std::numeric_limits<std::int64_t>::max() / Nanoseconds::num);
-    duration = std::chrono::duration<Rep, Period>(count);
+    if (way_ != Way::writes) duration = std::chrono::duration<Rep, Period>(count);
   }
 
   template <class Unit, class Rep, class Period>
@@ -298,7 +298,7 @@ class Fields {
   void visit(T& value, const How& how) {
     auto index = static_cast<std::size_t>(value);
     visit_choice(index, names_of(value), how.lenient);
-    value = static_cast<T>(index);
+    if (way_ != Way::writes) value = static_cast<T>(index);
   }
 
   template <class T>

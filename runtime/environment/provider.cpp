@@ -35,8 +35,12 @@ void Providers::add(std::unique_ptr<Provider> provider) {
 
 Provider& Providers::of(const Spec& spec) const {
   const auto kind = std::visit(KindOf{}, spec);
-  if (const auto found = by_kind_.find(kind); found != by_kind_.end()) return *found->second;
-  throw Error(Code::unsupported, "this node does not make environments of kind '" + printable(kind) + "'",
+  const auto found = by_kind_.find(kind);
+  const bool lock = std::holds_alternative<Locked>(spec);
+  if (found != by_kind_.end() && (!lock || found->second->takes_locks())) return *found->second;
+  throw Error(Code::unsupported,
+              std::string("this node does not make environments of ") + (lock ? "locks of " : "") + "kind '" +
+                  printable(kind) + "'",
               "its administrator can set it up; `berth doctor` tells what is missing");
 }
 

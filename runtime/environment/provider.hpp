@@ -34,6 +34,8 @@ class Provider {
   virtual ~Provider() = default;
 
   virtual std::string kind() const = 0;
+  // Whether there are locks of its environments, which it can make again.
+  virtual bool takes_locks() const { return true; }
   // Makes what `spec` asks for, which is of this kind or a lock of it, where it is not there yet. Errors tell the
   // building tool's own last words and the remedy; Cancelled when the wait was abandoned. Belongs to the loop.
   virtual async::Task<Leased> ensure(Spec spec, Context context, Waiting& waiting) = 0;

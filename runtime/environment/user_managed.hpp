@@ -20,6 +20,7 @@ namespace berth::environment {
 class MachineProvider : public Provider {
  public:
   std::string kind() const override { return kNoKind; }
+  bool takes_locks() const override { return false; }
   async::Task<Leased> ensure(Spec spec, Context context, Waiting& waiting) override;
 };
 
@@ -30,6 +31,7 @@ class UserManagedProvider : public Provider {
   explicit UserManagedProvider(std::chrono::seconds patience = std::chrono::seconds(60)) : patience_(patience) {}
 
   std::string kind() const override { return kUserManagedKind; }
+  bool takes_locks() const override { return false; }
   async::Task<Leased> ensure(Spec spec, Context context, Waiting& waiting) override;
 
   // Blocks: up to `patience` for an interpreter that is not known yet. Throws an Error naming the interpreter, the

@@ -88,6 +88,7 @@ class TlsConnection : public Connection {
       else
         co_await writable();
     }
+    while (!flush()) co_await writable();  // its last words, which the peer waits for
     open_ = true;
     peer_.certificate = certificate_of(tls_.get());
   }

@@ -215,13 +215,27 @@ void end(BerthTls* tls) {
   ::ERR_clear_error();
 }
 
+// As UTF-8; "" where there is none, or more than one: then nobody can say who is meant.
+std::string common_name(const X509_NAME* subject) {
+  const int first = ::X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+  if (first < 0 || ::X509_NAME_get_index_by_NID(subject, NID_commonName, first) >= 0) return {};
+  unsigned char* text = nullptr;
+  const int size = ::ASN1_STRING_to_UTF8(&text, ::X509_NAME_ENTRY_get_data(::X509_NAME_get_entry(subject, first)));
+  if (size < 0) return {};
+  std::string name(reinterpret_cast<const char*>(text), static_cast<std::size_t>(size));
+  ::OPENSSL_free(text);
+  return name;
+}
+
 bool certificate(const BerthTls* tls, unsigned char digest[32], char* name, std::size_t name_size) {
   const std::unique_ptr<X509, Free> shown(::SSL_get1_peer_certificate(tls->ssl.get()));
   if (!shown) return false;
   unsigned size = 0;
   if (::X509_digest(shown.get(), ::EVP_sha256(), digest, &size) != 1) return false;
-  name[0] = '\0';
-  ::X509_NAME_get_text_by_NID(::X509_get_subject_name(shown.get()), NID_commonName, name, fitting(name_size));
+  const auto common = common_name(::X509_get_subject_name(shown.get()));
+  const bool fits = common.size() < name_size && common.find('\0') == std::string::npos;
+  const auto end = std::copy_n(common.begin(), fits ? common.size() : 0, name);
+  *end = '\0';
   return true;
 }
 

@@ -92,9 +92,9 @@ class Driver final : public drivers::Driver {
   }
   std::string group_of(const model::JobId&, int) const override { return {}; }
   async::Task<std::optional<os::Fd>> recover(const drivers::LaunchId&) override { co_return std::nullopt; }
-  async::Task<> settle(const drivers::LaunchId&, shim::Condition&) override {
+  async::Task<bool> settle(const drivers::LaunchId&, shim::Condition&) override {
     ++settled;
-    co_return;
+    co_return false;
   }
   async::Task<model::Lost::Cause> why_lost() override { co_return cause; }
   async::Task<> clean(const drivers::LaunchId& last) override {

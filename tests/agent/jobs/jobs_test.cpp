@@ -2,8 +2,12 @@
 
 #include <doctest/doctest.h>
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
 #include "runtime/async/attempt.hpp"
 #include "runtime/async/cleanup.hpp"
+#include "runtime/async/nursery.hpp"
 #include "runtime/async/run.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/os/file.hpp"
@@ -179,6 +183,58 @@ TEST_CASE("a submission that is refused gives its place back") {
     co_await until([&] { return site.driver->launched.size() == 1; });
     site.driver->end(site.driver->last(), 0);
     co_await until([&] { return jobs.idle(); });
+  });
+}
+
+TEST_CASE("who did not fit beside a submission that came to nothing starts when that is known") {
+  Site site;
+  site.run([&](jobs::Jobs& jobs) -> async::Task<> {
+    const auto running = co_await site.submit(jobs);
+    co_await jobs.set_drained(true);
+    const auto held = co_await site.submit(jobs);
+    co_await jobs.set_held(held, true, "ann");
+    co_await jobs.set_drained(false);
+    const auto again = [&]() -> async::Task<> {  // by an id that has been given to another request
+      store::NewJob job;
+      job.uid = ::geteuid();
+      job.user = "ann";
+      job.request.submission_id = std::string(31, '0') + "1";
+      job.request.command = {"something else"};
+      job.request.working_directory = "/";
+      std::vector<store::NewJob> all;
+      all.push_back(std::move(job));
+      const auto refused = co_await async::attempt(jobs.submit(std::move(all)));
+      CHECK_FALSE(refused.has_value());
+    };
+    async::Nursery both(co_await async::this_coro::executor, [](std::exception_ptr) { CHECK(false); });
+    both.spawn(jobs.set_held(held, false, "ann"));
+    both.spawn(again());
+    co_await both.join();
+    co_await until([&] { return site.driver->launched.size() == 2; });
+    CHECK(site.driver->of(site.job(held).id).plan.command.front() == "train");
+    for (auto& launch : site.driver->launched) site.driver->end(launch, 0);
+    co_await jobs.wait_until_final(running);
+    co_await jobs.wait_until_final(held);
+  });
+}
+
+TEST_CASE("a job that is canceled at any turn of its start ends as canceled") {
+  Site site;
+  site.run([&](jobs::Jobs& jobs) -> async::Task<> {
+    const auto executor = co_await async::this_coro::executor;
+    for (int turns = 0; turns < 12; ++turns) {
+      const auto job = co_await site.submit(jobs);
+      for (int turn = 0; turn < turns; ++turn) co_await boost::asio::post(executor, boost::asio::use_awaitable);
+      co_await jobs.cancel(job, "grace");
+      co_await until([&] {
+        for (auto& launch : site.driver->launched)
+          if (launch.claim && fakes::Driver::asked_to_stop(launch))
+            site.driver->end(launch, os::Exit{.signalled = true, .status = 15}, shim::kStoppedCanceled);
+        return jobs.is_final(job);
+      });
+      CHECK(site.ending(job) == model::Ending(model::Canceled{"grace"}));
+    }
+    CHECK(jobs.queue().used().slots == 0);
   });
 }
 

@@ -191,3 +191,19 @@ TEST_CASE("no environment is ready at once; a kind that was not registered is to
     CHECK(says(refused.error(), "'sentences'"));
   });
 }
+
+TEST_CASE("a lock that says it is of what has no locks is refused, and is not taken for no environment") {
+  const Place place;
+  with_agent(settings_in(place.scratch / "environments"), [&](Agent& agent) -> Task<> {
+    auto environments = node_with_words(agent);
+    for (const auto* kind : {"none", "user-managed"}) {
+      environment::Locked lock;
+      lock.lock = std::string(R"({"kind":")") + kind + R"("})";
+      auto making = made(environments, lock);
+      const auto refused = co_await async::attempt(std::move(making));
+      REQUIRE(!refused);
+      CHECK(refused.error().code() == Code::unsupported);
+      CHECK(says(refused.error(), "locks of kind"));
+    }
+  });
+}
