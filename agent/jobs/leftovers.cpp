@@ -69,12 +69,14 @@ Task<> Leftovers::strip(drivers::LaunchId last, drivers::Driver& driver, environ
 }
 
 Task<> Leftovers::strip_attempt(drivers::LaunchId launch) {
+  const auto not_done = stripping_.emplace(stripping_.end(), launch.job, launch.number);
   co_await context_.store.synced();
   os::Removal removal;
   auto work = [&](const std::stop_token& stop) {
     removal = context_.directories.strip(launch.job, launch.number, stop);
   };
   co_await async::offload(context_.lanes.removing, launch.owner, work);
+  if (!context_.nursery.stopping()) stripping_.erase(not_done);
   if (removal.left > 0) co_await strip_again(launch.job, launch.owner, launch.number, std::move(removal));
 }
 

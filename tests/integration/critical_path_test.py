@@ -45,7 +45,7 @@ class CountedTest(BerthTest):
         agent = self.start_agent()
         for _ in range(3):  # all that is made when first needed
             agent.wait(agent.submit("/bin/true"))
-        eventually(lambda: not list(agent.state.glob("jobs/*/*/ending.json")), "what those left is cleared away")
+        agent.all_cleared()
         with self.traced(agent) as lines:
             job = agent.submit("/bin/sh", "-c", "exit 7")
             self.assertEqual(agent.wait(job)["exit_code"], 7)

@@ -142,6 +142,7 @@ class DiskManagerTest(BerthTest):
                            "mkdir outputs; cp data outputs/copy", cwd=self.code("live", MIB)).out.strip()
         agent.running_pid(live)
         held = agent.submit("true", held=True)
+        agent.all_cleared()
         told = agent.berth_json("gc", "--dry-run", "--free", "5MiB")
         self.assertEqual(agent.berth_json("gc", "--dry-run", "--free", "5MiB"), {**told, "disk": told["disk"]})
         before = self.used()
@@ -246,6 +247,7 @@ class DiskManagerTest(BerthTest):
         agent = self.start_agent()
         coded = self.job_with_code(agent, "code", MIB)
         log = self.job_with_log(agent, 200_000)
+        agent.all_cleared()
         self.fill(os.statvfs(self.disk).f_bavail * os.statvfs(self.disk).f_frsize - 6 * MIB)
         last = self.job_with_log(agent, 1000)
         time.sleep(0.5)  # in which something might be removed, of which there is no other sign

@@ -248,6 +248,10 @@ class Agent(Client):
         return eventually(lambda: (job := self.job(job_id))["state"] in states and job,
                           f"{job_id} is {' or '.join(states)}", patience)
 
+    def all_cleared(self):
+        """Returns when nothing of ended jobs is left that is cleared away soon after their end."""
+        eventually(lambda: not list(self.state.glob("jobs/*/*/ending.json")), "what ended jobs left is cleared away")
+
     def running_pid(self, job_id, program=None):
         """The pid of the job's command, once it runs, and has become `program` where that is given."""
         return eventually(lambda: next((pid for pid in processes.of_job(job_id)

@@ -181,6 +181,7 @@ class TopTest(BerthTest):
         screen.type("c")
         screen.shows("[y/n]")
         screen.type("y")
+        screen.shows_no("[y/n]")  # it was tried, and came to nothing; nobody does it later
         agent.start()
         screen.shows_no("not reachable")
         screen.shows(first, "hello from the job")
