@@ -128,9 +128,9 @@ Task<> Leftovers::swept(model::JobId job) {
 // Each in its owner's lane: what one left keeps nobody else waiting.
 Task<> Leftovers::sweep_all(std::vector<model::JobId> ended, std::set<std::string> groups) {
   const auto left_groups = groups_left(context_.settings.cgroup_base, groups);  // before anything is launched
-  co_await context_.store.synced();
   auto sweep_errands = [&](const std::stop_token&) { async::remove_left_errands(context_.settings.cgroup_base); };
   co_await async::offload(context_.lanes.removing, kAgentsOwn, sweep_errands);
+  co_await context_.store.synced();  // before any record of a supervisor goes
   for (const auto& [id, launch] : context_.store.past_launches(0))  // of jobs that go on
     if (const auto uid = context_.store.owner_of(id)) clear_attempt({id, *uid, launch});
   auto look = [&](const std::stop_token& stop) { return context_.directories.with_leftovers(ended, stop); };

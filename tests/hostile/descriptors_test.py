@@ -49,7 +49,10 @@ def end_of(pid, patience=30):
 
 
 def standard_files(pid):
-    return [os.readlink(f"/proc/{pid}/fd/{number}") for number in (0, 1, 2)]
+    try:
+        return [os.readlink(f"/proc/{pid}/fd/{number}") for number in (0, 1, 2)]
+    except FileNotFoundError:  # not opened yet
+        return None
 
 
 class DescriptorsTest(BerthTest):
