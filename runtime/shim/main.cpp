@@ -3,6 +3,7 @@
 // berth-shim --hold: does nothing until its standard input ends.
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,9 +48,16 @@ void supervise(const char* directory) {
   }
 }
 
+// Whoever says something there is not listened to.
 void wait_for_end_of_input() {
-  char letter = 0;
-  while (::read(STDIN_FILENO, &letter, 1) == 1) continue;
+  pollfd input{STDIN_FILENO, POLLIN, 0};
+  while (true) {
+    if (::poll(&input, 1, -1) < 0) continue;  // EINTR
+    if ((input.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) return;
+    char letter = 0;
+    if (::read(STDIN_FILENO, &letter, 1) == 0) return;
+    input.events = 0;
+  }
 }
 
 std::string resolved(const char* path) {
