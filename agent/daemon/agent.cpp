@@ -14,6 +14,7 @@
 #include "agent/daemon/environment_setup.hpp"
 #include "agent/daemon/idle.hpp"
 #include "agent/daemon/job_groups.hpp"
+#include "agent/daemon/programs.hpp"
 #include "agent/daemon/version.hpp"
 #include "agent/disk/caches.hpp"
 #include "agent/disk/images.hpp"
@@ -74,33 +75,6 @@ os::FileLock claim_state(const std::string& directory) {
   if (::ftruncate(lock->file().get(), 0) < 0) throw_errno("write", path);
   os::write_all_at(lock->file(), std::to_string(::getpid()) + "\n", 0);
   return std::move(*lock);
-}
-
-std::string find_shim(const std::string& given) {
-  if (!given.empty()) return given;
-  std::string self(4096, '\0');
-  const auto length = ::readlink("/proc/self/exe", self.data(), self.size());
-  if (length < 0) throw_errno("read", "/proc/self/exe");
-  self.resize(static_cast<std::size_t>(length));
-  const auto bin = os::parent_of(self);
-  for (const auto& candidate : {os::join(bin, "berth-shim"), os::join(bin, "../lib/berth/berth-shim")})
-    if (::access(candidate.c_str(), X_OK) == 0) return candidate;
-  throw Error(Code::not_found, "berth-shim is not beside " + printable(self),
-              "install it there; it supervises every job");
-}
-
-// Beside the supervisor where both are installed. Where it is missing, each job's record says that nothing was
-// collected.
-std::string find_collector(const std::string& shim) {
-  const auto beside = os::parent_of(shim);
-  const auto below = os::join(beside, "../lib/berth/berth-collect");
-  return ::access(below.c_str(), X_OK) == 0 ? below : os::join(beside, "berth-collect");
-}
-
-// Containers have other libraries: theirs is static. Builds with sanitizers, whose shim is not, have one beside it.
-std::string shim_for_containers(const std::string& shim) {
-  const auto apart = shim + "-static";
-  return os::exists(apart) ? apart : shim;
 }
 
 model::Resources capacity_of(const Config& config) {
