@@ -3,14 +3,11 @@
 // The services of a node, for routes: all of them real but what starts processes, in a directory of its own.
 
 #include <functional>
-#include <memory>
 #include <string>
 
 #include "agent/api/services.hpp"
-#include "runtime/async/cleanup.hpp"
-#include "runtime/async/run.hpp"
 #include "runtime/os/file.hpp"
-#include "tests/fakes/driver.hpp"
+#include "tests/fakes/node.hpp"
 
 namespace berth::api::test {
 
@@ -19,44 +16,26 @@ inline http::LocalPeer own_peer() { return {::getpid(), ::geteuid(), ::getegid()
 
 class Node {
  public:
-  Node() {
-    os::make_directories(directory / "incoming");
-    drivers.host = std::make_unique<fakes::Driver>(directories);
-    drivers.container = std::make_unique<fakes::Driver>(directories);
-  }
+  Node() { os::make_directories(node_.directory / "incoming"); }
 
   using Body = std::function<async::Task<>(Services&, const http::Router&)>;
-  void run(const Body& body) { async::run(serve(*this, body), std::chrono::seconds(20)); }
-
-  os::TempDir directory;
+  void run(const Body& body) {
+    node_.run([&](fakes::Node::Agent& agent) { return serve(node_, agent, body); });
+  }
 
  private:
-  static async::Task<> serve(Node& node, const Body& body) {
-    const auto executor = co_await async::this_coro::executor;
-    store::Store store(node.directory / "berth.db", system_clock(), node.pool);
-    async::Watcher watcher(executor, nullptr);
-    environment::Environments environments;
-    gpus::Settings none;
-    none.managed = false;
-    gpus::Gpus gpus(executor, none, store, system_clock(), Log());
-    disk::Manager::Disk parts{node.directory.path(), store, node.objects, node.directories, node.reserve, {}, {}};
-    parts.image_disk = [] { return disk::ImageDisk(); };
-    disk::Manager disk(executor, {}, std::move(parts), system_clock(), Log());
-    disk::Quota quota(executor, {}, node.directory.path(), false, store);
-    const jobs::Parts parts_of_jobs{store, node.directories, node.drivers, environments,  disk, quota,
-                                    gpus,  watcher,          node.pool,    system_clock()};
-    jobs::Jobs jobs(executor, node.settings(), parts_of_jobs, Log());
+  static async::Task<> serve(fakes::Node& node, fakes::Node::Agent& agent, const Body& body) {
     api::Node facts;
     facts.name = "node";
     facts.state_dir = node.directory.path();
-    Services services{jobs,
+    Services services{agent.jobs,
                       node.directories,
-                      disk,
-                      quota,
-                      environments,
-                      store,
+                      agent.disk,
+                      agent.quota,
+                      agent.environments,
+                      agent.store,
                       node.objects,
-                      watcher,
+                      agent.watcher,
                       node.pool,
                       system_clock(),
                       Access(::geteuid(), false, false),
@@ -64,37 +43,10 @@ class Node {
                       node.directory / "incoming",
                       1_GiB};
     const auto router = make_router(services);
-    const auto act = [](jobs::Jobs& of, Services& all, const http::Router& routes, const Body& what) -> async::Task<> {
-      co_await of.recover();
-      co_await what(all, routes);
-    };
-    const auto end = [](jobs::Jobs& of, disk::Manager& manager, gpus::Gpus& devices,
-                        async::Watcher& watching) -> async::Task<> {
-      co_await of.stop();
-      co_await manager.stop();
-      co_await devices.stop();
-      co_await watching.stop();
-    };
-    co_await async::with_cleanup(act(jobs, services, router, body), end(jobs, disk, gpus, watcher));
+    co_await body(services, router);
   }
 
-  jobs::Settings settings() const {
-    jobs::Settings settings;
-    settings.boot_id = os::boot_id();
-    settings.secrets_key = {"", directory / "secrets.key"};
-    settings.capacity.slots = 2;
-    settings.capacity.cpu_milli = 2000;
-    settings.capacity.memory = 1_GiB;
-    settings.defaults.path = "/usr/bin:/bin";
-    return settings;
-  }
-
-  async::Pool pool;
-  objects::Store objects{directory / "objects"};
-  snapshot::Checkouts checkouts{directory / "checkouts"};
-  drivers::JobDirectories directories{{directory / "jobs"}, objects, checkouts};
-  disk::Reserve reserve{directory / "reserve", ByteSize(1)};
-  drivers::Drivers drivers;
+  fakes::Node node_;
 };
 
 // What the route of this path answers, as the server would ask it.

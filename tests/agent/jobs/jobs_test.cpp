@@ -11,7 +11,7 @@
 #include "runtime/async/run.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/os/file.hpp"
-#include "tests/fakes/driver.hpp"
+#include "tests/fakes/node.hpp"
 
 using namespace berth;
 using namespace std::chrono_literals;
@@ -22,61 +22,15 @@ async::Task<> until(const std::function<bool()>& condition) {
   while (!condition()) co_await async::sleep_for(2ms);
 }
 
-// A node whose jobs are started by nobody: what lasts over a restart of its agent, and the agent.
-class Site {
+// A node, and its jobs as tests ask for them.
+class Site : public fakes::Node {
  public:
-  Site() {
-    auto made = std::make_unique<fakes::Driver>(directories);
-    driver = made.get();
-    drivers.host = std::move(made);
-    drivers.container = std::make_unique<fakes::Driver>(directories);
-  }
-
   // With another agent each time.
   void run(const std::function<async::Task<>(jobs::Jobs&)>& body) {
-    const auto whole = [](Site& site, const std::function<async::Task<>(jobs::Jobs&)>& act) -> async::Task<> {
-      const auto executor = co_await async::this_coro::executor;
-      store::Store records(site.directory / "berth.db", system_clock(), site.pool);
-      site.store = &records;
-      async::Watcher watcher(executor, nullptr);
-      environment::Environments environments;
-      gpus::Settings none;
-      none.managed = false;
-      gpus::Gpus gpus(executor, none, records, system_clock(), Log());
-      disk::Manager::Disk parts{site.directory.path(), records, site.objects, site.directories, site.reserve, {}, {}};
-      parts.image_disk = [] { return disk::ImageDisk(); };
-      disk::Limits limits;
-      limits.high = 100;
-      disk::Manager disk(executor, limits, std::move(parts), system_clock(), Log());
-      disk::Quota quota(executor, {}, site.directory.path(), false, records);
-      const jobs::Parts node{records, site.directories, site.drivers, environments,  disk, quota,
-                             gpus,    watcher,          site.pool,    system_clock()};
-      jobs::Jobs jobs(executor, site.settings(), node, Log());
-      const auto work = [](jobs::Jobs& of, const std::function<async::Task<>(jobs::Jobs&)>& what) -> async::Task<> {
-        co_await of.recover();
-        co_await what(of);
-      };
-      const auto end = [](jobs::Jobs& of, disk::Manager& manager, gpus::Gpus& devices,
-                          async::Watcher& watching) -> async::Task<> {
-        co_await of.stop();
-        co_await manager.stop();
-        co_await devices.stop();
-        co_await watching.stop();
-      };
-      co_await async::with_cleanup(work(jobs, act), end(jobs, disk, gpus, watcher));
-    };
-    async::run(whole(*this, body), 20s);
-  }
-
-  jobs::Settings settings() const {
-    jobs::Settings settings;
-    settings.boot_id = os::boot_id();
-    settings.secrets_key = {"", directory / "secrets.key"};
-    settings.capacity.slots = 2;
-    settings.capacity.cpu_milli = 2000;
-    settings.capacity.memory = 1_GiB;
-    settings.defaults.path = "/usr/bin:/bin";
-    return settings;
+    Node::run([this, &body](Agent& agent) {
+      store = &agent.store;
+      return body(agent.jobs);
+    });
   }
 
   async::Task<store::Sequence> submit(jobs::Jobs& jobs, std::map<std::string, int> retries = {}) {
@@ -97,14 +51,6 @@ class Site {
   model::Job job(store::Sequence sequence) const { return store->columns(sequence).value(); }
   model::Ending ending(store::Sequence sequence) const { return job(sequence).ending.value(); }
 
-  os::TempDir directory;
-  async::Pool pool;
-  objects::Store objects{directory / "objects"};
-  snapshot::Checkouts checkouts{directory / "checkouts"};
-  drivers::JobDirectories directories{{directory / "jobs"}, objects, checkouts};
-  disk::Reserve reserve{directory / "reserve", ByteSize(1)};
-  drivers::Drivers drivers;
-  fakes::Driver* driver;
   store::Store* store = nullptr;  // of the agent that runs
 
  private:
