@@ -284,10 +284,10 @@ class Agent {
     if (change.taken.empty() && change.waiting.empty()) return log_.info("configuration is as it was");
     auto options = options_;
     options.config = change.config;
-    auto of_jobs = settings(options, groups_, protections_);  // it may fail: then nothing is taken
+    const auto of_jobs = settings(options, groups_, protections_);  // it may fail: then nothing is taken
     config_ = change.config;
     Log::set_level(config_.log_level);
-    jobs_.reconfigure(std::move(of_jobs));
+    jobs_.reconfigure(of_jobs);
     disk_.set_limits(config_.disk);
     quota_.set_limits(user_limits(config_));
     services_.access = api::Access(::geteuid(), options.machine_agent, config_.others_may_read);

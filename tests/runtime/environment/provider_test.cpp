@@ -78,9 +78,16 @@ environment::Environments node_with_words(Agent& agent, environment::HostOptions
   return {std::move(providers), {&agent.builds}};
 }
 
-Task<environment::Leased> made(environment::Environments& environments, Spec spec, Context context = {}) {
+// Not a default argument for the context: g++ 12 frees an aggregate that is made inside a co_await expression twice.
+Task<environment::Leased> made(environment::Environments& environments, Spec spec, Context context) {
   Waiting waiting;
   auto leased = co_await environments.ensure(std::move(spec), std::move(context), waiting);
+  co_return leased;
+}
+
+Task<environment::Leased> made(environment::Environments& environments, Spec spec) {
+  Context context;
+  auto leased = co_await made(environments, std::move(spec), std::move(context));
   co_return leased;
 }
 
@@ -90,7 +97,8 @@ TEST_CASE("a kind of environment is its recipes and their registration: it is bu
   const Place place;
   with_agent(settings_in(place.scratch / "environments"), [&](Agent& agent) -> Task<> {
     auto environments = node_with_words(agent);
-    auto first = co_await made(environments, words("hello\nworld\n"));
+    const auto both = words("hello\nworld\n");
+    auto first = co_await made(environments, both);
     CHECK(os::read_file(first.ready.path_prefix + "/world") == "#!/bin/sh\necho world\n");
     CHECK(berth::read_json(first.ready.record).at("kind") == "words");
 
@@ -118,7 +126,8 @@ TEST_CASE("what no store has is not found; what nobody holds can be removed") {
   const Place place;
   with_agent(settings_in(place.scratch / "environments"), [&](Agent& agent) -> Task<> {
     auto environments = node_with_words(agent);
-    const auto digest = (co_await made(environments, words("hello\n"))).ready.digest;
+    const auto hello = words("hello\n");
+    const auto digest = (co_await made(environments, hello)).ready.digest;
     co_await environments.remove(digest);
     const auto listed = co_await environments.list();
     CHECK(listed.empty());
@@ -149,7 +158,8 @@ TEST_CASE("a kind's wishes of CUDA are held against the machine, for jobs that a
     const auto refused = co_await async::attempt(std::move(making));
     REQUIRE(!refused);
     CHECK(says(refused.error(), "the word cuda wants too much"));
-    const auto without = co_await made(environments, words("cuda\n"));
+    const auto cuda = words("cuda\n");
+    const auto without = co_await made(environments, cuda);
     CHECK(without.lease);
   });
 }
@@ -165,8 +175,9 @@ TEST_CASE("users who share nothing have one of their own each; those who share h
       root.identity = os::identity_of(0);
       Context nobody;
       nobody.identity = os::identity_of(65534);
-      const auto one = co_await made(environments, words("hello\n"), root);
-      const auto other = co_await made(environments, words("hello\n"), nobody);
+      const auto hello = words("hello\n");
+      const auto one = co_await made(environments, hello, root);
+      const auto other = co_await made(environments, hello, nobody);
       CHECK((one.ready.digest == other.ready.digest) == shared);
     }
   });
