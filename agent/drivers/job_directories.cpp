@@ -217,7 +217,8 @@ os::Removal JobDirectories::strip(const model::JobId& id, int launch, const std:
   const auto place = directory(id, launch);
   close(place);
   os::unmount_defused(place);
-  ::unlink(os::join(place, shim::kLaunchFile).c_str());  // first: a supervisor that comes late must find nothing to run
+  for (const auto* name : {shim::kClaimFile, shim::kLaunchFile})  // first: who comes late must find nothing to run
+    ::unlink(os::join(place, name).c_str());
   os::Removal all;
   for (const auto& name : names_or_left(place, all)) {
     if (is_kept(name)) continue;

@@ -16,6 +16,7 @@ namespace {
 constexpr const char* kLayer = "environment";  // nobody but the agent may enter it
 constexpr const char* kUpper = "upper";
 constexpr const char* kWork = "work";
+constexpr const char* kLower = "lower";  // a link to the environment
 
 }  // namespace
 
@@ -53,6 +54,7 @@ std::optional<shim::Protection> JobDirectories::protect(const model::JobId& id, 
   os::make_directories(layer, 0700);
   const os::Overlay overlay{{environment}, os::join(layer, kUpper), os::join(layer, kWork), environment};
   for (const auto& path : {overlay.upper, overlay.work}) hand_over(path, identity, 0755);
+  std::filesystem::create_symlink(environment, os::join(layer, kLower));
   protection.environment = overlay;
   return protection;
 }
@@ -63,17 +65,16 @@ bool JobDirectories::has_layer(const model::JobId& id, int launch) const {
 
 std::optional<model::EnvironmentChanges> JobDirectories::environment_changes(const model::JobId& id, int launch) const {
   const auto place = directory(id, launch);
-  const auto upper_path = os::join(place, std::string(kLayer) + "/" + kUpper);
+  const auto layer = os::join(place, kLayer);
+  if (!os::exists(layer)) return std::nullopt;
   try {
-    const auto plan = shim::launch_from_text(os::read_file(os::join(place, shim::kLaunchFile)));
-    if (!plan.protection || !plan.protection->environment) return std::nullopt;
-    const auto upper = os::open_directory(upper_path);
-    const os::Fd lower(
-        ::open(plan.protection->environment->lower.front().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    const auto upper = os::open_directory(os::join(layer, kUpper));
+    const auto environment = std::filesystem::read_symlink(os::join(layer, kLower));
+    const os::Fd lower(::open(environment.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     return drivers::environment_changes(upper, lower);
-  } catch (const Error& error) {
+  } catch (const std::exception&) {
     model::EnvironmentChanges unknown;
-    unknown.unknown = error.describe();
+    unknown.unknown = error_from(std::current_exception()).describe();
     return unknown;
   }
 }

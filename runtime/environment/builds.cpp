@@ -153,7 +153,7 @@ Task<Leased> Builds::build(Flying flight, Recipe recipe) {
   if (flight->stopping) throw stopped();
   const auto directory = directories_.launch_directory(digest);
   if (!launcher_) launcher_.emplace(settings_.shim_program);
-  const auto supervisor = launcher_->launch(directory, launch);
+  const auto supervisor = launcher_->launch(directory, launch, shim::Handover::files);
   flight->build->running = true;
   flight->build->since = system_clock().now();
   flight->build->log = directories_.log_file(digest);

@@ -83,15 +83,20 @@ Instant time_from(std::uint64_t bits) { return from_unix_micros(static_cast<std:
 
 }  // namespace
 
-IndexWriter::IndexWriter(const std::string& path) : file_(os::open(path, O_RDWR | O_CREAT, 0600)) {
-  if (size_of(file_) >= kRecord) {
-    check_header(file_, path);
-    resume();
-    return;
-  }
+IndexWriter::IndexWriter(std::string path) : path_(std::move(path)) {
+  file_.reset(::open(path_.c_str(), O_RDWR | O_CLOEXEC));
+  if (!file_ && errno != ENOENT) throw_errno("open", printable(path_));
+  if (!file_ || size_of(file_) < kRecord) return;
+  check_header(file_, path_);
+  resume();
+}
+
+void IndexWriter::begin() {
+  if (end_ != 0) return;
+  if (!file_) file_ = os::open(path_, O_RDWR | O_CREAT, 0600);
   const auto bytes = header();
   os::write_all_at(file_, std::string_view(bytes.data(), bytes.size()), 0);
-  end_ = reserved_ = kRecord;
+  end_ = kRecord;
 }
 
 void IndexWriter::resume() {
@@ -103,7 +108,7 @@ void IndexWriter::resume() {
   reserved_ = end_;
 }
 
-std::uint64_t IndexWriter::records() const { return end_ / kRecord - 1; }
+std::uint64_t IndexWriter::records() const { return end_ == 0 ? 0 : end_ / kRecord - 1; }
 
 bool IndexWriter::mark(Mark mark) {
   if (last_mark_) mark = {std::max(mark.size, last_mark_->size), std::max(mark.time, last_mark_->time)};
@@ -121,11 +126,12 @@ bool IndexWriter::hole(Hole hole) {
 bool IndexWriter::limit_not_kept(ByteSize limit) { return append(kLimitNotKept, limit.bytes(), 0, 0); }
 
 bool IndexWriter::append(std::uint64_t kind, std::uint64_t a, std::uint64_t b, std::uint64_t spare) {
-  if (!reserve(end_ + kRecord + spare)) return false;
   std::array<char, kRecord> bytes{};
   put(bytes.data(), kind << 56 | (a & kValueMask), 8);
   put(bytes.data() + 8, b, 8);
   try {
+    begin();
+    if (!reserve(end_ + kRecord + spare)) return false;
     os::write_all_at(file_, std::string_view(bytes.data(), bytes.size()), end_);
   } catch (const Error&) {
     return false;  // what got written is overwritten by the next record

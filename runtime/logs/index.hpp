@@ -34,12 +34,12 @@ struct Hole {
   friend bool operator==(const Hole&, const Hole&) = default;
 };
 
-// Appends to an index, made when missing and continued when not; one writer at a time. Space for some holes
-// is kept in reserve, because punching one is what helps when the disk is full. Nothing here throws for a
+// Appends to an index, made with its first record when missing and continued when not; one writer at a time. Space for
+// some holes is kept in reserve, because punching one is what helps when the disk is full. Nothing here throws for a
 // full disk.
 class IndexWriter {
  public:
-  explicit IndexWriter(const std::string& path);
+  explicit IndexWriter(std::string path);
 
   // False when there was no room.
   bool mark(Mark mark);
@@ -53,9 +53,11 @@ class IndexWriter {
  private:
   bool append(std::uint64_t kind, std::uint64_t a, std::uint64_t b, std::uint64_t spare);
   bool reserve(std::uint64_t end);
+  void begin();
   void resume();
-  os::Fd file_;
-  std::uint64_t end_ = 0;       // of the last complete record
+  std::string path_;
+  os::Fd file_;  // none before the first record
+  std::uint64_t end_ = 0;       // of the last complete record, or of the header; 0 before that is written
   std::uint64_t reserved_ = 0;  // the file has disk space up to here
   std::optional<Mark> last_mark_;
   std::optional<Hole> last_hole_;

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -167,11 +168,36 @@ bool kill_marked(const std::string& mark) {
 
 }  // namespace
 
-void write_launch(const std::string& directory, const Launch& launch) {
+namespace {
+
+Launch completed(const Launch& launch) {
   check(launch);
-  os::make_directories(directory, 0711);
   auto complete = launch;
   complete.boot_id = os::boot_id();
+  return complete;
+}
+
+// The claim first: where it is gone again, a supervisor that comes late finds nothing to run.
+os::Fd in_memory(const std::string& directory, const Launch& launch) {
+  const auto complete = completed(launch);
+  const auto claim = os::join(directory, kClaimFile);
+  os::Fd made(::open(claim.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!made && errno == ENOENT) {
+    os::make_directories(directory, 0711);
+    made = os::open(claim, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+  }
+  if (!made) throw_errno("make", printable(claim));
+  os::Fd text(::memfd_create("launch", MFD_CLOEXEC));
+  if (!text) throw_errno("hand over", "a launch");
+  os::write_all_at(text, to_handover(complete), 0);
+  return text;
+}
+
+}  // namespace
+
+void write_launch(const std::string& directory, const Launch& launch) {
+  const auto complete = completed(launch);
+  os::make_directories(directory, 0711);
   if (launch.secret_place)
     os::write_file(join(directory, kSecretsFile), to_text(launch.secrets), 0600, os::Durable::no);
   os::write_file(join(directory, kLaunchFile), to_text(complete), 0600, os::Durable::no);
@@ -201,8 +227,12 @@ os::Child launch(const std::string& shim_program, const std::string& directory, 
 
 Launcher::~Launcher() { drop_server(); }
 
-Supervisor Launcher::launch(const std::string& directory, const Launch& launch, const std::string& key) {
-  write_launch(directory, launch);
+Supervisor Launcher::launch(const std::string& directory, const Launch& launch, Handover how, const std::string& key) {
+  os::Fd handed_over;
+  if (how == Handover::memory)
+    handed_over = in_memory(directory, launch);
+  else
+    write_launch(directory, launch);
   const auto path = canonical(directory);
   const auto request = key.empty() ? path : path + '\0' + key;
   if (request.size() > kLongestRequest) throw Error(Code::invalid, "the path " + printable(path) + " is too long");
@@ -210,9 +240,9 @@ Supervisor Launcher::launch(const std::string& directory, const Launch& launch, 
   const bool serves =
       server_ && server_->cgroup_parent == os::parent_of(launch.cgroup) && !os::has_ended(server_->child.pidfd);
   if (!serves) start_server(launch.cgroup);
-  if (!send(request)) {  // the server was killed; nobody has heard of this launch
+  if (!send(request, handed_over)) {  // the server was killed; nobody has heard of this launch
     start_server(launch.cgroup);
-    if (!send(request)) throw Error(Code::unavailable, "the supervisors' server does not take work");
+    if (!send(request, handed_over)) throw Error(Code::unavailable, "the supervisors' server does not take work");
   }
   if (auto supervisor = receive(key)) return std::move(*supervisor);
   // Whether a supervisor took it is for the directory to tell, once whoever waits sees that there is none.
@@ -241,8 +271,23 @@ void Launcher::start_server(const std::string& cgroup) {
   server_ = Server{std::move(child), std::move(ours), os::parent_of(cgroup)};
 }
 
-bool Launcher::send(const std::string& request) const {
-  return ::send(server_->socket.get(), request.data(), request.size(), MSG_NOSIGNAL) >= 0;
+bool Launcher::send(const std::string& request, const os::Fd& launch) const {
+  iovec part{const_cast<char*>(request.data()), request.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (launch) {
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    auto* rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof(int));
+    const int fd = launch.get();
+    std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+  }
+  return ::sendmsg(server_->socket.get(), &message, MSG_NOSIGNAL) >= 0;
 }
 
 std::optional<Supervisor> Launcher::receive(const std::string& key) const {

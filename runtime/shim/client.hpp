@@ -30,6 +30,12 @@ struct Supervisor {
   std::string key{};  // that it seals its ending with; "" where it does not
 };
 
+// How a supervisor is told what to run.
+enum class Handover {
+  files,   // launch.json: whoever finds the directory can read what the launch was
+  memory,  // nowhere on disk; for a caller that keeps the boot id and the group itself
+};
+
 // The same with supervisors that a process of their own (server.hpp) has in readiness: it takes the start of a program
 // and a fork of this process off a job's way, and needs no reaping. That process and its idle supervisors end with this
 // process.
@@ -41,7 +47,7 @@ class Launcher {
   ~Launcher();
 
   // `key`: of the launch (seal.hpp).
-  Supervisor launch(const std::string& directory, const Launch& launch, const std::string& key = {});
+  Supervisor launch(const std::string& directory, const Launch& launch, Handover how, const std::string& key = {});
   // Has supervisors ready for jobs whose control group is beside `cgroup`. Failing costs only time.
   void prepare(const std::string& cgroup) noexcept;
 
@@ -52,7 +58,7 @@ class Launcher {
     std::string cgroup_parent;
   };
   void start_server(const std::string& cgroup);
-  bool send(const std::string& request) const;
+  bool send(const std::string& request, const os::Fd& launch) const;
   // Nothing when no supervisor answers.
   std::optional<Supervisor> receive(const std::string& key) const;
   void drop_server();

@@ -229,6 +229,28 @@ std::string to_text(const Secrets& secrets) { return file_text(any_message(const
 
 Secrets secrets_from_text(std::string_view text) { return from_text<Secrets>(text, "secrets"); }
 
+// Neither text has a zero byte in it.
+std::string to_handover(const Launch& launch) {
+  auto text = to_text(launch);
+  if (!launch.secret_place) return text;
+  text += '\0';
+  text += to_text(launch.secrets);
+  return text;
+}
+
+Launch launch_from_handover(std::string_view text) {
+  const auto end = text.find('\0');
+  auto launch = launch_from_text(text.substr(0, end));
+  if (!launch.secret_place) return launch;
+  if (end == text.npos) throw Error(Code::not_found, "the job's secrets are not there");
+  try {
+    launch.secrets = secrets_from_text(text.substr(end + 1));
+  } catch (const Error&) {  // which may tell of them
+    throw Error(Code::corrupt, "the job's secrets cannot be read");
+  }
+  return launch;
+}
+
 std::string to_text(const Started& started) { return file_text(any_message(const_cast<Started&>(started))); }
 
 Started started_from_text(std::string_view text) { return from_text<Started>(text, "start"); }

@@ -3,16 +3,18 @@
 // The contract between the agent and berth-shim: versioned files in one directory per launch, never a live
 // protocol, so that an agent of any version can adopt a job that another one launched.
 //
-//   launch.json  by the agent, before the shim starts: what to run (Launch)
+//   launch.json  by the agent, before the shim starts: what to run (Launch). Not there where the agent hands it to a
+//                waiting shim itself (server.hpp), in memory alone; then `claim` is there before.
 //   launch.secrets  by the agent, before launch.json: what of it is secret (Secrets). The shim removes it as soon as
 //                it has read it, before anything is started.
 //   claim        a lock file; who holds its flock supervises the launch. The shim holds it for its whole
 //                life. When it holds the text "revoked", a shim that comes late must leave.
-//   started.json by the shim, immediately before exec (Started)
+//   started.json by the shim, immediately before exec (Started): a second name of `claim`, where the file system has such
 //   stop.json    by the agent, renamed into place, to stop the job (Stop); a later one replaces an earlier one
 //   stop-reason  by the shim, for the job, before it is asked to stop: the reason on the first line, the grace in
 //                seconds on the second. Its path is in the job's environment as BERTH_STOP_REASON.
-//   log          the job's standard output and error; log.index its (offset, time) index (runtime/logs)
+//   log          the job's standard output and error; log.index its (offset, time) index (runtime/logs), once there is
+//                any
 //   ending.json  by the shim when the whole tree is gone (Ended): synced as ending.part, then renamed
 //   ending.part  the disk space for it, taken before the job starts, so that a full disk does not lose the ending.
 //                Where nobody holds the claim, a whole ending here counts like ending.json: the name may not have
@@ -50,14 +52,15 @@ namespace berth::shim {
 
 struct Version {
   int major = 1;
-  int minor = 3;
+  int minor = 4;
 };
-inline constexpr Version kVersion{1, 3};
+inline constexpr Version kVersion{1, 4};
 
 inline constexpr const char* kLaunchFile = "launch.json";
 inline constexpr const char* kSecretsFile = "launch.secrets";
 inline constexpr const char* kClaimFile = "claim";
 inline constexpr const char* kStartedFile = "started.json";
+inline constexpr const char* kStartedPart = "started.part";  // for the moment before it is whole
 inline constexpr const char* kStopFile = "stop.json";
 inline constexpr const char* kStopReasonFile = "stop-reason";
 inline constexpr const char* kLogFile = "log";
@@ -177,6 +180,9 @@ std::string to_text(const Launch& launch);
 Launch launch_from_text(std::string_view text);
 std::string to_text(const Secrets& secrets);
 Secrets secrets_from_text(std::string_view text);
+// A launch and its secrets in one, for a shim that is handed them.
+std::string to_handover(const Launch& launch);
+Launch launch_from_handover(std::string_view text);
 std::string to_text(const Started& started);
 Started started_from_text(std::string_view text);
 std::string to_text(const Stop& stop);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <string>
+#include <utility>
 
 #include "runtime/base/error.hpp"
 #include "runtime/os/standard_files.hpp"
@@ -37,12 +38,12 @@ void use_null_files() {
 }
 
 // Neither being a subreaper nor a session is inherited from the server.
-void supervise(const char* directory) {
+void supervise(const char* directory, berth::os::Fd launch) {
   ::setsid();
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   use_null_files();
   try {
-    berth::shim::supervise(directory);
+    berth::shim::supervise(directory, std::move(launch));
   } catch (const berth::Error&) {  // it could not even be claimed; whoever waits sees that nothing was started
     ::_exit(1);
   }
@@ -84,6 +85,6 @@ int main(int argc, char** argv) {
   else if (argument == "--hold")
     wait_for_end_of_input();
   else
-    supervise(path.c_str());
+    supervise(path.c_str(), {});
   return 0;
 }

@@ -55,12 +55,31 @@ void answer(int socket, bool has_key) {
   [[maybe_unused]] const auto sent = ::sendmsg(socket, &message, MSG_NOSIGNAL);
 }
 
-// One idle supervisor, until it has had a job or there will be none.
-[[noreturn]] void be_supervisor(int socket, os::Fd taken, void (*supervise)(const char*)) {
-  std::array<char, kLongestRequest + 1> directory{};
+// The length of the request, 0 when there will be none; `launch` where one came with it.
+ssize_t receive(int socket, std::array<char, kLongestRequest + 1>& request, os::Fd& launch) {
+  iovec part{request.data(), kLongestRequest};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
   ssize_t length = 0;
+  while ((length = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) continue;
+  const auto* rights = length > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
+  if (rights == nullptr || rights->cmsg_type != SCM_RIGHTS) return length;
+  int fd = -1;
+  std::memcpy(&fd, CMSG_DATA(rights), sizeof fd);
+  launch.reset(fd);
+  return length;
+}
+
+// One idle supervisor, until it has had a job or there will be none.
+[[noreturn]] void be_supervisor(int socket, os::Fd taken, Supervise supervise) {
+  std::array<char, kLongestRequest + 1> directory{};
+  os::Fd launch;
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // somebody may have stopped it, so that it does not see the socket closed
-  while ((length = ::recv(socket, directory.data(), kLongestRequest, 0)) < 0 && errno == EINTR) continue;
+  const auto length = receive(socket, directory, launch);
   ::prctl(PR_SET_PDEATHSIG, 0);
   if (length <= 0) ::_exit(0);
   const pid_t pid = ::getpid();
@@ -71,13 +90,13 @@ void answer(int socket, bool has_key) {
   answer(socket, !kept_key().empty());
   taken.reset();
   ::close(socket);
-  supervise(directory.data());
+  supervise(directory.data(), std::move(launch));
   ::_exit(0);
 }
 
 class Server {
  public:
-  Server(int socket, void (*supervise)(const char*))
+  Server(int socket, Supervise supervise)
       : socket_(socket), supervise_(supervise), taken_(os::make_pipe()), ended_(watch_children()) {
     ::fcntl(taken_.read.get(), F_SETFL, O_NONBLOCK);
   }
@@ -138,7 +157,7 @@ class Server {
   }
 
   int socket_;
-  void (*supervise_)(const char*);
+  Supervise supervise_;
   os::Pipe taken_;
   os::Fd ended_;
   std::vector<pid_t> idle_;
@@ -147,6 +166,6 @@ class Server {
 
 }  // namespace
 
-void serve(int socket, void (*supervise)(const char* directory)) { Server(socket, supervise).run(); }
+void serve(int socket, Supervise supervise) { Server(socket, supervise).run(); }
 
 }  // namespace berth::shim

@@ -40,6 +40,7 @@ constexpr milliseconds kFirstKillAgain{20};
 constexpr milliseconds kLastKillAgain{1000};
 constexpr milliseconds kLookWithoutWatches{250};
 constexpr std::size_t kLongestReason = 1000;
+constexpr std::size_t kLongestHandover = 256U << 20;
 constexpr std::size_t kLongestFailure = 4000;
 
 NotStarted failure(const Error& error) { return {126, error.describe().substr(0, kLongestFailure)}; }
@@ -118,9 +119,10 @@ class Watches {
 
 class Supervisor {
  public:
-  Supervisor(const std::string& directory, const Launch& launch)
+  Supervisor(const std::string& directory, const Launch& launch, const os::FileLock& claim)
       : directory_(directory),
         launch_(launch),
+        claim_(claim),
         clock_(system_clock()),
         signals_(child_signals()),
         watches_(directory),
@@ -304,13 +306,22 @@ class Supervisor {
                           tree_.group() ? tree_.group()->path() : std::string(),
                           ended_.started};
     try {
-      os::write_file(file(kStartedFile), to_text(started), 0600, os::Durable::no);
+      record(to_text(started));
     } catch (const Error& error) {
       not_started_ = NotStarted{126, error.describe()};
       return kill();
     }
     if (launch_.timeout) timeout_deadline_ = *begun_ + *launch_.timeout;
     command_->let_go();
+  }
+
+  // No further file, which would cost more than all else here (ext4 looks at each that was removed of late).
+  void record(const std::string& started) const {
+    const auto part = file(kStartedPart);
+    os::write_all_at(claim_.file(), started, 0);
+    const bool named = ::link(file(kClaimFile).c_str(), part.c_str()) == 0 &&
+                       ::rename(part.c_str(), file(kStartedFile).c_str()) == 0;
+    if (!named) os::write_file(file(kStartedFile), started, 0600, os::Durable::no);
   }
 
   void look_at_processes() {
@@ -387,6 +398,7 @@ class Supervisor {
 
   const std::string& directory_;
   const Launch& launch_;
+  const os::FileLock& claim_;
   const Clock& clock_;
   os::Fd signals_;
   Watches watches_;
@@ -428,7 +440,8 @@ Secrets take_secrets(const std::string& path) {
 
 std::string name_of(const std::string& variable) { return variable.substr(0, variable.find('=')); }
 
-void add_secrets(Launch& launch, Secrets secrets) {
+void add_secrets(Launch& launch) {
+  auto secrets = std::exchange(launch.secrets, {});
   for (auto& variable : secrets.environment) {
     std::erase_if(launch.environment, [&](const auto& other) { return name_of(other) == name_of(variable); });
     launch.environment.push_back(std::move(variable));
@@ -437,7 +450,8 @@ void add_secrets(Launch& launch, Secrets secrets) {
   launch.secrets.files = std::move(secrets.files);
 }
 
-Launch read_launch(const std::string& directory) {
+Launch read_launch(const std::string& directory, const os::Fd& handed_over) {
+  if (handed_over) return launch_from_handover(os::read_all(handed_over, kLongestHandover));
   const auto path = os::join(directory, kLaunchFile);
   const auto text = os::read_file(path);
   std::optional<Launch> launch;
@@ -447,8 +461,14 @@ Launch read_launch(const std::string& directory) {
     error.add_context("reading " + path);
     throw;
   }
-  if (launch->secret_place) add_secrets(*launch, take_secrets(os::join(directory, kSecretsFile)));
+  if (launch->secret_place) launch->secrets = take_secrets(os::join(directory, kSecretsFile));
   return std::move(*launch);
+}
+
+// A launch that the agent hands over has its claim already; one that has none any more is not for anybody to run.
+std::optional<os::FileLock> take_claim(const std::string& directory, bool handed_over) {
+  const auto path = os::join(directory, kClaimFile);
+  return handed_over ? os::FileLock::try_acquire_existing(path) : os::FileLock::try_acquire(path);
 }
 
 bool may_run(const std::string& directory, const os::FileLock& claim) {
@@ -458,9 +478,9 @@ bool may_run(const std::string& directory, const os::FileLock& claim) {
 
 }  // namespace
 
-void supervise(const std::string& directory) {
+void supervise(const std::string& directory, os::Fd handed_over) {
   act_apart(directory);
-  const auto claim = os::FileLock::try_acquire(os::join(directory, kClaimFile));
+  const auto claim = take_claim(directory, static_cast<bool>(handed_over));
   if (!claim || !may_run(directory, *claim)) return;
   EndingFile ending(directory);
   Ended ended;
@@ -469,8 +489,10 @@ void supervise(const std::string& directory) {
   std::optional<Supervisor> supervisor;  // outlives the ending: closing an inotify instance takes some 10 ms
   try {
     if (ending.problem()) throw Error(*ending.problem());
-    launch = read_launch(directory);
-    ended = supervisor.emplace(directory, *launch).run();
+    launch = read_launch(directory, handed_over);
+    handed_over.reset();
+    if (launch->secret_place) add_secrets(*launch);
+    ended = supervisor.emplace(directory, *launch, *claim).run();
   } catch (...) {  // a border: whoever waits for the job must learn of it
     ended.outcome = failure(error_from(std::current_exception()));
   }

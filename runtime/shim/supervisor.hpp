@@ -11,10 +11,13 @@
 
 #include <string>
 
+#include "runtime/os/fd.hpp"
+
 namespace berth::shim {
 
 // Runs the launch of that directory and writes its ending; does nothing where another shim has it, it was
-// revoked, or it has already been started. Throws Error when the directory cannot even be claimed.
-void supervise(const std::string& directory);
+// revoked, or it has already been started. Throws Error when the directory cannot even be claimed. `launch`: what to
+// run (to_handover), or an empty handle where that is in the directory.
+void supervise(const std::string& directory, os::Fd launch);
 
 }  // namespace berth::shim

@@ -154,7 +154,7 @@ open({str(kept)!r}, 'w').write(content)"""], stdout=subprocess.PIPE)
 
     def test_other_forged_files_neither_hang_the_agent_nor_end_the_job_otherwise(self):
         for forged in ("os.unlink(place + '/started.json'); os.mkfifo(place + '/started.json')",
-                       "put('started.json', 'x')", "os.unlink(place + '/launch.json'); os.mkfifo(place + '/launch.json')",
+                       "put('started.json', 'x')", "os.mkfifo(place + '/launch.json')", "os.unlink(place + '/claim'); os.mkfifo(place + '/claim')",
                        "put('launch.json', '{}')", "os.unlink(place + '/claim')"):
             ended, _ = self.outcome(f"{forged}; time.sleep(.3)", "sys.exit(7)")
             self.assertEqual(ended["ending"], {"kind": "exited", "code": 7}, forged)

@@ -16,7 +16,10 @@ namespace {
 struct Fixture {
   explicit Fixture(ByteSize limit = ByteSize(0)) : cap(log, scratch / "index", limit, clock) {}
   void write(std::size_t size, char c = 'x') { os::write_all(log, std::string(size, c)); }
-  std::size_t records() const { return os::read_file(scratch / "index").size() / 16 - 1; }
+  std::size_t records() const {
+    const auto index = os::read_file_if_exists(scratch / "index");
+    return index ? index->size() / 16 - 1 : 0;
+  }
 
   os::TempDir scratch;
   test::TestClock clock;
@@ -33,6 +36,20 @@ TEST_CASE("a log at rest gets no marks and asks for no further look") {
   CHECK(fixture.cap.observe());
   fixture.clock.advance(kLookInterval);
   CHECK_FALSE(fixture.cap.observe());
+  CHECK(fixture.records() == 1);
+}
+
+TEST_CASE("a log in which nothing is written has no index, and one that is continued keeps its own") {
+  Fixture fixture;
+  fixture.cap.observe();
+  fixture.cap.finish();
+  CHECK_FALSE(os::exists(fixture.scratch / "index"));
+  CHECK_FALSE(IndexReader(fixture.scratch / "index").time_at(0));
+  fixture.write(1);
+  fixture.cap.finish();
+  CHECK(fixture.records() == 1);
+  LogCap next(fixture.log, fixture.scratch / "index", ByteSize(0), fixture.clock);
+  next.finish();
   CHECK(fixture.records() == 1);
 }
 

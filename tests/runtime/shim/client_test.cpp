@@ -3,6 +3,10 @@
 #include <sys/stat.h>
 
 #include <fstream>
+#include <iterator>
+#include <sstream>
+#include <thread>
+#include <vector>
 
 #include "runtime/base/error.hpp"
 #include "runtime/os/lock.hpp"
@@ -169,6 +173,12 @@ pid_t server_of(const Supervisor& supervisor) {
   return std::stoi(stat.substr(stat.rfind(')') + 4));
 }
 
+std::vector<pid_t> children_of(pid_t pid) {
+  const auto task = std::to_string(pid);
+  std::istringstream text(os::read_file("/proc/" + task + "/task/" + task + "/children"));
+  return {std::istream_iterator<pid_t>(text), std::istream_iterator<pid_t>()};
+}
+
 }  // namespace
 
 TEST_CASE("a launcher's supervisors run one job each, and outlive it") {
@@ -179,9 +189,9 @@ TEST_CASE("a launcher's supervisors run one job each, and outlive it") {
   {
     Launcher launcher(BERTH_SHIM);
     launcher.prepare("");
-    const auto one = launcher.launch(first.directory, first.launch);
-    running = launcher.launch(second.directory, second.launch);
-    const auto three = launcher.launch(third.directory, third.launch);
+    const auto one = launcher.launch(first.directory, first.launch, Handover::memory);
+    running = launcher.launch(second.directory, second.launch, Handover::memory);
+    const auto three = launcher.launch(third.directory, third.launch, Handover::memory);
     CHECK(one.pid != running->pid);
     await(one.pidfd);
     await(three.pidfd);
@@ -193,13 +203,72 @@ TEST_CASE("a launcher's supervisors run one job each, and outlive it") {
   CHECK(std::get<os::Exit>(ended_of(second).outcome).status == 0);
 }
 
+TEST_CASE("a launch that is handed over is nowhere in its directory, and runs with its secrets") {
+  ShimJob job(shell("echo $TOKEN; cat $BERTH_SECRETS/CERT; ls $(dirname $BERTH_SECRETS)"));
+  const auto place = job.file("secrets");
+  os::make_directories(place, 0700);
+  job.launch.environment.push_back("BERTH_SECRETS=" + place);
+  job.launch.secret_place = SecretPlace{place, false};
+  job.launch.secrets = {{"TOKEN=hf_4711"}, {}, {{"CERT", "cert-4712\n"}}};
+  Launcher launcher(BERTH_SHIM);
+  const auto supervisor = launcher.launch(job.directory, job.launch, Handover::memory);
+  await(supervisor.pidfd);
+  CHECK(std::get<os::Exit>(ended_of(job).outcome).status == 0);
+  CHECK(job.log().starts_with("hf_4711\ncert-4712\n"));
+  CHECK(job.log().find("launch") == std::string::npos);
+  CHECK_FALSE(os::exists(job.file(kLaunchFile)));
+}
+
+TEST_CASE("where it is started is written into the claim, which has two names then") {
+  ShimJob job(shell("read x < \"$F\""));
+  const auto fifo = job.scratch("fifo");
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  job.launch.environment.push_back("F=" + fifo);
+  Launcher launcher(BERTH_SHIM);
+  const auto supervisor = launcher.launch(job.directory, job.launch, Handover::memory);
+  const auto started = job.await_started();
+  CHECK(started.shim.pid == supervisor.pid);
+  CHECK(os::read_file(job.file(kClaimFile)) == os::read_file(job.file(kStartedFile)));
+  CHECK_FALSE(os::exists(job.file(kStartedPart)));
+  CHECK(std::holds_alternative<Running>(inspect(job.directory)));
+  std::ofstream(fifo) << "on\n";
+  await(supervisor.pidfd);
+  CHECK(std::holds_alternative<Over>(inspect(job.directory)));
+}
+
+TEST_CASE("a supervisor that comes late finds nothing to run: revoked, or its claim was taken away") {
+  ShimJob job(shell("echo ran"));
+  Launcher launcher(BERTH_SHIM);
+  launcher.prepare("");
+  ShimJob before({"true"});
+  const auto first = launcher.launch(before.directory, before.launch, Handover::memory);
+  const auto server = server_of(first);
+  await(first.pidfd);
+  // The idle ones do not get to their work before the launch has been given up.
+  REQUIRE(::kill(server, SIGSTOP) == 0);
+  for (const auto idle : children_of(server)) REQUIRE(::kill(idle, SIGSTOP) == 0);
+  std::thread giving([&] { launcher.launch(job.directory, job.launch, Handover::memory); });
+  wait_until("it is there to be claimed", [&] { return os::exists(job.file(kClaimFile)); });
+  SUBCASE("revoked") { CHECK(std::holds_alternative<NeverRan>(inspect(job.directory))); }
+  SUBCASE("taken away") { os::remove_file(job.file(kClaimFile)); }
+  for (const auto idle : children_of(server)) ::kill(idle, SIGCONT);
+  REQUIRE(::kill(server, SIGCONT) == 0);
+  giving.join();
+  ShimJob after(shell("echo after"));
+  const auto next = launcher.launch(after.directory, after.launch, Handover::memory);
+  await(next.pidfd);
+  CHECK(after.log() == "after\n");
+  CHECK_FALSE(os::exists(job.file(kEndingFile)));
+  CHECK_FALSE(os::exists(job.file(kStartedFile)));
+}
+
 TEST_CASE("when the supervisors' server is killed, its jobs run on and the next launch has another") {
   ShimJob first(shell("read x < \"$F\"; echo $x"));
   const auto fifo = first.scratch("fifo");
   REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
   first.launch.environment.push_back("F=" + fifo);
   Launcher launcher(BERTH_SHIM);
-  const auto one = launcher.launch(first.directory, first.launch);
+  const auto one = launcher.launch(first.directory, first.launch, Handover::memory);
   first.await_started();
   const auto server = server_of(one);
   REQUIRE(os::read_file("/proc/" + std::to_string(server) + "/cmdline").find("--server") != std::string::npos);
@@ -208,7 +277,7 @@ TEST_CASE("when the supervisors' server is killed, its jobs run on and the next 
   // Its idle supervisors have ended with it; there is a new server.
   for (int i = 0; i < 4; ++i) {
     ShimJob next(shell("echo next"));
-    const auto supervisor = launcher.launch(next.directory, next.launch);
+    const auto supervisor = launcher.launch(next.directory, next.launch, Handover::memory);
     await(supervisor.pidfd);
     CHECK(next.log() == "next\n");
   }

@@ -17,7 +17,7 @@ std::string golden(const std::string& name, const std::string& version = "1.0") 
   return os::read_file(os::join(BERTH_GOLDEN, version + "/" + name));
 }
 
-std::string current(const std::string& name) { return golden(name, "1.3"); }
+std::string current(const std::string& name) { return golden(name, "1.4"); }
 
 Instant instant(const char* text) { return *parse_rfc3339(text); }
 
@@ -80,7 +80,7 @@ Ended full_ended(Outcome outcome) {
 
 }  // namespace
 
-TEST_CASE("all files are written as version 1.3 wrote them, and read back whole") {
+TEST_CASE("all files are written as version 1.4 wrote them, and read back whole") {
   CHECK(to_text(full_launch()) == current("launch.json"));
   CHECK(to_text(full_started()) == current("started.json"));
   CHECK(to_text(Stop{kVersion, 2, std::chrono::seconds(30), "canceled"}) == current("stop.json"));
@@ -105,6 +105,21 @@ TEST_CASE("secrets are in no launch.json, and read back whole from their own fil
   CHECK(read.environment == launch.secrets.environment);
   CHECK(read.command == launch.secrets.command);
   CHECK(read.files == launch.secrets.files);
+}
+
+TEST_CASE("a launch that is handed over takes its secrets along, and is refused without them") {
+  auto launch = full_launch();
+  launch.secrets = {{"HF_TOKEN=hf_4711"}, {"curl", "https://me:pw@host"}, {{"CERT", std::string("\0\xff\n", 3)}}};
+  const auto text = to_handover(launch);
+  const auto read = launch_from_handover(text);
+  CHECK(to_text(read) == to_text(launch));
+  CHECK(read.secrets.files == launch.secrets.files);
+  CHECK(read.secrets.command == launch.secrets.command);
+  CHECK_THROWS_WITH(launch_from_handover(to_text(launch)), "the job's secrets are not there");
+  CHECK_THROWS_WITH(launch_from_handover(text.substr(0, text.size() - 3)), "the job's secrets cannot be read");
+  launch.secret_place.reset();
+  CHECK(to_handover(launch) == to_text(launch));
+  CHECK(launch_from_handover(to_text(launch)).secrets.empty());
 }
 
 TEST_CASE("version 1.0's launch is read") {
