@@ -38,13 +38,16 @@ class TidyTest(unittest.TestCase):
     def write(self, name, text):
         (self.tree / name).write_text(text)
 
+    def run_tidy(self):
+        return subprocess.run([sys.executable, "-B", self.tree / "packaging/tidy", "--build", self.tree / "build"], timeout=120,
+                              capture_output=True, text=True, env={**os.environ, "XDG_CACHE_HOME": str(self.tree / "cache")})
+
     def tidy(self):
         """(exit code, what it said), of all sources that there are."""
         commands = [{"directory": str(self.tree), "file": str(path), "command": f"c++ -I{self.tree} -std=c++20 -Wall -c {path}"}
                     for path in self.tree.glob("agent/*.cpp")]
         self.write("build/compile_commands.json", json.dumps(commands))
-        done = subprocess.run([sys.executable, "-B", self.tree / "packaging/tidy", "--build", self.tree / "build"], timeout=120,
-                              capture_output=True, text=True, env={**os.environ, "XDG_CACHE_HOME": str(self.tree / "cache")})
+        done = self.run_tidy()
         self.assertEqual(done.stderr, "")
         return done.returncode, done.stdout
 
@@ -83,6 +86,20 @@ class TidyTest(unittest.TestCase):
         code, told = self.tidy()
         self.assertEqual(code, 1)
         self.assertIn("agent/d.cpp:1:18: error: use of undeclared identifier 'nowhere'", told)
+
+    def test_a_build_of_other_sources_is_told_and_nothing_is_read(self):
+        self.tidy()
+        build = self.tree / "build"
+        commands = (build / "compile_commands.json").read_text()
+        for change, expected in (
+                (lambda: (self.tree / "agent/a.cpp").unlink(), f"{build} is stale: it compiles agent/a.cpp, which is not there\n"),
+                (lambda: self.write("build/compile_commands.json", commands.replace(str(self.tree), "/elsewhere")),
+                 f"{build} is of another tree: it compiles nothing of {self.tree}\n"),
+                (lambda: (build / "compile_commands.json").unlink(), f"{build} is no build folder: there is no compile_commands.json\n")):
+            change()
+            done = self.run_tidy()
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertEqual(done.stderr, f"tidy: {expected}  build it again: cmake -S . -B {build} … && cmake --build {build}\n")
 
 
 if __name__ == "__main__":
