@@ -64,6 +64,10 @@ JSON_LITERAL = re.compile(r'"_json\b')
 JOB_WRITERS = {"agent/store/changes.hpp", "agent/store/changes.cpp", "agent/store/schema.cpp"}
 JOB_WRITES = re.compile(r"\b(?:INSERT(?: OR \w+)? INTO|REPLACE INTO|UPDATE(?: OR \w+)?|DELETE FROM) job\b")
 
+CLASS = re.compile(r"(?<!enum )\b(struct|class)\s+(\w+)\s*(?:final\s*)?(?::[^;{}()]*)?\{")
+TASK = re.compile(r"\b(?:async::)?Task<[^;{}()]*?>(?=\s+[\w:]+\s*\(|\s*\{)")
+BRACED_DEFAULT = re.compile(r"[(,]\s*(?:const\s+)?([\w:]+)\s*&?\s*\w+\s*=\s*(?:[\w:]+\s*)?\{")
+
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 COMMENT_OR_STRING = re.compile(
     r'//[^\n]*|/\*.*?\*/|R"(\w*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'', re.DOTALL)
@@ -150,6 +154,79 @@ def braced_temporaries(text):
             i += 1
 
 
+def matching_parenthesis(text, at):
+    """Of the one at `at`, forwards or backwards."""
+    step = 1 if text[at] == "(" else -1
+    depth = 0
+    while 0 <= at < len(text):
+        depth += {"(": step, ")": -step}.get(text[at], 0)
+        if depth == 0:
+            return at
+        at += step
+    return -1
+
+
+def own_level(body):
+    """What stands in no braces of its own."""
+    while (rest := re.sub(r"\{[^{}]*\}", ";", body)) != body:
+        body = rest
+    return body
+
+
+def aggregates(codes):
+    """The names of structs all of which, wherever they are, have no constructor, nothing private and nothing virtual."""
+    found = {}
+    for code in codes:
+        for match in CLASS.finditer(code):
+            kind, name = match.groups()
+            members = own_level(code[match.end():matching_brace(code, match.end() - 1)])
+            plain = kind == "struct" and not re.search(
+                rf"(?<![~\w:]){name}\s*\(|\b(?:virtual|private|protected)\b", members)
+            found[name] = found.get(name, True) and plain
+    return {name for name, plain in found.items() if plain}
+
+
+def aggregate_defaults(code, names):
+    """(offset, type) of parameters of coroutines that have `= {}` for an aggregate: made by who waits for the coroutine."""
+    for start in TASK.finditer(code):
+        lambda_end = re.search(r"\)\s*(?:mutable\s*)?->\s*$", code[:start.start()][-200:])
+        if lambda_end:
+            end = start.start() - min(start.start(), 200) + lambda_end.start()
+            begin = matching_parenthesis(code, end)
+        else:
+            function = re.compile(r"\s+[\w:]+\s*\(").match(code, start.end())
+            begin = function.end() - 1 if function else -1
+            end = matching_parenthesis(code, begin) if function else -1
+        if begin < 0 or end < 0:
+            continue
+        for match in BRACED_DEFAULT.finditer(code, begin, end):
+            if match.group(1).split("::")[-1] in names:
+                yield match.start(1), match.group(1)
+
+
+def choices_of_values(text):
+    """Offsets of `co_await … x ? f() : g …`: a `?:` one of whose branches makes a value, by a call or in braces."""
+    for start in re.finditer(r"\bco_await\b", text):
+        depth, i = 0, start.end()
+        choice = None  # how deep the `?` is whose branches these are
+        while i < len(text) and depth >= 0:
+            c = text[i]
+            called = c == "(" and re.search(r"[\w>]\s*$", text[start.end():i])
+            if choice is not None and (c == "{" or called):
+                yield start.start()
+                break
+            if c in ";," and depth == 0:
+                break
+            if c == "?" and choice is None:
+                choice = depth
+            elif c in ",)]" and depth == choice:
+                choice = None
+            if c == "{":
+                i = matching_brace(text, i)
+            depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(c, 0)
+            i += 1
+
+
 def waits_in_conditions(text):
     """Offsets of `if (… co_await …)`, and of the same with while and switch."""
     for start in re.finditer(r"\b(?:if|while|switch)\b\s*(?:constexpr\s*)?\(", text):
@@ -195,9 +272,13 @@ class Checker:
         self.read_links()
         if not any((self.root / top).is_dir() for top in ("runtime", "agent")):
             self.complain(self.root, 0, "no sources here")
-        for file in sorted(file for top in ("agent", "runtime", "tests") for file in (self.root / top).rglob("*")):
-            if file.suffix in (".cpp", ".hpp", ".h", ".c"):
-                self.check_file(file.relative_to(self.root).as_posix(), file.read_text(encoding="utf-8"))
+        texts = {file.relative_to(self.root).as_posix(): file.read_text(encoding="utf-8")
+                 for top in ("agent", "runtime", "tests") for file in sorted((self.root / top).rglob("*"))
+                 if file.suffix in (".cpp", ".hpp", ".h", ".c")}
+        codes = {name: without_comments(text) for name, text in texts.items()}
+        self.aggregates = aggregates(codes.values())
+        for name, text in texts.items():
+            self.check_file(name, text, codes[name])
         for library, users in self.library_users.items():
             most = LIBRARIES[library][1]
             files = sorted({name for name, _ in users})
@@ -235,9 +316,8 @@ class Checker:
                     todo.extend(linked.get(target, []))
             self.reach[folder] = {home(target) for target in reached}
 
-    def check_file(self, name, text):
+    def check_file(self, name, text, code):
         folder = "/".join(name.split("/")[:2])
-        code = without_comments(text)
 
         def line(offset):
             return text.count("\n", 0, offset) + 1
@@ -253,6 +333,12 @@ class Checker:
         for offset in braced_temporaries(code):
             self.complain(name, line(offset),
                           "aggregate temporary inside co_await: g++ 12 destroys it twice; name it and move it in")
+
+        for offset in choices_of_values(code):
+            self.complain(name, line(offset), "?: that makes a value inside co_await: g++ 12 destroys it twice; name what it chooses")
+        for offset, kind in aggregate_defaults(code, self.aggregates):
+            self.complain(name, line(offset),
+                          f"{{}} as the default of a coroutine's argument: g++ 12 destroys it twice; write {kind}()")
 
         if not name.startswith("tests/") and name != JSON_READER:
             for offset in json_reads(code):

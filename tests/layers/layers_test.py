@@ -112,6 +112,37 @@ class LayersTest(unittest.TestCase):
             with self.subTest(code):
                 self.assert_code(code, "aggregate temporary")
 
+    def test_choices_of_values(self):
+        for code in ("co_await f(x ? g() : h);", "co_await f(1, x ? h : std::move(g));", "co_await f(x ? a : b{});",
+                     "co_await (x ? f(1) : f(2));", "auto r = co_await f(g(x ? std::string(\"a\") : s));"):
+            with self.subTest(code):
+                self.assert_code(code, "?: that makes a value")
+        for code in ("co_await f(x ? a : b.c);", "co_await f(x ? kOne : Two::three, g());",
+                     "co_await f([&] { return x ? g() : h(); });",
+                     "co_await f(g(x ? 1 : 2), h());", "const auto y = x ? g() : h(); co_await f(y);",
+                     "co_await f(x); y = x ? g() : h();",
+                     "return x ? g() : h();"):
+            with self.subTest(code):
+                self.assert_fine(code)
+
+    def test_defaults_of_coroutines(self):
+        plain = "struct Use { std::map<int, int> of; bool is() const { return Use(1); } };\n"
+        for code in ("Task<> f(int a, Use use = {});", "async::Task<std::vector<int>> Site::f(const Use& use = Use{});",
+                     "Task<Error> f(Use use = {.of = x}) { co_return g(); }",
+                     "const auto f = [](model::Use use = {}) -> Task<> { co_return; };"):
+            with self.subTest(code):
+                self.assert_one({"agent/jobs/a.hpp": plain, "agent/jobs/b.cpp": code}, "as the default of a coroutine's argument")
+        for code in ("Task<> f(Use use = Use());", "Task<> f(Use use);", "void f(Use use = {});",
+                     "Task<> f(std::stop_source stop = {});",
+                     "Task<> f(int a = {}, std::map<int, Use> b = {});", "Task<> f(Use use) { g([](Use other = {}) {}); }"):
+            with self.subTest(code):
+                self.assertEqual(violations({"agent/jobs/a.hpp": plain, "agent/jobs/b.cpp": code}), [])
+        for kind in ("struct Use { Use(); };", "class Use { };", "struct Use { private: int a; };",
+                     "struct Use { virtual void f(); };",
+                     plain + "struct Other { struct Use { explicit Use(int); }; };", "enum class Use { one };"):
+            with self.subTest(kind):
+                self.assertEqual(violations({"agent/jobs/a.hpp": kind + "\nTask<> f(Use use = {});"}), [])
+
     def test_every_rule_is_about_something(self):
         self.assertEqual(list(layers.ghosts(ROOT)), [])
 

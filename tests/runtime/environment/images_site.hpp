@@ -104,7 +104,7 @@ inline void with_images(const environment::ImageSettings& settings, const std::f
   async::run(whole(settings, body), kPatience);
 }
 
-inline Task<Error> failure(Images& images, Spec spec, ImageUse use = {}) {
+inline Task<Error> failure(Images& images, Spec spec, ImageUse use = ImageUse()) {
   Waiting waiting;
   const auto result = co_await async::attempt(images.ensure(std::move(spec), std::move(use), waiting));
   if (result) throw std::runtime_error("it was made");
