@@ -138,9 +138,7 @@ Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs
   for (auto& job : jobs) {
     drivers::fill_in(job.request, context_.settings.defaults);
     drivers::check_credentials(job.request);
-    if (const auto reason = context_.queue.never_fits(job.request.resources))
-      throw Error(Code::invalid, "this job can never run here: it " + *reason,
-                  "`berth status` shows what the node has");
+    require_room(job.request.resources);
     job.state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
   }
   if (!secrets.empty()) co_await context_.secrets.close(jobs, secrets);
@@ -152,6 +150,11 @@ Task<std::vector<store::Submitted>> Jobs::submit(std::vector<store::NewJob> jobs
   for (auto& one : submitted) settle_submitted(one, turn);
   schedule();
   co_return submitted;
+}
+
+void Jobs::require_room(const model::Resources& resources) const {
+  if (const auto reason = context_.queue.never_fits(resources))
+    throw Error(Code::invalid, "this job can never run here: it " + *reason, "`berth status` shows what the node has");
 }
 
 void Jobs::settle_submitted(store::Submitted& submitted, Turn& turn) {
@@ -247,6 +250,8 @@ Task<> Jobs::retry(Sequence sequence, std::string by) {
   auto job = std::move(*read);
   const auto has = places_.find(job.uid);
   context_.quota.require_places(job.uid, has == places_.end() ? 0 : has->second, 1);
+  if (job.request.resources.gpus > 0) co_await context_.gpus.look_if_none();
+  require_room(job.request.resources);
   co_await context_.disk.make_room();
   co_await context_.leftovers.swept(job.id);
   job.state = needs_preparation(job.request) ? model::State::preparing : model::State::queued;
@@ -269,7 +274,15 @@ void Jobs::reconfigure(const Settings& settings) {
   context_.settings.outage_patience = settings.outage_patience;
   context_.settings.defaults = settings.defaults;
   context_.queue.set_capacity(settings.capacity, settings.patience);
+  warn_of_too_big();
   schedule();
+}
+
+// They were promised to be run, and the node may have as much again: so they wait, and say what for.
+void Jobs::warn_of_too_big() const {
+  const auto count = context_.queue.too_big();
+  if (count > 0)
+    context_.log.warn("waiting jobs ask for more than this node has", kv("jobs", static_cast<std::uint64_t>(count)));
 }
 
 Task<> Jobs::set_drained(bool drained) {

@@ -44,6 +44,7 @@ Task<> Jobs::recover() {
   if (!jobs.empty())
     context_.log.info("jobs taken up again", kv("waiting", static_cast<std::uint64_t>(waiting)),
                       kv("running", static_cast<std::uint64_t>(jobs.size() - waiting)));
+  warn_of_too_big();
   context_.leftovers.sweep(all_live(), std::move(groups));
   schedule();
 }

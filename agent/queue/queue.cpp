@@ -177,6 +177,11 @@ std::optional<std::string> Queue::never_fits(const Resources& resources) const {
   return "asks for " + to_words(asked) + ", the largest GPU of this node has " + to_text(most);
 }
 
+std::size_t Queue::too_big() const {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      waiting_, [this](const auto& each) { return never_fits(each.second.resources).has_value(); }));
+}
+
 bool Queue::fits_now(const Resources& resources) const {
   return fits(amounts(resources), capacity_ - used_) && devices_.fits(resources);
 }

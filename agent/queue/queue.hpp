@@ -100,6 +100,8 @@ class Queue {
 
   // What can never run here, in words: "asks for 2 GPUs, this node has 1 GPU". Nothing when it can.
   std::optional<std::string> never_fits(const model::Resources& resources) const;
+  // How many of the waiting jobs that is said of.
+  std::size_t too_big() const;
   Waiting why(Sequence sequence, Steady now) const;
 
  private:

@@ -23,6 +23,9 @@ class Node {
     driver = made.get();
     drivers.host = std::move(made);
     drivers.container = std::make_unique<Driver>(directories);
+    gpus.managed = false;
+    gpus.jobs_directory = directory / "jobs";
+    gpus.boot_id = os::boot_id();
   }
 
   // The parts of one that runs.
@@ -32,12 +35,13 @@ class Node {
     environment::Environments& environments;
     disk::Manager& disk;
     disk::Quota& quota;
+    gpus::Gpus& gpus;
     jobs::Jobs& jobs;
   };
   using Body = std::function<async::Task<>(Agent&)>;
   void run(const Body& body) { async::run(live(*this, body), std::chrono::seconds(20)); }
 
-  os::TempDir directory;
+  os::TempDir directory{"berth", in_memory()};  // nothing in it waits for a disk
   async::Pool pool;
   objects::Store objects{directory / "objects"};
   snapshot::Checkouts checkouts{directory / "checkouts"};
@@ -45,48 +49,48 @@ class Node {
   disk::Reserve reserve{directory / "reserve", ByteSize(1)};
   drivers::Drivers drivers;
   Driver* driver;  // of the host
+  gpus::Settings gpus;  // none
+  model::Resources capacity{2000, 1_GiB, 0, 2};
+
+  jobs::Settings settings() const {
+    jobs::Settings settings;
+    settings.boot_id = os::boot_id();
+    settings.secrets_key = {"", directory / "secrets.key"};
+    settings.capacity = capacity;
+    settings.defaults.path = "/usr/bin:/bin";
+    return settings;
+  }
 
  private:
+  static std::string in_memory() { return ::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : ""; }
+
   static async::Task<> live(Node& node, const Body& body) {
     const auto executor = co_await async::this_coro::executor;
     store::Store store(node.directory / "berth.db", system_clock(), node.pool);
     async::Watcher watcher(executor, nullptr);
     environment::Environments environments;
-    gpus::Settings none;
-    none.managed = false;
-    gpus::Gpus gpus(executor, none, store, system_clock(), Log());
+    gpus::Gpus devices(executor, node.gpus, store, system_clock(), Log());
     disk::Manager::Disk parts{node.directory.path(), store, node.objects, node.directories, node.reserve, {}, {}};
     parts.image_disk = [] { return disk::ImageDisk(); };
     disk::Limits limits;
     limits.high = 100;
     disk::Manager disk(executor, limits, std::move(parts), system_clock(), Log());
     disk::Quota quota(executor, {}, node.directory.path(), false, store);
-    const jobs::Parts parts_of_jobs{store, node.directories, node.drivers, environments,  disk, quota,
-                                    gpus,  watcher,          node.pool,    system_clock()};
+    const jobs::Parts parts_of_jobs{store, node.directories, node.drivers, environments, disk,
+                                    quota, devices,          watcher,      node.pool,    system_clock()};
     jobs::Jobs jobs(executor, node.settings(), parts_of_jobs, Log());
-    Agent agent{store, watcher, environments, disk, quota, jobs};
+    Agent agent{store, watcher, environments, disk, quota, devices, jobs};
     const auto act = [](Agent& all, const Body& what) -> async::Task<> {
       co_await all.jobs.recover();
       co_await what(all);
     };
-    const auto end = [](Agent& all, gpus::Gpus& devices) -> async::Task<> {
+    const auto end = [](Agent& all) -> async::Task<> {
       co_await all.jobs.stop();
       co_await all.disk.stop();
-      co_await devices.stop();
+      co_await all.gpus.stop();
       co_await all.watcher.stop();
     };
-    co_await async::with_cleanup(act(agent, body), end(agent, gpus));
-  }
-
-  jobs::Settings settings() const {
-    jobs::Settings settings;
-    settings.boot_id = os::boot_id();
-    settings.secrets_key = {"", directory / "secrets.key"};
-    settings.capacity.slots = 2;
-    settings.capacity.cpu_milli = 2000;
-    settings.capacity.memory = 1_GiB;
-    settings.defaults.path = "/usr/bin:/bin";
-    return settings;
+    co_await async::with_cleanup(act(agent, body), end(agent));
   }
 };
 

@@ -45,6 +45,19 @@ class ReloadTest(BerthTest):
         agent.cancel(running[1])
         self.assertEqual(agent.wait(waiting)["state"], "Completed")
 
+    def test_jobs_that_are_too_large_now_wait_and_say_so(self):
+        agent = self.start_agent(config="max_parallel: 1\ncpus: 2")
+        first = agent.sh("sleep 1000")
+        agent.wait_state(first, "Running")
+        large, small = agent.sh("true", resources={"cpu_milli": 2000}), agent.sh("true")
+        told = self.reload(agent, "max_parallel: 1\ncpus: 1", "waiting jobs ask for more than this node has")
+        self.assertEqual(told["jobs"], 1)
+        agent.cancel(first)
+        agent.wait(small)
+        self.assertEqual(agent.job(large)["waiting"], "asks for 2 CPUs, this node has 1 CPU")
+        self.reload(agent, "max_parallel: 1\ncpus: 2", "configuration taken")
+        agent.wait(large)
+
     def test_what_needs_a_restart_is_named(self):
         agent = self.start_agent()
         told = self.reload(agent, "gpu_sample: 7s\nbuilds_at_once: 3\nlog_cap: 2MiB",

@@ -11,6 +11,7 @@
 #include "runtime/async/run.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/os/file.hpp"
+#include "tests/fakes/gpu_machine.hpp"
 #include "tests/fakes/node.hpp"
 
 using namespace berth;
@@ -29,11 +30,14 @@ class Site : public fakes::Node {
   void run(const std::function<async::Task<>(jobs::Jobs&)>& body) {
     Node::run([this, &body](Agent& agent) {
       store = &agent.store;
+      devices = &agent.gpus;
       return body(agent.jobs);
     });
   }
 
-  async::Task<store::Sequence> submit(jobs::Jobs& jobs, std::map<std::string, int> retries = {}) {
+  // What it asks for besides.
+  template <class Ask>
+  async::Task<store::Sequence> submit(jobs::Jobs& jobs, Ask ask) {
     store::NewJob job;
     job.uid = ::geteuid();
     job.user = "ann";
@@ -41,17 +45,28 @@ class Site : public fakes::Node {
     job.request.submission_id = std::string(32 - digits.size(), '0') + digits;
     job.request.command = {"train", digits};
     job.request.working_directory = "/";
-    job.request.retries = std::move(retries);
+    ask(job.request);
     std::vector<store::NewJob> all;
     all.push_back(std::move(job));
     const auto made = co_await jobs.submit(std::move(all));
     co_return made.front().job.sequence;
+  }
+  async::Task<store::Sequence> submit(jobs::Jobs& jobs) {
+    const auto nothing = [](model::JobRequest&) {};
+    co_return co_await submit(jobs, nothing);
+  }
+
+  // From the next agent on.
+  void use(const fakes::GpuMachine&) {
+    gpus.managed = true;
+    gpus.library = std::string(BERTH_TEST_LIB) + "/nvml.so";
   }
 
   model::Job job(store::Sequence sequence) const { return store->columns(sequence).value(); }
   model::Ending ending(store::Sequence sequence) const { return job(sequence).ending.value(); }
 
   store::Store* store = nullptr;  // of the agent that runs
+  gpus::Gpus* devices = nullptr;
 
  private:
   int submitted_ = 0;
@@ -283,8 +298,8 @@ TEST_CASE(
   Site site;
   site.run([&](jobs::Jobs& jobs) -> async::Task<> {
     site.driver->cause = model::Lost::Cause::engine_stopped;
-    std::map<std::string, int> retries{{"lost", 1}};
-    const auto job = co_await site.submit(jobs, std::move(retries));
+    const auto once_more = [](model::JobRequest& request) { request.retries = {{"lost", 1}}; };
+    const auto job = co_await site.submit(jobs, once_more);
     for (std::size_t launch = 1; launch <= 2; ++launch) {
       co_await until([&] { return site.driver->launched.size() == launch; });
       site.driver->vanish(site.driver->last());
@@ -316,5 +331,118 @@ TEST_CASE("another agent takes up what runs, once, and what ended meanwhile") {
     co_await jobs.wait_until_final(runs);
     CHECK(site.ending(runs) == model::Ending(model::Exited{0}));
     CHECK(site.driver->launched.size() == 2);
+  });
+}
+
+TEST_CASE(
+    "a job that asks for more than is left of the node waits and says so, over a restart too, and keeps no other") {
+  Site site;
+  store::Sequence large = 0;
+  store::Sequence ended = 0;
+  const auto two_cpus = [](model::JobRequest& request) { request.resources.cpu_milli = 2000; };
+  const auto words = "asks for 2 CPUs, this node has 1 CPU";
+  auto less = site.settings();
+  less.capacity.cpu_milli = 1000;
+  site.run([&](jobs::Jobs& jobs) -> async::Task<> {
+    ended = co_await site.submit(jobs, two_cpus);
+    large = co_await site.submit(jobs, two_cpus);
+    const auto small = co_await site.submit(jobs);
+    CHECK(jobs.why_waiting(large) != words);
+    co_await until([&] { return site.driver->launched.size() == 1; });
+    jobs.reconfigure(less);
+    CHECK(site.job(ended).state == model::State::running);
+    CHECK(jobs.why_waiting(large) == words);
+    site.driver->end(site.driver->last(), 1);
+    co_await until([&] { return site.driver->launched.size() == 2; });
+    CHECK(site.driver->last().id.job == site.job(small).id);
+    site.driver->end(site.driver->last(), 0);
+    co_await jobs.wait_until_final(small);
+    CHECK(site.job(large).state == model::State::queued);
+
+    // Nothing more of that kind is taken.
+    const auto refused = co_await async::attempt(site.submit(jobs, two_cpus));
+    REQUIRE(!refused);
+    CHECK(refused.error().code() == Code::invalid);
+    const auto not_again = co_await async::attempt(jobs.retry(ended, "ann"));
+    REQUIRE(!not_again);
+    CHECK(not_again.error().describe().find(words) != std::string::npos);
+    CHECK(site.job(ended).state == model::State::failed);
+  });
+  site.capacity = less.capacity;
+  site.run([&](jobs::Jobs& jobs) -> async::Task<> {
+    CHECK(jobs.why_waiting(large) == words);
+    auto as_before = less;
+    as_before.capacity.cpu_milli = 2000;
+    jobs.reconfigure(as_before);
+    co_await until([&] { return site.driver->launched.size() == 3; });
+    CHECK(site.driver->last().id.job == site.job(large).id);
+    site.driver->end(site.driver->last(), 0);
+    co_await jobs.wait_until_final(large);
+    co_await jobs.retry(ended, "ann");
+    co_await until([&] { return site.driver->launched.size() == 4; });
+    site.driver->end(site.driver->last(), 0);
+    co_await jobs.wait_until_final(ended);
+  });
+}
+
+TEST_CASE("jobs have particular GPUs: they wait for one that is held or drained, and are refused what is not there") {
+  fakes::GpuMachine machine(fakes::GpuMachine::h100s(1));
+  Site site;
+  site.use(machine);
+  const auto with = [](std::uint16_t count) {
+    return [count](model::JobRequest& request) { request.resources.gpus = count; };
+  };
+  const auto one = with(1);
+  const auto two = with(2);
+  site.run([&](jobs::Jobs& jobs) -> async::Task<> {
+    const auto refused = co_await async::attempt(site.submit(jobs, two));
+    REQUIRE(!refused);
+    CHECK(refused.error().describe().find("asks for 2 GPUs, this node has 1 GPU") != std::string::npos);
+
+    const auto first = co_await site.submit(jobs, one);
+    const auto second = co_await site.submit(jobs, one);
+    co_await until([&] { return site.driver->launched.size() == 1; });
+    const auto& environment = site.driver->last().plan.environment;
+    CHECK(std::ranges::find(environment, "CUDA_VISIBLE_DEVICES=GPU-0") != environment.end());
+    CHECK(jobs.why_waiting(second).value_or("").starts_with("waits for 1 GPU: 1 of 1 are in use by "));
+    const gpus::Record::Drained said{"ann", "its fan is loud"};
+    co_await site.devices->drain("0", said);
+    site.driver->end(site.driver->last(), 0);
+    co_await jobs.wait_until_final(first);
+    CHECK(jobs.why_waiting(second).value_or("").find("its fan is loud") != std::string::npos);
+    CHECK(site.driver->launched.size() == 1);
+    co_await site.devices->resume("0");
+    co_await until([&] { return site.driver->launched.size() == 2; });
+    site.driver->end(site.driver->last(), 0);
+    co_await jobs.wait_until_final(second);
+    CHECK(site.ending(second) == model::Ending(model::Exited{0}));
+  });
+}
+
+TEST_CASE("a GPU that vanishes ends its job as that, where the job did not do well all the same; a retry has another") {
+  fakes::GpuMachine machine(fakes::GpuMachine::h100s(2));
+  Site site;
+  site.use(machine);
+  const auto once_more = [](model::JobRequest& request) {
+    request.resources.gpus = 1;
+    request.retries = {{"gpu_error", 1}};
+  };
+  site.run([&](jobs::Jobs& jobs) -> async::Task<> {
+    const auto job = co_await site.submit(jobs, once_more);
+    co_await until([&] { return site.driver->launched.size() == 1; });
+    machine.change([](nlohmann::json& all) { all["gpus"][0]["gone"] = true; });
+    co_await site.devices->look();
+    site.driver->end(site.driver->last(), 1);
+    co_await until([&] { return site.driver->launched.size() == 2; });
+    const auto& environment = site.driver->last().plan.environment;
+    CHECK(std::ranges::find(environment, "CUDA_VISIBLE_DEVICES=GPU-1") != environment.end());
+    machine.change([](nlohmann::json& all) { all["gpus"][1]["gone"] = true; });
+    co_await site.devices->look();
+    site.driver->end(site.driver->last(), 0);
+    co_await jobs.wait_until_final(job);
+    const auto first = site.job(job).attempts.front().ending.value();
+    REQUIRE(std::holds_alternative<model::GpuError>(first));
+    CHECK(std::get<model::GpuError>(first).uuid == "GPU-0");
+    CHECK(site.ending(job) == model::Ending(model::Exited{0}));
   });
 }

@@ -4,63 +4,19 @@
 
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "runtime/os/file.hpp"
+#include "tests/fakes/gpu_machine.hpp"
 
 using namespace berth;
 using namespace berth::gpu;
+using fakes::GpuMachine;
 using nlohmann::json;
 
 namespace {
 
 const std::string kLibraries = BERTH_TEST_LIB;
-
-// A machine that the scripted NVML answers for, and that a test may change.
-class ScriptedMachine {
- public:
-  explicit ScriptedMachine(json machine) : machine_(std::move(machine)) {
-    write();
-    ::setenv("BERTH_TEST_NVML", path().c_str(), 1);
-  }
-  ScriptedMachine(const ScriptedMachine&) = delete;
-  ScriptedMachine& operator=(const ScriptedMachine&) = delete;
-  ~ScriptedMachine() { ::unsetenv("BERTH_TEST_NVML"); }
-
-  json& gpu(std::size_t number) { return machine_["gpus"][number]; }
-  json& operator[](const char* key) { return machine_[key]; }
-  void write() {
-    const auto next = path() + "." + std::to_string(++version_);
-    std::ofstream(next) << machine_.dump();
-    std::filesystem::rename(next, path());
-  }
-  void change(const std::function<void(json&)>& change) {
-    change(machine_);
-    write();
-  }
-  std::string path() const { return directory_.path() + "/machine.json"; }
-  const std::string& directory() const { return directory_.path(); }
-
- private:
-  os::TempDir directory_;
-  json machine_;
-  int version_ = 0;
-};
-
-json h100(unsigned number) {
-  return {{"uuid", "GPU-" + std::to_string(number)},
-          {"name", "NVIDIA H100 80GB HBM3"},
-          {"brand", 14},
-          {"minor", number},
-          {"capability", {9, 0}},
-          {"memory", 80ULL << 30},
-          {"used", 1ULL << 30},
-          {"utilization", 10 * number},
-          {"ecc", 0},
-          {"remapped", {0, 0, 0, 0}}};
-}
 
 json instance(const std::string& uuid, unsigned gi, unsigned slices, unsigned memory_mib) {
   return {{"uuid", uuid}, {"gi", gi}, {"ci", 0}, {"slices", {slices, slices}}, {"memory_mib", memory_mib}};
@@ -68,8 +24,7 @@ json instance(const std::string& uuid, unsigned gi, unsigned slices, unsigned me
 
 // 8 × H100, the last of them in MIG mode.
 json server() {
-  json machine{{"driver", "550.54.14"}, {"cuda", 12040}, {"gpus", json::array()}};
-  for (unsigned i = 0; i < 8; ++i) machine["gpus"].push_back(h100(i));
+  auto machine = GpuMachine::h100s(8);
   machine["gpus"][7]["mig"] = {instance("MIG-a", 1, 3, 40192), instance("MIG-b", 7, 1, 9856)};
   return machine;
 }
@@ -113,7 +68,7 @@ TEST_CASE("a library that is no NVML is refused in words") {
 }
 
 TEST_CASE("a driver that is not loaded, or is another than the library, is told; once it works it is used") {
-  ScriptedMachine machine(workstation());
+  GpuMachine machine(workstation());
   machine.change([](json& m) { m["init"] = 9; });
   auto nvml = scripted();
   auto survey = nvml.survey();
@@ -130,7 +85,7 @@ TEST_CASE("a driver that is not loaded, or is another than the library, is told;
 }
 
 TEST_CASE("a server's GPUs and MIG instances are listed with all that is known of them") {
-  ScriptedMachine machine(server());
+  GpuMachine machine(server());
   const auto caps = machine.directory() + "/caps";
   const auto tell = [&](const std::string& path, int number) {
     std::filesystem::create_directories(caps + path);
@@ -168,7 +123,7 @@ TEST_CASE("a server's GPUs and MIG instances are listed with all that is known o
 }
 
 TEST_CASE("a consumer card tells its processes, also where the driver does not tell their memory") {
-  ScriptedMachine machine(workstation());
+  GpuMachine machine(workstation());
   for (const auto* library : {"nvml.so", "nvml_old.so"}) {
     CAPTURE(library);
     auto nvml = scripted(library);
@@ -184,14 +139,14 @@ TEST_CASE("a consumer card tells its processes, also where the driver does not t
 }
 
 TEST_CASE("more processes than expected are all read") {
-  ScriptedMachine machine(workstation());
+  GpuMachine machine(workstation());
   for (unsigned i = 0; i < 300; ++i) machine.gpu(0)["processes"].push_back({{"pid", 10'000 + i}});
   machine.write();
   CHECK(scripted().survey().gpus.at(0).processes.size() == 302);
 }
 
 TEST_CASE("ECC errors, row remapping and a prohibited compute mode withhold a GPU") {
-  ScriptedMachine machine(server());
+  GpuMachine machine(server());
   machine.gpu(0)["ecc"] = 2;
   machine.gpu(1)["remapped"] = {0, 1, 1, 0};
   machine.gpu(2)["remapped"] = {0, 9, 0, 1};
@@ -208,7 +163,7 @@ TEST_CASE("ECC errors, row remapping and a prohibited compute mode withhold a GP
 }
 
 TEST_CASE("an Xid withholds its GPU until it is forgiven; a program's fault is told and does not") {
-  ScriptedMachine machine(server());
+  GpuMachine machine(server());
   auto nvml = scripted();
   CHECK(nvml.survey().faults.empty());
   machine.gpu(2)["xids"] = {31};
@@ -230,7 +185,7 @@ TEST_CASE("an Xid withholds its GPU until it is forgiven; a program's fault is t
 }
 
 TEST_CASE("an Xid counts until another driver is loaded") {
-  ScriptedMachine machine(server());
+  GpuMachine machine(server());
   auto nvml = scripted();
   nvml.survey();
   machine.gpu(2)["xids"] = {48};
@@ -247,7 +202,7 @@ TEST_CASE("an Xid counts until another driver is loaded") {
 }
 
 TEST_CASE("what an earlier session saw is taken up: Xids, GPUs that are gone, and the numbers of the others") {
-  ScriptedMachine machine(server());
+  GpuMachine machine(server());
   machine.gpu(0)["gone"] = true;
   machine.write();
   auto known = scripted().survey().gpus;
@@ -269,7 +224,7 @@ TEST_CASE("what an earlier session saw is taken up: Xids, GPUs that are gone, an
 }
 
 TEST_CASE("a GPU that is gone is forgotten when it is forgiven, and the others keep their numbers") {
-  ScriptedMachine machine(server());
+  GpuMachine machine(server());
   auto nvml = scripted();
   nvml.survey();
   machine.gpu(0)["gone"] = true;
@@ -285,14 +240,14 @@ TEST_CASE("a GPU that is gone is forgotten when it is forgiven, and the others k
 
 TEST_CASE("a driver is expected where NVML is installed, and nowhere else") {
   CHECK_FALSE(Nvml({.library = "libno-such-nvml.so.1"}).survey().driver_expected);
-  ScriptedMachine machine(workstation());
+  GpuMachine machine(workstation());
   CHECK_FALSE(scripted().survey().driver_expected);
   machine.change([](json& m) { m["init"] = 9; });
   CHECK(scripted().survey().driver_expected);
 }
 
 TEST_CASE("a GPU that dies stays listed as withheld, whether it answers with errors or is gone") {
-  ScriptedMachine machine(server());
+  GpuMachine machine(server());
   auto nvml = scripted();
   REQUIRE(nvml.survey().gpus.size() == 9);
   machine.gpu(0)["fails"] = 15;
@@ -316,7 +271,7 @@ TEST_CASE("a GPU that dies stays listed as withheld, whether it answers with err
 }
 
 TEST_CASE("when the driver goes away all GPUs are withheld, and come back with it") {
-  ScriptedMachine machine(server());
+  GpuMachine machine(server());
   auto nvml = scripted();
   nvml.survey();
   machine.change([](json& m) { m["init"] = 9; });
@@ -328,7 +283,7 @@ TEST_CASE("when the driver goes away all GPUs are withheld, and come back with i
 }
 
 TEST_CASE("instances that the administrator takes away are not lost ones") {
-  ScriptedMachine machine(server());
+  GpuMachine machine(server());
   auto nvml = scripted();
   nvml.survey();
   machine.gpu(7)["mig"] = json::array();
@@ -344,7 +299,7 @@ TEST_CASE("instances that the administrator takes away are not lost ones") {
 }
 
 TEST_CASE("surveys from several threads do not disturb each other") {
-  ScriptedMachine machine(server());
+  GpuMachine machine(server());
   auto nvml = scripted();
   std::vector<std::thread> threads;
   std::array<std::size_t, 4> seen{};
