@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <cstdlib>
 #include <string>
 #include <utility>
@@ -36,16 +38,28 @@ class Authority {
   }
 
   // Signed by way of an authority in between: a server must send its whole chain.
-  TlsFiles sign(const std::string& name, const std::string& usage) {
+  TlsFiles sign(const std::string& name, const std::string& usage, std::string subject = {}) {
     make_intermediate();
     put(file("ext"), "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=" + usage + "\n");
-    make("leaf-" + name, "/CN=" + name, "between", "ext");
+    if (subject.empty()) subject = "/CN=" + name;
+    make("leaf-" + name, subject, "between", "ext");
     const auto leaf = file("leaf-" + name + ".pem");
     put(file(name + ".pem"), os::read_file(leaf) + os::read_file(file("between.pem")));
     return {file(name + ".pem"), file("leaf-" + name + ".key"), ""};
   }
   TlsFiles server(const std::string& name = "server") { return sign(name, "serverAuth"); }
-  TlsFiles client(const std::string& name) { return sign(name, "clientAuth"); }
+  TlsFiles client(const std::string& name, const std::string& subject = {}) {
+    return sign(name, "clientAuth", subject);
+  }
+  // SHA-256 of what sign() has made by this name, in hex, by OpenSSL's own program.
+  std::string fingerprint(const std::string& name) {
+    openssl("x509 -in leaf-" + name + ".pem -noout -fingerprint -sha256 -out print");
+    auto text = os::read_file(file("print"));
+    text.erase(0, text.find('=') + 1);
+    std::erase_if(text, [](char c) { return c == ':' || c == '\n'; });
+    std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return text;
+  }
   std::string trusted() const { return file("ca.pem"); }
 
  private:
@@ -55,7 +69,7 @@ class Authority {
     make("between", "/CN=between", "ca", "ca-ext");
   }
   void make(const std::string& name, const std::string& subject, const std::string& signer, const std::string& ext) {
-    openssl("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj " + subject + " -keyout " + name +
+    openssl("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -utf8 -subj '" + subject + "' -keyout " + name +
             ".key -out " + name + ".csr");
     openssl("x509 -req -days 2 -in " + name + ".csr -CA " + signer + ".pem -CAkey " + signer +
             ".key -CAcreateserial -extfile " + ext + " -out " + name + ".pem");
@@ -72,9 +86,11 @@ class Authority {
 class Routes {
  public:
   std::atomic<bool> streaming = false;
+  std::atomic<int> asked_who = 0;
 
   void operator()(Router& router) {
-    router.add("GET", "/who", [](Request& request) -> async::Task<Response> {
+    router.add("GET", "/who", [this](Request& request) -> async::Task<Response> {
+      ++asked_who;
       if (const auto* local = std::get_if<LocalPeer>(&request.peer))
         co_return Response::text("uid " + std::to_string(local->uid));
       const auto& remote = std::get<RemotePeer>(request.peer);
@@ -257,30 +273,49 @@ TEST_CASE("a server that stops waits for no handshake") {
   CHECK(stalled.ended());
 }
 
-TEST_CASE("a client's certificate is told of where it is good, and one that is not good is refused") {
+TEST_CASE("who shows a good certificate is told by its name and its fingerprint, exactly; who shows none is nobody") {
   Fixture fixture({}, ClientCertificates::optional);
-  auto files = fixture.authority.client("node-1");
-  files.authorities = fixture.authority.trusted();
-  const auto who = client_of(fixture.server.tls_port(), files).request("GET", "/who").body;
-  CHECK(who.starts_with("127.0.0.1 node-1 "));
-  CHECK(who.size() == std::string_view("127.0.0.1 node-1 ").size() + 64);
+  const auto who = [&](const std::string& file, const std::string& subject) {
+    auto files = fixture.authority.client(file, subject);
+    files.authorities = fixture.authority.trusted();
+    return client_of(fixture.server.tls_port(), files).request("GET", "/who").body;
+  };
+  // Name, file, subject: nobody is meant by a subject without a name, nor by one with two.
+  const std::vector<std::array<std::string, 3>> clients{{"node-1", "one", "/CN=node-1"},
+                                                        {"node 1 of k\u00f6ln", "other", "/CN=node 1 of k\u00f6ln"},
+                                                        {"node-1", "in-lab", "/O=lab/OU=CN/CN=node-1/L=here"},
+                                                        {"", "none", "/O=node-1"},
+                                                        {"", "two", "/CN=node-1/CN=root"}};
+  for (const auto& [name, file, subject] : clients) {
+    INFO(subject);
+    const auto told = who(file, subject);
+    CHECK(told == "127.0.0.1 " + name + " " + fixture.authority.fingerprint(file));
+  }
   CHECK(fixture.client().request("GET", "/who").body == "127.0.0.1 without a certificate");
-
-  Authority other("other");
-  auto strange = other.client("node-1");
-  strange.authorities = fixture.authority.trusted();
-  CHECK(failure_of(client_of(fixture.server.tls_port(), strange)) != Code::internal);
-  auto servers = fixture.files;  // not made for clients
-  CHECK(failure_of(client_of(fixture.server.tls_port(), servers)) != Code::internal);
   CHECK(fixture.server.failures() == 0);
 }
 
-TEST_CASE("where clients must show a certificate, one without is refused") {
-  Fixture fixture({}, ClientCertificates::required);
-  CHECK(failure_of(fixture.client()) != Code::internal);
-  auto files = fixture.authority.client("node-1");
-  files.authorities = fixture.authority.trusted();
-  CHECK(client_of(fixture.server.tls_port(), files).request("GET", "/who").status == 200);
+TEST_CASE("a certificate that is not good gets nobody to a handler, not even as nobody") {
+  for (const auto clients : {ClientCertificates::optional, ClientCertificates::required}) {
+    Fixture fixture({}, clients);
+    const auto is_refused = [&](TlsFiles files) {
+      files.authorities = fixture.authority.trusted();
+      return failure_of(client_of(fixture.server.tls_port(), files)) != Code::internal;
+    };
+    Authority other("authority");  // of the same name
+    CHECK(is_refused(other.client("node-1")));
+    CHECK(is_refused(fixture.files));  // not made for clients
+    auto cut = fixture.authority.client("node-1");
+    cut.certificate = cut.key.substr(0, cut.key.rfind('.')) + ".pem";  // without the authority in between
+    CHECK(is_refused(cut));
+    CHECK(fixture.routes.asked_who == 0);
+    CHECK(is_refused({}) == (clients == ClientCertificates::required));
+    CHECK(fixture.routes.asked_who == (clients == ClientCertificates::required ? 0 : 1));
+    CHECK(fixture.server.failures() == 0);
+    auto good = fixture.authority.client("node-2");
+    good.authorities = fixture.authority.trusted();
+    CHECK(client_of(fixture.server.tls_port(), good).request("GET", "/who").status == 200);
+  }
 }
 
 TEST_CASE("a certificate is changed while the server runs, and a bad one is not taken") {
