@@ -44,7 +44,7 @@ class ContainerDriver final : public Driver {
     site.container = true;
     if (job.request.container.shm_size) site.shm_size = *job.request.container.shm_size;
     site.docker_args = {job.request.container.docker_args};
-    auto look = [&](const std::stop_token&) { return containers_.image(environment.image); };
+    auto look = [&](const std::stop_token& stop) { return containers_.stopped_by(stop).image(environment.image); };
     const auto image = co_await async::offload(lane_, launch.owner, look);
     site.image_environment = image.environment;
     site.image_directory = image.working_directory;
@@ -56,8 +56,8 @@ class ContainerDriver final : public Driver {
   Task<shim::Supervisor> start(const LaunchId& launch, const shim::Launch& plan, const Site& site,
                                const environment::Ready& environment, const std::string&) override {
     const auto directory = directories_.directory(launch.job, launch.number);
-    auto start = [&](const std::stop_token&) {
-      return containers_.launch(launch.job, launch.number, directory, plan, site, environment.image);
+    auto start = [&](const std::stop_token& stop) {
+      return containers_.stopped_by(stop).launch(launch.job, launch.number, directory, plan, site, environment.image);
     };
     co_return co_await async::offload(lane_, launch.owner, start);
   }
@@ -65,7 +65,9 @@ class ContainerDriver final : public Driver {
   std::string group_of(const model::JobId&, int) const override { return {}; }
 
   Task<std::optional<os::Fd>> recover(const LaunchId& launch) override {
-    auto look = [&](const std::stop_token&) { return containers_.supervisor(launch.job, launch.number); };
+    auto look = [&](const std::stop_token& stop) {
+      return containers_.stopped_by(stop).supervisor(launch.job, launch.number);
+    };
     auto found = co_await async::offload(lane_, launch.owner, look);  // its number is the container's own
     if (!found) throw Error(Code::not_found, "the container of " + launch.job + " has just ended");
     co_return found;
@@ -74,7 +76,9 @@ class ContainerDriver final : public Driver {
   Task<bool> settle(const LaunchId& launch, shim::Condition& condition) override {
     if (ended_well(condition)) co_return false;
     bool out_of_memory = false;
-    auto remove = [&](const std::stop_token&) { out_of_memory = remove_container(launch.job, launch.number); };
+    auto remove = [&](const std::stop_token& stop) {
+      out_of_memory = remove_container(launch.job, launch.number, stop);
+    };
     co_await async::offload(lane_, launch.owner, remove);
     sweep_if_left();
     auto* over = std::get_if<shim::Over>(&condition);
@@ -95,8 +99,8 @@ class ContainerDriver final : public Driver {
 
   // Earlier launches, too: an engine may have begun with one just when its agent died.
   Task<> clean(const LaunchId& last) override {
-    auto remove = [&](const std::stop_token&) {
-      for (int each = last.number; each > 0; --each) remove_container(last.job, each);
+    auto remove = [&](const std::stop_token& stop) {
+      for (int each = last.number; each > 0; --each) remove_container(last.job, each, stop);
     };
     co_await async::offload(lane_, last.owner, remove);
     sweep_if_left();
@@ -123,15 +127,17 @@ class ContainerDriver final : public Driver {
 
  private:
   Task<> ask_engine() {
-    auto ask = [&](const std::stop_token&) { containers_.ask_engine(); };
+    auto ask = [&](const std::stop_token& stop) { containers_.stopped_by(stop).ask_engine(); };
     co_await async::offload(lane_, kAgentsOwn, ask);
   }
 
   // Whether the kernel killed something of it for want of memory. What cannot be removed is swept when the engine is
   // back. On a thread of the lane.
-  bool remove_container(const model::JobId& job, int launch) noexcept {
+  bool remove_container(const model::JobId& job, int launch, const std::stop_token& stop) noexcept {
     try {
-      return containers_.remove(job, launch).out_of_memory;
+      return containers_.stopped_by(stop).remove(job, launch).out_of_memory;
+    } catch (const Cancelled&) {  // the agent ends, and the next one does it
+      return false;
     } catch (const std::exception&) {
       const auto why = error_from(std::current_exception()).describe();
       log_.error("a job's container cannot be removed", kv("job", job), kv("error", why));
@@ -147,8 +153,7 @@ class ContainerDriver final : public Driver {
     const auto live = live_();
     std::erase_if(left, [&](const Containers::Launched& each) { return live.contains(each.job); });
     auto remove = [&](const std::stop_token& stop) {
-      for (const auto& each : left)
-        if (!stop.stop_requested()) containers_.remove(each.job, each.launch);
+      for (const auto& each : left) containers_.stopped_by(stop).remove(each.job, each.launch);
     };
     if (!left.empty()) co_await async::offload(lane_, kAgentsOwn, remove);
   }

@@ -9,7 +9,9 @@
 // anybody can write them, so nothing is ever found, trusted or removed by them.
 
 #include <optional>
+#include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/drivers/launch_plan.hpp"
@@ -30,6 +32,12 @@ struct ContainerOptions {
 class Containers {
  public:
   explicit Containers(ContainerOptions options);
+  // The same, whose calls this stop ends where they wait for the engine: Cancelled, as if the agent had died there.
+  Containers stopped_by(std::stop_token stop) const {
+    auto same = *this;
+    same.engine_ = engine_.stopped_by(std::move(stop));
+    return same;
+  }
 
   docker::Image image(const std::string& id) const { return engine_.image(id); }
 

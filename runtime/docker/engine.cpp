@@ -260,11 +260,12 @@ EngineInfo Engine::info() const {
 }
 
 std::string Engine::versioned(const std::string& path) const {
-  const std::scoped_lock lock(mutex_);
-  if (!version_) version_ = version();
+  const std::scoped_lock lock(known_->mutex);
+  auto& known = known_->version;
+  if (!known) known = version();
   auto api =
-      std::min<std::string_view>(kNewestApi, version_->api, [](auto a, auto b) { return parts_of(a) < parts_of(b); });
-  if (parts_of(api) < parts_of(version_->oldest_api)) api = version_->oldest_api;
+      std::min<std::string_view>(kNewestApi, known->api, [](auto a, auto b) { return parts_of(a) < parts_of(b); });
+  if (parts_of(api) < parts_of(known->oldest_api)) api = known->oldest_api;
   return "/v" + std::string(api) + path;
 }
 
@@ -317,8 +318,8 @@ void Engine::ask_registry(const Reference& reference, const Credentials& credent
 void Engine::check_architecture(const Reference& reference, const Image& image) const {
   std::string own;
   {
-    const std::scoped_lock lock(mutex_);
-    own = version_ ? version_->architecture : std::string();
+    const std::scoped_lock lock(known_->mutex);
+    own = known_->version ? known_->version->architecture : std::string();
   }
   if (own.empty() || image.architecture.empty() || image.architecture == own) return;
   throw Error(

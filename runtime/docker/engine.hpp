@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <stop_token>
@@ -96,6 +97,13 @@ class Engine {
   explicit Engine(std::string socket = "/var/run/docker.sock", std::stop_token stop = {})
       : socket_(std::move(socket)), stop_(std::move(stop)) {}
 
+  // The same engine, with what is known of it, whose calls this stop ends.
+  Engine stopped_by(std::stop_token stop) const {
+    auto same = *this;
+    same.stop_ = std::move(stop);
+    return same;
+  }
+
   // All calls throw Error. Code::unavailable: no engine listens (with how to get one); Code::denied: its
   // socket is not ours to use; Code::timeout: it hangs. What a call adds is said with it. A stop is
   // Cancelled.
@@ -153,10 +161,14 @@ class Engine {
   std::string versioned(const std::string& path) const;
   void check_architecture(const Reference& reference, const Image& image) const;
 
+  struct Known {
+    std::mutex mutex;
+    std::optional<EngineVersion> version;  // asked once
+  };
+
   std::string socket_;
   std::stop_token stop_;
-  mutable std::mutex mutex_;
-  mutable std::optional<EngineVersion> version_;  // asked once
+  std::shared_ptr<Known> known_ = std::make_shared<Known>();
 };
 
 }  // namespace berth::docker

@@ -452,6 +452,47 @@ TEST_CASE("who waits for the engine is woken when it is back, and only who waits
   });
 }
 
+TEST_CASE(
+    "an engine that hangs keeps no agent from its end, whatever it was asked, and the next one goes on from there") {
+  using Ask = std::function<async::Task<>(Site&, Driver&)>;
+  const std::vector<std::pair<std::string, Ask>> asks{
+      {"POST /containers/create", [](Site& site, Driver& driver) -> async::Task<> { co_await site.start(driver, 2); }},
+      {"POST /containers/c2/start",
+       [](Site& site, Driver& driver) -> async::Task<> { co_await site.start(driver, 2); }},
+      {"GET /containers/c1/json",
+       [](Site& site, Driver& driver) -> async::Task<> { co_await driver.recover(site.launch()); }},
+      {"GET /containers/c1/json",
+       [](Site& site, Driver& driver) -> async::Task<> { co_await driver.clean(site.launch()); }},
+      {"DELETE /containers/c1", [](Site&, Driver& driver) -> async::Task<> { co_await driver.sweep(); }},
+      {"GET /version", [](Site&, Driver& driver) -> async::Task<> { co_await driver.why_lost(); }},
+      {"GET /version", [](Site&, Driver& driver) -> async::Task<> {
+         CHECK(driver.is_away(Lack::engine));  // it is asked until it answers
+         co_return;
+       }}};
+  for (const auto& [request, ask] : asks) {
+    Site site;
+    os::make_directories(site.launch_directory(2));
+    site.run([&](Driver& driver) -> async::Task<> { co_await site.start(driver); });
+    site.change([](auto& container) { container.running = false; });
+    INFO(request);
+    const auto begin = std::chrono::steady_clock::now();
+    site.run([&, number = site.engine.asked(request)](Driver& driver) -> async::Task<> {
+      co_await driver.back();
+      site.engine.hang(request);
+      async::Nursery jobs(co_await async::this_coro::executor, [](std::exception_ptr) { CHECK(false); });
+      jobs.spawn(ask(site, driver));
+      co_await until([&] { return site.engine.asked(request) > number; });
+      co_await jobs.stop_and_join();
+    });
+    CHECK(std::chrono::steady_clock::now() - begin < 5s);
+    CHECK(site.remarks().empty());
+    site.engine.go();
+    site.engine.come();
+    site.run([](Driver& driver) -> async::Task<> { co_await driver.sweep(); });
+    CHECK(site.is_clear());
+  }
+}
+
 TEST_CASE("an agent sweeps what jobs of an earlier one left, nothing of those that live, and nothing of strangers") {
   Site site;
   os::make_directories(site.launch_directory(2));
