@@ -52,8 +52,8 @@ class Jobs {
   // now on, until the node is resumed or the agent started again.
   Task<> preempt_all(model::Preempted::Cause cause);
 
-  // Of `settings` only the capacity, both patiences and the defaults, which hold for jobs submitted from now on. Waiting
-  // jobs that ask for more than there is now are passed over until there is as much again.
+  // Of `settings` only the capacity, both patiences and the defaults, which hold for jobs submitted from now on.
+  // Waiting jobs that ask for more than there is now are passed over until there is as much again.
   void reconfigure(const Settings& settings);
 
   // No job runs, is prepared, or waits for something else than to be released.
