@@ -11,7 +11,8 @@
 //
 // Who walks through it reads JSON into the struct, writes it (json_fields.hpp), or tells its form (json_schema.hpp). A
 // field's form follows from its type: text, bool, numbers, ByteSize (bytes), Digest, Instant, durations (in their own
-// unit, or in<milliseconds>(…)), std::optional, vectors, maps by text, enums (names_of) and other described structs.
+// unit, or in<milliseconds>(…)), std::optional, vectors, maps by text, enums (names_of), what is Strong (as its value)
+// and other described structs.
 //
 // Null counts as absent when it is read, and a field that is absent keeps the value that it has.
 
@@ -32,6 +33,7 @@
 
 #include "runtime/base/clock.hpp"
 #include "runtime/base/digest.hpp"
+#include "runtime/base/strong.hpp"
 #include "runtime/base/units.hpp"
 
 namespace berth {
@@ -40,9 +42,9 @@ namespace berth {
 struct How {
   bool required = false;  // reading refuses a message without it
   bool left_out = false;  // not written while there is nothing in it: no value, text or elements, false, 0
-  bool or_null = false;   // written as null then, as an optional is
-  bool lenient = false;   // of an enum: a name that is not known leaves the value as it is
-  bool secret = false;    // nothing that answers ever have
+  bool or_null = false;  // written as null then, as an optional is
+  bool lenient = false;  // of an enum: a name that is not known leaves the value as it is
+  bool secret = false;  // nothing that answers ever have
   std::int64_t least = std::numeric_limits<std::int64_t>::min();  // of a number, within those of its type
   std::int64_t most = std::numeric_limits<std::int64_t>::max();
 };
@@ -218,6 +220,7 @@ class Fields {
 
   template <class T>
   static constexpr Element element_of() {
+    if constexpr (IsStrong<T>) return element_of<typename T::Value>();
     if constexpr (std::is_same_v<T, std::string>) return Element::text;
     if constexpr (std::is_integral_v<T>) return Element::number;
     return Element::other;
@@ -225,7 +228,9 @@ class Fields {
 
   template <class T>
   static bool is_nothing(const T& value) {
-    if constexpr (requires { value.empty(); })
+    if constexpr (IsStrong<T>)
+      return is_nothing(value.value());
+    else if constexpr (requires { value.empty(); })
       return value.empty();
     else if constexpr (requires { value.has_value(); })
       return !value.has_value();
@@ -314,8 +319,15 @@ class Fields {
     visit_map(map);
   }
 
+  template <IsStrong T>
+  void visit(T& strong, const How& how) {
+    auto value = strong.value();
+    visit(value, how);
+    if (way_ != Way::writes) strong = T(std::move(value));
+  }
+
   template <class T>
-    requires std::is_class_v<T>
+    requires(std::is_class_v<T> && !IsStrong<T>)
   void visit(T& message, const How&) {
     visit_object({&message, [](Fields& fields, void* each) { describe(fields, *static_cast<T*>(each)); }});
   }

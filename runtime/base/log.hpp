@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/base/strong.hpp"
+
 namespace berth {
 
 struct Field {
@@ -27,6 +29,10 @@ Field kv(std::string_view key, bool value);
 Field kv(std::string_view key, std::int64_t value);
 Field kv(std::string_view key, std::uint64_t value);
 inline Field kv(std::string_view key, int value) { return kv(key, static_cast<std::int64_t>(value)); }
+template <IsStrong T>
+Field kv(std::string_view key, const T& strong) {
+  return kv(key, strong.value());
+}
 
 enum class LogLevel { debug, info, warn, error };
 enum class LogFormat { logfmt, json };

@@ -18,6 +18,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "runtime/base/strong.hpp"
 #include "runtime/os/file.hpp"
 
 struct sqlite3_stmt;
@@ -53,6 +54,10 @@ class Statement {
   template <std::integral T>
   void bind(int parameter, T value) {
     bind(parameter, static_cast<std::int64_t>(value));
+  }
+  template <IsStrong T>
+  void bind(int parameter, const T& strong) {
+    bind(parameter, strong.value());
   }
   void bind(int parameter, const char* value) { bind(parameter, std::string_view(value)); }
   void bind(int parameter, const std::string& value) { bind(parameter, std::string_view(value)); }
