@@ -111,7 +111,7 @@ std::vector<wire::DoctorFacts::Supervisor> supervisors_of(const Moment& moment) 
 std::vector<std::string> directories_left(const Moment& moment) {
   std::vector<std::string> left;
   for (const auto& id : names_in(moment.jobs_directory)) {
-    if (moment.live.contains(id)) continue;
+    if (moment.live.contains(model::JobId(id))) continue;
     const auto job = os::join(moment.jobs_directory, id);
     for (const auto& launch : names_in(job)) {
       const auto place = os::join(job, launch);
@@ -129,7 +129,7 @@ std::optional<model::JobId> job_of_group(const std::string& name) {
   const auto dash = name.rfind('-');
   if (dash == std::string::npos || dash + 1 == name.size()) return std::nullopt;
   if (name.find_first_not_of("0123456789", dash + 1) != std::string::npos) return std::nullopt;
-  return name.substr(0, dash);
+  return model::JobId(name.substr(0, dash));
 }
 
 std::vector<wire::DoctorFacts::Group> cgroups_left(const Moment& moment) {
@@ -187,7 +187,7 @@ async::Task<std::vector<std::string>> unrecorded(Services& services, const std::
   for (const auto& name : names) {
     if (unknown.size() >= kMostUnrecorded) break;
     const auto place = os::join(jobs_directory, name);
-    if (!services.store.owner_of(name) && is_settled(place)) unknown.push_back(place);
+    if (!services.store.owner_of(model::JobId(name)) && is_settled(place)) unknown.push_back(place);
   }
   co_return unknown;
 }
@@ -197,7 +197,7 @@ async::Task<std::vector<std::string>> unrecorded(Services& services, const std::
 async::Task<wire::DoctorFacts> doctor_facts(Services& services) {
   Moment moment;
   moment.node = services.node;
-  moment.jobs_directory = os::parent_of(os::parent_of(services.directories.directory("any", 1)));
+  moment.jobs_directory = os::parent_of(os::parent_of(services.directories.directory(model::JobId("any"), 1)));
   for (auto& id : services.jobs.live()) moment.live.insert(std::move(id));
   moment.running = services.jobs.running();
   auto look = [&] { return files_facts(moment); };

@@ -239,7 +239,7 @@ async::Task<Response> list(Services& services, const Principal& who, Request& re
   const auto limit = limit_of(request);
   store::Filter filter;
   filter.limit = limit + 1;  // whether there is a next page
-  filter.before = whole_number(request, "before");
+  if (const auto before = whole_number(request, "before")) filter.before = store::Sequence(*before);
   if (flag(request, "mine")) filter.uid = uid;
   if (!flag(request, "all"))
     filter.states = {model::State::preparing, model::State::queued, model::State::running, model::State::finalizing,
@@ -252,7 +252,7 @@ async::Task<Response> list(Services& services, const Principal& who, Request& re
   json next;
   if (sequences.size() > limit) {
     sequences.resize(limit);
-    next = sequences.back();
+    next = sequences.back().value();
   }
   std::reverse(sequences.begin(), sequences.end());
   co_return rows(services, who, std::move(sequences), std::move(next));

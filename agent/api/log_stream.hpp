@@ -18,7 +18,7 @@ async::Task<> send_log(LogSink& out, const std::string& log, const std::string& 
                        std::uint64_t offset);
 
 struct Following {
-  store::Sequence job = 0;
+  store::Sequence job;
   model::JobId id;
   model::LimitKey reader = 0;
   int launch = 0;  // the first one; where there is none of at least this number yet, it is waited for

@@ -155,7 +155,7 @@ Submitted Agent::submit(const model::JobRequest& request, const model::Attachmen
   const auto parsed = wire::parse_json(answer);
   const auto submitted = message_from<wire::Submitted>(parsed, "the agent's answer");
   if (submitted.jobs.empty()) not_understood("job");
-  return {submitted.jobs.front().id, text_of(submitted.jobs.front())};
+  return {submitted.jobs.front().id.value(), text_of(submitted.jobs.front())};
 }
 
 JobRecord Agent::job(const std::string& reference) { return record_from_json(get(job_target(reference))); }

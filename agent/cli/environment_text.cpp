@@ -36,9 +36,9 @@ std::string lines_of(const json& texts) {
   return lines;
 }
 
-std::string joined(const std::vector<std::string>& texts) {
+std::string joined(const std::vector<model::JobId>& jobs) {
   std::string all;
-  for (const auto& text : texts) all += (all.empty() ? "" : ", ") + printable(text);
+  for (const auto& job : jobs) all += (all.empty() ? "" : ", ") + printable(job.value());
   return all;
 }
 

@@ -18,7 +18,7 @@ constexpr std::size_t kJobColumn = 22;
 
 std::string line_of(const wire::Event& told) {
   const auto& event = told.event;
-  auto job = printable(event.job);
+  auto job = printable(event.job.value());
   job.resize(std::max(job.size() + 2, kJobColumn), ' ');
   return to_local_text(event.time) + "  " + job + printable(told.words) +
          (event.by.empty() ? "" : ", by " + printable(event.by)) + "\n";

@@ -93,7 +93,7 @@ class Follower {
 }  // namespace
 
 JobRecord wait_until_ended(Agent& agent, const std::string& job) {
-  const auto id = agent.job(job).job.id;  // @last may be another one by the time the agent is back
+  const auto id = agent.job(job).job.id.value();  // @last may be another one by the time the agent is back
   Absence absence(kLivesOn);
   for (;;) {
     try {

@@ -41,7 +41,7 @@ std::string memory_of(const wire::Gpu& gpu) {
 
 std::string jobs_of(const wire::Gpu& gpu) {
   std::string jobs;
-  for (const auto& job : gpu.jobs) jobs += (jobs.empty() ? "" : ", ") + printable(job);
+  for (const auto& job : gpu.jobs) jobs += (jobs.empty() ? "" : ", ") + printable(job.value());
   return jobs;
 }
 

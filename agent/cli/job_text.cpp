@@ -313,7 +313,7 @@ std::string jobs_table(const std::vector<JobRecord>& jobs, Instant now, const Sc
   for (const auto& record : jobs) {
     const auto& job = record.job;
     const auto ran = run_time(job, now);
-    table.add({{printable(job.id)},
+    table.add({{printable(job.id.value())},
                {title_of(record)},
                {brief_state_text(job), state_style(job)},
                {printable(job.user)},
@@ -338,7 +338,7 @@ std::string left_out_text(const Job& job, std::size_t most_named) {
 std::string job_page(const JobRecord& record, Instant now, const Screen& screen) {
   const auto& job = record.job;
   Page page(screen);
-  page.heading(printable(job.id));
+  page.heading(printable(job.id.value()));
   page.line("State", state_text(job), state_style(job));
   page.line("Waiting", printable(record.waiting), Style::yellow);
   add_request(page, record);

@@ -112,7 +112,7 @@ std::string gpu_text(const wire::Gpu& gpu) {
   if (gpu.utilisation) add(std::to_string(*gpu.utilisation) + "% busy");
   add(gpu.used ? to_text(*gpu.used) + " of " + to_text(gpu.memory) : to_text(gpu.memory));
   std::string jobs;
-  for (const auto& job : gpu.jobs) jobs += (jobs.empty() ? "" : " and ") + printable(job);
+  for (const auto& job : gpu.jobs) jobs += (jobs.empty() ? "" : " and ") + printable(job.value());
   if (!jobs.empty()) add(jobs);
   if (gpu.withheld) add("withheld: " + printable(*gpu.withheld));
   if (jobs.empty() && !gpu.withheld) add("free");

@@ -8,6 +8,7 @@ namespace {
 using async::Task;
 using std::chrono::milliseconds;
 using store::Remains;
+using store::Sequence;
 using Numbers = std::vector<std::int64_t>;
 
 // Code is sent before the job that uses it: so long may lie between the two; and so long when space is short.
@@ -80,6 +81,15 @@ class OfJobs : public Reclaimable {
     return std::nullopt;
   }
 
+  // The number of a candidate is its job's.
+  static std::vector<Sequence> jobs_of(const Numbers& numbers) { return {numbers.begin(), numbers.end()}; }
+  static Task<Numbers> numbers_of(Task<std::vector<Sequence>> jobs) {
+    const auto done = co_await std::move(jobs);
+    Numbers numbers;
+    for (const auto job : done) numbers.push_back(job.value());
+    co_return numbers;
+  }
+
   class Sorter {
    public:
     explicit Sorter(const SurveyContext& context) : context_(context) {
@@ -101,7 +111,7 @@ class OfJobs : public Reclaimable {
         return;
       }
       Candidate candidate;
-      candidate.number = job.sequence;
+      candidate.number = job.sequence.value();
       candidate.what = std::move(what);
       candidate.why = due ? *due : "the job ended on " + to_local_text(*job.finished);
       candidate.bytes = bytes;
@@ -152,7 +162,7 @@ class LogsOfJobs : public OfJobs {
 
   Task<Numbers> remove(Numbers numbers, std::string why) override {
     model::Removal removal{clock_.now(), std::move(why)};
-    return store_.remove_logs(std::move(numbers), std::move(removal));
+    return numbers_of(store_.remove_logs(jobs_of(numbers), std::move(removal)));
   }
 
  private:
@@ -182,7 +192,7 @@ class OutputsOfJobs : public OfJobs {
 
   Task<Numbers> remove(Numbers numbers, std::string why) override {
     model::Removal removal{clock_.now(), std::move(why)};
-    return store_.remove_outputs(std::move(numbers), std::move(removal));
+    return numbers_of(store_.remove_outputs(jobs_of(numbers), std::move(removal)));
   }
 
  private:
@@ -211,7 +221,7 @@ class RecordsOfJobs : public OfJobs {
   }
 
   Task<Numbers> remove(Numbers numbers, std::string) override {
-    return store_.forget(std::move(numbers), clock_.now() - kUnusedForWhenShort);
+    return numbers_of(store_.forget(jobs_of(numbers), clock_.now() - kUnusedForWhenShort));
   }
 
  private:

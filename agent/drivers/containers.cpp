@@ -92,7 +92,7 @@ std::vector<Containers::Launched> Containers::recorded() const {
     const auto dash = name.rfind('-');
     if (dash == std::string::npos) continue;
     if (const int launch = std::atoi(name.c_str() + dash + 1); launch > 0)
-      all.push_back({name.substr(0, dash), launch});
+      all.push_back({model::JobId(name.substr(0, dash)), launch});
   }
   return all;
 }
@@ -120,7 +120,7 @@ std::optional<Containers::Record> Containers::of_older_agent(const model::JobId&
 }
 
 docker::Labels Containers::labels_of(const model::JobId& job) const {
-  return {{environment::kStateLabel, options_.state_dir}, {kJobLabel, job}};
+  return {{environment::kStateLabel, options_.state_dir}, {kJobLabel, job.value()}};
 }
 
 docker::ContainerSpec Containers::spec_of(const std::string& name, const model::JobId& job,

@@ -232,7 +232,7 @@ os::Removal JobDirectories::strip(const model::JobId& id, int launch, const std:
 
 os::Removal JobDirectories::strip_up_to(const model::JobId& id, int launch, const std::stop_token& stop) {
   os::Removal all;
-  const auto place = os::join(options_.directory, id);
+  const auto place = os::join(options_.directory, id.value());
   for (const auto& name : names_or_left(place, all)) {
     const int number = std::atoi(name.c_str());
     if (name.ends_with(kDiscarded))  // what discard() could not finish
@@ -245,7 +245,7 @@ os::Removal JobDirectories::strip_up_to(const model::JobId& id, int launch, cons
 
 int JobDirectories::last_launch(const model::JobId& id) const {
   int last = 0;
-  for (const auto& name : os::names_in(os::join(options_.directory, id)))
+  for (const auto& name : os::names_in(os::join(options_.directory, id.value())))
     last = std::max(last, std::atoi(name.c_str()));
   return last;
 }
@@ -253,7 +253,7 @@ int JobDirectories::last_launch(const model::JobId& id) const {
 std::vector<model::JobId> JobDirectories::with_leftovers(const std::vector<model::JobId>& jobs,
                                                          const std::stop_token& stop) const {
   const auto any_left = [&](const model::JobId& id) {
-    const auto place = os::join(options_.directory, id);
+    const auto place = os::join(options_.directory, id.value());
     for (const auto& launch : os::names_in(place)) {
       if (std::atoi(launch.c_str()) <= 0) continue;
       const auto names = os::names_in(os::join(place, launch));
@@ -275,7 +275,7 @@ std::vector<model::JobId> JobDirectories::with_leftovers(const std::vector<model
 }
 
 bool JobDirectories::is_supervised(const model::JobId& id) const {
-  const auto all = os::join(options_.directory, id);
+  const auto all = os::join(options_.directory, id.value());
   for (const auto& launch : os::names_in(all)) {
     const auto place = os::join(all, launch);
     // One that has written its ending is on its way out.
@@ -288,7 +288,8 @@ bool JobDirectories::is_supervised(const model::JobId& id) const {
 
 std::vector<model::JobId> JobDirectories::list() const {
   std::vector<model::JobId> jobs;
-  for (const auto& job : std::filesystem::directory_iterator(options_.directory)) jobs.push_back(job.path().filename());
+  for (const auto& job : std::filesystem::directory_iterator(options_.directory))
+    jobs.emplace_back(job.path().filename().string());
   return jobs;
 }
 
@@ -310,7 +311,7 @@ std::uint64_t JobDirectories::log_bytes(const model::JobId& id, int launch) cons
 
 std::uint64_t JobDirectories::log_bytes(const model::JobId& id) const {
   std::uint64_t bytes = 0;
-  const auto place = os::join(options_.directory, id);
+  const auto place = os::join(options_.directory, id.value());
   os::Removal unseen;  // what cannot be looked into counts nothing
   for (const auto& name : names_or_left(place, unseen))
     bytes += std::atoi(name.c_str()) > 0 ? log_bytes(id, std::atoi(name.c_str())) : allocated(os::join(place, name));
@@ -318,7 +319,7 @@ std::uint64_t JobDirectories::log_bytes(const model::JobId& id) const {
 }
 
 void JobDirectories::remove(const model::JobId& id, std::optional<int> launch) {
-  const auto all = os::join(options_.directory, id);
+  const auto all = os::join(options_.directory, id.value());
   if (!launch) return os::remove_tree(all);
   for (const auto& name : os::names_in(all))
     if (std::atoi(name.c_str()) <= *launch) os::remove_tree(os::join(all, name));

@@ -43,11 +43,11 @@ Variables variables_of(const model::Job& job, int attempt, const Site& site, con
       {"SHELL", identity.shell.empty() ? "/bin/sh" : identity.shell},
       {"LANG", "C.UTF-8"},
       {"PYTHONUNBUFFERED", "1"},
-      {"BERTH_JOB_ID", job.id},
+      {"BERTH_JOB_ID", job.id.value()},
       {"BERTH_ATTEMPT", std::to_string(attempt)},
       {"BERTH_EXPERIMENT", job.request.experiment},
-      {"AZUREML_RUN_ID", job.id},
-      {"AZUREML_ROOT_RUN_ID", job.id},
+      {"AZUREML_RUN_ID", job.id.value()},
+      {"AZUREML_ROOT_RUN_ID", job.id.value()},
       {"AZUREML_EXPERIMENT_NAME", job.request.experiment},
   };
   add(all, site.image_environment);
@@ -134,7 +134,7 @@ void check_credentials(const model::JobRequest& request) {
 shim::Launch plan_launch(const model::Job& job, int attempt, const Site& site, const environment::Ready& ready,
                          const os::Identity& identity, bool switch_user, const NodeDefaults& defaults) {
   shim::Launch launch;
-  launch.job_id = job.id;
+  launch.job_id = job.id.value();
   launch.command = job.request.command;
   for (const auto& [name, value] : variables_of(job, attempt, site, ready, identity, defaults))
     launch.environment.push_back(name + "=" + value);

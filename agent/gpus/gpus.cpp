@@ -77,7 +77,7 @@ std::map<pid_t, gpu::Owner> Owners::of(const std::vector<gpu::Gpu>& gpus) {
 
 gpu::Owner Owners::find(pid_t pid) const {
   gpu::Owner owner;
-  owner.job = job_of(pid);
+  if (auto job = job_of(pid)) owner.job = job->value();
   if (!owner.job) owner.words = process_in_words(pid);
   return owner;
 }

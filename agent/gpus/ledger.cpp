@@ -37,7 +37,7 @@ std::optional<model::JobId> job_of_group(std::string_view directory, std::string
   const auto dash = name->rfind('-');
   if (dash == std::string::npos || dash == 0 || dash + 1 == name->size()) return std::nullopt;
   if (name->find_first_not_of("0123456789", dash + 1) != std::string::npos) return std::nullopt;
-  return name->substr(0, dash);
+  return model::JobId(name->substr(0, dash));
 }
 
 std::optional<model::JobId> job_of_environment(std::string_view environment, std::string_view jobs_directory) {
@@ -45,7 +45,10 @@ std::optional<model::JobId> job_of_environment(std::string_view environment, std
   while (!environment.empty()) {
     const auto end = std::min(environment.find('\0'), environment.size());
     const auto entry = environment.substr(0, end);
-    if (entry.starts_with(mark)) return name_below(entry.substr(mark.size()), jobs_directory);
+    if (entry.starts_with(mark)) {
+      auto job = name_below(entry.substr(mark.size()), jobs_directory);
+      return job ? std::optional(model::JobId(std::move(*job))) : std::nullopt;
+    }
     environment.remove_prefix(std::min(end + 1, environment.size()));
   }
   return std::nullopt;
@@ -56,7 +59,7 @@ Ledger::Failures Ledger::take(Look look, Steady now) {
   judge();
   Failures failures;
   for (auto& [job, hold] : holds_) {
-    const auto memory = assignment_.jobs.find(job);
+    const auto memory = assignment_.jobs.find(job.value());
     hold.meter.sample(now, gpus_,
                       memory == assignment_.jobs.end() ? std::map<std::string, ByteSize>{} : memory->second);
     if (hold.failure) continue;
@@ -97,12 +100,14 @@ void Ledger::judge() {
     if (gpu.withheld) unwell_.insert(gpu.uuid);
     if (const auto* said = said_of(gpu); said != nullptr && !gpu.withheld) gpu.withheld = in_words(*said);
   }
-  for (const auto& [job, uses] : assignment_.jobs)
+  for (const auto& [name, uses] : assignment_.jobs) {
+    const model::JobId job(name);
     for (const auto& [uuid, memory] : uses)
       if (!is_held_by(job, uuid))
         assignment_.foreign.emplace(
             uuid, holds_.contains(job) ? "used by the job " + job + ", which was not given it"
                                        : "memory of the job " + job + " is not back yet (" + to_text(memory) + ")");
+  }
   gpu::withhold(gpus_, assignment_);
   for (auto& gpu : gpus_)
     if (!is_offered(gpu) && !gpu.withheld) gpu.withheld = kNotOffered;
@@ -184,7 +189,7 @@ bool Ledger::is_offered(const gpu::Gpu& gpu) const {
   });
 }
 
-bool Ledger::is_held_by(const std::string& job, const std::string& uuid) const {
+bool Ledger::is_held_by(const model::JobId& job, const std::string& uuid) const {
   const auto found = holds_.find(job);
   if (found == holds_.end()) return false;
   const auto& uuids = found->second.uuids;

@@ -48,7 +48,7 @@ class Ledger {
 
   void hold(const model::JobId& job, queue::Uuids uuids, Steady now);
   // No process of the job had memory on a GPU when they were last seen.
-  bool is_memory_back(const model::JobId& job) const { return !assignment_.jobs.contains(job); }
+  bool is_memory_back(const model::JobId& job) const { return !assignment_.jobs.contains(job.value()); }
   struct Stay {
     gpu::Usage usage;
     std::optional<model::GpuError> failure;  // the first of its GPUs that failed meanwhile
@@ -93,7 +93,7 @@ class Ledger {
   bool is_offered(const gpu::Gpu& gpu) const;
   std::vector<Target> targets() const;
   const Record::Drained* said_of(const gpu::Gpu& gpu) const;
-  bool is_held_by(const std::string& job, const std::string& uuid) const;
+  bool is_held_by(const model::JobId& job, const std::string& uuid) const;
   void judge();
   std::optional<model::GpuError> failure_among(const queue::Uuids& uuids) const;
   std::optional<model::GpuError> failure_of(const gpu::Gpu& gpu) const;

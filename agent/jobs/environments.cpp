@@ -62,7 +62,7 @@ class JobEnvironments::Wait {
 
  private:
   JobEnvironments& all_;
-  std::int64_t job_;
+  model::Sequence job_;
   WaitingPtr waiting_;
 };
 
@@ -212,21 +212,21 @@ Task<std::optional<bool>> JobEnvironments::was_changed(const model::Job& job) {
   co_return !**looked;
 }
 
-Task<> JobEnvironments::hold_again(std::int64_t job, Digest environment, bool launched) {
+Task<> JobEnvironments::hold_again(model::Sequence job, Digest environment, bool launched) {
   const auto leased = co_await environments_.lease(environment);
   if (leased) leases_[job] = {leased->lease, environment, launched};
 }
 
-environment::Lease JobEnvironments::lease_of(std::int64_t job) const {
+environment::Lease JobEnvironments::lease_of(model::Sequence job) const {
   const auto found = leases_.find(job);
   return found == leases_.end() ? environment::Lease() : found->second.lease;
 }
 
-void JobEnvironments::abandon(std::int64_t job) {
+void JobEnvironments::abandon(model::Sequence job) {
   if (const auto found = waits_.find(job); found != waits_.end()) found->second->abandon();
 }
 
-std::optional<std::string> JobEnvironments::words(std::int64_t job, Instant now) const {
+std::optional<std::string> JobEnvironments::words(model::Sequence job, Instant now) const {
   const auto found = waits_.find(job);
   if (found == waits_.end()) return std::nullopt;
   auto words = found->second->description(now);

@@ -52,17 +52,17 @@ class JobEnvironments {
   async::Task<environment::Ready> for_launch(model::Job job, os::Identity identity,
                                              model::AllRegistryCredentials credentials);
   // Holds what a job of an earlier agent was prepared with, where it is there.
-  async::Task<> hold_again(std::int64_t job, Digest environment, bool launched);
+  async::Task<> hold_again(model::Sequence job, Digest environment, bool launched);
   // Whether somebody has changed the environment that the job ran in, for everybody; nothing where that cannot be.
   async::Task<std::optional<bool>> was_changed(const model::Job& job);
 
   // The job does not want it any more; a build that nobody else waits for is stopped.
-  void abandon(std::int64_t job);
-  void release(std::int64_t job) { leases_.erase(job); }
+  void abandon(model::Sequence job);
+  void release(model::Sequence job) { leases_.erase(job); }
   // To hold it beyond release(); empty where the job has none.
-  environment::Lease lease_of(std::int64_t job) const;
+  environment::Lease lease_of(model::Sequence job) const;
   // "waits for the conda environment 3fa9c1… (python=3.11), building for 40 seconds"; nothing for other jobs.
-  std::optional<std::string> words(std::int64_t job, Instant now) const;
+  std::optional<std::string> words(model::Sequence job, Instant now) const;
   bool any_waits() const { return !waits_.empty(); }
 
  private:
@@ -90,8 +90,8 @@ class JobEnvironments {
   Options options_;
   std::shared_ptr<async::Nursery> removals_;  // until the stop
   async::Lanes contexts_{{1, 2}};  // directories of Dockerfiles, as large as their users sent them
-  std::unordered_map<std::int64_t, WaitingPtr> waits_;
-  std::unordered_map<std::int64_t, Held> leases_;
+  std::unordered_map<model::Sequence, WaitingPtr> waits_;
+  std::unordered_map<model::Sequence, Held> leases_;
 };
 
 }  // namespace berth::jobs

@@ -72,7 +72,9 @@ class Jobs::Turn {
  public:
   // Takes one where the job would be the next to start. Devices are given to jobs that are on record only.
   Turn(Jobs& jobs, store::NewJob& job)
-      : jobs_(jobs), context_(jobs.context_), key_(std::numeric_limits<Sequence>::max() - jobs.turns_++ % kMostTurns) {
+      : jobs_(jobs),
+        context_(jobs.context_),
+        key_(std::numeric_limits<std::int64_t>::max() - jobs.turns_++ % kMostTurns) {
     const auto& request = job.request;
     if (job.state != model::State::queued || request.held || request.resources.gpus > 0) return;
     queue::Entry entry{key_, request.resources, request.priority, false, true, std::nullopt};
@@ -109,7 +111,7 @@ class Jobs::Turn {
   }
 
  private:
-  static constexpr Sequence kMostTurns = 1'000'000;  // at once, by far
+  static constexpr std::int64_t kMostTurns = 1'000'000;  // at once, by far
 
   void give_back() {
     taken_ = false;
@@ -208,7 +210,7 @@ void Jobs::take_devices(std::vector<queue::Device> devices) {
 model::JobId Jobs::id_of(Sequence job) {
   if (const auto runner = find(job)) return runner->id();
   auto id = context_.store.id_of(job);
-  if (!id) throw Error(Code::not_found, "there is no job number " + std::to_string(job));
+  if (!id) throw Error(Code::not_found, "there is no job number " + std::to_string(job.value()));
   return std::move(*id);
 }
 
@@ -246,7 +248,7 @@ Task<> Jobs::retry(Sequence sequence, std::string by) {
   if (!is_final(sequence))
     throw Error(Code::conflict, id_of(sequence) + " has not ended yet", "cancel it first, or wait");
   auto read = co_await context_.store.read(sequence);
-  if (!read) throw Error(Code::not_found, "there is no job number " + std::to_string(sequence));
+  if (!read) throw Error(Code::not_found, "there is no job number " + std::to_string(sequence.value()));
   auto job = std::move(*read);
   const auto has = places_.find(job.uid);
   context_.quota.require_places(job.uid, has == places_.end() ? 0 : has->second, 1);

@@ -132,7 +132,7 @@ class Jobs {
   Context context_;
   std::unordered_map<Sequence, RunnerPtr> runners_;  // of live jobs
   std::unordered_map<uid_t, std::size_t> places_;  // how many of them each user has, those being submitted included
-  Sequence turns_ = 0;  // so many were asked for
+  std::int64_t turns_ = 0;  // so many were asked for
   std::size_t taken_ = 0;  // turns that are taken, and not given yet
   Counts ended_;
   bool taking_unknown_ = false;

@@ -58,7 +58,7 @@ void Masks::check_room(const model::Principal& reader, std::size_t bytes) const 
                 "try again in a moment");
 }
 
-Task<Masks::Kept> Masks::of(std::int64_t job, model::Principal reader, std::function<Task<Values>()> open) {
+Task<Masks::Kept> Masks::of(model::Sequence job, model::Principal reader, std::function<Task<Values>()> open) {
   std::erase_if(entries_, [](const auto& each) { return each.second.use_count() == 1 && each.second->mask.expired(); });
   auto& place = entries_[job];
   if (!place) place = std::make_shared<Entry>();

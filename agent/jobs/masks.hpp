@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/jobs/secret_masks.hpp"
+#include "agent/model/ids.hpp"
 #include "agent/model/principal.hpp"
 #include "runtime/async/lanes.hpp"
 #include "runtime/async/shares.hpp"
@@ -26,7 +27,7 @@ class Masks {
 
   // The mask of a job, made of what `open` comes to unless somebody has it. Code::unavailable where the reader, or all
   // together, have as many as there may be; root gets in.
-  async::Task<Kept> of(std::int64_t job, model::Principal reader, std::function<async::Task<Values>()> open);
+  async::Task<Kept> of(model::Sequence job, model::Principal reader, std::function<async::Task<Values>()> open);
   async::Task<Kept> make(Values values, model::Principal reader);
   // The same error with none of the secrets in its words; without its words where they cannot be masked.
   async::Task<Error> hide(Error error, const model::JobSecrets& secrets, async::Lanes::Owner owner);
@@ -51,7 +52,7 @@ class Masks {
 
   async::Lanes lanes_{{1, 2}};
   std::shared_ptr<Ledger> ledger_ = std::make_shared<Ledger>();
-  std::map<std::int64_t, std::shared_ptr<Entry>> entries_;
+  std::map<model::Sequence, std::shared_ptr<Entry>> entries_;
 };
 
 }  // namespace berth::jobs

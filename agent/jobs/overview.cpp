@@ -19,7 +19,7 @@ std::optional<std::string> Jobs::why_waiting(Sequence job) const {
   if (waiting.reason == queue::Waiting::Reason::not_waiting) return std::nullopt;
   return queue::to_words(waiting, [&](Sequence other) {
     const auto runner = find(other);
-    return runner ? runner->id() : std::string("a job that just ended");
+    return runner ? runner->id().value() : std::string("a job that just ended");
   });
 }
 

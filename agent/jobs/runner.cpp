@@ -96,7 +96,7 @@ Task<std::shared_ptr<const model::Job>> Runner::record() {
   async::Backoff pause(kFirstReadPause, kLongestReadPause);
   while (!job_) {
     auto job = co_await async::attempt(context_.store.read(sequence_));
-    if (job && !*job) throw Error(Code::not_found, "there is no job number " + std::to_string(sequence_));
+    if (job && !*job) throw Error(Code::not_found, "there is no job number " + std::to_string(sequence_.value()));
     if (job) {
       job_ = std::make_shared<const model::Job>(std::move(**job));
     } else {

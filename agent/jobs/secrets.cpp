@@ -113,7 +113,7 @@ std::optional<model::JobSecrets> take_from(nlohmann::json& request, const std::s
 
 Task<> Secrets::set_old_apart(std::string old_credentials) {
   if (store_.secrets_apart()) co_return;
-  store::Sequence last = 0;
+  store::Sequence last;
   for (;;) {
     const auto requests = store_.requests_after(last, kRequestsAtOnce);
     if (requests.empty()) break;

@@ -16,14 +16,12 @@
 #include "agent/model/container_request.hpp"
 #include "agent/model/ending.hpp"
 #include "agent/model/environment_request.hpp"
+#include "agent/model/ids.hpp"
 #include "agent/model/resources.hpp"
 #include "runtime/base/clock.hpp"
 #include "runtime/base/digest.hpp"
 
 namespace berth::model {
-
-// A job's name, like "brave-heron-7k2m": unique on its node, for ever.
-using JobId = std::string;
 
 // Azure ML's names. `cancel_requested` is a live state: the job is being stopped.
 enum class State { preparing, queued, running, finalizing, cancel_requested, completed, failed, canceled };
@@ -164,7 +162,7 @@ std::string to_words(const Removal& removal);
 // A job as the agent remembers it.
 struct Job {
   JobId id;
-  std::int64_t sequence = 0;  // order of submission on this node
+  Sequence sequence;
   uid_t uid = 0;  // who submitted it
   std::string user;  // his name
   JobRequest request;

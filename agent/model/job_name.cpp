@@ -77,7 +77,7 @@ constexpr int kLetterCount = 4;
 }  // namespace
 
 JobId job_name(std::uint64_t random) {
-  JobId name(kAdjectives[random & 0xff]);
+  std::string name(kAdjectives[random & 0xff]);
   name += '-';
   name += kAnimals[random >> 8 & 0xff];
   name += '-';
@@ -86,7 +86,7 @@ JobId job_name(std::uint64_t random) {
     name += kLetters[random % kLetters.size()];
     random /= kLetters.size();
   }
-  return name;
+  return JobId(std::move(name));
 }
 
 }  // namespace berth::model

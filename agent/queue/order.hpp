@@ -12,7 +12,7 @@ namespace berth::queue {
 // A job's place: less comes first.
 struct Rank {
   int priority = 0;
-  Sequence sequence = 0;
+  Sequence sequence;
   friend bool operator==(const Rank&, const Rank&) = default;
   friend bool operator<(const Rank& a, const Rank& b) {
     return a.priority != b.priority ? a.priority > b.priority : a.sequence < b.sequence;

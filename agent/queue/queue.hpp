@@ -38,7 +38,7 @@
 namespace berth::queue {
 
 struct Entry {
-  Sequence sequence = 0;
+  Sequence sequence;
   model::Resources resources;
   int priority = 0;
   bool held = false;

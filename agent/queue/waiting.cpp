@@ -71,7 +71,7 @@ std::string shortage_in_words(const Waiting& waiting) {
 
 std::string reservation_in_words(const Waiting& waiting, const NameOf& name_of) {
   return to_words(waiting.asked) + (waiting.asked == Resources{.slots = 1} ? " is" : " are") +
-         " free but reserved for " + name_of(waiting.reserved_for.value_or(0)) + ", which has waited " +
+         " free but reserved for " + name_of(waiting.reserved_for.value_or(Sequence{})) + ", which has waited " +
          berth::to_words(waiting.reserved_waited) + " for " + to_words(waiting.reserved_lacking);
 }
 

@@ -9,12 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "agent/model/ids.hpp"
 #include "agent/model/resources.hpp"
 
 namespace berth::queue {
 
 // A job's place in the order of submission: its only name here.
-using Sequence = std::int64_t;
+using model::Sequence;
 
 struct Waiting {
   enum class Reason {
@@ -30,7 +31,7 @@ struct Waiting {
   };
 
   Reason reason = Reason::not_waiting;
-  Sequence sequence = 0;
+  Sequence sequence;
   std::size_t ahead = 0;  // jobs before it in the order, held ones left out
   model::Resources asked;
   model::Resources lacking;   // resources: what it asks for, in the amounts that are short; else zero

@@ -18,7 +18,7 @@ void trim_if_due(db::Connection& db, Instant now) {
 
 Current current(db::Connection& db, Sequence sequence) {
   auto row = db.query("SELECT id, uid, user, state, attempt, priority, held FROM job WHERE sequence = ?", sequence);
-  if (!row.step()) throw Error(Code::not_found, "there is no job with number " + std::to_string(sequence));
+  if (!row.step()) throw Error(Code::not_found, "there is no job with number " + std::to_string(sequence.value()));
   return {sequence,
           model::JobId(row.text(0)),
           static_cast<uid_t>(row.integer(1)),

@@ -14,7 +14,7 @@ namespace berth::store {
 
 // A job as it stands before a change.
 struct Current {
-  Sequence sequence = 0;
+  Sequence sequence;
   model::JobId id;
   uid_t uid = 0;
   std::string user;
@@ -48,7 +48,7 @@ class Newcomers {
     std::string sql = "INSERT INTO job (" + std::string(columns) + ") VALUES (?";
     for (std::size_t i = 1; i < sizeof...(values); ++i) sql += ", ?";
     db_.run(sql + ")", values...);
-    return db_.last_insert_id();
+    return Sequence(db_.last_insert_id());
   }
 
  private:

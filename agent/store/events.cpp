@@ -17,7 +17,7 @@ Event event_row(const db::Statement& row) {
   Event event;
   event.sequence = row.integer(0);
   event.time = *instant_column(row, 1);
-  event.job = row.text(2);
+  event.job = model::JobId(row.text(2));
   event.uid = static_cast<uid_t>(row.integer(3));
   event.user = row.text(4);
   const auto what = model::parse_what(row.text(5));

@@ -60,8 +60,8 @@ std::optional<model::Removal> removal_columns(const db::Statement& row, int firs
 // 0 to 9, of a job and of a row of a list.
 Job first_columns(const db::Statement& row) {
   Job job;
-  job.sequence = row.integer(0);
-  job.id = row.text(1);
+  job.sequence = Sequence(row.integer(0));
+  job.id = model::JobId(row.text(1));
   job.uid = static_cast<uid_t>(row.integer(2));
   job.user = row.text(3);
   job.state = state_column(row, 4);
@@ -87,8 +87,8 @@ Job job_row(db::Connection& db, const db::Statement& row) {
 
 LiveJob live_row(const db::Statement& row) {
   LiveJob job;
-  job.sequence = row.integer(0);
-  job.id = row.text(1);
+  job.sequence = Sequence(row.integer(0));
+  job.id = model::JobId(row.text(1));
   job.uid = static_cast<uid_t>(row.integer(2));
   job.state = state_column(row, 3);
   job.priority = static_cast<int>(row.integer(4));
@@ -185,13 +185,13 @@ std::string where_jobs_are(db::Connection& db) {
 Sequence last_of(db::Connection& db, uid_t uid) {
   auto row = db.query("SELECT max(sequence) FROM job WHERE uid = ?", uid);
   if (!row.step() || row.is_null(0)) throw Error(Code::not_found, "there is no last job: none of yours is remembered");
-  return row.integer(0);
+  return Sequence(row.integer(0));
 }
 
 std::optional<Sequence> sequence_of(db::Connection& db, std::string_view id) {
   auto row = db.query("SELECT sequence FROM job WHERE id = ?", id);
   if (!row.step()) return std::nullopt;
-  return row.integer(0);
+  return Sequence(row.integer(0));
 }
 
 Sequence meant(db::Connection& db, std::string_view reference, uid_t uid) {
@@ -204,12 +204,12 @@ Sequence meant(db::Connection& db, std::string_view reference, uid_t uid) {
   const auto names = names_with_prefix(db, prefix);
   if (names.empty()) throw Error(Code::not_found, "there is no job " + prefix, where_jobs_are(db));
   if (names.size() > 1) refuse_ambiguous(prefix, names);
-  return *sequence_of(db, names.front());
+  return *sequence_of(db, names.front().value());
 }
 
 }  // namespace
 
-std::optional<Job> find(db::Connection& db, std::string_view id) {
+std::optional<Job> find(db::Connection& db, const model::JobId& id) {
   auto row = db.query(BERTH_JOB_COLUMNS "WHERE id = ?", id);
   if (!row.step()) return std::nullopt;
   return job_row(db, row);
@@ -228,7 +228,7 @@ std::vector<Sequence> jobs_in(db::Connection& db, const Digest& environment, con
   rows.bind(1, to_column(environment));
   if (!viewer.reads_jobs) rows.bind(2, viewer.uid);
   std::vector<Sequence> jobs;
-  while (rows.step()) jobs.push_back(rows.integer(0));
+  while (rows.step()) jobs.push_back(Sequence(rows.integer(0)));
   return jobs;
 }
 
@@ -257,7 +257,7 @@ std::optional<Job> columns(db::Connection& db, Sequence sequence) {
   return job;
 }
 
-std::optional<uid_t> owner_of(db::Connection& db, std::string_view id) {
+std::optional<uid_t> owner_of(db::Connection& db, const model::JobId& id) {
   auto row = db.query("SELECT uid FROM job WHERE id = ?", id);
   if (!row.step()) return std::nullopt;
   return static_cast<uid_t>(row.integer(0));
@@ -272,7 +272,7 @@ std::vector<Sequence> list(db::Connection& db, const Filter& filter) {
   std::vector<Sequence> jobs;
   auto rows = db.prepare(list_query(filter));
   bind_filter(rows, filter);
-  while (rows.step()) jobs.push_back(rows.integer(0));
+  while (rows.step()) jobs.push_back(Sequence(rows.integer(0)));
   return jobs;
 }
 

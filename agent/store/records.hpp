@@ -23,11 +23,11 @@
 
 namespace berth::store {
 
-using Sequence = std::int64_t;
+using model::Sequence;
 
 // An attempt that is about to start: written before the shim is.
 struct StartIntent {
-  Sequence sequence = 0;
+  Sequence sequence;
   int attempt = 1;
   int launch = 1;  // of the job, counted over all attempts: the directory of the shim's files
   std::string boot_id;
@@ -65,7 +65,7 @@ struct Prepared {
 };
 
 struct Final {
-  Sequence sequence = 0;
+  Sequence sequence;
   model::State state = model::State::completed;
   model::Ending ending;
   Instant finished{};
@@ -74,7 +74,7 @@ struct Final {
 
 // A job that is not over, without its request.
 struct LiveJob {
-  Sequence sequence = 0;
+  Sequence sequence;
   model::JobId id;
   uid_t uid = 0;
   model::State state = model::State::preparing;
@@ -131,7 +131,7 @@ struct Upload {
 
 // A job as the disk manager sees it.
 struct Remains {
-  Sequence sequence = 0;
+  Sequence sequence;
   model::JobId id;
   uid_t uid = 0;
   std::optional<Instant> finished;  // nothing: it is live
@@ -197,7 +197,7 @@ void set_priority(db::Connection& db, const Origin& origin, Sequence sequence, i
 void set_held(db::Connection& db, const Origin& origin, Sequence sequence, bool held);
 
 // --- queries
-std::optional<model::Job> find(db::Connection& db, std::string_view id);
+std::optional<model::Job> find(db::Connection& db, const model::JobId& id);
 std::optional<model::Job> find(db::Connection& db, Sequence sequence);
 // The latest hundred that were given this environment and that the viewer may read, the newest first.
 std::vector<Sequence> jobs_in(db::Connection& db, const Digest& environment, const Viewer& viewer);
@@ -216,7 +216,7 @@ model::Job look_up(db::Connection& db, std::string_view reference, uid_t uid);
 // The same of one whose number is known.
 std::optional<model::Job> columns(db::Connection& db, Sequence sequence);
 // Whose job it is; nothing where there is none of that name.
-std::optional<uid_t> owner_of(db::Connection& db, std::string_view id);
+std::optional<uid_t> owner_of(db::Connection& db, const model::JobId& id);
 std::uint64_t request_bytes(db::Connection& db, Sequence sequence);
 // Newest first.
 std::vector<Sequence> list(db::Connection& db, const Filter& filter);
@@ -235,7 +235,7 @@ std::optional<std::string> sealed(db::Connection& db, Sequence sequence);
 bool anything_sealed(db::Connection& db);
 // Of a database in which requests may have secrets in them: the next requests after one, as they are stored.
 struct StoredRequest {
-  Sequence sequence = 0;
+  Sequence sequence;
   std::string json;
 };
 bool secrets_apart(db::Connection& db);

@@ -56,8 +56,8 @@ int last_launch(db::Connection& db, Sequence job) {
 
 Remains remains_row(const db::Statement& row) {
   Remains job;
-  job.sequence = row.integer(0);
-  job.id = row.text(1);
+  job.sequence = Sequence(row.integer(0));
+  job.id = model::JobId(row.text(1));
   job.uid = static_cast<uid_t>(row.integer(2));
   job.finished = instant_column(row, 3);
   const auto removed = instant_column(row, 4);
@@ -78,7 +78,7 @@ std::vector<Remains> remains(db::Connection& db) {
   auto outputs = db.query("SELECT sequence, outputs FROM attempt WHERE outputs IS NOT NULL ORDER BY sequence");
   auto job = jobs.begin();
   while (outputs.step()) {
-    const auto sequence = outputs.integer(0);
+    const Sequence sequence(outputs.integer(0));
     while (job != jobs.end() && job->sequence < sequence) ++job;
     if (job != jobs.end() && job->sequence == sequence) job->outputs.push_back(digest_column(outputs, 1));
   }

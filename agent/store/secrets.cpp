@@ -45,7 +45,7 @@ std::vector<StoredRequest> requests_after(db::Connection& db, Sequence sequence,
   std::vector<StoredRequest> requests;
   auto rows = db.query("SELECT sequence, json FROM request WHERE sequence > ? ORDER BY sequence LIMIT ?", sequence,
                        static_cast<std::int64_t>(most));
-  while (rows.step()) requests.push_back({rows.integer(0), std::string(rows.text(1))});
+  while (rows.step()) requests.push_back({Sequence(rows.integer(0)), std::string(rows.text(1))});
   return requests;
 }
 

@@ -346,7 +346,7 @@ std::vector<StoredRequest> Store::requests_after(Sequence sequence, std::size_t 
 
 model::Job Store::look_up(std::string_view reference, uid_t uid) { return store::look_up(reader(), reference, uid); }
 std::optional<model::Job> Store::columns(Sequence sequence) { return store::columns(reader(), sequence); }
-std::optional<uid_t> Store::owner_of(std::string_view id) { return store::owner_of(reader(), id); }
+std::optional<uid_t> Store::owner_of(const model::JobId& id) { return store::owner_of(reader(), id); }
 std::uint64_t Store::request_bytes(Sequence sequence) { return store::request_bytes(reader(), sequence); }
 std::optional<model::JobId> Store::id_of(Sequence sequence) { return store::id_of(reader(), sequence); }
 std::optional<Upload> Store::find_upload(const Digest& digest, uid_t uid) {

@@ -64,7 +64,7 @@ class Store {
 
   model::Job look_up(std::string_view reference, uid_t uid);
   std::optional<model::Job> columns(Sequence sequence);
-  std::optional<uid_t> owner_of(std::string_view id);
+  std::optional<uid_t> owner_of(const model::JobId& id);
   std::uint64_t request_bytes(Sequence sequence);
   std::optional<model::JobId> id_of(Sequence sequence);
   std::optional<Upload> find_upload(const Digest& digest, uid_t uid);

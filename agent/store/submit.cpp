@@ -15,7 +15,7 @@ constexpr int kMostNamesTried = 1000;
 std::optional<Submitted> known(db::Connection& db, const NewJob& wanted) {
   auto row = db.query("SELECT sequence FROM job WHERE submission_id = ?", wanted.request.submission_id);
   if (!row.step()) return std::nullopt;
-  auto job = find(db, row.integer(0));
+  auto job = find(db, Sequence(row.integer(0)));
   if (job->uid != wanted.uid || job->request != wanted.request)
     throw Error(Code::conflict, "the submission id " + wanted.request.submission_id + " belongs to another request",
                 "a repeated submission must be the same request; a new one needs a new id");

@@ -57,7 +57,7 @@ JobSeen job_from(const nlohmann::json& json);
 // The answer to POST /v1/jobs.
 struct Accepted {
   model::JobId id;
-  std::int64_t sequence = 0;
+  model::Sequence sequence;
   model::State state = model::State::preparing;
   bool known = false;  // a submission that was there already
 };
@@ -69,7 +69,7 @@ void describe(Fields& fields, Submitted& submitted);
 
 // The answer to GET /v1/jobs. The agent sends it row by row.
 struct JobList {
-  std::optional<std::int64_t> next;
+  std::optional<model::Sequence> next;
   std::vector<JobOutline> jobs;
 };
 void describe(Fields& fields, JobList& list);

@@ -176,7 +176,7 @@ AgentFacts agent_facts_from_json(std::string_view text) {
   facts.newest_record = told.newest_record;
   facts.supervisors = told.supervisors.size();
   for (auto& each : told.supervisors)
-    if (each.outdated) facts.jobs_of_outdated_supervisors.push_back(std::move(each.job));
+    if (each.outdated) facts.jobs_of_outdated_supervisors.push_back(each.job.value());
   facts.directories_left = std::move(told.leftovers.directories);
   facts.unrecorded = std::move(told.leftovers.unrecorded);
   facts.cgroups_left = std::move(told.leftovers.cgroups);

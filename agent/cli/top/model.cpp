@@ -52,7 +52,7 @@ std::size_t Model::selected_index() const {
 // stays on a screen of its own.
 void Model::keep_selection(std::size_t index) {
   if (selected_job() != nullptr) {
-    gone_.clear();
+    gone_ = {};
     return;
   }
   if (!selected_.empty() && selected_ != gone_) vanished_ = gone_ = selected_;
@@ -62,7 +62,7 @@ void Model::keep_selection(std::size_t index) {
 
 void Model::select(std::size_t index) {
   const auto& jobs = reading_.jobs;
-  selected_ = jobs.empty() ? "" : jobs[std::min(index, jobs.size() - 1)].job.id;
+  selected_ = jobs.empty() ? model::JobId() : jobs[std::min(index, jobs.size() - 1)].job.id;
 }
 
 const JobRecord* Model::selected_job() const {
@@ -70,16 +70,16 @@ const JobRecord* Model::selected_job() const {
   return index < reading_.jobs.size() ? &reading_.jobs[index] : nullptr;
 }
 
-void Model::job_ended(const std::string& id, const std::string& how) { message_ = id + ": " + how; }
+void Model::job_ended(const model::JobId& id, const std::string& how) { message_ = id + ": " + how; }
 
-std::optional<double> Model::cpu_percent(const std::string& job) const {
+std::optional<double> Model::cpu_percent(const model::JobId& job) const {
   const auto found = cpu_.find(job);
   return found == cpu_.end() ? std::nullopt : std::optional(found->second);
 }
 
 std::optional<double> Model::machine_percent() const { return machine_cpu_; }
 
-const std::string* Model::log_job() const {
+const model::JobId* Model::log_job() const {
   const bool shown = mode_ == Mode::log || (log_shown_ && mode_ != Mode::help);
   return shown && !selected_.empty() ? &selected_ : nullptr;
 }
@@ -177,7 +177,7 @@ Action Model::press_in_jobs(Key key) {
 Action Model::letter(char character) {
   switch (character) {
     case 'q':
-      return {Action::Kind::quit, "", 0};
+      return {Action::Kind::quit, {}, 0};
     case 'k':
       move(Key::Kind::up);
       break;

@@ -23,7 +23,7 @@ struct Key {
 struct Action {
   enum class Kind { none, quit, cancel, hold, release, set_priority };
   Kind kind = Kind::none;
-  std::string job;
+  model::JobId job;
   int priority = 0;
 };
 
@@ -37,25 +37,25 @@ class Model {
   // One line for the user, until the next key.
   void say(std::string message) { message_ = std::move(message); }
   // A job that the user looked at is over; how it ended.
-  void job_ended(const std::string& id, const std::string& how);
+  void job_ended(const model::JobId& id, const std::string& how);
 
   Action press(Key key);
 
   // The job whose log is on the screen, and what was fetched of it; nullptr for none.
-  const std::string* log_job() const;
+  const model::JobId* log_job() const;
   // Where its log goes on; nothing when there is none to fetch.
   std::optional<std::uint64_t> log_wanted();
   void take_log(const model::LogFrame& frame) { log_.take(frame); }
   // Instead of the log.
   void no_log(std::string why) { no_log_ = std::move(why); }
   // A job that was on the screen and is gone from the list: its record is wanted, once.
-  std::optional<std::string> take_vanished() { return std::exchange(vanished_, std::nullopt); }
+  std::optional<model::JobId> take_vanished() { return std::exchange(vanished_, std::nullopt); }
 
   // --- for the view
 
   const Reading& reading() const { return reading_; }
   Mode mode() const { return mode_; }
-  const std::string& selected() const { return selected_; }
+  const model::JobId& selected() const { return selected_; }
   const JobRecord* selected_job() const;
   const std::string& message() const { return message_; }
   const std::string& away() const { return away_; }
@@ -64,7 +64,7 @@ class Model {
   const std::string& why_no_log() const { return no_log_; }
   std::size_t scrolled() const { return scrolled_; }  // lines up from the log's end
   // Percent of one core between the last two readings; nothing before the second.
-  std::optional<double> cpu_percent(const std::string& job) const;
+  std::optional<double> cpu_percent(const model::JobId& job) const;
   // Percent of all the machine's CPUs.
   std::optional<double> machine_percent() const;
 
@@ -85,20 +85,20 @@ class Model {
 
   Reading reading_;
   bool known_ = false;
-  std::map<std::string, double> cpu_;
+  std::map<model::JobId, double> cpu_;
   std::optional<double> machine_cpu_;
   Mode mode_ = Mode::jobs;
-  std::string selected_;
+  model::JobId selected_;
   std::string message_;
   std::string away_;
   bool log_shown_ = true;
   LogTail log_;
-  std::string log_of_;  // whose log_ is
+  model::JobId log_of_;  // whose log_ is
   int log_launch_ = 0;
   std::string no_log_;
   std::size_t scrolled_ = 0;
-  std::optional<std::string> vanished_;
-  std::string gone_;  // the selected job that was last seen to be over
+  std::optional<model::JobId> vanished_;
+  model::JobId gone_;  // the selected job that was last seen to be over
 };
 
 // Whether it waits for its start: it may be held, and its priority means something.

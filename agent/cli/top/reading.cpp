@@ -16,7 +16,7 @@ GpuUse gpu_of(const wire::Gpu& gpu) {
   use.memory = gpu.memory;
   use.utilisation = gpu.utilisation;
   use.used = gpu.used;
-  for (const auto& job : gpu.jobs) use.jobs += (use.jobs.empty() ? "" : ", ") + printable(job);
+  for (const auto& job : gpu.jobs) use.jobs += (use.jobs.empty() ? "" : ", ") + printable(job.value());
   use.withheld = printable(gpu.withheld.value_or(""));
   return use;
 }

@@ -54,7 +54,7 @@ struct Reading {
   ByteSize memory_available;
   // As the queue has them, from its front.
   std::vector<JobRecord> jobs;
-  std::map<std::string, JobUse> uses;  // by job id; of those whose command runs
+  std::map<model::JobId, JobUse> uses;  // of those whose command runs
 };
 
 // The agent's JSON of /v1/status, /v1/jobs?order=queue and /v1/usage.

@@ -98,7 +98,7 @@ std::vector<Cell> running_row(const Model& model, const JobRecord& record) {
   const auto use = model.reading().uses.find(job.id);
   const bool known = use != model.reading().uses.end();
   const auto ran = run_time(job, model.reading().time);
-  return {{printable(job.id)},
+  return {{printable(job.id.value())},
           {right(percent_text(model.cpu_percent(job.id)), 6)},
           {right(known ? memory_text(use->second) : "", 11)},
           {right(ran ? clock_text(*ran) : "", 9)},
@@ -109,7 +109,7 @@ std::vector<Cell> running_row(const Model& model, const JobRecord& record) {
 
 std::vector<Cell> waiting_row(const Model& model, const JobRecord& record) {
   const auto& job = record.job;
-  return {{printable(job.id)},
+  return {{printable(job.id.value())},
           {job.priority == 0 ? "" : right(std::to_string(job.priority), 4)},
           {right(clock_text(model.reading().time - job.submitted), 8)},
           {printable(job.user)},
@@ -123,7 +123,7 @@ Style style_of(const model::Job& job) {
 }
 
 // The rows of a list that fit, so that the selected one is among them.
-Jobs window(const Jobs& jobs, std::size_t rows, const std::string& selected) {
+Jobs window(const Jobs& jobs, std::size_t rows, const model::JobId& selected) {
   if (jobs.size() <= rows) return jobs;
   const auto at = std::find_if(jobs.begin(), jobs.end(), [&](const auto* each) { return each->job.id == selected; });
   const auto index = at == jobs.end() ? 0 : static_cast<std::size_t>(at - jobs.begin());
@@ -217,7 +217,7 @@ void add_log_pane(Lines& lines, const Model& model, std::size_t rows, Size size)
 
 void add_whole_log(Lines& lines, const Model& model, Size size) {
   const auto* record = model.selected_job();
-  auto title = model.selected();
+  auto title = model.selected().value();
   if (record != nullptr) title += "   " + state_text(record->job) + "   " + title_of(*record);
   lines.push_back({title, Style::bold});
   if (!model.away().empty()) lines.push_back({model.away(), Style::red});

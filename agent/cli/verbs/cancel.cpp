@@ -11,7 +11,7 @@ constexpr int kMost = 10'000;
 
 std::vector<std::string> own_live_jobs(Agent& agent) {
   std::vector<std::string> ids;
-  for (const auto& record : agent.jobs(false, true, kMost).jobs) ids.push_back(record.job.id);
+  for (const auto& record : agent.jobs(false, true, kMost).jobs) ids.push_back(record.job.id.value());
   return {ids.rbegin(), ids.rend()};  // the waiting ones first, lest they start meanwhile
 }
 

@@ -41,9 +41,9 @@ void offer_jobs(Completion& completion, const std::string& typed) {
   const auto list = agent.jobs(!live_only, ::getuid() != 0, kMost);
   const auto& named = completion.named;
   for (auto record = list.jobs.rbegin(); record != list.jobs.rend(); ++record)  // the newest first
-    if (record->job.id.starts_with(typed) && is_choice(*completion.jobs, record->job) &&
-        std::find(named.begin(), named.end(), record->job.id) == named.end())
-      completion.candidates.push_back({record->job.id, remark_on(*record)});
+    if (const auto& id = record->job.id.value(); id.starts_with(typed) && is_choice(*completion.jobs, record->job) &&
+                                                 std::find(named.begin(), named.end(), id) == named.end())
+      completion.candidates.push_back({id, remark_on(*record)});
   if (!list.jobs.empty() && typed.starts_with('@')) completion.candidates.push_back({"@last", "your latest"});
 }
 

@@ -70,7 +70,7 @@ int verb::download(const Arguments& arguments, Common& common) {
     throw Error(Code::invalid, "--attempt goes with outputs only: all attempts run the same code", "leave it away");
   Agent agent(socket_path(common));
   const auto record = agent.job(job);
-  const auto& id = record.job.id;
+  const auto& id = record.job.id.value();
   const auto overwrite = force ? Overwrite::yes : Overwrite::no;
   Downloaded downloaded;
   if (code)

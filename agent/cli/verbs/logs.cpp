@@ -36,7 +36,7 @@ class LinePrinter {
 // What is said of the job from here on is said of this one and this attempt: @last and the latest may soon be others.
 void settle_on(Agent& agent, Wanted& wanted) {
   const auto record = agent.job(wanted.job);
-  wanted.job = record.job.id;
+  wanted.job = record.job.id.value();
   auto& query = wanted.query;
   if (query.stream != LogStream::job || query.attempt) return;
   if (!record.job.attempts.empty())

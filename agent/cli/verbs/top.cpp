@@ -82,7 +82,7 @@ class Watch {
   void refresh() {
     try_to([&] {
       model_.take(ask(agent_));
-      if (const auto gone = model_.take_vanished()) model_.job_ended(*gone, state_text(agent_.job(*gone).job));
+      if (const auto gone = model_.take_vanished()) model_.job_ended(*gone, state_text(agent_.job(gone->value()).job));
     });
   }
 
@@ -95,7 +95,7 @@ class Watch {
     std::size_t taken = 0;
     try_to([&] {
       try {
-        agent_.log(job, query, [&](const model::LogFrame& frame) {
+        agent_.log(job.value(), query, [&](const model::LogFrame& frame) {
           model_.take_log(frame);
           taken += frame.text.size();
           return taken < kMostLog;
@@ -142,9 +142,9 @@ class Watch {
     }
   }
 
-  void change(const std::string& job, std::string_view verb, const std::string& body) {
+  void change(const model::JobId& job, std::string_view verb, const std::string& body) {
     try_to([&] {
-      const auto record = agent_.act(job, verb, body);
+      const auto record = agent_.act(job.value(), verb, body);
       model_.say(job + ": " + state_text(record.job));
       model_.take(ask(agent_));
     });

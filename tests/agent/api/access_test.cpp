@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "runtime/base/error.hpp"
+#include "tests/agent/model/ids.hpp"
 
 using namespace berth;
 
@@ -12,7 +13,7 @@ http::LocalPeer process_of(uid_t uid) { return {1, uid, uid}; }
 
 model::Job job_of(uid_t uid) {
   model::Job job;
-  job.id = "brave-heron-7k2m";
+  job.id = "brave-heron-7k2m"_job;
   job.uid = uid;
   job.user = "ada";
   return job;

@@ -8,6 +8,7 @@
 #include "agent/api/view.hpp"
 #include "agent/wire/job.hpp"
 #include "runtime/base/json_fields.hpp"
+#include "tests/agent/model/ids.hpp"
 
 using namespace berth;
 using api::Access;
@@ -19,7 +20,7 @@ model::Principal user(uid_t uid) { return Access(0, true, false).principal(http:
 
 model::Job job_with_secrets() {
   model::Job job;
-  job.id = "brave-heron-7k2m";
+  job.id = "brave-heron-7k2m"_job;
   job.uid = 1000;
   job.user = "ada";
   job.state = model::State::failed;
@@ -76,7 +77,7 @@ TEST_CASE("an outline has nothing of the request but name, resources and times, 
 TEST_CASE(
     "an event is shown as its job is: whole to its owner and root, or where others may read, else as the outline") {
   model::Event event;
-  event.job = "brave-heron-7k2m";
+  event.job = "brave-heron-7k2m"_job;
   event.uid = 1000;
   event.what = model::Event::What::requeued;
   event.by = "hidden";

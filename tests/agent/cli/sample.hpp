@@ -4,6 +4,7 @@
 
 #include "agent/cli/agent.hpp"
 #include "runtime/base/clock.hpp"
+#include "tests/agent/model/ids.hpp"
 
 namespace berth::cli::sample {
 
@@ -16,7 +17,7 @@ inline Digest digest(std::uint8_t fill) {
 
 inline model::Job queued() {
   model::Job job;
-  job.id = "calm-otter-2xyz";
+  job.id = "calm-otter-2xyz"_job;
   job.user = "ada";
   job.request.command = {"python3", "train.py", "--name", "two words"};
   job.request.working_directory = "/home/ada";
@@ -27,7 +28,7 @@ inline model::Job queued() {
 
 inline model::Job running() {
   auto job = queued();
-  job.id = "quick-lynx-9abc";
+  job.id = "quick-lynx-9abc"_job;
   job.request.display_name = "digits, large";
   job.state = model::State::running;
   model::Attempt attempt;
@@ -39,7 +40,7 @@ inline model::Job running() {
 // Failed once, was started again, succeeded.
 inline model::Job completed() {
   auto job = queued();
-  job.id = "brave-heron-7k2m";
+  job.id = "brave-heron-7k2m"_job;
   job.state = model::State::completed;
   job.submitted = noon() - std::chrono::hours(50);
   auto& request = job.request;
@@ -83,7 +84,7 @@ inline model::Job completed() {
 
 inline model::Job failed() {
   auto job = completed();
-  job.id = "shy-crane-4def";
+  job.id = "shy-crane-4def"_job;
   job.user = "grace";
   job.request.command = {"./bench.sh"};
   job.state = model::State::failed;

@@ -13,6 +13,7 @@
 #include "runtime/snapshot/closure.hpp"
 #include "runtime/snapshot/content.hpp"
 #include "runtime/snapshot/pack.hpp"
+#include "tests/agent/model/ids.hpp"
 #include "tests/runtime/snapshot/files_under.hpp"
 
 using namespace berth;
@@ -52,7 +53,7 @@ struct Node {
 
 model::Job job(std::optional<Digest> snapshot) {
   model::Job job;
-  job.id = "brave-heron-7k2m";
+  job.id = "brave-heron-7k2m"_job;
   job.request.snapshot = snapshot;
   return job;
 }
@@ -69,7 +70,7 @@ TEST_CASE("a job without code gets a directory and an empty log, nothing else") 
   const auto site = directories.make(job(std::nullopt), 1, me());
   CHECK(site.tree.empty());
   CHECK_FALSE(site.overlay.has_value());
-  CHECK(os::read_file(directories.directory("brave-heron-7k2m", 1) + "/log").empty());
+  CHECK(os::read_file(directories.directory("brave-heron-7k2m"_job, 1) + "/log").empty());
 }
 
 TEST_CASE("in a container a job without code has a directory of its own, from which its outputs are collected") {
@@ -85,7 +86,7 @@ TEST_CASE("in a container a job without code has a directory of its own, from wh
   const auto collected = directories.collect(ours, 1, me());
   REQUIRE(collected.outputs.has_value());
   CHECK(node.files(*collected.outputs) == Paths{"models/net.bin"});
-  directories.strip("brave-heron-7k2m", 1);
+  directories.strip("brave-heron-7k2m"_job, 1);
   CHECK_FALSE(os::exists(site.scratch));
 }
 
@@ -227,7 +228,7 @@ TEST_CASE("nobody else gets into what a launch left once it is collected from or
   directories.collect(ours, 1, me());
   REQUIRE(::stat(place.c_str(), &info) == 0);
   CHECK((info.st_mode & 07777) == 0700);
-  CHECK(directories.with_leftovers({ours.id, "never-was-1234"}, {}) == std::vector<model::JobId>{ours.id});
+  CHECK(directories.with_leftovers({ours.id, "never-was-1234"_job}, {}) == std::vector<model::JobId>{ours.id});
   directories.strip(ours.id, 1);
   CHECK(directories.with_leftovers({ours.id}, {}).empty());
 }
@@ -263,9 +264,9 @@ TEST_CASE("a collector that cannot be started, fails or takes too long is told i
 TEST_CASE("a remark is a line of the agent's log about the job") {
   Node node;
   auto directories = node.directories();
-  directories.remark("brave-heron-7k2m", "first");
-  directories.remark("brave-heron-7k2m", "second");
-  CHECK(os::read_file(directories.side_log("brave-heron-7k2m", "agent")) == "first\nsecond\n");
+  directories.remark("brave-heron-7k2m"_job, "first");
+  directories.remark("brave-heron-7k2m"_job, "second");
+  CHECK(os::read_file(directories.side_log("brave-heron-7k2m"_job, "agent")) == "first\nsecond\n");
 }
 
 TEST_CASE(
@@ -274,24 +275,24 @@ TEST_CASE(
   const auto state = node.directory.path();
   drivers::DirectoryOptions options{node.directory / "jobs"};
   options.shared = {state};
-  CHECK_FALSE(drivers::JobDirectories(options, node.store, node.checkouts).protect("job", 1, {}, "/env", me()));
+  CHECK_FALSE(drivers::JobDirectories(options, node.store, node.checkouts).protect("job"_job, 1, {}, "/env", me()));
   options.protections = {true, true, false};
   drivers::JobDirectories directories(options, node.store, node.checkouts);
   drivers::Site site;
   site.tmp = state + "/jobs/job/1/tmp";
   site.tree = state + "/jobs/job/1/tree";
-  const auto bare = directories.protect("job", 1, site, "", me());
+  const auto bare = directories.protect("job"_job, 1, site, "", me());
   REQUIRE(bare);
   CHECK(bare->read_only == Paths{state});
   CHECK(bare->writable == Paths{site.tmp, site.tree});
   CHECK_FALSE(bare->environment);
-  CHECK_FALSE(directories.has_layer("job", 1));
-  const auto layered = directories.protect("job", 1, site, "/env", me());
+  CHECK_FALSE(directories.has_layer("job"_job, 1));
+  const auto layered = directories.protect("job"_job, 1, site, "/env", me());
   REQUIRE(layered->environment);
   CHECK(layered->environment->lower == Paths{"/env"});
   CHECK(layered->environment->target == "/env");
   CHECK_FALSE(layered->environment_owned);
-  CHECK(directories.has_layer("job", 1));
+  CHECK(directories.has_layer("job"_job, 1));
   struct stat info {};
   REQUIRE(::stat((state + "/jobs/job/1/environment").c_str(), &info) == 0);
   CHECK((info.st_mode & 0777) == 0700);
@@ -305,7 +306,7 @@ TEST_CASE("another user's job has no layer where it could not write to one") {
   auto somebody = me();
   somebody.uid = 1000;
   const auto protection =
-      drivers::JobDirectories(options, node.store, node.checkouts).protect("job", 1, {}, "/env", somebody);
+      drivers::JobDirectories(options, node.store, node.checkouts).protect("job"_job, 1, {}, "/env", somebody);
   REQUIRE(protection);
   CHECK_FALSE(protection->environment);
 }

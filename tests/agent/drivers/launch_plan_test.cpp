@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "runtime/base/error.hpp"
+#include "tests/agent/model/ids.hpp"
 
 using namespace berth;
 
@@ -15,7 +16,7 @@ const os::Identity kAda{1000, 1000, {27}, "ada", "/home/ada", "/bin/bash"};
 
 model::Job job() {
   model::Job job;
-  job.id = "brave-heron-7k2m";
+  job.id = "brave-heron-7k2m"_job;
   job.request.command = {"python3", "train.py"};
   job.request.experiment = "digits";
   return job;

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "runtime/base/error.hpp"
+#include "tests/agent/model/ids.hpp"
 
 using namespace berth;
 using gpus::Ledger;
@@ -50,9 +51,9 @@ const Steady kStart{};
 }  // namespace
 
 TEST_CASE("a process belongs to the job whose control group it is in, however deep") {
-  CHECK(gpus::job_of_group("/sys/fs/cgroup/berth/calm-otter-2xyz-1", "/sys/fs/cgroup/berth") == "calm-otter-2xyz");
+  CHECK(gpus::job_of_group("/sys/fs/cgroup/berth/calm-otter-2xyz-1", "/sys/fs/cgroup/berth") == "calm-otter-2xyz"_job);
   CHECK(gpus::job_of_group("/sys/fs/cgroup/berth/calm-otter-2xyz-12/inner", "/sys/fs/cgroup/berth") ==
-        "calm-otter-2xyz");
+        "calm-otter-2xyz"_job);
   CHECK_FALSE(gpus::job_of_group("/sys/fs/cgroup/berth/shims", "/sys/fs/cgroup/berth"));
   CHECK_FALSE(gpus::job_of_group("/sys/fs/cgroup/berth", "/sys/fs/cgroup/berth"));
   CHECK_FALSE(gpus::job_of_group("/sys/fs/cgroup/berth2/a-1", "/sys/fs/cgroup/berth"));
@@ -62,7 +63,7 @@ TEST_CASE("a process belongs to the job whose control group it is in, however de
 TEST_CASE("without a group the supervisor's mark in its environment tells, if it is of this agent") {
   using namespace std::string_view_literals;
   const auto environment = "PATH=/bin\0BERTH_LAUNCH=/srv/s/jobs/calm-otter-2xyz/1\0A=b\0"sv;
-  CHECK(gpus::job_of_environment(environment, "/srv/s/jobs") == "calm-otter-2xyz");
+  CHECK(gpus::job_of_environment(environment, "/srv/s/jobs") == "calm-otter-2xyz"_job);
   CHECK_FALSE(gpus::job_of_environment(environment, "/srv/other/jobs"));
   CHECK_FALSE(gpus::job_of_environment("XBERTH_LAUNCH=/srv/s/jobs/a/1"sv, "/srv/s/jobs"));
   CHECK_FALSE(gpus::job_of_environment(""sv, "/srv/s/jobs"));
@@ -92,7 +93,7 @@ TEST_CASE("only the GPUs that the configuration names are offered, by UUID or nu
 
 TEST_CASE("a GPU on which somebody else computes is withheld, one of the job that holds it is not") {
   Ledger ledger;
-  ledger.hold("ada-1", {"GPU-0"}, kStart);
+  ledger.hold("ada-1"_job, {"GPU-0"}, kStart);
   auto look = two_cards();
   add_process(look, 0, 10, "ada-1", 3_GiB);
   add_process(look, 1, 11, "", 2_GiB);
@@ -100,12 +101,12 @@ TEST_CASE("a GPU on which somebody else computes is withheld, one of the job tha
   CHECK(withheld(ledger, 0) == "");
   CHECK(withheld(ledger, 1) == "used by pid 11 (python3 of alice, 2.0 GiB), which is no job's");
   CHECK(ledger.devices()[1].withheld.has_value());
-  CHECK(ledger.holders_of("GPU-0") == std::vector<model::JobId>{"ada-1"});
+  CHECK(ledger.holders_of("GPU-0") == std::vector<model::JobId>{"ada-1"_job});
 }
 
 TEST_CASE("a job on a GPU that it was not given makes it withheld") {
   Ledger ledger;
-  ledger.hold("ada-1", {"GPU-0"}, kStart);
+  ledger.hold("ada-1"_job, {"GPU-0"}, kStart);
   auto look = two_cards();
   add_process(look, 1, 10, "ada-1", 3_GiB);
   ledger.take(look, kStart);
@@ -114,29 +115,29 @@ TEST_CASE("a job on a GPU that it was not given makes it withheld") {
 
 TEST_CASE("memory that an ended job has left withholds its GPU until it is back") {
   Ledger ledger;
-  ledger.hold("ada-1", {"GPU-0"}, kStart);
+  ledger.hold("ada-1"_job, {"GPU-0"}, kStart);
   auto look = two_cards();
   add_process(look, 0, 10, "ada-1", 3_GiB);
   ledger.take(look, kStart);
-  CHECK_FALSE(ledger.is_memory_back("ada-1"));
-  REQUIRE(ledger.give_back("ada-1", kStart + 1s));
+  CHECK_FALSE(ledger.is_memory_back("ada-1"_job));
+  REQUIRE(ledger.give_back("ada-1"_job, kStart + 1s));
   CHECK(withheld(ledger, 0) == "memory of the job ada-1 is not back yet (3.0 GiB)");
   ledger.take(two_cards(), kStart + 2s);
-  CHECK(ledger.is_memory_back("ada-1"));
+  CHECK(ledger.is_memory_back("ada-1"_job));
   CHECK(withheld(ledger, 0) == "");
-  CHECK_FALSE(ledger.give_back("ada-1", kStart + 3s));
+  CHECK_FALSE(ledger.give_back("ada-1"_job, kStart + 3s));
 }
 
 TEST_CASE("what a job made of its GPUs is summed up until it gives them back") {
   Ledger ledger;
   ledger.take(two_cards(), kStart);
-  ledger.hold("ada-1", {"GPU-0", "GPU-1"}, kStart);
+  ledger.hold("ada-1"_job, {"GPU-0", "GPU-1"}, kStart);
   auto look = two_cards();
   add_process(look, 0, 10, "ada-1", 3_GiB);
   add_process(look, 1, 10, "ada-1", 4_GiB);
   ledger.take(look, kStart + 5s);
   ledger.take(two_cards(), kStart + 10s);
-  const auto stay = ledger.give_back("ada-1", kStart + 12s);
+  const auto stay = ledger.give_back("ada-1"_job, kStart + 12s);
   REQUIRE(stay);
   CHECK(stay->usage.gpu_time == 24s);
   CHECK(stay->usage.peak_memory == 7_GiB);
@@ -146,26 +147,26 @@ TEST_CASE("what a job made of its GPUs is summed up until it gives them back") {
 
 TEST_CASE("a fault that is not a program's is the holder's, once, and nobody else's") {
   Ledger ledger;
-  ledger.hold("ada-1", {"GPU-0"}, kStart);
-  ledger.hold("ben-1", {"GPU-1"}, kStart);
+  ledger.hold("ada-1"_job, {"GPU-0"}, kStart);
+  ledger.hold("ben-1"_job, {"GPU-1"}, kStart);
   auto look = two_cards();
   look.survey.faults = {{"GPU-1", 31}, {"GPU-0", 79}};
   look.survey.troubles = {{"GPU-0", {79, look.survey.driver}}};
   look.survey.gpus[0].withheld = "Xid 79 (the GPU has fallen off the bus)";
   const auto failures = ledger.take(look, kStart + 1s);
   REQUIRE(failures.size() == 1);
-  CHECK(failures[0].first == "ada-1");
+  CHECK(failures[0].first == "ada-1"_job);
   CHECK(failures[0].second == model::GpuError{"GPU 0", "GPU-0", 79, "Xid 79 (the GPU has fallen off the bus)"});
   CHECK(ledger.take(look, kStart + 2s).empty());
   CHECK(ledger.is_unwell("GPU-0"));
-  CHECK(ledger.give_back("ada-1", kStart + 3s)->failure->xid == 79);
-  CHECK_FALSE(ledger.give_back("ben-1", kStart + 3s)->failure);
+  CHECK(ledger.give_back("ada-1"_job, kStart + 3s)->failure->xid == 79);
+  CHECK_FALSE(ledger.give_back("ben-1"_job, kStart + 3s)->failure);
 }
 
 TEST_CASE("a fault of a GPU is that of whoever holds an instance of it, and so is its vanishing") {
   Ledger ledger;
-  ledger.hold("ada-1", {"MIG-a"}, kStart);
-  ledger.hold("ben-1", {"GPU-1"}, kStart);
+  ledger.hold("ada-1"_job, {"MIG-a"}, kStart);
+  ledger.hold("ben-1"_job, {"GPU-1"}, kStart);
   auto look = two_cards();
   look.survey.gpus[0].uuid = "MIG-a";
   look.survey.gpus[0].mig = gpu::Mig{"GPU-0", "1g.10gb"};
@@ -176,13 +177,13 @@ TEST_CASE("a fault of a GPU is that of whoever holds an instance of it, and so i
   REQUIRE(failures.size() == 2);
   CHECK(failures[0].second.gpu == "GPU 0 MIG 1g.10gb");
   CHECK(failures[0].second.xid == 48);
-  CHECK(failures[1].first == "ben-1");
+  CHECK(failures[1].first == "ben-1"_job);
   CHECK(failures[1].second == model::GpuError{"GPU 1", "GPU-1", 0, "it does not answer any more"});
 }
 
 TEST_CASE("a GPU that was held before the agent came and is not there has failed, where NVML answers") {
   Ledger ledger;
-  ledger.hold("ada-1", {"GPU-9"}, kStart);
+  ledger.hold("ada-1"_job, {"GPU-9"}, kStart);
   auto look = two_cards();
   look.survey.driver.reset();
   CHECK(ledger.take(look, kStart + 1s).empty());
@@ -205,22 +206,22 @@ TEST_CASE("an Xid that was told before the agent came is still the failure of wh
   auto look = two_cards();
   look.survey.troubles = {{"GPU-0", {79, look.survey.driver}}};
   ledger.take(look, kStart);
-  ledger.hold("ada-1", {"GPU-0"}, kStart + 1s);
+  ledger.hold("ada-1"_job, {"GPU-0"}, kStart + 1s);
   REQUIRE(ledger.take(look, kStart + 2s).size() == 1);
-  CHECK(ledger.give_back("ada-1", kStart + 3s)->failure->xid == 79);
+  CHECK(ledger.give_back("ada-1"_job, kStart + 3s)->failure->xid == 79);
 }
 
 TEST_CASE("what the operator withholds is handed out to nobody until he forgives it; who has it keeps it") {
   Ledger ledger;
   ledger.take(two_cards(), kStart);
-  ledger.hold("ada-1", {"GPU-1"}, kStart);
+  ledger.hold("ada-1"_job, {"GPU-1"}, kStart);
   ledger.drain(ledger.resolve("1"), {"root", "its fan is loud"});
   ledger.drain(ledger.resolve("GPU-0"), {"ben", ""});
   CHECK(withheld(ledger, 0) == "taken out of use by ben");
   CHECK(withheld(ledger, 1) == "taken out of use by root: its fan is loud");
   CHECK(ledger.devices()[1].withheld == withheld(ledger, 1));
   CHECK_FALSE(ledger.is_unwell("GPU-1"));
-  CHECK(ledger.holders_of("GPU-1") == std::vector<model::JobId>{"ada-1"});
+  CHECK(ledger.holders_of("GPU-1") == std::vector<model::JobId>{"ada-1"_job});
   ledger.take(two_cards(), kStart + 1s);
   CHECK_FALSE(withheld(ledger, 1).empty());
   ledger.resume(ledger.resolve("1"));

@@ -313,8 +313,8 @@ TEST_CASE(
 
 TEST_CASE("another agent takes up what runs, once, and what ended meanwhile") {
   Site site;
-  store::Sequence runs = 0;
-  store::Sequence ends = 0;
+  store::Sequence runs;
+  store::Sequence ends;
   std::pair<model::JobId, model::JobId> ids;
   site.run([&](jobs::Jobs& jobs) -> async::Task<> {
     runs = co_await site.submit(jobs);

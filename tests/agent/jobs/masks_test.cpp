@@ -5,6 +5,7 @@
 #include "runtime/async/attempt.hpp"
 #include "runtime/async/nursery.hpp"
 #include "runtime/async/run.hpp"
+#include "tests/agent/model/ids.hpp"
 
 using namespace berth;
 using namespace berth::jobs;
@@ -39,7 +40,7 @@ TEST_CASE("all readers of a job have one mask, which is made once and kept while
       co_return Masks::Values{"secret-1"};
     };
     std::vector<Masks::Kept> kept;
-    auto read = [&](uid_t reader) -> Task<> { kept.push_back(co_await masks.of(7, user(reader), open)); };
+    auto read = [&](uid_t reader) -> Task<> { kept.push_back(co_await masks.of(7_job, user(reader), open)); };
     auto all = [&](async::Nursery& nursery) -> Task<> {
       for (uid_t reader = 0; reader < 20; ++reader) nursery.spawn(read(reader));
       co_return;

@@ -4,6 +4,8 @@
 
 #include <set>
 
+#include "tests/agent/model/ids.hpp"
+
 using namespace berth;
 using namespace berth::model;
 using What = Event::What;
@@ -13,7 +15,7 @@ namespace {
 Event event_of(What what) {
   Event event;
   event.sequence = 7;
-  event.job = "brave-heron-7k2m";
+  event.job = "brave-heron-7k2m"_job;
   event.uid = 1000;
   event.user = "ada";
   event.what = what;

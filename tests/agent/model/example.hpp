@@ -3,6 +3,7 @@
 // A request with every field set, and a job made of it.
 
 #include "agent/model/job.hpp"
+#include "tests/agent/model/ids.hpp"
 
 namespace berth::model {
 
@@ -47,8 +48,8 @@ inline JobRequest full_request() {
 
 inline Job full_job() {
   Job job;
-  job.id = "brave-heron-7k2m";
-  job.sequence = 17;
+  job.id = "brave-heron-7k2m"_job;
+  job.sequence = 17_job;
   job.uid = 1000;
   job.user = "ann";
   job.request = full_request();

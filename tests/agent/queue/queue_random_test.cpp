@@ -8,6 +8,8 @@
 
 #include "tests/agent/queue/naive_queue.hpp"
 
+#include "tests/agent/model/ids.hpp"
+
 using namespace berth;
 using namespace berth::queue;
 using namespace std::chrono_literals;
@@ -57,7 +59,7 @@ class History {
   }
 
   Entry any_entry() {
-    Entry entry{.sequence = ++last_};
+    Entry entry{.sequence = Sequence(++last_)};
     entry.resources = {static_cast<std::uint32_t>(any(0, 4)) * 1000, ByteSize(static_cast<std::uint64_t>(any(0, 4))),
                        static_cast<std::uint16_t>(std::max(0, any(0, 6) - 3)),
                        static_cast<std::uint16_t>(rarely() ? 2 : 1)};
@@ -194,7 +196,7 @@ class History {
   Queue queue_;
   NaiveQueue naive_;
   Steady now_ = Steady{} + 1000h;
-  Sequence last_ = 0;
+  std::int64_t last_ = 0;
   bool drained_ = false;
 };
 
@@ -223,18 +225,18 @@ TEST_CASE("a firm head is never starved by an endless stream of small jobs") {
   std::mt19937_64 random(5);
   Steady now = Steady{} + 1000h;
   std::vector<Sequence> running;
-  queue.add(ready(1, 1));
+  queue.add(ready(1_job, 1));
   queue.start(*queue.next(now), now);
-  running.push_back(1);
-  queue.add(ready(2, 4));  // needs the whole node
+  running.push_back(1_job);
+  queue.add(ready(2_job, 4));  // needs the whole node
   bool started = false;
-  for (Sequence i = 3; i < 1000 && !started; ++i) {
+  for (int i = 3; i < 1000 && !started; ++i) {
     now += 1s;
-    queue.add(ready(i, 1));
+    queue.add(ready(Sequence(i), 1));
     while (const auto chosen = queue.next(now)) {
       queue.start(*chosen, now);
       running.push_back(*chosen);
-      started = started || *chosen == 2;
+      started = started || *chosen == 2_job;
     }
     if (running.empty()) continue;
     const auto index = static_cast<std::ptrdiff_t>(random() % running.size());

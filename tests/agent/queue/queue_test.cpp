@@ -6,6 +6,8 @@
 
 #include <string>
 
+#include "tests/agent/model/ids.hpp"
+
 using namespace berth;
 using namespace berth::queue;
 using namespace std::chrono_literals;
@@ -46,178 +48,178 @@ using Started = std::vector<Sequence>;
 TEST_CASE("jobs start in the order of submission, as many as fit") {
   Queue queue(cpus(2, 2));
   CHECK_FALSE(queue.next(kStart));
-  for (Sequence i = 1; i <= 4; ++i) queue.add(job(i));
-  CHECK(start_all(queue) == Started{1, 2});
+  for (int i = 1; i <= 4; ++i) queue.add(job(Sequence(i)));
+  CHECK(start_all(queue) == Started{1_job, 2_job});
   CHECK(queue.used() == cpus(2, 2));
-  CHECK(queue.finish(1));
-  CHECK_FALSE(queue.finish(1));
-  CHECK(start_all(queue) == Started{3});
+  CHECK(queue.finish(1_job));
+  CHECK_FALSE(queue.finish(1_job));
+  CHECK(start_all(queue) == Started{3_job});
   CHECK(queue.waiting() == 1);
   CHECK(queue.running() == 2);
 }
 
 TEST_CASE("a higher priority goes first, and may be changed while a job waits") {
   Queue queue(cpus(1));
-  queue.add(job(1));
-  queue.add(job(2, cpus(1), 5));
-  queue.add(job(3));
-  queue.set_priority(3, 10);
-  CHECK(queue.next(kStart) == 3);
-  queue.set_priority(3, -1);
-  CHECK(queue.next(kStart) == 2);
+  queue.add(job(1_job));
+  queue.add(job(2_job, cpus(1), 5));
+  queue.add(job(3_job));
+  queue.set_priority(3_job, 10);
+  CHECK(queue.next(kStart) == 3_job);
+  queue.set_priority(3_job, -1);
+  CHECK(queue.next(kStart) == 2_job);
 }
 
 TEST_CASE("jobs that are held or not ready are passed over and keep their place") {
   Queue queue(cpus(1));
-  queue.add(job(1));
-  queue.add(job(2));
-  queue.set_held(1, true);
-  CHECK(queue.next(kStart) == 2);
-  queue.set_ready(2, false);
+  queue.add(job(1_job));
+  queue.add(job(2_job));
+  queue.set_held(1_job, true);
+  CHECK(queue.next(kStart) == 2_job);
+  queue.set_ready(2_job, false);
   CHECK_FALSE(queue.next(kStart));
-  queue.set_held(1, false);
-  CHECK(queue.next(kStart) == 1);
-  CHECK(queue.remove(1));
-  CHECK_FALSE(queue.remove(1));
-  queue.set_ready(2, true);
-  CHECK(queue.next(kStart) == 2);
+  queue.set_held(1_job, false);
+  CHECK(queue.next(kStart) == 1_job);
+  CHECK(queue.remove(1_job));
+  CHECK_FALSE(queue.remove(1_job));
+  queue.set_ready(2_job, true);
+  CHECK(queue.next(kStart) == 2_job);
 }
 
 TEST_CASE("a drained node starts nothing") {
   Queue queue(cpus(1));
-  queue.add(job(1));
+  queue.add(job(1_job));
   queue.set_drained(true);
   CHECK_FALSE(queue.next(kStart));
   queue.set_drained(false);
-  CHECK(queue.next(kStart) == 1);
+  CHECK(queue.next(kStart) == 1_job);
 }
 
 TEST_CASE("a job that asks for more than the node has blocks nobody") {
   Queue queue(cpus(2, 8), 0ms);
-  queue.add(job(1));
-  queue.start(1, kStart);
-  queue.add(job(2, cpus(3)));
-  queue.add(job(3));
-  CHECK(queue.next(kStart) == 3);
-  CHECK(queue.next(kStart + 1h) == 3);
+  queue.add(job(1_job));
+  queue.start(1_job, kStart);
+  queue.add(job(2_job, cpus(3)));
+  queue.add(job(3_job));
+  CHECK(queue.next(kStart) == 3_job);
+  CHECK(queue.next(kStart + 1h) == 3_job);
 }
 
 TEST_CASE("small jobs pass a large one until its patience is over") {
   Queue queue(cpus(2, 8), 5min);
-  for (Sequence i = 1; i <= 2; ++i) queue.add(job(i));
+  for (int i = 1; i <= 2; ++i) queue.add(job(Sequence(i)));
   start_all(queue);
-  queue.add(job(3, cpus(2)));
-  queue.add(job(4));
-  queue.add(job(5));
+  queue.add(job(3_job, cpus(2)));
+  queue.add(job(4_job));
+  queue.add(job(5_job));
   CHECK_FALSE(queue.next(kStart));
-  queue.finish(1);
-  CHECK(queue.next(kStart + 5min) == 4);
+  queue.finish(1_job);
+  CHECK(queue.next(kStart + 5min) == 4_job);
   CHECK_FALSE(queue.next(kStart + 5min + 1ms));
-  queue.finish(2);
-  CHECK(start_all(queue, kStart + 6min) == Started{3});
+  queue.finish(2_job);
+  CHECK(start_all(queue, kStart + 6min) == Started{3_job});
 }
 
 TEST_CASE("patience counts from when the head was first blocked, also if another was the head in between") {
   Queue queue(cpus(2, 8), 5min);
-  queue.add(job(1));
+  queue.add(job(1_job));
   start_all(queue);
-  queue.add(job(2, cpus(2)));
+  queue.add(job(2_job, cpus(2)));
   CHECK_FALSE(queue.next(kStart));
-  queue.add(job(3, cpus(2), 1));
+  queue.add(job(3_job, cpus(2), 1));
   CHECK_FALSE(queue.next(kStart + 3min));
-  queue.remove(3);
-  queue.add(job(4));
-  CHECK(queue.next(kStart + 4min) == 4);
+  queue.remove(3_job);
+  queue.add(job(4_job));
+  CHECK(queue.next(kStart + 4min) == 4_job);
   CHECK_FALSE(queue.next(kStart + 6min));
 }
 
 TEST_CASE("holding the head gives its reservation up") {
   Queue queue(cpus(2, 8), 1min);
-  queue.add(job(1));
+  queue.add(job(1_job));
   start_all(queue);
-  queue.add(job(2, cpus(2)));
-  queue.add(job(3));
+  queue.add(job(2_job, cpus(2)));
+  queue.add(job(3_job));
   queue.next(kStart);
   CHECK_FALSE(queue.next(kStart + 2min));
-  queue.set_held(2, true);
-  CHECK(queue.next(kStart + 2min) == 3);
-  queue.set_held(2, false);
-  CHECK(queue.next(kStart + 2min) == 3);
+  queue.set_held(2_job, true);
+  CHECK(queue.next(kStart + 2min) == 3_job);
+  queue.set_held(2_job, false);
+  CHECK(queue.next(kStart + 2min) == 3_job);
 }
 
 TEST_CASE("a job that ends before the head can start passes a firm reservation") {
   Queue queue(cpus(2, 8), 0ms);
-  queue.add(limited(1, 60min));
+  queue.add(limited(1_job, 60min));
   start_all(queue);
-  queue.add(job(2, cpus(2)));
-  queue.add(job(3));
-  queue.add(limited(4, 50min));
-  queue.add(limited(5, 30min));
+  queue.add(job(2_job, cpus(2)));
+  queue.add(job(3_job));
+  queue.add(limited(4_job, 50min));
+  queue.add(limited(5_job, 30min));
   queue.next(kStart);
-  CHECK(queue.next(kStart + 10min) == 4);
-  CHECK(queue.next(kStart + 11min) == 5);
+  CHECK(queue.next(kStart + 10min) == 4_job);
+  CHECK(queue.next(kStart + 11min) == 5_job);
   CHECK_FALSE(queue.next(kStart + 31min));
   CHECK_FALSE(queue.next(kStart + 2h));  // job 1 is late: the head may start any moment
 }
 
 TEST_CASE("when the head can start is unknown while a job without limit holds what it needs") {
   Queue queue(cpus(3, 8), 0ms);
-  queue.add(limited(1, 60min));
-  queue.add(job(2));
+  queue.add(limited(1_job, 60min));
+  queue.add(job(2_job));
   start_all(queue);
-  queue.add(job(3, cpus(3)));
-  queue.add(limited(4, 1min));
+  queue.add(job(3_job, cpus(3)));
+  queue.add(limited(4_job, 1min));
   queue.next(kStart);
   CHECK_FALSE(queue.next(kStart + 1s));
-  queue.finish(2);
-  CHECK(queue.next(kStart + 1s) == 4);
+  queue.finish(2_job);
+  CHECK(queue.next(kStart + 1s) == 4_job);
 }
 
 TEST_CASE("a job that needs nothing the head is short of passes a firm reservation") {
   const Resources node{4000, 8_GiB, 1, 8};
   Queue queue(node, 0ms);
   queue.set_devices({{"GPU-a", "", 80_GiB, std::nullopt}});
-  queue.add(job(1, {1000, ByteSize(0), 1, 1}));
+  queue.add(job(1_job, {1000, ByteSize(0), 1, 1}));
   start_all(queue);
-  queue.add(job(2, {1000, 4_GiB, 1, 1}));        // waits for the GPU
-  queue.add(job(3, {3000, ByteSize(0), 0, 1}));  // would leave it no CPU
-  queue.add(job(4, {0, 6_GiB, 0, 1}));           // would leave it too little memory
-  queue.add(job(5, {2000, 4_GiB, 0, 1}));
+  queue.add(job(2_job, {1000, 4_GiB, 1, 1}));        // waits for the GPU
+  queue.add(job(3_job, {3000, ByteSize(0), 0, 1}));  // would leave it no CPU
+  queue.add(job(4_job, {0, 6_GiB, 0, 1}));           // would leave it too little memory
+  queue.add(job(5_job, {2000, 4_GiB, 0, 1}));
   queue.next(kStart);
-  CHECK(start_all(queue, kStart + 1s) == Started{5});
-  queue.finish(1);
-  CHECK(start_all(queue, kStart + 2s) == Started{2});
+  CHECK(start_all(queue, kStart + 1s) == Started{5_job});
+  queue.finish(1_job);
+  CHECK(start_all(queue, kStart + 2s) == Started{2_job});
 }
 
 TEST_CASE("after a restart running jobs are taken over even where they do not fit any more") {
   Queue queue(cpus(1));
-  for (Sequence i = 1; i <= 2; ++i) {
+  for (const auto i : {1_job, 2_job}) {
     queue.add(job(i, cpus(2)));
     queue.start(i, kStart);
   }
-  queue.add(job(3));
+  queue.add(job(3_job));
   CHECK_FALSE(queue.next(kStart));
-  queue.finish(1);
+  queue.finish(1_job);
   CHECK_FALSE(queue.next(kStart));
-  queue.finish(2);
-  CHECK(queue.next(kStart) == 3);
+  queue.finish(2_job);
+  CHECK(queue.next(kStart) == 3_job);
 }
 
 TEST_CASE("a hundred thousand waiting jobs are small, and do not slow a step") {
-  constexpr Sequence kJobs = 100'000;
+  constexpr int kJobs = 100'000;
   Queue queue(cpus(1), 5min);
-  queue.add(job(1));
+  queue.add(job(1_job));
   start_all(queue);
   const auto before = ::mallinfo2().uordblks;
-  for (Sequence i = 2; i <= kJobs + 1; ++i) queue.add(limited(i, std::chrono::seconds(i % 10 + 1)));
+  for (int i = 2; i <= kJobs + 1; ++i) queue.add(limited(Sequence(i), std::chrono::seconds(i % 10 + 1)));
   const auto bytes = (::mallinfo2().uordblks - before) / kJobs;
   const auto begin = std::chrono::steady_clock::now();
-  for (Sequence i = 1; i <= 1000; ++i) {
-    REQUIRE(queue.finish(i));
-    REQUIRE(queue.next(kStart) == i + 1);
-    queue.start(i + 1, kStart);
+  for (int i = 1; i <= 1000; ++i) {
+    REQUIRE(queue.finish(Sequence(i)));
+    REQUIRE(queue.next(kStart) == Sequence(i + 1));
+    queue.start(Sequence(i + 1), kStart);
     REQUIRE_FALSE(queue.next(kStart));
-    REQUIRE(queue.why(i + kJobs / 2, kStart).ahead == kJobs / 2 - 2);
+    REQUIRE(queue.why(Sequence(i + kJobs / 2), kStart).ahead == kJobs / 2 - 2);
   }
   const auto step = (std::chrono::steady_clock::now() - begin) / 1000;
   MESSAGE(bytes << " bytes a waiting job, " << step / 1ns << " ns a step");
@@ -227,18 +229,18 @@ TEST_CASE("a hundred thousand waiting jobs are small, and do not slow a step") {
 
 TEST_CASE("the waiting jobs are listed in their order, held ones last, as many as asked for") {
   Queue queue(cpus(1));
-  for (Sequence i = 1; i <= 5; ++i) queue.add(job(i));
-  queue.set_priority(4, 10);
-  queue.set_held(1, true);
-  queue.set_held(5, true);
-  queue.set_priority(5, 3);
-  queue.set_ready(2, false);
-  CHECK(queue.first_waiting(10) == Started{4, 2, 3, 5, 1});
-  CHECK(queue.first_waiting(4) == Started{4, 2, 3, 5});
-  CHECK(queue.first_waiting(2) == Started{4, 2});
+  for (int i = 1; i <= 5; ++i) queue.add(job(Sequence(i)));
+  queue.set_priority(4_job, 10);
+  queue.set_held(1_job, true);
+  queue.set_held(5_job, true);
+  queue.set_priority(5_job, 3);
+  queue.set_ready(2_job, false);
+  CHECK(queue.first_waiting(10) == Started{4_job, 2_job, 3_job, 5_job, 1_job});
+  CHECK(queue.first_waiting(4) == Started{4_job, 2_job, 3_job, 5_job});
+  CHECK(queue.first_waiting(2) == Started{4_job, 2_job});
   CHECK(queue.first_waiting(0).empty());
-  queue.start(4, kStart);
-  CHECK(queue.first_waiting(10) == Started{2, 3, 5, 1});
+  queue.start(4_job, kStart);
+  CHECK(queue.first_waiting(10) == Started{2_job, 3_job, 5_job, 1_job});
 }
 
 TEST_CASE("what has come to be more than the node has is passed over and says so, until the node has as much again") {

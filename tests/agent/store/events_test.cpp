@@ -4,6 +4,8 @@
 
 #include "tests/agent/store/fixture.hpp"
 
+#include "tests/agent/model/ids.hpp"
+
 using namespace berth;
 using namespace berth::store;
 using model::Event;
@@ -54,7 +56,7 @@ model::Attempt attempt(int number, model::Ending ending) {
 }  // namespace
 
 TEST_CASE_FIXTURE(EventFixture, "each step of a job's life has its event, and there is no other kind of event") {
-  Sequence job = 0;
+  Sequence job;
   auto event = of([&] { job = add(new_job(1)).sequence; });
   CHECK(event.what == What::submitted);
   CHECK(event.state == State::preparing);
@@ -141,7 +143,7 @@ TEST_CASE_FIXTURE(EventFixture, "what is on record already is not told again, an
   finalized(db, kAnn, final);
   no_event([&] { finalized(db, kAnn, final); });
   no_event([&] { CHECK(code_of([&] { set_held(db, kAnn, job, true); }) == Code::conflict); });
-  no_event([&] { remove_logs(db, {99}, {at(3), "why"}); });
+  no_event([&] { remove_logs(db, {99_job}, {at(3), "why"}); });
 }
 
 TEST_CASE_FIXTURE(EventFixture, "an event is undone with its change, and its number is given to the next") {

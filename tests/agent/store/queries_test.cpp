@@ -1,5 +1,7 @@
 #include "tests/agent/store/fixture.hpp"
 
+#include "tests/agent/model/ids.hpp"
+
 using namespace berth;
 using namespace berth::store;
 using model::State;
@@ -13,8 +15,8 @@ using Sequences = std::vector<Sequence>;
 TEST_CASE_FIXTURE(Fixture, "a job is found by its name, by the beginning of it, or as the last one") {
   const auto first = add(new_job(1));
   const auto second = add(new_job(2, 1001));
-  CHECK(resolve(db, first.id, 0) == first);
-  CHECK(resolve(db, first.id.substr(0, first.id.size() - 2), 0) == first);
+  CHECK(resolve(db, first.id.value(), 0) == first);
+  CHECK(resolve(db, first.id.value().substr(0, first.id.value().size() - 2), 0) == first);
   CHECK(resolve(db, "@last", 1000) == first);
   CHECK(resolve(db, "@last", 1001) == second);
   CHECK(code_of([&] { resolve(db, "@last", 7); }) == Code::not_found);
@@ -22,7 +24,7 @@ TEST_CASE_FIXTURE(Fixture, "a job is found by its name, by the beginning of it, 
   CHECK(code_of([&] { resolve(db, "", 1000); }) == Code::invalid);
   CHECK(code_of([&] { resolve(db, "a%_'\"", 1000); }) == Code::invalid);
   CHECK(id_of(db, second.sequence) == second.id);
-  CHECK_FALSE(id_of(db, 77));
+  CHECK_FALSE(id_of(db, 77_job));
 }
 
 TEST_CASE_FIXTURE(Fixture, "the beginning of several names is ambiguous, and they are told") {
@@ -41,7 +43,7 @@ TEST_CASE_FIXTURE(Fixture, "the beginning of several names is ambiguous, and the
           "'brave-h' is ambiguous: brave-heron-2222, brave-heron-2223, brave-heron-2224, brave-heron-2225, "
           "brave-heron-2226 and more");
   }
-  CHECK(resolve(db, "brave-heron-2223", 1000).id == "brave-heron-2223");
+  CHECK(resolve(db, "brave-heron-2223", 1000).id == "brave-heron-2223"_job);
 }
 
 TEST_CASE_FIXTURE(Fixture, "lists are newest first, filtered, and go on from page to page") {
@@ -52,14 +54,14 @@ TEST_CASE_FIXTURE(Fixture, "lists are newest first, filtered, and go on from pag
   auto other = new_job(5);
   other.request.experiment = "mnist";
   add(other);
-  CHECK(list(db, {}) == Sequences{5, 4, 3, 2, 1});
-  CHECK(list(db, {.limit = 2}) == Sequences{5, 4});
-  CHECK(list(db, {.limit = 2, .before = 4}) == Sequences{3, 2});
-  CHECK(list(db, {.states = {State::preparing}}) == Sequences{5, 2, 1});
-  CHECK(list(db, {.states = {State::running, State::completed}}) == Sequences{4, 3});
-  CHECK(list(db, {.states = {State::preparing}, .uid = 1000, .limit = 1, .before = 5}) == Sequences{1});
-  CHECK(list(db, {.uid = 1001}) == Sequences{2});
-  CHECK(list(db, {.experiment = "mnist"}) == Sequences{5});
+  CHECK(list(db, {}) == Sequences{5_job, 4_job, 3_job, 2_job, 1_job});
+  CHECK(list(db, {.limit = 2}) == Sequences{5_job, 4_job});
+  CHECK(list(db, {.limit = 2, .before = 4_job}) == Sequences{3_job, 2_job});
+  CHECK(list(db, {.states = {State::preparing}}) == Sequences{5_job, 2_job, 1_job});
+  CHECK(list(db, {.states = {State::running, State::completed}}) == Sequences{4_job, 3_job});
+  CHECK(list(db, {.states = {State::preparing}, .uid = 1000, .limit = 1, .before = 5_job}) == Sequences{1_job});
+  CHECK(list(db, {.uid = 1001}) == Sequences{2_job});
+  CHECK(list(db, {.experiment = "mnist"}) == Sequences{5_job});
   CHECK(list(db, {.states = {State::canceled}}).empty());
 }
 
@@ -74,7 +76,7 @@ TEST_CASE_FIXTURE(Fixture,
   const auto first = add(wanted);
   const auto second = add_running(2);
   db.run("DELETE FROM request");
-  const auto rows = listed(db, {second, 77, first.sequence});
+  const auto rows = listed(db, {second, 77_job, first.sequence});
   REQUIRE(rows.size() == 2);
   CHECK(rows[0].job.sequence == second);
   CHECK(rows[0].job.attempts.size() == 1);
@@ -89,7 +91,7 @@ TEST_CASE_FIXTURE(Fixture,
   CHECK(job.submitted == first.submitted);
   CHECK(rows[1].request_bytes > 100'000);
   CHECK(request_bytes(db, first.sequence) == rows[1].request_bytes);
-  CHECK(look_up(db, first.id, 0).request.display_name == "digits");
+  CHECK(look_up(db, first.id.value(), 0).request.display_name == "digits");
   CHECK(look_up(db, "@last", 1000).attempts.size() == 1);
   CHECK(title.starts_with(R"(python train.py 'it'\''s' xxx)"));
   CHECK(title.ends_with("x…"));
@@ -108,8 +110,8 @@ TEST_CASE_FIXTURE(Fixture, "live jobs come with what recovery needs, in order") 
   const auto running = add_running(3);
   const auto jobs = live(db);
   REQUIRE(jobs.size() == 2);
-  CHECK(jobs[0].sequence == 1);
-  CHECK(jobs[0].id == get(1).id);
+  CHECK(jobs[0].sequence == 1_job);
+  CHECK(jobs[0].id == get(1_job).id);
   CHECK(jobs[0].uid == 1000);
   CHECK(jobs[0].state == State::preparing);
   CHECK(jobs[0].priority == 4);

@@ -1,5 +1,7 @@
 #include "tests/agent/store/fixture.hpp"
 
+#include "tests/agent/model/ids.hpp"
+
 using namespace berth;
 using namespace berth::store;
 
@@ -15,7 +17,7 @@ struct Ended : Fixture {
     finalized(db, kAnn, {sequence, model::State::completed, model::Exited{0}, at(seconds), attempt});
     return sequence;
   }
-  std::string id(Sequence sequence) { return get(sequence).id; }
+  model::JobId id(Sequence sequence) { return get(sequence).id; }
 };
 
 }  // namespace
@@ -37,7 +39,7 @@ TEST_CASE_FIXTURE(Ended,
                   "a removed log is told, its files are doomed up to the last launch, and a new run has a new one") {
   const auto over = with_outputs(1, 8);
   const auto runs = add_running(2);
-  CHECK(remove_logs(db, {over, runs, 99}, kRemoval) == std::vector{over});
+  CHECK(remove_logs(db, {over, runs, 99_job}, kRemoval) == std::vector{over});
   CHECK(get(over).log_removed == kRemoval);
   CHECK_FALSE(get(over).outputs_removed);
   CHECK_FALSE(remains(db)[0].has_log);
@@ -89,7 +91,7 @@ TEST_CASE_FIXTURE(Ended, "a forgotten job dooms its directory and its old code, 
   CHECK_FALSE(doomed(db)[0].launch);
   CHECK(forgotten(db)->ended == at(60));
   try {
-    resolve(db, name, 1000);
+    resolve(db, name.value(), 1000);
     FAIL("it was found");
   } catch (const Error& error) {
     CHECK(error.code() == Code::not_found);

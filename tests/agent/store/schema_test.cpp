@@ -15,7 +15,7 @@ namespace {
 Sequence resolve_sequence(db::Connection& db) {
   auto row = db.query("SELECT max(sequence) FROM job");
   REQUIRE(row.step());
-  return row.integer(0);
+  return Sequence(row.integer(0));
 }
 
 }  // namespace

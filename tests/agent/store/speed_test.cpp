@@ -40,7 +40,7 @@ TEST_CASE_FIXTURE(Fixture, "ten thousand submissions in one durable batch, and r
   const auto listing = seconds([&] { found = listed(reader, list(reader, {.limit = kJobs})).size(); });
   CHECK(found == kJobs);
   const auto lookup = seconds([&] {
-    for (Sequence i = 1; i <= 1000; ++i) CHECK(find(reader, i));
+    for (int i = 1; i <= 1000; ++i) CHECK(find(reader, Sequence(i)));
   });
   const auto rate = kJobs / writing;
   const auto bytes = os::read_file(path).size() / kJobs;

@@ -5,6 +5,7 @@
 #include "runtime/async/attempt.hpp"
 #include "runtime/async/nursery.hpp"
 #include "runtime/async/run.hpp"
+#include "tests/agent/model/ids.hpp"
 #include "tests/agent/store/fixture.hpp"
 
 using namespace berth;
@@ -100,7 +101,7 @@ TEST_CASE_FIXTURE(OpenStore, "a job's life through the loop, and what a reader s
 TEST_CASE_FIXTURE(OpenStore, "a refused transition is an error of its task, and the store goes on") {
   auto body = [](Store& store) -> Task<> {
     Prepared made;
-    const auto refused = co_await async::attempt(store.prepared(99, std::move(made)));
+    const auto refused = co_await async::attempt(store.prepared(99_job, std::move(made)));
     REQUIRE_FALSE(refused.has_value());
     CHECK(refused.error().code() == Code::not_found);
     std::vector<NewJob> jobs{new_job(1)};

@@ -1,5 +1,7 @@
 #include "tests/agent/store/fixture.hpp"
 
+#include "tests/agent/model/ids.hpp"
+
 using namespace berth;
 using namespace berth::store;
 using model::State;
@@ -19,8 +21,8 @@ TEST_CASE_FIXTURE(Fixture, "a job is remembered with all that was asked for") {
   REQUIRE(result.size() == 1);
   CHECK_FALSE(result[0].existed);
   const auto& job = result[0].job;
-  CHECK(model::is_job_id(job.id));
-  CHECK(job.sequence == 1);
+  CHECK(model::is_job_id(job.id.value()));
+  CHECK(job.sequence == 1_job);
   CHECK(job.uid == 1000);
   CHECK(job.user == "ann");
   CHECK(job.state == State::preparing);
@@ -91,7 +93,7 @@ TEST_CASE_FIXTURE(Fixture, "a name that is taken is not given again, and neither
   cancel_requested(db, kAnn, second.sequence);
   finalized(db, kAnn, {second.sequence, State::canceled, model::Canceled{"ann"}, at(1), std::nullopt});
   forget(db, {second.sequence}, at(0), at(0));
-  CHECK(submit(db, {new_job(3)}, at(0), random)[0].job.sequence == second.sequence + 1);
+  CHECK(submit(db, {new_job(3)}, at(0), random)[0].job.sequence.value() == second.sequence.value() + 1);
   const Random always = [] { return std::uint64_t{5}; };
   CHECK(code_of([&] { submit(db, {new_job(4)}, at(0), always); }) == Code::internal);
 }
@@ -124,7 +126,7 @@ TEST_CASE_FIXTURE(Fixture, "requests of an earlier version are handed out and re
   const auto first = add(new_job(1)).sequence;
   const auto second = add(new_job(2)).sequence;
   CHECK_FALSE(secrets_apart(db));
-  const auto requests = requests_after(db, 0, 1);
+  const auto requests = requests_after(db, {}, 1);
   REQUIRE(requests.size() == 1);
   CHECK(requests[0].sequence == first);
   auto rest = requests_after(db, first, 10);

@@ -1,5 +1,7 @@
 #include "tests/agent/store/fixture.hpp"
 
+#include "tests/agent/model/ids.hpp"
+
 using namespace berth;
 using namespace berth::store;
 using model::Attempt;
@@ -178,7 +180,7 @@ TEST_CASE_FIXTURE(Fixture, "what a job's life does not allow is refused and chan
   CHECK(code_of([&] { set_priority(db, kAnn, over, 1); }) == Code::conflict);
   CHECK(code_of([&] { set_held(db, kAnn, over, true); }) == Code::conflict);
   CHECK(forget(db, {waiting}, at(0), at(0)).empty());
-  CHECK(code_of([&] { prepared(db, kAnn, 99, {}); }) == Code::not_found);
+  CHECK(code_of([&] { prepared(db, kAnn, 99_job, {}); }) == Code::not_found);
   const auto running = add_running(3);
   CHECK(code_of([&] { ended(db, kAnn, running, attempt_that_exited(2, 0)); }) == Code::conflict);
   CHECK(code_of([&] { set_held(db, kAnn, running, true); }) == Code::conflict);

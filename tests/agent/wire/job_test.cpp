@@ -10,6 +10,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/json_fields.hpp"
 #include "tests/agent/model/example.hpp"
+#include "tests/agent/model/ids.hpp"
 
 using namespace berth;
 using namespace berth::model;
@@ -216,7 +217,7 @@ TEST_CASE("what a lock is of is found out once, and kept with the job") {
 
 TEST_CASE("what does not apply to an event is null in its JSON") {
   model::Event event;
-  event.job = "brave-heron-7k2m";
+  event.job = "brave-heron-7k2m"_job;
   const auto submitted = json_of(told(event));
   for (const auto* key : {"by", "priority", "ending", "why"}) CHECK(submitted.at(key).is_null());
   CHECK(submitted.at("words") == "submitted");

@@ -4,6 +4,7 @@
 
 #include "tests/agent/cli/frames.hpp"
 #include "tests/agent/cli/top/sample.hpp"
+#include "tests/agent/model/ids.hpp"
 
 using namespace berth;
 using namespace berth::cli::top;
@@ -13,8 +14,8 @@ using Mode = Model::Mode;
 
 namespace {
 
-const std::string kRunning = "quick-lynx-9abc";
-const std::string kWaiting = "calm-otter-2xyz";
+const auto kRunning = "quick-lynx-9abc"_job;
+const auto kWaiting = "calm-otter-2xyz"_job;
 
 Key letter(char character) { return {Kind::character, character}; }
 
@@ -39,7 +40,7 @@ TEST_CASE("CPU is the difference of two readings") {
   REQUIRE(model.cpu_percent(kRunning));
   CHECK(*model.cpu_percent(kRunning) == doctest::Approx(150));
   CHECK(*model.machine_percent() == doctest::Approx(37.5));
-  CHECK(!model.cpu_percent("nobody"));
+  CHECK(!model.cpu_percent("nobody"_job));
   model.take(sample::Node{.seconds = 3, .cpu_seconds = 1}.reading());  // the counter began anew
   CHECK(!model.cpu_percent(kRunning));
   model.take(sample::Node{.seconds = 3, .cpu_seconds = 2}.reading());  // no time has passed

@@ -14,7 +14,7 @@ namespace berth::cli::top::sample {
 using nlohmann::json;
 
 inline json waiting(model::Job job, const std::string& id, const std::string& why) {
-  job.id = id;
+  job.id = model::JobId(id);
   return json_of(wire::JobRecord{std::move(job), why});
 }
 

@@ -6,6 +6,7 @@
 
 #include "tests/agent/cli/frames.hpp"
 #include "tests/agent/cli/top/sample.hpp"
+#include "tests/agent/model/ids.hpp"
 
 using namespace berth;
 using namespace berth::cli;
@@ -96,7 +97,7 @@ TEST_CASE("the selected job is on the screen however long the queue is") {
   const auto is_selected = [&] {
     const auto lines = view_of(model, {80, 24});
     return std::count_if(lines.begin(), lines.end(), [&](const Line& line) {
-             return line.selected && line.text.starts_with(model.selected());
+             return line.selected && line.text.starts_with(model.selected().value());
            }) == 1;
   };
   CHECK(is_selected());
@@ -105,7 +106,7 @@ TEST_CASE("the selected job is on the screen however long the queue is") {
     CHECK(is_selected());
   }
   model.press({Key::Kind::end});
-  CHECK(model.selected() == "job-249");
+  CHECK(model.selected() == "job-249"_job);
   CHECK(is_selected());
   CHECK(shows(model, "quick-lynx-9abc"));  // what runs stays
 }
@@ -133,7 +134,7 @@ TEST_CASE("questions, messages, help and an idle node have their words") {
   model.press({Key::Kind::character, 'c'});
   CHECK(shows(model, "cancel quick-lynx-9abc? [y/n]"));
   model.press({Key::Kind::character, 'n'});
-  model.job_ended("a-job", "Failed: exited with code 3");
+  model.job_ended("a-job"_job, "Failed: exited with code 3");
   CHECK(shows(model, "a-job: Failed: exited with code 3"));
   model.press({Key::Kind::character, '?'});
   CHECK(shows(model, "after a question"));
