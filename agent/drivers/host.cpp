@@ -33,7 +33,8 @@ class HostDriver final : public Driver {
       auto renew = [&] { options_.renew_cgroup_base(); };
       co_await async::offload(pool_, renew);
     }
-    co_return launcher_.launch(directories_.directory(launch.job, launch.number), plan, shim::Handover::memory, seal_key);
+    co_return launcher_.launch(directories_.directory(launch.job, launch.number), plan, shim::Handover::memory,
+                               seal_key);
   }
 
   std::string group_of(const model::JobId& job, int launch) const override {

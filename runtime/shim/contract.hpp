@@ -9,7 +9,8 @@
 //                it has read it, before anything is started.
 //   claim        a lock file; who holds its flock supervises the launch. The shim holds it for its whole
 //                life. When it holds the text "revoked", a shim that comes late must leave.
-//   started.json by the shim, immediately before exec (Started): a second name of `claim`, where the file system has such
+//   started.json by the shim, immediately before exec (Started): a second name of `claim`, where the file system has
+//                such
 //   stop.json    by the agent, renamed into place, to stop the job (Stop); a later one replaces an earlier one
 //   stop-reason  by the shim, for the job, before it is asked to stop: the reason on the first line, the grace in
 //                seconds on the second. Its path is in the job's environment as BERTH_STOP_REASON.

@@ -319,8 +319,8 @@ class Supervisor {
   void record(const std::string& started) const {
     const auto part = file(kStartedPart);
     os::write_all_at(claim_.file(), started, 0);
-    const bool named = ::link(file(kClaimFile).c_str(), part.c_str()) == 0 &&
-                       ::rename(part.c_str(), file(kStartedFile).c_str()) == 0;
+    const bool named =
+        ::link(file(kClaimFile).c_str(), part.c_str()) == 0 && ::rename(part.c_str(), file(kStartedFile).c_str()) == 0;
     if (!named) os::write_file(file(kStartedFile), started, 0600, os::Durable::no);
   }
 
