@@ -15,6 +15,7 @@ using namespace std::chrono_literals;
 using store::at;
 using store::digest_of;
 using store::kAnn;
+using store::Sequence;
 
 namespace {
 
@@ -49,6 +50,13 @@ class Site : public store::Fixture {
                                    std::string why = "why") {
     return async::run(kind.remove(std::move(numbers), std::move(why)));
   }
+  std::vector<Sequence> remove(disk::Reclaimable& kind, const std::vector<Sequence>& jobs, std::string why = "why") {
+    std::vector<std::int64_t> numbers;
+    for (const auto job : jobs) numbers.push_back(job.value());
+    std::vector<Sequence> removed;
+    for (const auto number : remove(kind, std::move(numbers), std::move(why))) removed.emplace_back(number);
+    return removed;
+  }
 
   async::Pool pool;
   store::Store store{path, system_clock(), pool};
@@ -61,10 +69,10 @@ const disk::Retained* staying(const disk::Survey& survey, const std::string& why
   return found == survey.staying.end() ? nullptr : &*found;
 }
 
-std::vector<std::int64_t> numbers_of(const disk::Survey& survey) {
-  std::vector<std::int64_t> numbers;
-  for (const auto& candidate : survey.candidates) numbers.push_back(candidate.number);
-  return numbers;
+std::vector<Sequence> jobs_of(const disk::Survey& survey) {
+  std::vector<Sequence> jobs;
+  for (const auto& candidate : survey.candidates) jobs.emplace_back(candidate.number);
+  return jobs;
 }
 
 }  // namespace
@@ -75,7 +83,7 @@ TEST_CASE_FIXTURE(Site, "logs may go when their job has been over for as long as
   ended(2, 20 * kHour);
   add_running(3);
   const auto found = survey(*kind, 25 * kHour);
-  REQUIRE(numbers_of(found) == std::vector<std::int64_t>{old});
+  REQUIRE(jobs_of(found) == std::vector<Sequence>{old});
   const auto& candidate = found.candidates.front();
   CHECK(candidate.what == "log of " + get(old).id);
   CHECK(candidate.bytes == 1'000);
@@ -89,9 +97,9 @@ TEST_CASE_FIXTURE(Site, "logs may go when their job has been over for as long as
   REQUIRE(fresh != nullptr);
   CHECK(fresh->bytes == 1'000);
 
-  CHECK(remove(*kind, {old}, "the disk is full") == std::vector<std::int64_t>{old});
+  CHECK(remove(*kind, {old}, "the disk is full") == std::vector<Sequence>{old});
   CHECK(get(old).log_removed->why == "the disk is full");
-  CHECK(numbers_of(survey(*kind, 25 * kHour)).empty());
+  CHECK(jobs_of(survey(*kind, 25 * kHour)).empty());
 }
 
 TEST_CASE_FIXTURE(Site, "what was kept as long as the configuration says is due, before anything else is asked") {
@@ -102,7 +110,7 @@ TEST_CASE_FIXTURE(Site, "what was kept as long as the configuration says is due,
   const auto records = disk::records_of_jobs(store, system_clock());
   const auto job = ended(1, 0, 8);
 
-  CHECK(numbers_of(survey(*logs, 10 * kHour - 1)).empty());
+  CHECK(jobs_of(survey(*logs, 10 * kHour - 1)).empty());
   const auto due = survey(*logs, 10 * kHour);
   REQUIRE(due.candidates.size() == 1);
   CHECK(due.candidates[0].due);
@@ -111,7 +119,7 @@ TEST_CASE_FIXTURE(Site, "what was kept as long as the configuration says is due,
   for (auto* kind : {logs.get(), outputs.get(), records.get()}) {
     INFO(kind->name());
     const auto all = survey(*kind, 40 * kHour);
-    REQUIRE(numbers_of(all) == std::vector<std::int64_t>{job});
+    REQUIRE(jobs_of(all) == std::vector<Sequence>{job});
     CHECK(all.candidates[0].due);
   }
   const auto by_outputs = survey(*outputs, 40 * kHour);
@@ -125,10 +133,10 @@ TEST_CASE_FIXTURE(Site, "outputs that are removed are told of, and are none any 
   const auto kind = disk::outputs_of_jobs(store, system_clock());
   const auto with = ended(1, 0, 8);
   ended(2, 0);
-  CHECK(numbers_of(survey(*kind, 25 * kHour)) == std::vector<std::int64_t>{with});
-  CHECK(remove(*kind, {with}) == std::vector<std::int64_t>{with});
+  CHECK(jobs_of(survey(*kind, 25 * kHour)) == std::vector<Sequence>{with});
+  CHECK(remove(*kind, {with}) == std::vector<Sequence>{with});
   CHECK(get(with).outputs_removed);
-  CHECK(numbers_of(survey(*kind, 25 * kHour)).empty());
+  CHECK(jobs_of(survey(*kind, 25 * kHour)).empty());
 }
 
 TEST_CASE_FIXTURE(Site, "a record goes with its code; one that holds nothing is no help") {
@@ -137,13 +145,13 @@ TEST_CASE_FIXTURE(Site, "a record goes with its code; one that holds nothing is 
   const auto with_code = ended(1, 0, 0, 7);
   const auto bare = ended(2, 0);
   const auto found = survey(*kind, 25 * kHour);
-  REQUIRE(numbers_of(found) == std::vector<std::int64_t>{with_code});
+  REQUIRE(jobs_of(found) == std::vector<Sequence>{with_code});
   CHECK(found.candidates[0].roots.snapshots == std::vector{digest_of(7)});
   const auto* idle = staying(found, "they take next to no space");
   REQUIRE(idle != nullptr);
   CHECK(idle->count == 1);
   const auto runs = add_running(3);
-  CHECK(remove(*kind, {with_code, runs}) == std::vector<std::int64_t>{with_code});
+  CHECK(remove(*kind, {with_code, runs}) == std::vector<Sequence>{with_code});
   CHECK_FALSE(store::find(db, with_code));
   CHECK(store::find(db, bare));
 }
@@ -172,8 +180,8 @@ TEST_CASE_FIXTURE(Site, "code that was sent goes when no job has come for it, a 
   REQUIRE(later != found.candidates.end());
   const auto number = later->number;
   send(2, 26 * kHour);  // once more: somebody is about to use it
-  CHECK(remove(*kind, {number}).empty());
+  CHECK(remove(*kind, std::vector{number}).empty());
   CHECK(store::find_upload(db, digest_of(2), 1000));
-  CHECK(remove(*kind, {1 - number}) == std::vector<std::int64_t>{1 - number});
+  CHECK(remove(*kind, std::vector{1 - number}) == std::vector{1 - number});
   CHECK_FALSE(store::find_upload(db, digest_of(1), 1000));
 }

@@ -14,6 +14,7 @@
 #include "runtime/async/run.hpp"
 #include "runtime/async/wait.hpp"
 #include "runtime/objects/sha256.hpp"
+#include "tests/agent/model/ids.hpp"
 #include "tests/fakes/engine.hpp"
 
 using namespace berth;
@@ -89,14 +90,13 @@ class Site {
     place.tree = "/jobs/tree";
     place.overlay = os::Overlay{{"/checkouts/1"}, "/jobs/upper", "/jobs/work", place.tree};
   }
-  drivers::LaunchId launch(int number = 1) const { return {plan.job_id, 1000, number}; }
-  std::string launch_directory(int number) const { return directories.directory(plan.job_id, number); }
+  model::JobId job() const { return model::JobId(plan.job_id); }
+  drivers::LaunchId launch(int number = 1) const { return {job(), 1000, number}; }
+  std::string launch_directory(int number) const { return directories.directory(job(), number); }
   std::string state() const { return directory.path(); }
   std::string records() const { return directory / "containers"; }
   std::vector<std::string> recorded() const { return os::names_in(records()); }
-  std::string remarks() const {
-    return os::read_file_if_exists(directories.side_log(plan.job_id, "agent")).value_or("");
-  }
+  std::string remarks() const { return os::read_file_if_exists(directories.side_log(job(), "agent")).value_or(""); }
   // As the supervisor does it when it has started the job.
   void mark_started() const {
     os::write_file(launch_directory(1) + "/" + shim::kStartedFile, "{}", 0600, os::Durable::no);
@@ -141,7 +141,7 @@ TEST_CASE("a launch is prepared with what its image says, and what the job asks 
   Site site;
   site.run([&](Driver& driver) -> async::Task<> {
     model::Job job;
-    job.id = site.plan.job_id;
+    job.id = site.job();
     job.request.container.shm_size = 3_GiB;
     job.request.container.docker_args = "--cpus 2";
     const auto nobody = os::identity_of(::geteuid()).value();
@@ -399,7 +399,7 @@ TEST_CASE("with the last launch of a job the earlier ones go, and none of anothe
       for (auto& [id, container] : state.containers) container.running = false;
     });
     auto other = site.launch(2);
-    other.job = "calm-otter-9d3f";
+    other.job = "calm-otter-9d3f"_job;
     co_await driver.clean(other);
     CHECK(site.recorded().size() == 2);
     co_await driver.clean(site.launch(2));
@@ -502,7 +502,7 @@ TEST_CASE("an agent sweeps what jobs of an earlier one left, nothing of those th
     state.containers["x"] = {"berth-" + std::string("brave-heron-7k2m") + "-1-0", {}, false, 0};  // anybody's
   });
   os::write_file(site.records() + "/half.json.tmp.1.2", "half", 0600, os::Durable::no);
-  site.live = {site.plan.job_id};
+  site.live = {site.job()};
   site.run([&](Driver& driver) -> async::Task<> {
     co_await driver.sweep();
     CHECK(site.recorded() == std::vector<std::string>{site.plan.job_id + "-1.json"});

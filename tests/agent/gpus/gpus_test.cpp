@@ -11,6 +11,7 @@
 #include "runtime/async/wait.hpp"
 #include "runtime/base/error.hpp"
 #include "runtime/os/identity.hpp"
+#include "tests/agent/model/ids.hpp"
 #include "tests/fakes/gpu_machine.hpp"
 
 using namespace berth;
@@ -118,22 +119,22 @@ TEST_CASE("what an operator drains no job gets until he resumes it, whichever ag
 TEST_CASE("a GPU that vanishes is its holder's failure, once, and withheld; another job's is not touched") {
   Node node(GpuMachine::h100s(2));
   node.run([&](Gpus& gpus) -> async::Task<> {
-    gpus.hold("brave-heron-7k2m", {"GPU-0"});
-    gpus.hold("calm-otter-9d3f", {"GPU-1"});
+    gpus.hold("brave-heron-7k2m"_job, {"GPU-0"});
+    gpus.hold("calm-otter-9d3f"_job, {"GPU-1"});
     node.machine.change([](Json& machine) { machine["gpus"][0]["gone"] = true; });
     for (int look = 0; look < 2; ++look) co_await gpus.look();
     REQUIRE(node.failures.size() == 1);
-    CHECK(node.failures[0].first == "brave-heron-7k2m");
+    CHECK(node.failures[0].first == "brave-heron-7k2m"_job);
     CHECK(node.failures[0].second.uuid == "GPU-0");
     CHECK(node.withheld(0).find("does not answer any more") != std::string::npos);
     CHECK(node.withheld(1).empty());
-    const auto well = gpus.give_back("calm-otter-9d3f");
+    const auto well = gpus.give_back("calm-otter-9d3f"_job);
     REQUIRE(well);
     CHECK_FALSE(well->failure);
-    const auto broken = gpus.give_back("brave-heron-7k2m");
+    const auto broken = gpus.give_back("brave-heron-7k2m"_job);
     REQUIRE(broken);
     CHECK(broken->failure);
-    CHECK_FALSE(gpus.give_back("brave-heron-7k2m"));
+    CHECK_FALSE(gpus.give_back("brave-heron-7k2m"_job));
   });
 }
 
@@ -144,7 +145,7 @@ TEST_CASE("a GPU that vanishes while no agent runs is missed by the next, in the
   node.run([&](Gpus& gpus) -> async::Task<> {
     REQUIRE(node.told.back().size() == 2);
     CHECK(gpus.ledger().gpus()[0].index + gpus.ledger().gpus()[1].index == 1);  // the other keeps its number
-    gpus.hold("brave-heron-7k2m", {"GPU-0"});  // whose job goes on
+    gpus.hold("brave-heron-7k2m"_job, {"GPU-0"});  // whose job goes on
     co_await gpus.look();
     CHECK(node.failures.size() == 1);
   });
@@ -228,8 +229,8 @@ TEST_CASE("only what is offered counts: jobs get no other, and CUDA software is 
 TEST_CASE("a job's memory is back when nothing of it has any, and what somebody else has withholds the GPU") {
   Node node(GpuMachine::h100s(2));
   node.run([&](Gpus& gpus) -> async::Task<> {
-    gpus.hold("brave-heron-7k2m", {"GPU-0"});
-    const bool at_once = co_await gpus.memory_back("brave-heron-7k2m");
+    gpus.hold("brave-heron-7k2m"_job, {"GPU-0"});
+    const bool at_once = co_await gpus.memory_back("brave-heron-7k2m"_job);
     CHECK(at_once);
     node.machine.change([](Json& machine) {
       machine["gpus"][1]["processes"] = {{{"pid", ::getpid()}, {"memory", 1ULL << 30}}};
@@ -237,7 +238,7 @@ TEST_CASE("a job's memory is back when nothing of it has any, and what somebody 
     co_await gpus.look();
     CHECK(node.withheld(0).empty());
     CHECK(node.withheld(1).find(" of " + os::user_name(::geteuid())) != std::string::npos);
-    const bool others_do_not_count = co_await gpus.memory_back("brave-heron-7k2m");
+    const bool others_do_not_count = co_await gpus.memory_back("brave-heron-7k2m"_job);
     CHECK(others_do_not_count);
   });
 }

@@ -337,8 +337,8 @@ TEST_CASE("another agent takes up what runs, once, and what ended meanwhile") {
 TEST_CASE(
     "a job that asks for more than is left of the node waits and says so, over a restart too, and keeps no other") {
   Site site;
-  store::Sequence large = 0;
-  store::Sequence ended = 0;
+  store::Sequence large;
+  store::Sequence ended;
   const auto two_cpus = [](model::JobRequest& request) { request.resources.cpu_milli = 2000; };
   const auto words = "asks for 2 CPUs, this node has 1 CPU";
   auto less = site.settings();

@@ -245,27 +245,27 @@ TEST_CASE("the waiting jobs are listed in their order, held ones last, as many a
 
 TEST_CASE("what has come to be more than the node has is passed over and says so, until the node has as much again") {
   Queue queue(cpus(4, 4));
-  queue.add(job(1, cpus(2)));
-  CHECK(start_all(queue) == Started{1});
-  queue.add(job(2, cpus(4)));
-  queue.add(job(3, cpus(2)));
-  auto unready = job(4, cpus(3));
+  queue.add(job(1_job, cpus(2)));
+  CHECK(start_all(queue) == Started{1_job});
+  queue.add(job(2_job, cpus(4)));
+  queue.add(job(3_job, cpus(2)));
+  auto unready = job(4_job, cpus(3));
   unready.ready = false;
   queue.add(unready);
-  queue.set_held(4, true);
+  queue.set_held(4_job, true);
   CHECK(queue.too_big() == 0);
 
   queue.set_capacity(cpus(2, 4), 0ms);  // a reservation would be firm at once
-  CHECK(queue.is_running(1));
+  CHECK(queue.is_running(1_job));
   CHECK(queue.too_big() == 2);
-  CHECK(queue.why(2, kStart).reason == Waiting::Reason::too_big);
-  CHECK(queue.why(3, kStart).reason == Waiting::Reason::resources);
+  CHECK(queue.why(2_job, kStart).reason == Waiting::Reason::too_big);
+  CHECK(queue.why(3_job, kStart).reason == Waiting::Reason::resources);
   CHECK(start_all(queue).empty());
-  queue.finish(1);
-  CHECK(start_all(queue, kStart + 1h) == Started{3});
-  queue.finish(3);
+  queue.finish(1_job);
+  CHECK(start_all(queue, kStart + 1h) == Started{3_job});
+  queue.finish(3_job);
 
   queue.set_capacity(cpus(4, 4), 0ms);
   CHECK(queue.too_big() == 0);
-  CHECK(start_all(queue) == Started{2});
+  CHECK(start_all(queue) == Started{2_job});
 }
