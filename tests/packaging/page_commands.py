@@ -1,6 +1,7 @@
 """Commands that a page shows, with what it says they print, and how that is compared with what they do print."""
 
 import re
+import time
 
 # What differs from one run to the next, and nothing else: each rule says what takes its place.
 RULES = [
@@ -16,6 +17,9 @@ RULES = [
 _JOB_CONTROL = re.compile(r"^\[\d+\][ +-].*$\n?", re.M)
 # Of these the page says that it shows a part.
 _SHORTENED = re.compile(r"^berth show ")
+# A table of what goes on: whoever types by hand asks when jobs are where the page has them, or looks again.
+_TABLE = re.compile(r"^ID  ")
+_SECONDS_TO_LOOK_AGAIN = 20
 
 
 def commands_of(page, heading):
@@ -47,12 +51,23 @@ def difference(command, shown, printed):
     return f"not in what it prints, or not in this order: {missing}\nit prints\n{printed}" if missing else ""
 
 
-def walk(page, heading, terminal, user, patience=300):
-    """Runs them all in the shell, each when the one before is through: what differs, told per command."""
-    problems = []
-    for command, shown in commands_of(page, heading):
+def _wrong(command, shown, terminal, user, patience):
+    end = time.monotonic() + _SECONDS_TO_LOOK_AGAIN
+    while True:
         printed = normalised(terminal.run(command, patience), user)
         told = difference(command, normalised(shown, "ada"), printed)
+        if not told or not _TABLE.match(printed) or time.monotonic() > end:
+            return told
+
+
+def walk(page, heading, terminal, user, patience=300, started=""):
+    """Runs them all in the shell, each when the one before is through: what differs, told per command. `started`: a command
+    that waits until what was put into the background has begun, as it has when somebody types the next one by hand."""
+    problems = []
+    for command, shown in commands_of(page, heading):
+        told = _wrong(command, shown, terminal, user, patience)
+        if started and command.endswith("&"):
+            terminal.run(started, patience)
         if told:
             problems.append(f"$ {command}\n{told}")
     return problems

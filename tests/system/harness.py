@@ -72,6 +72,13 @@ class ContainerTest(SystemTest):
         self.prepare()
         self.machine.boot()
 
+    def install(self, *options):
+        """The current package, by apt as an administrator does; the members join its group."""
+        self.machine.sh("DEBIAN_FRONTEND=noninteractive apt-get install -q -y $*", *options,
+                        f"/opt/packages/{packages.current().name}", timeout=120)
+        for name in images.MEMBERS:
+            self.machine.run("usermod", "-aG", "berth", name)
+
     def prepare(self):
         """What is done to the machine's files before it boots."""
         if self.installed:
@@ -96,12 +103,13 @@ class VirtualMachineTest(SystemTest):
         self.addCleanup(self.report)
 
 
-def main(needs):
-    """Runs the tests of the calling module; `needs` skips by raising Skip."""
+def main(needs, package=True):
+    """Runs the tests of the calling module; `needs` skips by raising Skip. `package`: whether they want the current one."""
     try:
         needs()
         images.sweep()
-        packages.current()
+        if package:
+            packages.current()
     except Skip as skip:
         print(f"SKIPPED: {skip}", flush=True)
         sys.exit(images.SKIPPED)

@@ -30,6 +30,8 @@ _ENGINES_UNITS = ("docker.service", "docker.socket", "containerd.service", "podm
 MEMBERS = ("ann", "bob", "eve")  # may use the agent once it is installed
 OUTSIDER = "max"
 UBUNTU = {"jammy": "Ubuntu 22.04", "noble": "Ubuntu 24.04"}
+_WITHOUT_DOCUMENTS = ("--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/locale/*")
+_USERS = tuple(f"--customize-hook=useradd --root $1 --create-home --shell /bin/sh {name}" for name in (*MEMBERS, OUTSIDER))
 # In this order each finds what it needs.
 _MODULES = ("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk", "overlay")
 # For containers' networks, on the disk of machines with engines.
@@ -58,33 +60,67 @@ def base():
     """A directory: this release's root file system with what Berth depends on, without Berth."""
     wanted = sorted({*_PACKAGES, *packages.dependencies(packages.current())})
     folder = BUILD / f"root-{_key(_release()['VERSION_CODENAME'], *wanted, *MEMBERS, OUTSIDER)}"
-    return _made(folder, "root-", lambda new: _bootstrap(new, wanted))
+    options = (*_WITHOUT_DOCUMENTS, *_USERS)
+    return _made(folder, "root-", lambda new: _bootstrap(new, wanted, options, _release()["VERSION_CODENAME"]))
 
 
 def base_of(codename, *more):
-    """As base(), of another release, or with more packages. Skips where its archive cannot be reached, or what it signs not
-    be verified."""
+    """As base(), of another release, or with more packages."""
     if codename == _release()["VERSION_CODENAME"] and not more:
         return base()
-    archive, options = _archive_of(codename)
-    wanted = sorted({"apt", *_PACKAGES, *more, *packages.dependencies(packages.current())})
-    folder = BUILD / f"{codename}-{_key(*wanted, *MEMBERS, OUTSIDER)}"
+    wanted = ["apt", *_PACKAGES, *more, *packages.dependencies(packages.current())]
+    return release("more" if more else "base", codename, wanted, *_WITHOUT_DOCUMENTS, *_USERS)
+
+
+def release(kind, codename, wanted, *options):
+    """A directory: the release's root file system with those packages, made by mmdebstrap with those options; of each kind the
+    last one is kept. Skips where its archive cannot be reached, or what it signs not be verified."""
+    wanted = sorted(set(wanted))
+    prefix = f"{kind}_{codename}-"
+    folder = BUILD / f"{prefix}{_key(*wanted, *options)}"
+    archive, keyring, components = _archive_of(codename)
     if not folder.exists():
         _require_archive(f"{archive}/dists/{codename}/Release")
-    return _made(folder, f"{codename}-", lambda new: _bootstrap(new, wanted, codename, options, archive))
+    options = [f"--keyring={keyring}", f"--components={components.replace(' ', ',')}", *options,
+               # As an installed system has it: mmdebstrap's names this machine's keyring.
+               f"--customize-hook=echo 'deb {archive} {codename} {components}' >$1/etc/apt/sources.list"]
+    return _made(folder, prefix, lambda new: _bootstrap(new, wanted, options, codename, archive))
 
 
 def _archive_of(codename):
-    """Where the release comes from, and what mmdebstrap is told about it."""
+    """Where the release comes from, the keys that it is signed with, and the parts of it that are asked."""
     if codename in UBUNTU:
-        keyring = Path(os.environ.get("BERTH_UBUNTU_KEYRING", "/usr/share/keyrings/ubuntu-archive-keyring.gpg"))
-        archive, components = "http://archive.ubuntu.com/ubuntu", "main,universe"
+        keyring = _ubuntu_keyring()
+        archive, components = "http://archive.ubuntu.com/ubuntu", "main universe"
     else:
         keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
         archive, components = "http://deb.debian.org/debian", "main"
     if not keyring.exists():
         raise Skip(f"{codename} comes from {archive}, and there is no {keyring} to verify it with")
-    return archive, (f"--keyring={keyring}", f"--components={components}")
+    return archive, keyring, components
+
+
+def _ubuntu_keyring():
+    """This machine's, or the one that Debian 13 has (12 has none), for which Debian's own signature vouches."""
+    keyring = Path(os.environ.get("BERTH_UBUNTU_KEYRING", "/usr/share/keyrings/ubuntu-archive-keyring.gpg"))
+    if not keyring.exists() and "BERTH_UBUNTU_KEYRING" not in os.environ:
+        keyring = _made(BUILD / "ubuntu_keyring", "ubuntu_keyring", _fetch_ubuntu_keyring) / keyring.relative_to("/")
+    return keyring
+
+
+def _fetch_ubuntu_keyring(new):
+    """By apt with a list of sources and files of its own: nothing of this machine's changes."""
+    archive, keyring, _ = _archive_of("trixie")
+    _require_archive(f"{archive}/dists/trixie/Release")
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / "lists/partial").mkdir(parents=True)
+        (Path(place) / "sources").write_text(f"deb [signed-by={keyring}] {archive} trixie main\n")
+        options = (f"Dir::Etc::sourcelist={place}/sources", "Dir::Etc::sourceparts=/dev/null", f"Dir::State::lists={place}/lists",
+                   "Dir::State::status=/dev/null", f"Dir::Cache={place}", "APT::Sandbox::User=root", "Acquire::Languages=none")
+        apt = ["apt-get", "-q", *(word for option in options for word in ("-o", option))]
+        run(*apt, "update", timeout=600)
+        run(*apt, "download", "ubuntu-keyring", cwd=place)
+        run("dpkg-deb", "-x", next(Path(place).glob("*.deb")), new)
 
 
 def _require_archive(url):
@@ -111,12 +147,9 @@ def _with_berth(lower, prefix):
     return [_made(folder, prefix, lambda new: _install(new, lower)), *lower]
 
 
-def _bootstrap(new, wanted, codename=None, options=(), *archive):
-    users = "; ".join(f"useradd --root $1 --create-home --shell /bin/sh {name}" for name in (*MEMBERS, OUTSIDER))
-    run("mmdebstrap", "--variant=minbase", "--format=directory", *options, f"--include={','.join(wanted)}",
-        "--aptopt=Acquire::Languages none", "--dpkgopt=path-exclude=/usr/share/doc/*",
-        "--dpkgopt=path-exclude=/usr/share/locale/*", f"--customize-hook={users}",
-        codename or _release()["VERSION_CODENAME"], new, *archive, timeout=600)
+def _bootstrap(new, wanted, options, codename, *archive):
+    run("mmdebstrap", "--variant=minbase", "--format=directory", "--aptopt=Acquire::Languages none", *options,
+        f"--include={','.join(wanted)}", codename, new, *archive, timeout=1800)
 
 
 def _install(new, lower):

@@ -8,12 +8,6 @@ from harness import ContainerTest, main
 class InstallTest(ContainerTest):
     installed = False
 
-    def install(self):
-        self.machine.sh("DEBIAN_FRONTEND=noninteractive apt-get install -q -y /opt/packages/$1", packages.current().name,
-                        timeout=120)
-        for name in images.MEMBERS:
-            self.machine.run("usermod", "-aG", "berth", name)
-
     def test_the_service_runs_once_the_package_is_there(self):
         self.install()
         for unit in ("berthd.socket", "berthd.service"):

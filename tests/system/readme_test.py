@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "packaging"))
@@ -16,12 +15,14 @@ import packages
 import page_commands
 from container import Container
 from harness import ContainerTest, eventually, main
+from releases import ReleaseTest, for_each_release
 from terminal import Terminal
 from tools import Skip, run
 
 README = (packages.ROOT / "README.md").read_text()
 _NEEDS = ("adduser", "git", "sudo")
 _INDEX = "http://127.0.0.1:8081"
+_STARTED = "until [ -S ~/.local/state/berth/berth.sock ]; do sleep 0.02; done"  # until then the machine's agent is asked
 
 
 def install_commands():
@@ -44,17 +45,9 @@ def fetch_wheels(python, into):
             shutil.move(wheel, into / "simple" / name / wheel.name)
 
 
-class Reader:
-    """The test of every release; a class below names one."""
-
-    codename = None
-
+class ReadmeTest(ReleaseTest):
     def setUp(self):
-        try:
-            self.machine = Container([images.base_of(self.codename, *_NEEDS)], [packages.current()])
-        except Skip as skip:
-            print(f"SKIPPED: {skip}", flush=True)
-            self.skipTest(str(skip))
+        self.machine = Container([self.base(*_NEEDS)], [packages.current()])
         self.addCleanup(self.machine.destroy)
         self.addCleanup(self.report)
         self.machine.boot()
@@ -65,11 +58,7 @@ class Reader:
         python = self.machine.sh("python3 -c 'import sys; print(\"%d.%d\" % sys.version_info[:2])'").strip()
         index = self.machine.path("/var/index")
         index.mkdir()
-        try:
-            fetch_wheels(python, index)
-        except Skip as skip:
-            print(f"SKIPPED: {skip}", flush=True)
-            self.skipTest(str(skip))
+        self.unless_missing(fetch_wheels, python, index)
         self.machine.write("/etc/pip.conf", f"[global]\nindex-url = {_INDEX}/simple/\n")
         server = subprocess.Popen([*self.machine.entering(), "python3", "-m", "http.server", "--directory", "/var/index", "8081"],
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -95,29 +84,15 @@ class Reader:
             shown = terminal.run(f"{command}; echo code $?", 120)
             self.assertEqual(shown.splitlines()[-1], "code 0", shown)
         terminal = self.terminal("alice")  # her next login
-        self.assertEqual(terminal.run("berth run -- echo well", 60).splitlines()[-1], "well")
+        self.assertEqual(terminal.run("mkdir code; cd code; berth run -- echo well", 60).splitlines()[-1], "well")
         self.serve_packages()
         for user in ("alice", "root"):
             with self.subTest(user=user):
-                problems = page_commands.walk(README, "Two minutes", self.terminal(user), user)
+                problems = page_commands.walk(README, "Two minutes", self.terminal(user), user, started=_STARTED)
                 self.assertEqual("\n".join(problems), "")
 
 
-class UbuntuJammy(Reader, ContainerTest):
-    codename = "jammy"
-
-
-class UbuntuNoble(Reader, ContainerTest):
-    codename = "noble"
-
-
-class DebianBookworm(Reader, ContainerTest):
-    codename = "bookworm"
-
-
-class DebianTrixie(Reader, ContainerTest):
-    codename = "trixie"
-
+for_each_release(ReadmeTest, ContainerTest)
 
 if __name__ == "__main__":
     main(images.require_containers)

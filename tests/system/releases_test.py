@@ -1,12 +1,10 @@
 """One package, installed and used on each release that it is for."""
 
 import json
-import unittest
 
 import images
-import packages
 from harness import ContainerTest, main
-from tools import Skip
+from releases import ReleaseTest, for_each_release
 
 # A repository with nothing in it yet, made without git.
 REPOSITORY = r"""mkdir -p code/.git/objects code/.git/refs/heads
@@ -15,30 +13,17 @@ printf '[core]\n\trepositoryformatversion = 0\n[remote "origin"]\n\turl = https:
 echo 'print("well", file=open("outputs/made", "w"))' >code/train.py"""
 
 
-class Release:
-    """The tests of every release; a class below names one."""
-
+class PackageTest(ReleaseTest):
     installed = False
-    codename = None
 
     def layers(self):
-        try:
-            return [images.base_of(self.codename)]
-        except Skip as skip:
-            print(f"SKIPPED: {skip}", flush=True)
-            self.skipTest(str(skip))
-
-    def install(self):
-        self.machine.sh("DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends /opt/packages/$1",
-                        packages.current().name, timeout=120)
-        for name in images.MEMBERS:
-            self.machine.run("usermod", "-aG", "berth", name)
+        return [self.base()]
 
     def berth(self, *arguments, **options):
         return self.machine.run("berth", *arguments, user="ann", cwd="/home/ann/code", **options).out
 
     def test_it_installs_and_runs_jobs(self):
-        self.install()
+        self.install("--no-install-recommends")
         for unit in ("berthd.socket", "berthd.service"):
             self.assertEqual(self.machine.systemctl("is-active", unit), "active")
         self.assertEqual(self.machine.systemctl("--failed", "--plain", "--no-legend"), "")
@@ -65,21 +50,7 @@ class Release:
         self.assertFalse(self.machine.exists("/var/lib/berth"))
 
 
-class UbuntuJammy(Release, ContainerTest):
-    codename = "jammy"
-
-
-class UbuntuNoble(Release, ContainerTest):
-    codename = "noble"
-
-
-class DebianBookworm(Release, ContainerTest):
-    codename = "bookworm"
-
-
-class DebianTrixie(Release, ContainerTest):
-    codename = "trixie"
-
+for_each_release(PackageTest, ContainerTest)
 
 if __name__ == "__main__":
     main(images.require_containers)
