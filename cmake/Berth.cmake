@@ -20,7 +20,13 @@ if(BERTH_FUZZ)
   target_compile_options(berth_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 if(BERTH_HARDEN)
-  target_compile_options(berth_options INTERFACE -fstack-protector-strong -fcf-protection -D_FORTIFY_SOURCE=2
+  # Each processor has its own way.
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+    set(BERTH_BRANCH_PROTECTION -mbranch-protection=standard)
+  else()
+    set(BERTH_BRANCH_PROTECTION -fcf-protection)
+  endif()
+  target_compile_options(berth_options INTERFACE -fstack-protector-strong ${BERTH_BRANCH_PROTECTION} -D_FORTIFY_SOURCE=2
                          -ffunction-sections -fdata-sections)
   target_link_options(berth_options INTERFACE -Wl,-z,relro,-z,now)
 endif()

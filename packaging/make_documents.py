@@ -65,7 +65,7 @@ def output_of(*command):
 
 def check_options(berthd, page):
     """A page written by hand must not go stale unseen."""
-    for option in sorted(set(re.findall(r"--[a-z-]+", output_of(berthd, "--help")))):
+    for option in sorted(set(re.findall(r"--[a-z-]+", output_of(*berthd, "--help")))):
         if roff.escaped(option) not in page:
             raise SystemExit(f"packaging/man/berthd.8.in does not explain berthd's option {option}")
 
@@ -75,15 +75,15 @@ def verb_list(verbs):
 
 
 def man_pages(berth, berthd, version):
-    """(file name, text) of every page."""
-    verbs = json.loads(output_of(berth, "__describe"))["verbs"]
+    """(file name, text) of every page; `berth` and `berthd` are commands."""
+    verbs = json.loads(output_of(*berth, "__describe"))["verbs"]
     names = [verb["name"] for verb in verbs]
     date = time.strftime("%Y-%m-%d", time.gmtime(build_time()))
     for verb in verbs:
         yield f"berth-{verb['name']}.1", verb_page.page(verb, names, date, version)
     values = {"@VERBS@": verb_list(verbs),
               "@PAGES@": "\n".join(f".BR berth\\-{roff.escaped(name)} (1)," for name in sorted(names)),
-              "@TAKEN@": ", ".join(map(roff.escaped, output_of(berthd, "--describe").split())),
+              "@TAKEN@": ", ".join(map(roff.escaped, output_of(*berthd, "--describe").split())),
               "@KEYS@": config_page.keys((ROOT / "packaging/etc/berthd.yaml").read_text()).rstrip("\n")}
     for source in sorted(MAN.glob("*.in")):
         name, section = source.stem.rsplit(".", 1)
@@ -103,9 +103,12 @@ def main():
     parser.add_argument("--maintainer", required=True)
     parser.add_argument("--berth", required=True, metavar="PROGRAM", help="the one that was just built")
     parser.add_argument("--berthd", required=True, metavar="PROGRAM")
+    parser.add_argument("--emulator", metavar="PROGRAM", help="that runs them, where they are for another processor")
     arguments = parser.parse_args()
     write_compressed(arguments.out / "changelog.Debian.gz", debian_changelog(arguments.version, arguments.maintainer))
-    for name, text in man_pages(arguments.berth, arguments.berthd, arguments.version):
+    berth, berthd = ([arguments.emulator, program] if arguments.emulator else [program]
+                     for program in (arguments.berth, arguments.berthd))
+    for name, text in man_pages(berth, berthd, arguments.version):
         write_compressed(arguments.out / f"man/man{name[-1]}/{name}.gz", text)
 
 
