@@ -42,6 +42,14 @@ class SystemTest(unittest.TestCase):
         if failed or os.environ.get("BERTH_SYSTEM_VERBOSE"):
             print(f"--- {self.id()}:\n{self.machine.told()}\n---", file=sys.stderr, flush=True)
 
+    def unless_missing(self, make, *arguments):
+        """What make() returns; the test is skipped, and tells so, where what it needs cannot be had."""
+        try:
+            return make(*arguments)
+        except Skip as skip:
+            print(f"SKIPPED: {skip}", flush=True)
+            return self.skipTest(str(skip))
+
     def assertAlive(self, process):
         self.assertTrue(self.machine.runs_on(process), f"{process} has ended")
 

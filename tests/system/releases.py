@@ -3,23 +3,14 @@
 import sys
 
 import images
-from tools import Skip
 
 RELEASES = ("jammy", "noble", "bookworm", "trixie")
 
 
 class ReleaseTest:
-    """`codename` is the release; for_each_release() makes the classes that have one."""
+    """Beside a SystemTest; `codename` is the release, and for_each_release() makes the classes that have one."""
 
     codename = None
-
-    def unless_missing(self, make, *arguments):
-        """What make() returns; the test is skipped, and tells so, where what it needs cannot be had."""
-        try:
-            return make(*arguments)
-        except Skip as skip:
-            print(f"SKIPPED: {self.codename}: {skip}", flush=True)
-            return self.skipTest(str(skip))
 
     def base(self, *more):
         """The release's root file system, with more packages."""

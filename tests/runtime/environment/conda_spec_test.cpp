@@ -120,7 +120,7 @@ TEST_CASE("a file that is no environment says why, with its line") {
 }
 
 TEST_CASE("hostile files end in an error, soon") {
-  for (const std::string& opening : {"- ", "? ", "{a: ", "[{", "!x ", "&x ", "a: {? "}) {
+  for (const auto* opening : {"- ", "? ", "{a: ", "[{", "!x ", "&x ", "a: {? "}) {
     std::string deep;
     while (deep.size() < 200'000) deep += opening;
     CAPTURE(opening);
