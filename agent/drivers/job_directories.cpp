@@ -25,6 +25,7 @@ namespace {
 constexpr const char* kTree = "tree";
 constexpr const char* kTmp = "tmp";
 constexpr const char* kSecrets = "secrets";
+constexpr const char* kAhead = "next-job";  // beside the directory of all jobs
 constexpr const char* kContext = "context-";
 constexpr const char* kDiscarded = ".discarded";
 constexpr const char* kScratch = "scratch";
@@ -74,6 +75,7 @@ std::vector<std::string> names_or_left(const std::string& directory, os::Removal
 JobDirectories::JobDirectories(DirectoryOptions options, objects::Store& store, snapshot::Checkouts& checkouts)
     : options_(std::move(options)), store_(store), checkouts_(checkouts) {
   make_passage(options_.directory);
+  make_ahead();
 }
 
 std::string JobDirectories::directory(const model::JobId& id, int launch) const {
@@ -112,8 +114,10 @@ std::uint64_t JobDirectories::bytes_of(const Digest& snapshot) const {
 
 Site JobDirectories::make(const model::Job& job, int launch, const os::Identity& owner) {
   const auto place = directory(job.id, launch);
-  if (os::exists(place)) discard(job.id, launch);  // of an agent that died before its intent was on record
-  make_passage(place);
+  if (launch != 1 || !take_ahead(os::parent_of(place))) {
+    if (os::exists(place)) discard(job.id, launch);  // of an agent that died before its intent was on record
+    make_passage(place);
+  }
   // Nobody passes from the host into what a program of an image may have put there: a set-uid file, say.
   if (options_.several_users && model::in_container(job.request.environment) &&
       ::chmod(os::parent_of(place).c_str(), 0700) < 0)
@@ -136,6 +140,33 @@ Site JobDirectories::make(const model::Job& job, int launch, const os::Identity&
   }
   return site;
 }
+
+void JobDirectories::make_ahead() noexcept {
+  try {
+    if (const std::lock_guard guard(mutex_); ahead_ != Ahead::none) return;
+    if (os::exists(ahead_path())) os::remove_tree(ahead_path());  // an earlier agent's, perhaps half made
+    const auto place = os::join(ahead_path(), "1");
+    make_passage(place);
+    os::open(os::join(place, shim::kLogFile), O_WRONLY | O_CREAT | O_APPEND, 0600);
+    os::make_directories(os::join(place, kTmp), 0700);
+    const std::lock_guard guard(mutex_);
+    ahead_ = Ahead::there;
+  } catch (const Error&) {  // the next launch finds out by itself what there is to tell
+  }
+}
+
+bool JobDirectories::take_ahead(const std::string& job) {
+  const std::lock_guard guard(mutex_);
+  if (ahead_ != Ahead::there) return false;
+  if (::rename(ahead_path().c_str(), job.c_str()) == 0) {
+    ahead_ = Ahead::none;
+    return true;
+  }
+  if (errno == EXDEV) ahead_ = Ahead::never;  // jobs are on another file system
+  return false;
+}
+
+std::string JobDirectories::ahead_path() const { return os::join(os::parent_of(options_.directory), kAhead); }
 
 void JobDirectories::make_tree(const model::Job& job, const std::string& place, const os::Identity& owner, Site& site) {
   site.tree = os::join(place, kTree);

@@ -258,6 +258,7 @@ Task<Came> Runner::start() {
   enter(state_);  // for those who wait for the launch
   context_.log.info("job started", kv("job", id_), kv("attempt", attempt_->number), kv("shim", supervisor.pid));
   if (stopping_) co_await stop_supervisor(shim::kStoppedCanceled);
+  context_.directories.make_ahead();
   co_return Came::done;
 }
 

@@ -13,6 +13,7 @@ from harness import Bench, Broken, machine_in_words, may_be_realtime
 ROWS = {
     "round-trip": "a no-op job from the command to its exit code, against task-spooler and fork+exec",
     "throughput": "no-op jobs through two slots, against task-spooler",
+    "other-queues": "no-op jobs, and the memory after them, against pueue and HyperQueue, where they can be had",
     "queue-depth": "10,000 jobs queued behind a blocker: rate and memory, against task-spooler",
     "idle": "memory and wake-ups of an agent with nothing to do",
     "log-write": "a job writing 1 GiB and 5,000,000 lines, against the shell's > file",

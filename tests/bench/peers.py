@@ -1,6 +1,10 @@
-"""What a user would take instead: task-spooler as a queue, rsync and git to move a tree."""
+"""What a user would take instead: task-spooler, pueue and HyperQueue as queues, rsync and git to move a tree."""
 
+import contextlib
+import json
 import os
+import subprocess
+import time
 from pathlib import Path
 
 from harness import PROGRAMS, Broken, check
@@ -60,6 +64,100 @@ class TaskSpooler:
         self.run("-K", expect=None)
         for pid in self.pids():
             os.kill(pid, 15)
+
+
+class Pueue:
+    """A `pueued` of a row's own, with two slots."""
+
+    name = "pueue"
+    _bin = PROGRAMS / "pueue/bin"
+
+    def __init__(self, bench):
+        self._bench = bench
+        directory = bench.directory("pueue")
+        config = directory / "pueue.yml"
+        config.write_text(
+            f"shared:\n  pueue_directory: {directory}\n  runtime_directory: {directory}\n  use_unix_socket: true\n"
+            f"  unix_socket_path: {directory}/socket\n  pid_path: {directory}/pid\nclient: {{}}\ndaemon: {{}}\n"
+        )
+        self._command = [self._bin / "pueue", "-c", config]
+        log = open(directory / "log", "wb")
+        with log:
+            self._process = subprocess.Popen(
+                [self._bin / "pueued", "-c", config], env=bench.environment, cwd=directory, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        bench.on_close(self.stop)
+        give_up = time.monotonic() + 20
+        while self.run("status", expect=None).code != 0:
+            check(time.monotonic() < give_up and self._process.poll() is None, "pueued does not answer")
+            time.sleep(0.05)
+        self.run("parallel", "2")
+
+    @classmethod
+    def is_there(cls):
+        return (cls._bin / "pueued").exists()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def run(self, *words, **options):
+        return self._bench.run([*self._command, *words], **options)
+
+    def round_trip(self):
+        begin = time.monotonic()
+        task = self._bench.output_of([*self._command, "add", "-p", "--", "true"]).strip()
+        self.run("follow", task)
+        return time.monotonic() - begin
+
+    def no_ops(self, count):
+        self.run("clean")
+        begin = time.monotonic()
+        add = " ".join(map(str, [*self._command, "add", "--", "true"]))
+        self._bench.run(f"i=0; while [ $i -lt {count} ]; do {add} || exit 1; i=$((i+1)); done", timeout=300)
+        self.run("wait", "--all", timeout=300)
+        elapsed = time.monotonic() - begin
+        tasks = json.loads(self._bench.output_of([*self._command, "status", "--json"]))["tasks"].values()
+        good = [task for task in tasks if "Success" in json.dumps(task["status"])]
+        check(len(good) == count, f"pueue: {len(good)} of {count} jobs ended well")
+        return elapsed
+
+    def stop(self):
+        if self._process.poll() is None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+class HyperQueue:
+    """Its server and a worker with two cores, as its Python package starts them on one machine."""
+
+    name = "HyperQueue"
+    _python = PROGRAMS / "hyperqueue/bin/python"
+
+    def __init__(self, bench):
+        self._bench = bench
+
+    @classmethod
+    def is_there(cls):
+        return cls._python.exists()
+
+    def no_ops(self, count, rounds):
+        """{"round_trip": seconds of each, "jobs": seconds of all}"""
+        program = Path(__file__).parent / "programs/hyperqueue_noops.py"
+        directory = self._bench.directory("hyperqueue")
+        answer = self._bench.output_of([self._python, program, directory, count, rounds], timeout=300)
+        return json.loads(answer.splitlines()[-1])
 
 
 class Mirror:

@@ -34,7 +34,7 @@ PROGRAMS = Path(os.environ.get("BERTH_TEST_PROGRAMS", BIN))
 DATA = Path(__file__).resolve().parent / "data"
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
 # What an agent's state directory may hold while no job is live. Of a launch that is over, only its log stays.
-KEPT = re.compile(r"""lock | reserve | secrets\.key | containers | berth\.(sock|db|db-wal|db-shm) | incoming | objects(/lock|/[0-9a-f]+\.objects)?
+KEPT = re.compile(r"""lock | reserve | secrets\.key | containers | berth\.(sock|db|db-wal|db-shm) | incoming | next-job(/1(/(log|tmp))?)? | objects(/lock|/[0-9a-f]+\.objects)?
                   | checkouts(/lock|/boot|/\d+(/[0-9a-f]{64}(/(manifest|tree|size|base))?)?)?
                   | images(/.*)?
                   | environments(/(cache|failed|doomed)(/.*)?)?

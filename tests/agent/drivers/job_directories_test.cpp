@@ -64,6 +64,37 @@ using Paths = std::vector<std::string>;
 
 }  // namespace
 
+TEST_CASE("what every launch needs is made ahead, and a job that has a directory already keeps what is in it") {
+  Node node;
+  auto directories = node.directories();
+  const auto ahead = node.directory / "next-job";
+  auto first = job(std::nullopt);
+  const auto place = directories.directory(first.id, 1);
+  CHECK(os::exists(ahead + "/1/log"));
+  directories.remark(first.id, "it was prepared");
+  directories.make(first, 1, me());
+  CHECK(os::exists(directories.side_log(first.id, "agent")));
+  CHECK(os::exists(place + "/log"));
+  CHECK(os::exists(ahead));
+
+  auto second = first;
+  second.id = "calm-otter-9d3f"_job;
+  for (int launch = 1; launch <= 2; ++launch) {
+    const auto site = directories.make(second, launch, me());
+    CHECK_FALSE(os::exists(ahead));
+    CHECK(site.tmp == directories.directory(second.id, launch) + "/tmp");
+    struct stat info {};
+    REQUIRE(::stat(site.tmp.c_str(), &info) == 0);
+    CHECK((info.st_mode & 07777) == 0700);
+    REQUIRE(::stat(directories.directory(second.id, launch).c_str(), &info) == 0);
+    CHECK((info.st_mode & 07777) == 0711);
+  }
+  CHECK(directories.list().size() == 2);
+  os::make_directories(ahead + "/1/half", 0700);  // of an agent that died meanwhile
+  directories.make_ahead();
+  CHECK(os::names_in(ahead + "/1").size() == 2);
+}
+
 TEST_CASE("a job without code gets a directory and an empty log, nothing else") {
   Node node;
   auto directories = node.directories();
