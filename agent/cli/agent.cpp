@@ -139,8 +139,17 @@ LogIndex index_from_json(std::string_view text) {
   return index;
 }
 
+namespace {
+
+http::Client::Options may_restart(http::Client::Options options) {
+  options.may_restart = true;
+  return options;
+}
+
+}  // namespace
+
 Agent::Agent(std::string socket, http::Client::Options options)
-    : socket_(std::move(socket)), client_(connection_to(socket_, options), options) {}
+    : socket_(std::move(socket)), client_(connection_to(socket_, options), may_restart(options)) {}
 
 // The submission_id makes a repetition the same job, so a broken connection is no reason to give up.
 Submitted Agent::submit(const model::JobRequest& request, const model::Attachments& attachments) {

@@ -69,11 +69,13 @@ std::optional<Containers::Record> Containers::record_of(const model::JobId& job,
   const auto text = os::read_file_if_exists(record_file(job, launch));
   const auto json = text ? json_or_null(*text) : Json();
   if (!json.is_object()) return std::nullopt;
-  return Record{json.value("name", ""), json.value("id", "")};
+  return Record{json.value("name", ""), json.value("id", ""), json.value("out_of_memory", false)};
 }
 
 void Containers::write(const model::JobId& job, int launch, const Record& record, os::Durable durable) const {
-  os::write_file(record_file(job, launch), Json{{"name", record.name}, {"id", record.id}}.dump(), 0600, durable);
+  os::write_file(record_file(job, launch),
+                 Json{{"name", record.name}, {"id", record.id}, {"out_of_memory", record.out_of_memory}}.dump(), 0600,
+                 durable);
 }
 
 // On disk before anything is made: whenever the agent dies, the next one finds it by its name.
@@ -162,7 +164,7 @@ shim::Supervisor Containers::launch(const model::JobId& job, int launch, const s
   shim::write_launch(directory, inside(plan));
   shim::set_apart(directory);
   auto record = begin(job, launch);
-  const os::Defused bound(directory);  // the engine's binds carry no flags of their own, but have those of their source
+  os::Defused bound(directory);  // the engine's binds carry no flags of their own, but have those of their source
   try {
     if (site.overlay)
       engine_.create_overlay_volume(record.name, site.overlay->lower, site.overlay->upper, site.overlay->work,
@@ -170,6 +172,9 @@ shim::Supervisor Containers::launch(const model::JobId& job, int launch, const s
     record.id = engine_.create_container(spec_of(record.name, job, directory, plan, site, image));
     write(job, launch, record, os::Durable::no);
     return start(record.id, directory);
+  } catch (const Cancelled&) {  // the engine may go on with it; the next agent clears it away
+    bound.keep();
+    throw;
   } catch (Error& error) {
     abandon(job, launch);
     error.add_context("starting a container of the image " + image);
@@ -211,7 +216,7 @@ std::optional<docker::Container> Containers::find(const Record& record) const {
 }
 
 Containers::Remains Containers::remove(const model::JobId& job, int launch) const {
-  const auto record = record_of(job, launch);
+  auto record = record_of(job, launch);
   Remains remains;
   if (!record) return remains;
   auto container = find(*record);
@@ -221,9 +226,14 @@ Containers::Remains Containers::remove(const model::JobId& job, int launch) cons
     container = find(*record);
   }
   if (container) {
-    remains.out_of_memory = container->out_of_memory;
+    // The engine alone knows, and forgets it with the container: an agent that ends here leaves it to the next one.
+    if (container->out_of_memory && !record->out_of_memory) {
+      record->out_of_memory = true;
+      write(job, launch, *record, os::Durable::no);
+    }
     engine_.remove_container(container->id);
   }
+  remains.out_of_memory = record->out_of_memory;
   engine_.remove_volume(record->name);
   os::remove_file(record_file(job, launch));
   return remains;

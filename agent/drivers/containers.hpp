@@ -67,6 +67,7 @@ class Containers {
   struct Record {
     std::string name;  // of the container and of its volume
     std::string id;    // the engine's; "" until it has told
+    bool out_of_memory = false;  // what it has told of the container's end
   };
   docker::ContainerSpec spec_of(const std::string& name, const model::JobId& job, const std::string& directory,
                                 const shim::Launch& plan, const Site& site, const std::string& image) const;

@@ -1,7 +1,9 @@
 #include "agent/drivers/job_directories.hpp"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -75,6 +77,7 @@ std::vector<std::string> names_or_left(const std::string& directory, os::Removal
 JobDirectories::JobDirectories(DirectoryOptions options, objects::Store& store, snapshot::Checkouts& checkouts)
     : options_(std::move(options)), store_(store), checkouts_(checkouts) {
   make_passage(options_.directory);
+  if (!may_make_ahead()) ahead_ = Ahead::never;
   make_ahead();
 }
 
@@ -157,12 +160,29 @@ void JobDirectories::make_ahead() noexcept {
 
 bool JobDirectories::take_ahead(const std::string& job) {
   const std::lock_guard guard(mutex_);
-  if (ahead_ != Ahead::there) return false;
-  if (::rename(ahead_path().c_str(), job.c_str()) == 0) {
-    ahead_ = Ahead::none;
-    return true;
+  if (ahead_ != Ahead::there || os::exists(job)) return false;
+  ahead_ = Ahead::none;
+  const auto as_made = [&] {
+    auto names = os::names_in(os::join(ahead_path(), "1"));
+    std::sort(names.begin(), names.end());
+    return names == std::vector<std::string>{shim::kLogFile, kTmp};
+  };
+  try {
+    if (!as_made()) return false;
+    if (::rename(ahead_path().c_str(), job.c_str()) == 0) return true;
+    if (errno == EXDEV) ahead_ = Ahead::never;  // jobs are on another file system
+  } catch (const Error&) {  // somebody has taken it away
   }
-  if (errno == EXDEV) ahead_ = Ahead::never;  // jobs are on another file system
+  return false;
+}
+
+// Where a file that is synced is found again with all the directories that lead to it, renamed ones included. Not on
+// btrfs, whose log leaves out what was renamed further up.
+bool JobDirectories::may_make_ahead() const {
+  struct statfs info {};
+  if (::statfs(options_.directory.c_str(), &info) < 0) return false;
+  for (const auto type : {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, TMPFS_MAGIC})
+    if (static_cast<long>(info.f_type) == type) return true;
   return false;
 }
 
@@ -248,8 +268,8 @@ os::Removal JobDirectories::strip(const model::JobId& id, int launch, const std:
   const auto place = directory(id, launch);
   close(place);
   os::unmount_defused(place);
-  for (const auto* name : {shim::kClaimFile, shim::kLaunchFile})  // first: who comes late must find nothing to run
-    ::unlink(os::join(place, name).c_str());
+  // First, and in this order: who comes late must find nothing to run.
+  for (const auto* name : {shim::kLaunchFile, shim::kClaimFile}) ::unlink(os::join(place, name).c_str());
   os::Removal all;
   for (const auto& name : names_or_left(place, all)) {
     if (is_kept(name)) continue;

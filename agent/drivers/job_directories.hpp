@@ -129,6 +129,7 @@ class JobDirectories : public disk::JobFiles {
   void remark(const model::JobId& id, const std::string& text) noexcept;
 
  private:
+  bool may_make_ahead() const;
   bool take_ahead(const std::string& job);
   std::string ahead_path() const;
   void make_tree(const model::Job& job, const std::string& directory, const os::Identity& owner, Site& site);

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
@@ -27,8 +26,7 @@ constexpr int kEndsWithinMs = 5000;
 
 // In memory and without a name, so that nothing can block on it.
 os::Fd file_of(const std::string& bytes) {
-  os::Fd file(::memfd_create("berth-collect", MFD_CLOEXEC));
-  if (!file) throw_errno("make", "a file in memory");
+  auto file = os::make_memory_file("berth-collect");
   os::write_all(file, bytes);
   os::rewind(file);
   return file;

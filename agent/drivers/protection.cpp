@@ -18,6 +18,15 @@ constexpr const char* kUpper = "upper";
 constexpr const char* kWork = "work";
 constexpr const char* kLower = "lower";  // a link to the environment
 
+// Agents up to contract 1.3 wrote it into the launch alone.
+std::string lower_of(const std::string& place, const std::string& layer) {
+  const auto link = os::join(layer, kLower);
+  if (os::exists(link)) return std::filesystem::read_symlink(link);
+  const auto plan = shim::launch_from_text(os::read_file(os::join(place, shim::kLaunchFile)));
+  if (!plan.protection || !plan.protection->environment) throw Error(Code::not_found, "its launch names none");
+  return plan.protection->environment->lower.front();
+}
+
 }  // namespace
 
 std::vector<std::string> shared_places(const std::string& state_dir) {
@@ -69,7 +78,7 @@ std::optional<model::EnvironmentChanges> JobDirectories::environment_changes(con
   if (!os::exists(layer)) return std::nullopt;
   try {
     const auto upper = os::open_directory(os::join(layer, kUpper));
-    const auto environment = std::filesystem::read_symlink(os::join(layer, kLower));
+    const auto environment = lower_of(place, layer);
     const os::Fd lower(::open(environment.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     return drivers::environment_changes(upper, lower);
   } catch (const std::exception&) {

@@ -161,8 +161,9 @@ bool Client::send_produced(const Outgoing& outgoing, ResponseReader& reader) {
 }
 
 Answer Client::attempt(const Outgoing& outgoing, const OnChunk* on_chunk) {
+  answer_began_ = connected_ = false;
   if (!wire_) wire_ = connect_();
-  answer_began_ = false;
+  connected_ = true;
   Answer answer;
   bool wanted = true;
   const auto* on_head = outgoing.on_head;
@@ -213,7 +214,8 @@ Answer Client::answer_to(const Outgoing& outgoing, const OnChunk* on_chunk) {
   try {
     answer = once();
   } catch (const Error& error) {
-    const bool closed_unheard = kept && !answer_began_ && error.code() == Code::unavailable;
+    const bool was_there = kept || (options_.may_restart && connected_);
+    const bool closed_unheard = was_there && !answer_began_ && error.code() == Code::unavailable;
     if (!closed_unheard || !outgoing.repeatable) throw;
   }
   if (!answer) answer = once();

@@ -44,6 +44,9 @@ class Client {
     Patience patience;
     std::uint64_t largest_answer = 64U << 20;  // of a body kept in memory
     std::string host = "localhost";            // the Host field
+    // Of a server that ends may start anew: what may be sent again is, once, where it ended before any byte of the
+    // response on a new connection, too.
+    bool may_restart = false;
     // Asked to stop, even while the server is silent: Cancelled, and the connection is closed.
     std::stop_token stop;
   };
@@ -105,6 +108,7 @@ class Client {
   Options options_;
   std::unique_ptr<Wire> wire_;
   std::string buffer_;
+  bool connected_ = false;     // the last request found a server
   bool answer_began_ = false;  // a byte of the current answer has arrived
 };
 

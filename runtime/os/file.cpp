@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -86,6 +87,14 @@ void make_directories(const std::string& path, unsigned mode) {
   if (errno != ENOENT || parent_of(path) == path) throw_errno("make directory", printable(path));
   make_directories(parent_of(path), mode);
   if (::mkdir(path.c_str(), mode) < 0 && errno != EEXIST) throw_errno("make directory", printable(path));
+}
+
+Fd make_memory_file(const char* name) {
+  constexpr unsigned kNoExecSeal = 8;  // MFD_NOEXEC_SEAL, which Linux knows since 6.3, and may insist upon
+  Fd file(::memfd_create(name, MFD_CLOEXEC | kNoExecSeal));
+  if (!file && errno == EINVAL) file.reset(::memfd_create(name, MFD_CLOEXEC));
+  if (!file) throw_errno("make", "a file in memory");
+  return file;
 }
 
 bool exists(const std::string& path) {

@@ -28,6 +28,8 @@ bool write_new_file(const std::string& path, std::string_view content, unsigned 
 
 // Makes the directory and its missing parents; an existing one is left as it is.
 void make_directories(const std::string& path, unsigned mode = 0755);
+// In memory and without a path; nothing in it can be executed. `name`: for /proc alone.
+Fd make_memory_file(const char* name);
 bool exists(const std::string& path);  // follows no symlink at the end
 // Removes a file or a whole tree, following no symlink; what is absent is fine (removal.hpp tells more). What cannot
 // be removed is named in the Error once all the rest is gone.

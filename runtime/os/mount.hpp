@@ -39,6 +39,8 @@ class Defused {
   Defused(const Defused&) = delete;
   Defused& operator=(const Defused&) = delete;
   ~Defused();
+  // Leaves it as it is, for unmount_defused().
+  void keep() { directory_.clear(); }
 
  private:
   std::string directory_;

@@ -4,7 +4,6 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -22,6 +21,7 @@
 #include "runtime/os/cgroup.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/lock.hpp"
+#include "runtime/shim/ending_file.hpp"
 #include "runtime/shim/server.hpp"
 
 namespace berth::shim {
@@ -187,8 +187,9 @@ os::Fd in_memory(const std::string& directory, const Launch& launch) {
     made = os::open(claim, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
   }
   if (!made) throw_errno("make", printable(claim));
-  os::Fd text(::memfd_create("launch", MFD_CLOEXEC));
-  if (!text) throw_errno("hand over", "a launch");
+  // Its disk space, as the files of a launch would have wanted some: where there is none the launch fails here.
+  if (const EndingFile ending(directory); ending.problem()) throw Error(*ending.problem());
+  auto text = os::make_memory_file("launch");
   os::write_all_at(text, to_handover(complete), 0);
   return text;
 }
@@ -326,12 +327,14 @@ Condition inspect(const std::string& directory, const std::string& launched_in_b
   const auto claim = os::FileLock::try_acquire(join(directory, kClaimFile));
   // Once more: it may have ended before the lock was asked for.
   if (auto ended = read_ended(directory, seal)) return Over{std::move(*ended)};
+  if (claim)
+    if (auto ended = read_unnamed(directory, seal)) {
+      // Where it was started nobody starts it again; and the claim is that record, too.
+      if (!os::exists(join(directory, kStartedFile))) os::write_all_at(claim->file(), kRevoked, 0);
+      return Over{std::move(*ended)};
+    }
   auto started = read_started(directory);
   if (!claim) return running(std::move(started));
-  if (auto ended = read_unnamed(directory, seal)) {
-    os::write_all_at(claim->file(), kRevoked, 0);
-    return Over{std::move(*ended)};
-  }
   if (started) {
     const bool rebooted = started->boot_id != os::boot_id();
     return Lost{std::move(started), rebooted};

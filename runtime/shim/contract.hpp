@@ -17,7 +17,8 @@
 //   log          the job's standard output and error; log.index its (offset, time) index (runtime/logs), once there is
 //                any
 //   ending.json  by the shim when the whole tree is gone (Ended): synced as ending.part, then renamed
-//   ending.part  the disk space for it, taken before the job starts, so that a full disk does not lose the ending.
+//   ending.part  the disk space for it, taken before the job starts, by the shim or by who hands it the launch, so that
+//                a full disk does not lose the ending.
 //                Where nobody holds the claim, a whole ending here counts like ending.json: the name may not have
 //                come to the disk
 //   upper, overlay-work, tree, tmp   the job's tree, where the launch asks for an overlay

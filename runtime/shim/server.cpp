@@ -66,6 +66,8 @@ ssize_t receive(int socket, std::array<char, kLongestRequest + 1>& request, os::
   message.msg_controllen = control.size();
   ssize_t length = 0;
   while ((length = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) continue;
+  // With a launch that did not come through there is nothing to run: who asked finds that it was never claimed.
+  if (length > 0 && (message.msg_flags & MSG_CTRUNC) != 0) return 0;
   const auto* rights = length > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
   if (rights == nullptr || rights->cmsg_type != SCM_RIGHTS) return length;
   int fd = -1;

@@ -318,6 +318,7 @@ class Supervisor {
   // No further file, which would cost more than all else here (ext4 looks at each that was removed of late).
   void record(const std::string& started) const {
     const auto part = file(kStartedPart);
+    if (::ftruncate(claim_.file().get(), 0) < 0) throw_errno("empty", file(kClaimFile));
     os::write_all_at(claim_.file(), started, 0);
     const bool named =
         ::link(file(kClaimFile).c_str(), part.c_str()) == 0 && ::rename(part.c_str(), file(kStartedFile).c_str()) == 0;
@@ -468,7 +469,12 @@ Launch read_launch(const std::string& directory, const os::Fd& handed_over) {
 // A launch that the agent hands over has its claim already; one that has none any more is not for anybody to run.
 std::optional<os::FileLock> take_claim(const std::string& directory, bool handed_over) {
   const auto path = os::join(directory, kClaimFile);
-  return handed_over ? os::FileLock::try_acquire_existing(path) : os::FileLock::try_acquire(path);
+  if (!handed_over) return os::FileLock::try_acquire(path);
+  auto claim = os::FileLock::try_acquire_existing(path);
+  struct stat info {};
+  const bool taken_away = claim && (::fstat(claim->file().get(), &info) < 0 || info.st_nlink == 0);
+  if (taken_away) claim.reset();
+  return claim;
 }
 
 bool may_run(const std::string& directory, const os::FileLock& claim) {

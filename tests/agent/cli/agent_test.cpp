@@ -8,6 +8,7 @@
 #include "runtime/base/error.hpp"
 #include "runtime/base/json_fields.hpp"
 #include "tests/agent/cli/sample.hpp"
+#include "tests/agent/cli/scripted_agent.hpp"
 
 using namespace berth;
 using namespace berth::cli;
@@ -51,4 +52,26 @@ TEST_CASE("answers of another shape are an error, not a crash") {
     CHECK_THROWS_AS(index_from_json(text), Error);
   }
   CHECK(index_from_json("{\"entries\":[[5,1773489600000000]]}") == LogIndex{{5, sample::noon()}});
+}
+
+TEST_CASE("what is only asked is asked once more where the agent ended before it answered, and a third time is not") {
+  const auto ok = ScriptedAgent::ok(R"({"answer": 1})");
+  SUBCASE("another one answers") {
+    ScriptedAgent scripted({{""}, {ok}});
+    Agent agent(scripted.socket());
+    CHECK(agent.get("/v1/status") == R"({"answer": 1})");
+    CHECK(scripted.finish().size() == 2);
+  }
+  SUBCASE("it ends, too") {
+    ScriptedAgent scripted({{""}, {""}, {ok}});
+    Agent agent(scripted.socket());
+    CHECK_THROWS_AS(agent.get("/v1/status"), Error);
+    CHECK(scripted.finish().size() == 2);
+  }
+  SUBCASE("but nothing that changes something") {
+    ScriptedAgent scripted({{""}, {ok}});
+    Agent agent(scripted.socket());
+    CHECK_THROWS_AS(agent.post("/v1/jobs/x/cancel"), Error);
+    CHECK(scripted.finish().size() == 1);
+  }
 }

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "runtime/base/error.hpp"
@@ -91,6 +92,17 @@ TEST_CASE("what every launch needs is made ahead, and a job that has a directory
   }
   CHECK(directories.list().size() == 2);
   os::make_directories(ahead + "/1/half", 0700);  // of an agent that died meanwhile
+  directories.make_ahead();
+  CHECK(os::names_in(ahead + "/1").size() == 2);
+
+  auto third = first;
+  SUBCASE("what somebody has put there is nobody's") { write(ahead + "/1/started.json", "{}"); }
+  SUBCASE("what somebody has taken away is made anew") { os::remove_tree(ahead + "/1"); }
+  third.id = "quick-heron-2b2b"_job;
+  directories.make(third, 1, me());
+  auto names = os::names_in(directories.directory(third.id, 1));
+  std::sort(names.begin(), names.end());
+  CHECK(names == std::vector<std::string>{"log", "tmp"});
   directories.make_ahead();
   CHECK(os::names_in(ahead + "/1").size() == 2);
 }

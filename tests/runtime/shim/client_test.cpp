@@ -146,7 +146,7 @@ TEST_CASE("an ending whose name has not come to the disk is the ending all the s
   const auto condition = inspect(job.directory);
   REQUIRE(std::holds_alternative<Over>(condition) == whole);
   if (whole) CHECK(std::get<os::Exit>(std::get<Over>(condition).ended.outcome).status == 9);
-  if (!reboot) CHECK(os::read_file(job.file(kClaimFile)).starts_with(kRevoked));
+  CHECK(std::holds_alternative<Over>(inspect(job.directory)) == whole);  // whoever asks again
 }
 
 TEST_CASE("a shim program that is not there is an error of the launch") {
@@ -234,6 +234,36 @@ TEST_CASE("where it is started is written into the claim, which has two names th
   std::ofstream(fifo) << "on\n";
   await(supervisor.pidfd);
   CHECK(std::holds_alternative<Over>(inspect(job.directory)));
+}
+
+TEST_CASE("an ending that has not got its name yet is read as often as somebody asks, started or not") {
+  ShimJob job(shell("echo up; exec sleep 100"));
+  Launcher launcher(BERTH_SHIM);
+  const auto supervisor = launcher.launch(job.directory, job.launch, Handover::memory);
+  const auto started = job.await_started();
+  REQUIRE(::kill(supervisor.pid, SIGKILL) == 0);
+  await(supervisor.pidfd);
+  wait_until("its claim is free", [&] { return !is_supervised(job.directory); });
+  Ended ended;
+  ended.outcome = os::Exit{false, 3};
+  os::write_file(job.file(kEndingReserve), to_text(ended), 0600, os::Durable::no);
+  for (int look = 0; look < 2; ++look) CHECK(std::holds_alternative<Over>(inspect(job.directory)));
+  CHECK(started_from_text(os::read_file(job.file(kStartedFile))).job == started.job);
+  os::remove_file(job.file(kStartedFile));
+  for (int look = 0; look < 2; ++look) CHECK(std::holds_alternative<Over>(inspect(job.directory)));
+  CHECK(os::read_file(job.file(kClaimFile)).starts_with(kRevoked));
+  kill_leftovers(job.directory);
+}
+
+TEST_CASE(
+    "the disk space of the ending is taken before anybody has the launch, and its place says when there is none") {
+  ShimJob job({"true"});
+  os::make_directories(job.directory);
+  Launcher launcher(BERTH_SHIM);
+  os::make_directories(job.file(kEndingReserve));
+  CHECK_THROWS_AS(launcher.launch(job.directory, job.launch, Handover::memory), Error);
+  os::remove_tree(job.file(kEndingReserve));
+  CHECK(std::holds_alternative<NeverRan>(inspect(job.directory)));
 }
 
 TEST_CASE("a supervisor that comes late finds nothing to run: revoked, or its claim was taken away") {
