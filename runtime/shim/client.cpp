@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cstring>
 #include <thread>
 
 #include "runtime/base/error.hpp"
@@ -21,6 +20,7 @@
 #include "runtime/os/cgroup.hpp"
 #include "runtime/os/file.hpp"
 #include "runtime/os/lock.hpp"
+#include "runtime/os/message.hpp"
 #include "runtime/shim/ending_file.hpp"
 #include "runtime/shim/server.hpp"
 
@@ -273,41 +273,15 @@ void Launcher::start_server(const std::string& cgroup) {
 }
 
 bool Launcher::send(const std::string& request, const os::Fd& launch) const {
-  iovec part{const_cast<char*>(request.data()), request.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (launch) {
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    auto* rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int));
-    const int fd = launch.get();
-    std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
-  }
-  return ::sendmsg(server_->socket.get(), &message, MSG_NOSIGNAL) >= 0;
+  return os::send_message(server_->socket.get(), request, launch.get());
 }
 
 std::optional<Supervisor> Launcher::receive(const std::string& key) const {
   std::array<pid_t, 2> words{};
-  iovec part{words.data(), sizeof words};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  ssize_t length = 0;
-  while ((length = ::recvmsg(server_->socket.get(), &message, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) continue;
-  const auto* rights = CMSG_FIRSTHDR(&message);
-  const bool seals = length == sizeof words && words[1] == 1;
-  if ((length != sizeof(pid_t) && !seals) || rights == nullptr || rights->cmsg_type != SCM_RIGHTS) return std::nullopt;
-  int pidfd = -1;
-  std::memcpy(&pidfd, CMSG_DATA(rights), sizeof pidfd);
-  return Supervisor{words[0], os::Fd(pidfd), seals ? key : std::string()};
+  auto message = os::receive_message(server_->socket.get(), {reinterpret_cast<char*>(words.data()), sizeof words});
+  const bool seals = message.length == sizeof words && words[1] == 1;
+  if ((message.length != sizeof(pid_t) && !seals) || !message.descriptor) return std::nullopt;
+  return Supervisor{words[0], std::move(message.descriptor), seals ? key : std::string()};
 }
 
 void Launcher::drop_server() {

@@ -13,11 +13,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
+#include <span>
 #include <string_view>
 #include <vector>
 
 #include "runtime/os/fd.hpp"
+#include "runtime/os/message.hpp"
 #include "runtime/shim/seal.hpp"
 
 namespace berth::shim {
@@ -35,64 +36,28 @@ sigset_t only_sigchld() {
 
 void answer(int socket, bool has_key) {
   const std::array<pid_t, 2> words{::getpid(), 1};
-  const pid_t pid = words[0];
-  const os::Fd self(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  iovec part{const_cast<pid_t*>(words.data()), has_key ? sizeof words : sizeof pid};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (self) {
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    auto* rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int));
-    const int fd = self.get();
-    std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
-  }
-  [[maybe_unused]] const auto sent = ::sendmsg(socket, &message, MSG_NOSIGNAL);
-}
-
-// The length of the request, 0 when there will be none; `launch` where one came with it.
-ssize_t receive(int socket, std::array<char, kLongestRequest + 1>& request, os::Fd& launch) {
-  iovec part{request.data(), kLongestRequest};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  ssize_t length = 0;
-  while ((length = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) continue;
-  // With a launch that did not come through there is nothing to run: who asked finds that it was never claimed.
-  if (length > 0 && (message.msg_flags & MSG_CTRUNC) != 0) return 0;
-  const auto* rights = length > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
-  if (rights == nullptr || rights->cmsg_type != SCM_RIGHTS) return length;
-  int fd = -1;
-  std::memcpy(&fd, CMSG_DATA(rights), sizeof fd);
-  launch.reset(fd);
-  return length;
+  const std::size_t length = has_key ? sizeof words : sizeof words[0];
+  const os::Fd self(static_cast<int>(::syscall(SYS_pidfd_open, words[0], 0)));
+  os::send_message(socket, {reinterpret_cast<const char*>(words.data()), length}, self.get());
 }
 
 // One idle supervisor, until it has had a job or there will be none.
 [[noreturn]] void be_supervisor(int socket, os::Fd taken, Supervise supervise) {
   std::array<char, kLongestRequest + 1> directory{};
-  os::Fd launch;
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // somebody may have stopped it, so that it does not see the socket closed
-  const auto length = receive(socket, directory, launch);
+  auto message = os::receive_message(socket, std::span(directory).first(kLongestRequest));
   ::prctl(PR_SET_PDEATHSIG, 0);
-  if (length <= 0) ::_exit(0);
+  if (message.length == 0) ::_exit(0);
   const pid_t pid = ::getpid();
   [[maybe_unused]] const auto written = ::write(taken.get(), &pid, sizeof pid);
-  const std::string_view request(directory.data(), static_cast<std::size_t>(length));
+  const std::string_view request(directory.data(), message.length);
   const auto end = request.find('\0');
   if (end != request.npos) keep_key(request.substr(end + 1));
   answer(socket, !kept_key().empty());
+  if (message.incomplete) ::_exit(1);  // there is no launch to run: who waits finds that it was never claimed
   taken.reset();
   ::close(socket);
-  supervise(directory.data(), std::move(launch));
+  supervise(directory.data(), std::move(message.descriptor));
   ::_exit(0);
 }
 
